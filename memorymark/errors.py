@@ -1,0 +1,163 @@
+"""Every error that MemoryMark raises on purpose.
+
+MemoryMarkError                 the root: one clear sentence, never a traceback for a user
+├── UsageError                  the call's words are off (exit code 2)
+│   ├── UnknownChoice           a name that is not on the list; suggests the nearest
+│   └── InvalidValue            a value outside what is accepted
+├── WorkloadError               the model cannot be built, fed or trained
+│   ├── ModelNotFound           no such model, folder or file
+│   └── BatchTooLong            the batch does not fit the model's own limits
+├── NothingFits                 not even the smallest batch fits
+├── MissingPackage              an optional package is needed; says how to install it
+├── UnsupportedOperation        the simulator has no way to run an operation; names it
+├── DeviceError                 the device is absent, busy or no longer usable
+│   └── PoisonedDevice          the CUDA context is broken: only a restart helps
+├── NotAvailable                a part of MemoryMark that does not exist on this machine
+├── Cancelled                   the user stopped the work
+└── RunNotFound                 the run history has no such run
+
+OutOfMemory is no MemoryMarkError: it is an outcome. The memory tracker raises it when a
+budget is exceeded, the probe turns it into a Trial, and nobody above ever sees it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MemoryMarkError(Exception):
+    """Root of all errors that carry a sentence for the user."""
+
+    exit_code = 1
+
+
+class UsageError(MemoryMarkError):
+    """What the caller asked for is not something that can be asked for."""
+
+    exit_code = 2
+
+
+class UnknownChoice(UsageError):
+    """A name that is not among the accepted ones.
+
+    Args:
+        what: What the name stands for, as in "optimizer".
+        given: The name that was given.
+        accepted: The names that are accepted.
+        hint: A sentence that says what else could be done.
+    """
+
+    def __init__(self, what: str, given: str, accepted: Iterable[str], hint: str = "") -> None:
+        self.what = what
+        self.given = given
+        self.accepted = tuple(str(name) for name in accepted)
+        self.nearest = _nearest(given, self.accepted)
+        super().__init__(self._sentence(hint))
+
+    def _sentence(self, hint: str) -> str:
+        parts = [f"Unknown {self.what} {self.given!r}."]
+        if self.nearest:
+            parts.append(f"Did you mean {self.nearest!r}?")
+        if self.accepted:
+            parts.append(f"Accepted: {', '.join(self.accepted)}.")
+        if hint:
+            parts.append(hint)
+        return " ".join(parts)
+
+
+class InvalidValue(UsageError):
+    """A value that is outside what is accepted.
+
+    Args:
+        what: The option or field, as in "batch size".
+        given: The value that was given.
+        accepted: What is accepted, in words.
+    """
+
+    def __init__(self, what: str, given: object, accepted: str) -> None:
+        self.what = what
+        self.given = given
+        super().__init__(f"{what} is {given!r}; accepted: {accepted}.")
+
+
+class WorkloadError(MemoryMarkError):
+    """The model, its batch or its loss cannot be made or run."""
+
+
+class ModelNotFound(WorkloadError):
+    """There is no model under the name, folder or file that was given."""
+
+
+class BatchTooLong(WorkloadError):
+    """The batch is larger than the model's own tables allow."""
+
+    exit_code = 2
+
+
+class NothingFits(MemoryMarkError):
+    """Not even the smallest batch fits in the memory that there is."""
+
+
+class MissingPackage(MemoryMarkError):
+    """An optional package is needed for what was asked.
+
+    Args:
+        package: The distribution's name.
+        needed_for: What needs it, as in "the optimizer adamw-8bit".
+    """
+
+    def __init__(self, package: str, needed_for: str) -> None:
+        self.package = package
+        super().__init__(
+            f"{needed_for} needs the package {package}, which is not installed. "
+            f"Install it with: pip install {package}"
+        )
+
+
+class UnsupportedOperation(MemoryMarkError):
+    """The simulator cannot run an operation of the model without data."""
+
+
+class DeviceError(MemoryMarkError):
+    """The device that was asked for is absent, busy or unusable."""
+
+
+class PoisonedDevice(DeviceError):
+    """A CUDA error has broken this process's context; only a restart helps."""
+
+
+class NotAvailable(MemoryMarkError):
+    """What was asked for does not exist on this machine or in this version."""
+
+
+class Cancelled(MemoryMarkError):
+    """The user stopped the work."""
+
+
+class RunNotFound(MemoryMarkError):
+    """The run history holds no run with the given id."""
+
+
+class OutOfMemory(RuntimeError):
+    """The budget of a tracked or simulated device is exceeded: an outcome, not a failure.
+
+    Args:
+        requested_bytes: What the operation asked for.
+        in_use_bytes: What was in use when it asked.
+        capacity_bytes: What there is.
+    """
+
+    def __init__(self, requested_bytes: int, in_use_bytes: int, capacity_bytes: int) -> None:
+        self.requested_bytes = requested_bytes
+        self.in_use_bytes = in_use_bytes
+        self.capacity_bytes = capacity_bytes
+        super().__init__(
+            f"{requested_bytes} bytes asked for with {in_use_bytes} of {capacity_bytes} in use"
+        )
+
+
+def _nearest(given: str, accepted: tuple[str, ...]) -> str | None:
+    by_folded = {name.lower(): name for name in accepted}
+    matches = difflib.get_close_matches(given.lower(), by_folded, n=1, cutoff=0.5)
+    return by_folded[matches[0]] if matches else None

@@ -1,0 +1,82 @@
+"""How numbers are written where people read them. Bytes everywhere else."""
+
+from __future__ import annotations
+
+import re
+
+from memorymark.errors import InvalidValue
+
+KIB = 1024
+MIB = 1024**2
+GIB = 1024**3
+UNKNOWN = "—"
+
+_UNITS = {
+    "": 1, "b": 1,
+    "k": KIB, "kib": KIB, "kb": 1000,
+    "m": MIB, "mib": MIB, "mb": 1000**2,
+    "g": GIB, "gib": GIB, "gb": 1000**3,
+    "t": 1024**4, "tib": 1024**4, "tb": 1000**4,
+}  # fmt: skip
+
+
+def parse_bytes(text: str | int) -> int:
+    """Read an amount of memory: 4GiB, 512MiB, 2.5GB or a plain number of bytes.
+
+    Raises:
+        InvalidValue: It is not an amount, or not above zero.
+
+    Example:
+        >>> parse_bytes("4GiB")
+        4294967296
+    """
+    accepted = "an amount above zero such as 4GiB, 512MiB or 2000000000"
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", str(text))
+    unit = _UNITS.get(match.group(2).lower()) if match else None
+    if match is None or unit is None or not float(match.group(1)):
+        raise InvalidValue("memory budget", text, accepted)
+    amount = match.group(1)
+    return int(amount) * unit if amount.isdigit() else int(float(amount) * unit)
+
+
+def gib(value: int | None) -> str:
+    """Write bytes as GiB, a dash where unknown."""
+    return UNKNOWN if value is None else f"{value / GIB:,.2f} GiB"
+
+
+def mib_or_gib(value: int | None) -> str:
+    """Write bytes as MiB below one GiB, else as GiB, a dash where unknown."""
+    if value is None or value >= GIB:
+        return gib(value)
+    return f"{value / MIB:,.1f} MiB"
+
+
+def rate(value: float | None) -> str:
+    """Write samples per second with three or more figures, a dash where unknown."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def seconds(value: float | None) -> str:
+    """Write a duration in the unit that reads best, a dash where unknown."""
+    if value is None:
+        return UNKNOWN
+    if value < 1:
+        return f"{value * 1000:.3g} ms"
+    if value < 120:
+        return f"{value:.3g} s"
+    return f"{value / 60:.3g} min" if value < 7200 else f"{value / 3600:,.3g} h"
+
+
+def usd(value: float | None) -> str:
+    """Write an amount of dollars, a dash where unknown."""
+    if value is None:
+        return UNKNOWN
+    sign = "-" if value < 0 else ""
+    return f"{sign}${abs(value):,.2f}" if abs(value) < 100 else f"{sign}${abs(value):,.0f}"
+
+
+def percent(value: float | None) -> str:
+    """Write a share of one as percent, a dash where unknown."""
+    return UNKNOWN if value is None else f"{value * 100:.1f} %"
