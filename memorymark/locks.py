@@ -1,0 +1,118 @@
+"""One measurement at a time per device, over all threads and processes of a user.
+
+The operating system holds the lock and frees it when the process ends, however it ends. The
+lock's file stays and means nothing by itself.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from memorymark.settings import load_settings
+
+try:
+    import fcntl
+except ImportError:  # Windows: the lock then covers this process only
+    fcntl = None
+
+POLL_SECONDS = 0.1
+_held = threading.local()
+_in_process: dict[str, threading.Lock] = {}
+
+
+@contextmanager
+def device_lock(
+    name: str,
+    *,
+    folder: Path | None = None,
+    on_wait: Callable[[], None] | None = None,
+    check: Callable[[], None] | None = None,
+) -> Iterator[None]:
+    """Hold a device for the length of a block; wait while another thread or process has it.
+
+    A thread that holds the device already passes straight through.
+
+    Args:
+        name: `Target.lock_name` of the device, as in "cuda:0".
+        folder: Where the lock's file lies; None takes the folder of the settings.
+        on_wait: Called once where the device is held by another.
+        check: Called while waiting; it may raise to stop the wait.
+
+    Example:
+        >>> with device_lock("cpu:0"):
+        ...     pass
+    """
+    path = _path(name, folder)
+    names = _held.__dict__.setdefault("names", set())
+    if path in names:
+        yield
+        return
+    file = _wait_for(path, on_wait or _nothing, check or _nothing)
+    names.add(path)
+    try:
+        yield
+    finally:
+        names.discard(path)
+        _release(path, file)
+
+
+def is_locked(name: str, *, folder: Path | None = None) -> bool:
+    """Say whether some thread or process holds a device now."""
+    path = _path(name, folder)
+    file = try_lock(path)
+    if file is None:
+        return True
+    _release(path, file)
+    return False
+
+
+def try_lock(path: Path) -> IO[str] | None:
+    """Take the lock of a file if it is free; the lock lasts until the file is closed.
+
+    Returns:
+        The open file, or None where another holds it.
+    """
+    lock = _in_process.setdefault(str(path), threading.Lock())
+    if not lock.acquire(blocking=False):
+        return None
+    file = path.open("a")
+    if fcntl is None:
+        return file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        _release(path, file)
+        return None
+    return file
+
+
+def _release(path: Path, file: IO[str]) -> None:
+    file.close()
+    _in_process[str(path)].release()
+
+
+def _path(name: str, folder: Path | None) -> Path:
+    folder = folder or load_settings().locks_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    safe = "".join(letter if letter.isalnum() else "-" for letter in name)
+    return folder / f"{safe}.lock"
+
+
+def _wait_for(path: Path, on_wait: Callable[[], None], check: Callable[[], None]) -> IO[str]:
+    file = try_lock(path)
+    if file is None:
+        on_wait()
+    while file is None:
+        check()
+        time.sleep(POLL_SECONDS)
+        file = try_lock(path)
+    return file
+
+
+def _nothing() -> None:
+    return None

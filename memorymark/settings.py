@@ -1,0 +1,88 @@
+"""What the owner of a machine sets through environment variables, read in one place.
+
+| variable | meaning |
+| --- | --- |
+| MEMORYMARK_HOME | folder of the run history and the device locks |
+| MEMORYMARK_RUN_KEY | a word that visitors of the app must give before they start or delete |
+| MEMORYMARK_SIGN_IN | 1: only signed-in visitors of the app may start or delete |
+| MEMORYMARK_ALLOWED_USERS | addresses that may, comma separated; empty allows all signed-in |
+| MEMORYMARK_WORKLOADS | package.module:factory names the app may run, comma separated |
+| MEMORYMARK_PROBE_FACTORY | package.module:function that makes the app's probes: for the user's |
+| | own probes, and for tests; called with (device, gpu, memory_budget) |
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The owner's settings.
+
+    Attributes:
+        home: Folder of the run history and the device locks.
+        run_key: Word that visitors must give before they start or delete; None asks for none.
+        sign_in: Whether only signed-in visitors may start or delete.
+        allowed_users: Addresses that may; empty allows everybody who is signed in.
+        workloads: The user's own workloads that the app may run, as package.module:factory.
+        probe_factory: package.module:function that makes probes instead of the engine.
+    """
+
+    home: Path
+    run_key: str | None = None
+    sign_in: bool = False
+    allowed_users: tuple[str, ...] = ()
+    workloads: tuple[str, ...] = ()
+    probe_factory: str | None = None
+
+    @property
+    def history_path(self) -> Path:
+        """The one file that holds the run history."""
+        return self.home / "runs.sqlite3"
+
+    @property
+    def locks_folder(self) -> Path:
+        """Folder of the device locks."""
+        return self.home / "locks"
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether starting and deleting need a sign-in or a key."""
+        return self.sign_in or self.run_key is not None
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from environment variables.
+
+    Args:
+        environment: The variables; None reads this process's own.
+    """
+    values = os.environ if environment is None else environment
+    home = values.get("MEMORYMARK_HOME")
+    return Settings(
+        home=Path(home).expanduser() if home else default_home(values),
+        run_key=values.get("MEMORYMARK_RUN_KEY") or None,
+        sign_in=values.get("MEMORYMARK_SIGN_IN", "").lower() in ("1", "true", "yes"),
+        allowed_users=_names(values.get("MEMORYMARK_ALLOWED_USERS", "")),
+        workloads=_names(values.get("MEMORYMARK_WORKLOADS", "")),
+        probe_factory=values.get("MEMORYMARK_PROBE_FACTORY") or None,
+    )
+
+
+def default_home(environment: Mapping[str, str]) -> Path:
+    """Return the folder for this user's data, by the habits of the operating system."""
+    if sys.platform == "win32":
+        return Path(environment.get("LOCALAPPDATA") or Path.home()) / "memorymark"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "memorymark"
+    share = environment.get("XDG_DATA_HOME")
+    return (Path(share) if share else Path.home() / ".local" / "share") / "memorymark"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
