@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from typing import Any
 
 from memorymark.errors import Cancelled
 from memorymark.trial import Trial
@@ -41,6 +42,16 @@ class Event:
     trial: Trial | None = None
     progress: float | None = None
     at: float = field(default_factory=time.time)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as JSON, without its trial."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "trial"}
+        return {**values, "kind": str(self.kind)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Event:
+        """Rebuild an event from `to_dict`."""
+        return cls(**{**values, "kind": EventKind(values["kind"])})
 
 
 OnEvent = Callable[[Event], None]

@@ -6,6 +6,7 @@ lock's file stays and means nothing by itself.
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,12 +18,12 @@ from memorymark.settings import load_settings
 
 try:
     import fcntl
-except ImportError:  # Windows: the lock then covers this process only
+except ImportError:
     fcntl = None
+    import msvcrt
 
 POLL_SECONDS = 0.1
 _held = threading.local()
-_in_process: dict[str, threading.Lock] = {}
 
 
 @contextmanager
@@ -58,7 +59,7 @@ def device_lock(
         yield
     finally:
         names.discard(path)
-        _release(path, file)
+        file.close()
 
 
 def is_locked(name: str, *, folder: Path | None = None) -> bool:
@@ -67,7 +68,7 @@ def is_locked(name: str, *, folder: Path | None = None) -> bool:
     file = try_lock(path)
     if file is None:
         return True
-    _release(path, file)
+    file.close()
     return False
 
 
@@ -77,23 +78,16 @@ def try_lock(path: Path) -> IO[str] | None:
     Returns:
         The open file, or None where another holds it.
     """
-    lock = _in_process.setdefault(str(path), threading.Lock())
-    if not lock.acquire(blocking=False):
-        return None
     file = path.open("a")
-    if fcntl is None:
-        return file
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if fcntl is None:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        _release(path, file)
+        file.close()
         return None
     return file
-
-
-def _release(path: Path, file: IO[str]) -> None:
-    file.close()
-    _in_process[str(path)].release()
 
 
 def _path(name: str, folder: Path | None) -> Path:
@@ -116,3 +110,37 @@ def _wait_for(path: Path, on_wait: Callable[[], None], check: Callable[[], None]
 
 def _nothing() -> None:
     return None
+
+
+class Owner:
+    """A sign of life of this process that others can look for by name.
+
+    Args:
+        folder: Where the sign's file lies.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.name = secrets.token_hex(4)
+        self._folder = folder
+        self._file = try_lock(self._path(self.name))
+
+    def lives(self, name: str | None) -> bool:
+        """Say whether the owner with this name is still there."""
+        path = self._path(name or "")
+        if not path.exists():
+            return False
+        file = try_lock(path)
+        if file is None:
+            return True
+        file.close()
+        path.unlink(missing_ok=True)
+        return False
+
+    def close(self) -> None:
+        """Take the sign away."""
+        if self._file is not None:
+            self._file.close()
+            self._path(self.name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"owner-{name}.lock"
