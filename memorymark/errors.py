@@ -13,6 +13,7 @@ MemoryMarkError                 the root: one clear sentence, never a traceback 
 ├── DeviceError                 the device is absent, busy or no longer usable
 │   └── PoisonedDevice          the CUDA context is broken: only a restart helps
 ├── NotAvailable                a part of MemoryMark that does not exist on this machine
+├── NotAllowed                  the owner's settings do not let this visitor do it
 ├── Cancelled                   the user stopped the work
 └── RunNotFound                 the run history has no such run
 
@@ -129,6 +130,10 @@ class PoisonedDevice(DeviceError):
 
 class NotAvailable(MemoryMarkError):
     """What was asked for does not exist on this machine or in this version."""
+
+
+class NotAllowed(MemoryMarkError):
+    """The settings of the machine's owner do not let this visitor do it."""
 
 
 class Cancelled(MemoryMarkError):

@@ -43,6 +43,7 @@ class Job:
         request: What was asked for, as JSON.
         device: Name of the lock of the device it runs on.
         work: What does the work.
+        key: Equal for equal requests.
         created_at: Seconds since the epoch.
         status: Where it stands.
         events: What the engine said so far, in order.
@@ -50,6 +51,7 @@ class Job:
         finished_at: Seconds since the epoch; None while it is active.
         error: The sentence of the error, where it failed.
         expected_seconds: How long an earlier run like it took, where there is one.
+        token: Stops the work.
     """
 
     run_id: str
@@ -57,6 +59,7 @@ class Job:
     request: dict[str, Any]
     device: str
     work: Work
+    key: str
     created_at: float = field(default_factory=time.time)
     status: RunStatus = RunStatus.QUEUED
     events: list[Event] = field(default_factory=list)
@@ -110,21 +113,31 @@ class JobManager:
         self._owner = Owner(self._folder)
         self._mark_interrupted()
 
-    def submit(self, kind: str, request: dict[str, Any], device: str, work: Work) -> Job:
+    def submit(
+        self,
+        kind: str,
+        request: dict[str, Any],
+        device: str,
+        work: Work,
+        *,
+        identity: dict[str, Any] | None = None,
+    ) -> Job:
         """Queue a job; the same request that is already active is not queued twice.
 
         Args:
             kind: analysis, backward, compile or comparison.
-            request: What is asked for, as JSON; equal requests become one job.
+            request: What is asked for, as JSON.
             device: Name of the lock of the device that it needs.
             work: Does the work and returns the record, as JSON.
+            identity: What makes two requests equal; None takes the whole request.
         """
         expected = self._expected_seconds(kind, request)
+        key = _key(kind, request if identity is None else identity)
         with self._guard:
             for job in self._jobs.values():
-                if job.status.is_active and _key(job.kind, job.request) == _key(kind, request):
+                if job.status.is_active and job.key == key:
                     return job
-            job = Job(new_run_id(), kind, request, device, work, expected_seconds=expected)
+            job = Job(new_run_id(), kind, request, device, work, key, expected_seconds=expected)
             self.history.begin(job.run_id, kind, request, owner=self._owner.name)
             self._jobs[job.run_id] = job
             self._forget_old()
