@@ -158,8 +158,13 @@ class OutOfMemory(RuntimeError):
         self.in_use_bytes = in_use_bytes
         self.capacity_bytes = capacity_bytes
         super().__init__(
-            f"{requested_bytes} bytes asked for with {in_use_bytes} of {capacity_bytes} in use"
+            f"out of memory: {_mib(requested_bytes)} asked for with {_mib(in_use_bytes)} "
+            f"of {_mib(capacity_bytes)} in use"
         )
+
+
+def _mib(value: int) -> str:
+    return f"{value / 1024**2:,.1f} MiB"
 
 
 def _nearest(given: str, accepted: tuple[str, ...]) -> str | None:

@@ -81,12 +81,12 @@ class Breakdown:
     """Bytes alive at the peak, by what they are for. They add up to the peak allocated.
 
     Attributes:
-        parameters: Weights and buffers of the model.
+        parameters: The model's parameters.
         gradients: What `.grad` holds, or is about to.
-        optimizer_states: Moments and the like.
+        optimizer_states: Moments and the like; counters of one element are temporaries.
         activations: Made in a forward pass and kept for the backward pass.
         inputs: The batch.
-        temporaries: Everything else that tensors hold.
+        temporaries: Everything else that tensors hold, the model's buffers included.
         workspaces: Libraries' scratch memory; on CUDA the remainder that no tensor explains.
     """
 

@@ -1,0 +1,1 @@
+"""Memory: who allocated what and when, and what was alive at the peak."""

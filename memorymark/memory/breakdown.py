@@ -1,0 +1,111 @@
+"""What was alive at the peak of a trace, and live bytes over its last step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import accumulate
+
+from memorymark.memory.trace import BACKWARD, FORWARD, SETUP, STEP, Trace
+from memorymark.trial import Breakdown, Holder, Timeline
+
+MAX_POINTS = 2000
+MAX_HOLDERS = 10
+
+
+def peak_position(trace: Trace, start: int = 0) -> int:
+    """Return the number of the event after which most bytes are live, from `start` on."""
+    live = list(accumulate(size for _, size in trace.events))
+    if len(live) <= start:
+        return len(live) - 1
+    return max(range(start, len(live)), key=live.__getitem__)
+
+
+def live_at(trace: Trace, position: int) -> list[int]:
+    """Return the ids of the blocks that are live after the event at `position`."""
+    live: dict[int, None] = {}
+    for block_id, size in trace.events[: position + 1]:
+        if size > 0:
+            live[block_id] = None
+        else:
+            live.pop(block_id, None)
+    return list(live)
+
+
+def breakdown_at(trace: Trace, position: int) -> tuple[Breakdown, tuple[Holder, ...]]:
+    """Return what the live blocks are for, and the ten largest holders.
+
+    Activations are blocks made in a forward pass and still alive in the backward pass or
+    later; what a forward pass releases before its end is a temporary.
+    """
+    categories = _categories(trace)
+    totals: Counter[str] = Counter()
+    holders: Counter[tuple[str, str]] = Counter()
+    for block_id in live_at(trace, position):
+        block, category = trace.blocks[block_id], categories[block_id]
+        totals[category] += block.size_bytes
+        holders[_holder(block.owner, block.path, block.operation), category] += block.size_bytes
+    largest = sorted(holders.items(), key=lambda item: (-item[1], item[0]))[:MAX_HOLDERS]
+    named = tuple(Holder(path, category, size) for (path, category), size in largest)
+    return Breakdown(**totals), named
+
+
+def timeline(trace: Trace, start: int = 0, end: int | None = None) -> Timeline:
+    """Return live bytes over the events from `start` to `end`, peaks kept, at most 2,000 points."""
+    live = list(accumulate(size for _, size in trace.events[:end]))
+    positions = _thinned(live, start)
+    phases = tuple((name, at - start) for name, at in trace.marks if at >= start and name != STEP)
+    return Timeline(
+        positions=tuple(position - start for position in positions),
+        allocated_bytes=tuple(live[position] for position in positions),
+        phases=tuple((name, at) for name, at in phases if at <= len(live) - start),
+    )
+
+
+def _thinned(live: list[int], start: int) -> list[int]:
+    """Keep the highest and the lowest point of each of at most 1,000 stretches."""
+    positions = range(start, len(live))
+    if len(positions) <= MAX_POINTS:
+        return list(positions)
+    width = -(-len(positions) * 2 // MAX_POINTS)
+    kept: list[int] = []
+    for left in range(start, len(live), width):
+        stretch = range(left, min(left + width, len(live)))
+        kept.extend(
+            sorted({max(stretch, key=live.__getitem__), min(stretch, key=live.__getitem__)})
+        )
+    return kept
+
+
+def _categories(trace: Trace) -> list[str]:
+    """Return each block's category; those without a certain one by where and how long it lived."""
+    released_in = _release_phases(trace)
+    return [
+        block.category or _by_life(block.phase, block.path, released_in.get(block_id))
+        for block_id, block in enumerate(trace.blocks)
+    ]
+
+
+def _by_life(made_in: str, path: str, released_in: str | None) -> str:
+    if made_in == FORWARD and released_in not in (FORWARD, STEP):
+        return "activations"
+    if made_in == BACKWARD and path:
+        return "activations"  # made again by a checkpoint
+    return "temporaries"
+
+
+def _release_phases(trace: Trace) -> dict[int, str]:
+    phases: dict[int, str] = {}
+    marks = iter([*trace.marks, ("", len(trace.events) + 1)])
+    phase, (next_phase, next_at) = SETUP, next(marks)
+    for position, (block_id, size) in enumerate(trace.events):
+        while position >= next_at:
+            phase, (next_phase, next_at) = next_phase, next(marks)
+        if size < 0:
+            phases[block_id] = phase
+    return phases
+
+
+def _holder(owner: str | None, path: str, operation: str) -> str:
+    if owner:
+        return owner.rpartition(".")[0] or owner
+    return path or operation

@@ -1,0 +1,62 @@
+"""How many bytes an operation is about to allocate, found without running it.
+
+A budget must hold before memory is taken, not after: one operation of a batch that is much
+too large could take more than the machine has.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
+
+_SMALL_BYTES = 1024**2
+
+
+def output_bytes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], device_type: str) -> int:
+    """Return the bytes that the operation will allocate, 0 where they are few or unknown.
+
+    Args:
+        func: An operation of torch.ops.
+        args: Its positional arguments.
+        kwargs: Its other arguments.
+        device_type: The type of device that counts.
+    """
+    if device_type == "meta" or func._schema.is_mutable or _is_small(args, kwargs):
+        return 0
+    try:
+        outputs = _on_meta(func, args, kwargs)
+    except Exception:
+        return 0  # no rule for this operation: its outputs are counted once they exist
+    return sum(x.untyped_storage().nbytes() for x in outputs)
+
+
+def _is_small(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    if "device" in kwargs:
+        return False
+    tensors = (x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor))
+    return all(x.numel() * x.element_size() < _SMALL_BYTES for x in tensors)
+
+
+def _on_meta(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    inputs: dict[int, Tensor] = {}
+
+    def to_meta(x: Any) -> Any:
+        if not isinstance(x, Tensor):
+            return x
+        if id(x) not in inputs:
+            inputs[id(x)] = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")
+        return inputs[id(x)]
+
+    args, kwargs = tree_map(to_meta, (args, kwargs))
+    if "device" in kwargs:
+        kwargs = {**kwargs, "device": torch.device("meta"), "pin_memory": None}
+    outputs = func(*args, **kwargs)
+    known = {_cdata(x) for x in inputs.values()}
+    return [x for x in tree_leaves(outputs) if isinstance(x, Tensor) and _cdata(x) not in known]
+
+
+def _cdata(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata

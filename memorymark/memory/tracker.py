@@ -1,0 +1,161 @@
+"""Follows every storage from allocation to release, on real tensors and on ones without data.
+
+How it works: a dispatch mode sees the outputs of each operation. A storage that was not seen
+before is an allocation; a weak reference to it tells when it is released. What a kernel
+allocates and frees within itself is not seen.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from memorymark.errors import OutOfMemory
+from memorymark.memory.modules import ModulePaths
+from memorymark.memory.sizing import output_bytes
+from memorymark.memory.trace import SETUP, Block, Trace
+
+
+class MemoryTracker(TorchDispatchMode):
+    """Counts the bytes of live storages on one type of device.
+
+    Args:
+        device_type: Storages on other types of device are left out.
+        budget_bytes: The most that may be live; None for no limit.
+
+    Attributes:
+        trace: Every allocation and release so far.
+        live_bytes: Bytes that are live now.
+        peak_bytes: The most that were live since the last `reset_peak`.
+
+    Example:
+        >>> with MemoryTracker("cpu") as tracker:
+        ...     x = torch.zeros(1000)
+        >>> tracker.live_bytes
+        4000
+    """
+
+    def __init__(self, device_type: str, budget_bytes: int | None = None) -> None:
+        super().__init__()
+        self.trace = Trace()
+        self.live_bytes = 0
+        self.peak_bytes = 0
+        self._device_type = device_type
+        self._budget_bytes = budget_bytes
+        self._live: dict[int, tuple[int, weakref.ref[Any]]] = {}
+        self._paths = ModulePaths()
+        self._phase = SETUP
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run the operation and note what it allocated."""
+        kwargs = kwargs or {}
+        if self._budget_bytes is not None:
+            self._check_budget(output_bytes(func, args, kwargs, self._device_type))
+        output = func(*args, **kwargs)
+        self.see(output, func)
+        return output
+
+    def see(self, output: Any, func: Any) -> None:
+        """Note the storages of an operation's output that were not seen before."""
+        if isinstance(output, Tensor):
+            self._see_tensor(output, func)
+        elif isinstance(output, tuple | list):
+            for item in output:
+                self.see(item, func)
+
+    def watch(self, module: nn.Module) -> None:
+        """Follow which part of the module is running, for the paths of blocks."""
+        self._paths.watch(module)
+
+    def unwatch(self) -> None:
+        """Stop following modules."""
+        self._paths.unwatch()
+
+    def begin_phase(self, phase: str) -> None:
+        """Note that a phase of the step begins."""
+        self._phase = phase
+        self._paths.reset()
+        self.trace.mark(phase)
+
+    def reset_peak(self) -> None:
+        """Forget the peak so far."""
+        self.peak_bytes = self.live_bytes
+
+    def add(self, tensors: Iterable[tuple[str, Tensor]], category: str) -> None:
+        """Note tensors that exist already and what they are for.
+
+        Args:
+            tensors: Pairs of name and tensor.
+            category: One of trial.CATEGORIES.
+        """
+        for name, tensor in tensors:
+            self._see_tensor(tensor, category)
+            self.label(tensor, category, name)
+
+    def label(self, tensor: Tensor, category: str, owner: str | None = None) -> None:
+        """Say what a live tensor is for."""
+        entry = self._live.get(_key(tensor))
+        if entry is not None:
+            block = self.trace.blocks[entry[0]]
+            block.category, block.owner = category, owner
+
+    def borrow(self, size_bytes: int, category: str, operation: str) -> Callable[[], None]:
+        """Note scratch memory that no tensor holds; call what is returned to release it."""
+        block = Block(size_bytes, self._phase, self._paths.current, operation, category)
+        block_id = self._allocate(block)
+        return lambda: self._release(block_id)
+
+    def _see_tensor(self, tensor: Tensor, func: Any) -> None:
+        storage = _storage(tensor)
+        if storage is None or storage._cdata in self._live:
+            return
+        if storage.device.type != self._device_type:
+            return
+        size = storage.nbytes()
+        if size:
+            self._follow(storage, Block(size, self._phase, self._paths.current, str(func)))
+
+    def _follow(self, storage: Any, block: Block) -> None:
+        key = storage._cdata
+        block_id = self._allocate(block)
+
+        def released(_: Any) -> None:
+            del self._live[key]
+            self._release(block_id)
+
+        self._live[key] = (block_id, weakref.ref(storage, released))
+
+    def _allocate(self, block: Block) -> int:
+        block_id = self.trace.allocate(block)
+        self.live_bytes += block.size_bytes
+        self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+        self._check_budget(0)
+        return block_id
+
+    def _release(self, block_id: int) -> None:
+        self.trace.release(block_id)
+        self.live_bytes -= self.trace.blocks[block_id].size_bytes
+
+    def _check_budget(self, wanted_bytes: int) -> None:
+        budget = self._budget_bytes
+        if budget is not None and self.live_bytes + wanted_bytes > budget:
+            raise OutOfMemory(wanted_bytes, self.live_bytes, budget)
+
+
+def _storage(tensor: Tensor) -> torch.UntypedStorage | None:
+    try:
+        return tensor.untyped_storage()
+    except (NotImplementedError, RuntimeError):
+        return None  # sparse tensors and the like have no storage of their own
+
+
+def _key(tensor: Tensor) -> int | None:
+    storage = _storage(tensor)
+    return None if storage is None else storage._cdata

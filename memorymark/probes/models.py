@@ -1,0 +1,43 @@
+"""Keeps the model of the last trial, so that a search does not build it again and again."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from memorymark.config import TrainingConfig
+from memorymark.workloads.base import Workload, build_model
+
+
+class ModelKeeper:
+    """Builds models on one device and keeps the last one, without gradients.
+
+    Args:
+        device: Where the models are built.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._key: tuple[Workload, TrainingConfig] | None = None
+        self._model: nn.Module | None = None
+
+    def get(self, workload: Workload, config: TrainingConfig) -> nn.Module:
+        """Return the model that trains this workload in this way, built anew only if it must be.
+
+        Raises:
+            WorkloadError: The model cannot be built.
+        """
+        key = (workload, config)
+        if self._model is None or self._key != key:
+            self.release()
+            self._model, self._key = build_model(workload, config, self._device), key
+        return self._model
+
+    def tidy(self) -> None:
+        """Drop the gradients that a trial left on the model."""
+        if self._model is not None:
+            self._model.zero_grad(set_to_none=True)
+
+    def release(self) -> None:
+        """Let go of the model and its memory."""
+        self._model, self._key = None, None

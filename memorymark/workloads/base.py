@@ -1,0 +1,114 @@
+"""What is trained: builds a model, makes a batch, gives the loss."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from memorymark.config import TrainingConfig
+
+Batch = Mapping[str, Tensor] | Any
+
+
+class Workload(ABC):
+    """A model, its batches and its loss.
+
+    All three are called with the default device set to where the training runs, so plain
+    factory functions (`torch.rand`, `nn.Linear`) make tensors there. Only shapes and types
+    matter for memory: values are random.
+
+    Attributes:
+        name: The form in which a user names it, as in "bert" or "torchvision:vgg16".
+        runs_own_code: Whether it is code of the user's, which a web page must not start.
+    """
+
+    name: str
+    runs_own_code = False
+
+    def describe(self, config: TrainingConfig) -> TrainingConfig:
+        """Return the config with everything filled in that it left to the workload.
+
+        Raises:
+            UsageError: The workload cannot be trained in this way.
+        """
+        return config
+
+    @abstractmethod
+    def build(self, config: TrainingConfig) -> nn.Module:
+        """Return a new model with random weights, in fp32 and in training mode.
+
+        Raises:
+            WorkloadError: The model cannot be built.
+            MissingPackage: A package that it needs is not installed.
+        """
+
+    @abstractmethod
+    def batch(self, batch_size: int, config: TrainingConfig) -> Batch:
+        """Return a new random batch of `batch_size` samples.
+
+        Raises:
+            WorkloadError: No such batch can be made.
+        """
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Run the model on a batch and return the loss, a tensor with one element."""
+
+    def enable_checkpointing(self, model: nn.Module) -> None:
+        """Make the model recompute activations in the backward pass.
+
+        Raises:
+            WorkloadError: The model has no repeated blocks to checkpoint.
+        """
+        from memorymark.workloads.checkpointing import checkpoint_blocks
+
+        checkpoint_blocks(model, self.name)
+
+
+def make_batch(
+    workload: Workload, batch_size: int, config: TrainingConfig, device: torch.device
+) -> Batch:
+    """Return a new batch on the device, whatever the workload made it on."""
+    with torch.device(device):
+        batch = workload.batch(batch_size, config)
+    return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, batch)
+
+
+def build_model(workload: Workload, config: TrainingConfig, device: torch.device) -> nn.Module:
+    """Return the model on the device, ready to train: weights' format, mode, checkpointing.
+
+    Raises:
+        WorkloadError: The model cannot be built, or not in this way.
+    """
+    with torch.device(device):
+        model = workload.build(config)
+    model = model.to(device=device, dtype=_WEIGHT_DTYPES.get(config.precision))
+    if config.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    if config.gradient_checkpointing:
+        workload.enable_checkpointing(model)
+    return model.train(config.dropout)
+
+
+def match_batch(batch: Batch, config: TrainingConfig) -> Batch:
+    """Return the batch in the number format and memory order of the model's weights."""
+    dtype = _WEIGHT_DTYPES.get(config.precision)
+
+    def match(x: Any) -> Any:
+        if not isinstance(x, Tensor):
+            return x
+        if dtype is not None and x.is_floating_point():
+            x = x.to(dtype)
+        if config.channels_last and x.dim() == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        return x
+
+    return tree_map(match, batch)
+
+
+_WEIGHT_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}

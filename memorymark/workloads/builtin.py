@@ -1,0 +1,46 @@
+"""The built-in models, written down as configurations so that they need no network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from memorymark.config import Task
+from memorymark.workloads.base import Workload
+
+
+def _bert() -> Any:
+    """google-bert/bert-base-uncased: the defaults of its class."""
+    from transformers import BertConfig
+
+    return BertConfig()
+
+
+def _gpt2() -> Any:
+    """openai-community/gpt2: the defaults of its class, 124 million parameters."""
+    from transformers import GPT2Config
+
+    return GPT2Config()
+
+
+def _resnet() -> Any:
+    """microsoft/resnet-50: the defaults of its class."""
+    from transformers import ResNetConfig
+
+    return ResNetConfig()
+
+
+_BUILTIN: dict[str, tuple[Callable[[], Any], Task, int]] = {
+    "bert": (_bert, Task.SEQUENCE_CLASSIFICATION, 2),
+    "gpt2": (_gpt2, Task.SEQUENCE_CLASSIFICATION, 2),
+    "resnet": (_resnet, Task.IMAGE_CLASSIFICATION, 1000),
+}
+BUILTIN_NAMES = tuple(_BUILTIN)
+
+
+def builtin_workload(name: str) -> Workload:
+    """Return the built-in workload of that name."""
+    from memorymark.workloads.huggingface import HuggingFaceWorkload
+
+    make_config, task, num_labels = _BUILTIN[name]
+    return HuggingFaceWorkload(name, make_config(), task, num_labels)

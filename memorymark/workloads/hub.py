@@ -1,0 +1,102 @@
+"""Hugging Face configurations from a local folder, the cache or the hub. Never code."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from memorymark.errors import ModelNotFound, WorkloadError
+
+_CONNECT_TIMEOUT_S = 3.0
+_DEFAULT_ENDPOINT = "https://huggingface.co"
+
+
+def load_hf_config(ref: str) -> Any:
+    """Return the configuration of a hub id or a local folder with config.json.
+
+    Raises:
+        ModelNotFound: There is no such folder, id or network.
+        WorkloadError: The configuration cannot be read, or needs code of its own.
+    """
+    if _looks_local(ref):
+        return _from_folder(Path(ref).expanduser())
+    return _from_hub(ref)
+
+
+def _looks_local(ref: str) -> bool:
+    return ref.startswith((".", "/", "~")) or Path(ref).is_dir() or ref.count("/") > 1
+
+
+def _from_folder(folder: Path) -> Any:
+    file = folder / "config.json"
+    if folder.name == "config.json" and folder.is_file():
+        folder, file = folder.parent, folder
+    if not folder.is_dir():
+        raise ModelNotFound(
+            f"There is no folder {str(folder)!r}. Give a folder that holds a config.json, "
+            "or a hub id such as hf:google-bert/bert-base-uncased."
+        )
+    if not file.is_file():
+        raise ModelNotFound(
+            f"The folder {str(folder)!r} has no config.json. Give the folder of a Hugging Face "
+            "model; its config.json is all that is read."
+        )
+    _check_json(file)
+    return _load(str(folder), local=True)
+
+
+def _check_json(file: Path) -> None:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise WorkloadError(f"The file {str(file)!r} is not readable JSON: {error}.") from error
+    if not isinstance(values, dict) or "model_type" not in values:
+        raise WorkloadError(
+            f"The file {str(file)!r} does not name a model_type, so it is not the config.json "
+            "of a Hugging Face model."
+        )
+
+
+def _from_hub(ref: str) -> Any:
+    try:
+        return _load(ref, local=True)
+    except ModelNotFound:
+        _check_network(ref)
+    return _load(ref, local=False)
+
+
+def _load(ref: str, *, local: bool) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(ref, local_files_only=local, trust_remote_code=False)
+    except OSError as error:
+        raise ModelNotFound(
+            f"No configuration was found for {ref!r}: check the spelling of the hub id, or give "
+            "a local folder with config.json as hf:FOLDER."
+        ) from error
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise WorkloadError(f"The configuration of {ref!r} cannot be used: {reason}") from error
+
+
+def _check_network(ref: str) -> None:
+    """Ask for a connection once: the hub's client would retry for minutes without one."""
+    if os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"):
+        return
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
+    url = urlparse(os.environ.get("HF_ENDPOINT") or _DEFAULT_ENDPOINT)
+    port = url.port or (80 if url.scheme == "http" else 443)
+    try:
+        if offline:
+            raise OSError("offline mode")
+        socket.create_connection((url.hostname or "", port), _CONNECT_TIMEOUT_S).close()
+    except OSError:
+        raise ModelNotFound(
+            f"The hub cannot be reached and {ref!r} is not in the local cache. Download its "
+            "config.json where there is a network, put it into a folder and give hf:FOLDER."
+        ) from None

@@ -1,0 +1,120 @@
+"""Hugging Face models, built from their configuration with random weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from torch import Tensor, nn
+
+from memorymark.config import Attention, Task, TrainingConfig
+from memorymark.errors import BatchTooLong, InvalidValue, WorkloadError
+from memorymark.memory.oom import is_out_of_memory
+from memorymark.workloads import tasks
+from memorymark.workloads.base import Batch, Workload
+
+
+class HuggingFaceWorkload(Workload):
+    """A model of Hugging Face transformers, from a configuration alone.
+
+    Args:
+        name: The form in which the user named it.
+        hf_config: The model's configuration; it is copied, never changed.
+        task: The task where the training config names none; None derives it.
+        num_labels: Classes where the training config names none.
+    """
+
+    def __init__(
+        self, name: str, hf_config: Any, task: Task | None = None, num_labels: int | None = None
+    ) -> None:
+        self.name = name
+        self._hf_config = hf_config
+        self._task = task
+        self._num_labels = num_labels
+
+    def describe(self, config: TrainingConfig) -> TrainingConfig:
+        """Fill in the task and the number of labels."""
+        task = config.task or self._task or tasks.default_task(self._hf_config)
+        num_labels = config.num_labels or self._num_labels
+        if num_labels is None and tasks.has_labels(task):
+            num_labels = getattr(self._hf_config, "num_labels", None)
+        described = dataclasses.replace(config, task=task, num_labels=num_labels)
+        self._check(described)
+        return described
+
+    def build(self, config: TrainingConfig) -> nn.Module:
+        """Build the Auto class of the task from the configuration."""
+        config = self.describe(config)
+        hf_config = self._training_config(config)
+        attention = {"attn_implementation": "eager"} if config.attention == "eager" else {}
+        try:
+            model = tasks.auto_class(config.task).from_config(hf_config, **attention)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise WorkloadError(tasks.build_failure(self.name, config.task, error)) from error
+        _check_positions(model, config.seq_len, self.name)
+        return model.float()
+
+    def batch(self, batch_size: int, config: TrainingConfig) -> Batch:
+        """Make random token ids with a full attention mask, or random images in [0, 1]."""
+        return tasks.make_batch(self._hf_config, self.describe(config), batch_size)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Return the loss that the model computes from its labels."""
+        return model(**batch).loss
+
+    def enable_checkpointing(self, model: nn.Module) -> None:
+        """Use the model's own checkpointing where it has one."""
+        if getattr(model, "supports_gradient_checkpointing", False):
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        else:
+            super().enable_checkpointing(model)
+
+    def _training_config(self, config: TrainingConfig) -> Any:
+        hf_config = type(self._hf_config).from_dict(self._hf_config.to_dict())
+        hf_config.use_cache = False
+        if config.num_labels and tasks.has_labels(config.task):
+            hf_config.num_labels = config.num_labels
+        tasks.set_special_tokens(hf_config, config.task)
+        return hf_config
+
+    def _check(self, config: TrainingConfig) -> None:
+        if config.attention is Attention.FLASH and config.precision in ("fp32", "tf32"):
+            raise InvalidValue(
+                "attention", "flash", f"flash attention runs in 16 bits, not in {config.precision};"
+                " take amp-bf16, amp-fp16, bf16 or fp16, or the attention sdpa",
+            )  # fmt: skip
+        if config.task is not Task.IMAGE_CLASSIFICATION:
+            return
+        fixed = getattr(self._hf_config, "image_size", None)
+        if not isinstance(fixed, int) or not tasks.fixes_image_size(self._hf_config):
+            return
+        if fixed != config.image_size:
+            raise BatchTooLong(
+                f"The model {self.name!r} takes images of {fixed} pixels, not "
+                f"{config.image_size}. Set the image size to {fixed}."
+            )
+
+
+def _check_positions(model: nn.Module, seq_len: int, name: str) -> None:
+    """Compare the sequence length with the model's tables of learned positions."""
+    for path, module in model.named_modules():
+        leaf = path.rsplit(".", 1)[-1].lower()
+        if not isinstance(module, nn.Embedding) or not _is_position_table(leaf):
+            continue
+        offset = getattr(module, "offset", None)
+        if not isinstance(offset, int):
+            offset = 0 if module.padding_idx is None else module.padding_idx + 1
+        limit = module.num_embeddings - offset
+        if seq_len > limit:
+            raise BatchTooLong(
+                f"The sequence length is {seq_len}, and the model {name!r} has a table of "
+                f"{limit} positions ({path}). Set the sequence length to {limit} or less."
+            )
+
+
+def _is_position_table(leaf: str) -> bool:
+    return leaf in ("wpe", "embed_positions") or (
+        "position_embedding" in leaf and "relative" not in leaf
+    )
