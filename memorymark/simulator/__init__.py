@@ -1,0 +1,1 @@
+"""CUDA's own memory behaviour, played through on a machine without a GPU."""
