@@ -8,7 +8,7 @@ from importlib import metadata
 
 import torch
 
-from memorymark.errors import MemoryMarkError
+from memorymark.errors import MemoryMarkError, OutOfMemory
 
 _PACKAGES = ("torch", "transformers", "torchvision", "timm", "bitsandbytes", "memorymark")
 
@@ -30,7 +30,7 @@ def software() -> dict[str, str]:
 def one_sentence(error: BaseException) -> str:
     """Return what an error says, in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if isinstance(error, MemoryMarkError):
+    if isinstance(error, MemoryMarkError | OutOfMemory):
         return " ".join(lines)
     first = lines[0] if lines else "no message"
     return f"{type(error).__name__}: {first}"

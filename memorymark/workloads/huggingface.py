@@ -66,10 +66,12 @@ class HuggingFaceWorkload(Workload):
 
     def enable_checkpointing(self, model: nn.Module) -> None:
         """Use the model's own checkpointing where it has one."""
-        if getattr(model, "supports_gradient_checkpointing", False):
-            model.gradient_checkpointing_enable({"use_reentrant": False})
-        else:
+        if not getattr(model, "supports_gradient_checkpointing", False):
             super().enable_checkpointing(model)
+        elif hasattr(model, "activation_checkpointing_enable"):  # transformers from 5.23 on
+            model.activation_checkpointing_enable({"use_reentrant": False})
+        else:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
 
     def _training_config(self, config: TrainingConfig) -> Any:
         hf_config = type(self._hf_config).from_dict(self._hf_config.to_dict())
