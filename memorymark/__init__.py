@@ -1,5 +1,56 @@
-"""MemoryMark: how large the batch can be, where the memory goes, what the difference costs."""
+"""MemoryMark: how large the batch can be, where the memory goes, what the difference costs.
+
+The names below are loaded when they are first used, so that `import memorymark` is light.
+
+Example:
+    >>> import memorymark
+    >>> config = memorymark.TrainingConfig(precision="amp-bf16", seq_len=64)
+    >>> config.seq_len
+    64
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from memorymark.analysis import Analysis as Analysis
+    from memorymark.api import analyze as analyze
+    from memorymark.api import compare_costs as compare_costs
+    from memorymark.api import estimate as estimate
+    from memorymark.api import find_optimal_batch_size as find_optimal_batch_size
+    from memorymark.api import measure as measure
+    from memorymark.api import validate_backward_pass as validate_backward_pass
+    from memorymark.api import validate_compilation_benefit as validate_compilation_benefit
+    from memorymark.config import TrainingConfig as TrainingConfig
+    from memorymark.errors import MemoryMarkError as MemoryMarkError
+    from memorymark.trial import Trial as Trial
+
+_HOMES = {
+    "analyze": "api",
+    "compare_costs": "api",
+    "estimate": "api",
+    "find_optimal_batch_size": "api",
+    "measure": "api",
+    "validate_backward_pass": "api",
+    "validate_compilation_benefit": "api",
+    "Analysis": "analysis",
+    "MemoryMarkError": "errors",
+    "TrainingConfig": "config",
+    "Trial": "trial",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'memorymark' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"memorymark.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,181 @@
+"""The commands that run trials."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from typer import Option
+
+from memorymark.cli import options, results
+from memorymark.cli.output import show
+from memorymark.cli.progress import work
+from memorymark.config import MAX_BATCH_SIZE, TrainingConfig
+
+
+@options.with_training_options
+def analyze(
+    model: options.Model,
+    config: TrainingConfig,
+    gpu: options.Gpu = None,
+    device: options.Device = None,
+    memory_budget: options.MemoryBudget = None,
+    current_batch_size: Annotated[int, Option(help="The batch that is trained today.")] = 16,
+    price: options.Price = None,
+    dataset_size: options.DatasetSize = None,
+    epochs: options.Epochs = None,
+    runs_per_year: options.RunsPerYear = None,
+    objective: Annotated[
+        str, Option(help="What the optimal batch is chosen for: throughput, memory.")
+    ] = "throughput",
+    granularity: Annotated[
+        int, Option(help="The largest batch is exact to this many samples.")
+    ] = 8,
+    headroom: Annotated[
+        float, Option(help="Share of the memory that the optimal batch leaves free.")
+    ] = 0.05,
+    max_batch_size: Annotated[int, Option(help="Largest batch to try.")] = MAX_BATCH_SIZE,
+    as_json: options.AsJson = False,
+) -> None:
+    """Find the largest batch, the optimal batch, and what the current one wastes.
+
+    Measured with a CUDA device or --device, simulated with --gpu. With neither, simulated for
+    the catalogue's default GPU.
+    """
+    with work() as progress:
+        from memorymark import api
+
+        analysis = api.analyze(
+            model,
+            config,
+            device=device,
+            gpu=gpu,
+            memory_budget=memory_budget,
+            current_batch_size=current_batch_size,
+            price_per_hour=price,
+            dataset_size=dataset_size,
+            epochs=epochs,
+            runs_per_year=runs_per_year,
+            objective=objective,
+            granularity=granularity,
+            headroom=headroom,
+            max_batch_size=max_batch_size,
+            on_event=progress,
+        )
+    show(analysis, as_json, results.show_analysis)
+    results.check_analysis(analysis)
+
+
+@options.with_training_options
+def estimate(
+    model: options.Model,
+    config: TrainingConfig,
+    batch_size: options.BatchSize,
+    gpu: Annotated[str, Option(help="Simulate this GPU; `memorymark gpus` lists the names.")],
+    as_json: options.AsJson = False,
+) -> None:
+    """Simulate one batch size on one GPU of the catalogue."""
+    with work():
+        from memorymark import api
+
+        trial = api.estimate(model, config, batch_size=batch_size, gpu=gpu)
+    results.check_trial(trial)
+    show(trial, as_json, results.show_trial)
+
+
+@options.with_training_options
+def measure(
+    model: options.Model,
+    config: TrainingConfig,
+    batch_size: options.BatchSize,
+    device: options.Device = None,
+    memory_budget: options.MemoryBudget = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Run real training steps at one batch size."""
+    with work():
+        from memorymark import api
+
+        trial = api.measure(
+            model, config, batch_size=batch_size, device=device, memory_budget=memory_budget
+        )
+    results.check_trial(trial)
+    show(trial, as_json, results.show_trial)
+
+
+@options.with_training_options
+def validate_backward(
+    model: options.Model,
+    config: TrainingConfig,
+    batch_size: options.BatchSize = 8,
+    device: options.Device = None,
+    gpu: options.Gpu = None,
+    memory_budget: options.MemoryBudget = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Compare forward passes with the whole training step; check every gradient."""
+    with work() as progress:
+        from memorymark import api
+
+        result = api.validate_backward_pass(
+            model,
+            config,
+            batch_size=batch_size,
+            device=device,
+            gpu=gpu,
+            memory_budget=memory_budget,
+            on_event=progress,
+        )
+    show(result, as_json, results.show_record)
+
+
+@options.with_training_options
+def validate_compile(
+    model: options.Model,
+    config: TrainingConfig,
+    batch_size: options.BatchSize = 8,
+    device: options.Device = None,
+    memory_budget: options.MemoryBudget = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Compare eager steps with torch.compile: time, memory, when compiling pays."""
+    with work() as progress:
+        from memorymark import api
+
+        result = api.validate_compilation_benefit(
+            model,
+            config,
+            batch_size=batch_size,
+            device=device,
+            memory_budget=memory_budget,
+            on_event=progress,
+        )
+    show(result, as_json, results.show_record)
+
+
+@options.with_training_options
+def compare(
+    model: options.Model,
+    config: TrainingConfig,
+    gpus: Annotated[
+        str | None, Option(help="Names with commas between, as in a10,a100-40gb; default: all.")
+    ] = None,
+    dataset_size: options.DatasetSize = None,
+    epochs: options.Epochs = None,
+    runs_per_year: options.RunsPerYear = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Compare what the same training costs on several GPUs."""
+    names = [name.strip() for name in gpus.split(",") if name.strip()] if gpus else None
+    with work() as progress:
+        from memorymark import api
+
+        result = api.compare_costs(
+            model,
+            config,
+            gpus=names,
+            dataset_size=dataset_size,
+            epochs=epochs,
+            runs_per_year=runs_per_year,
+            on_event=progress,
+        )
+    show(result, as_json, results.show_record)

@@ -1,0 +1,69 @@
+"""The command line's door: every error leaves as one sentence and an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from memorymark.errors import Cancelled, MemoryMarkError, UnknownChoice
+
+WORK_FAILED = 1
+WORDS_OFF = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells count it
+
+# Typer has carried its own copy of click since 0.26; the public name leads to either.
+CallError = typer.BadParameter.__base__
+
+
+class Commands(TyperGroup):
+    """A group of commands that suggests the nearest where one is unknown."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Find the command that the first word names."""
+        if args[0] not in self.commands:
+            raise UnknownChoice("command", args[0], self.commands)
+        return super().resolve_command(ctx, args)
+
+
+def report_error(error: Exception, *, debug: bool) -> int:
+    """Write an error to standard error and return the exit code."""
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    sentence, code = _describe(error)
+    console = Console(stderr=True, highlight=False)
+    console.print("[bold red]Error:[/] ", end="")
+    console.print(sentence, markup=False, soft_wrap=True)
+    return code
+
+
+def _describe(error: Exception) -> tuple[str, int]:
+    if isinstance(error, Cancelled):
+        return str(error), INTERRUPTED
+    if isinstance(error, MemoryMarkError):
+        return str(error), error.exit_code
+    if isinstance(error, CallError):
+        return _call_sentence(error), WORDS_OFF
+    return (
+        f"This is a bug in MemoryMark: {type(error).__name__}: {error}. "
+        "The same command with --debug shows where; please report it.",
+        WORK_FAILED,
+    )
+
+
+def _call_sentence(error: Exception) -> str:
+    given = getattr(error, "option_name", None)
+    possibilities = getattr(error, "possibilities", None)
+    sentence = error.format_message().strip().replace("\n", " ").rstrip(".") + "."
+    if given and possibilities is not None:
+        sentence = f"Unknown option {given!r}."
+        if possibilities:
+            sentence += f" Did you mean {possibilities[0]!r}?"
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        sentence += f" `{context.command_path} --help` says what is accepted."
+    return sentence

@@ -1,0 +1,96 @@
+"""The commands that list: models, GPUs, this machine, the run history."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime
+from typing import Annotated, Any
+
+from typer import Argument
+
+from memorymark import units
+from memorymark.cli import options
+from memorymark.cli.machine import describe_machine
+from memorymark.cli.output import print_json, print_table
+from memorymark.runs import Run, RunHistory
+
+
+def models(as_json: options.AsJson = False) -> None:
+    """List the forms in which a model can be named."""
+    from memorymark.workloads.registry import MODEL_FORMS
+
+    if as_json:
+        print_json([dataclasses.asdict(form) for form in MODEL_FORMS])
+    else:
+        print_table(["model", "meaning"], [[form.form, form.meaning] for form in MODEL_FORMS])
+
+
+def gpus(as_json: options.AsJson = False) -> None:
+    """List the GPUs of the catalogue."""
+    from memorymark.gpus.catalogue import load_catalogue
+
+    rows = [dataclasses.asdict(gpu) for gpu in load_catalogue().values()]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(["gpu"], [[str(row)] for row in rows])
+
+
+def doctor(as_json: options.AsJson = False) -> None:
+    """Say what this machine is and can do."""
+    machine = describe_machine()
+    if as_json:
+        print_json(machine)
+    else:
+        print_table(["this machine", ""], _machine_rows(machine))
+
+
+def runs(
+    run_id: Annotated[
+        str | None, Argument(help="Show this run; without it, list them all.", show_default=False)
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """List the run history, newest first, or print one run's record as JSON."""
+    history = RunHistory()
+    if run_id is not None:
+        print_json(history.open(run_id).record)
+        return
+    listed = history.list()
+    if as_json:
+        print_json([_run_summary(run) for run in listed])
+    else:
+        names = ["run", "when", "what", "model", "device", "status"]
+        print_table(names, [_run_cells(run) for run in listed])
+
+
+def _run_summary(run: Run) -> dict[str, Any]:
+    values = dataclasses.asdict(run)
+    for left_out in ("request", "record", "owner"):
+        del values[left_out]
+    return {**values, "status": str(run.status)}
+
+
+def _run_cells(run: Run) -> list[str]:
+    when = datetime.fromtimestamp(run.created_at).strftime("%Y-%m-%d %H:%M")
+    named = [run.model or units.UNKNOWN, run.device or units.UNKNOWN]
+    return [run.run_id, when, run.kind, *named, str(run.status)]
+
+
+def _machine_rows(machine: dict[str, Any]) -> list[list[str]]:
+    rows = [
+        ["Python", machine["python"]],
+        ["system", machine["system"]],
+        ["CPU cores", str(machine["cpu_cores"])],
+        ["free memory", units.gib(machine["free_memory_bytes"])],
+        ["CUDA devices", ", ".join(machine["cuda_devices"]) or "none"],
+        ["MPS", {True: "yes", False: "no", None: units.UNKNOWN}[machine["mps"]]],
+    ]
+    for gpu in machine["gpus"]:
+        free = f"{units.gib(gpu['free_bytes'])} of {units.gib(gpu['total_bytes'])} free"
+        rows.append([f"GPU {gpu['index']}", f"{gpu['name']}, {free}"])
+    for name, version in machine["packages"].items():
+        rows.append([name, version or "not installed"])
+    rows.append(["run history and locks", machine["home"]])
+    rows.append(["can", ", ".join(machine["can"])])
+    return rows

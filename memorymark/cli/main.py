@@ -1,0 +1,81 @@
+"""The program: `memorymark …` and `python -m memorymark …`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer import Option
+
+from memorymark import __version__
+from memorymark.cli import commands, lists, serve
+from memorymark.cli.errors import INTERRUPTED, Commands, report_error
+
+DEBUG = "--debug"
+PROGRAM = "memorymark"
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="How large the training batch can be, where the memory goes, what the difference costs.",
+)
+validate = typer.Typer(
+    cls=Commands, help="Check a training step: its backward pass, or what torch.compile gains."
+)
+app.add_typer(validate, name="validate")
+app.command()(commands.analyze)
+app.command()(commands.estimate)
+app.command()(commands.measure)
+validate.command("backward")(commands.validate_backward)
+validate.command("compile")(commands.validate_compile)
+app.command()(commands.compare)
+app.command()(lists.models)
+app.command()(lists.gpus)
+app.command()(lists.doctor)
+app.command()(lists.runs)
+app.command("app")(serve.app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[
+        bool, Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[
+        bool, Option(DEBUG, help="Show the traceback of an error; anywhere in the line.")
+    ] = False,
+) -> None:
+    """Take what stands before the command."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit code.
+
+    Args:
+        arguments: The words after the program's name; None takes this process's own.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = DEBUG in words
+    words = [word for word in words if word != DEBUG]
+    try:
+        return app(words, prog_name=PROGRAM, standalone_mode=False) or 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except typer.Abort:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        return report_error(error, debug=debug)

@@ -1,0 +1,54 @@
+"""Results on standard output: one JSON document, or what a person reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+class Record(Protocol):
+    """A result: a frozen record that can write itself as JSON."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+
+
+def show(record: Record, as_json: bool, in_words: Callable[[Any], None]) -> None:
+    """Print a result as one JSON document, or in words."""
+    if as_json:
+        print_json(record.to_dict())
+    else:
+        in_words(record)
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document and nothing else."""
+    typer.echo(json.dumps(value, indent=2, allow_nan=False))
+
+
+def print_line(text: str, style: str | None = None) -> None:
+    """Print one line as it is, however long."""
+    Console(highlight=False).print(text, style=style, markup=False, soft_wrap=True)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: str = "") -> None:
+    """Print rows under column names.
+
+    Args:
+        columns: The names.
+        rows: The cells, as text.
+        right: Names of the columns that hold numbers, with spaces between.
+    """
+    console = Console(highlight=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in columns:
+        justify = "right" if name in right.split() else "left"
+        table.add_column(name, justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
