@@ -1,0 +1,447 @@
+"""The command line against a stand-in for the engine: words, streams, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import FakeProbe, FakeWorkload, measured_target
+
+import memorymark
+from memorymark import errors
+from memorymark.analysis_options import AnalysisOptions
+from memorymark.analysis_record import Analysis, Mark
+from memorymark.cli import main, serve
+from memorymark.config import TrainingConfig
+from memorymark.events import Event, EventKind
+from memorymark.runs import RunHistory
+from memorymark.trial import Outcome, Trial
+from memorymark.units import GIB
+
+ROOT = Path(__file__).resolve().parents[1]
+TRACEBACK = "Traceback"
+
+
+class Record:
+    """The least that a result is."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"verdict": "PASS", "ratio": 2.5, "peak_bytes": GIB, "missing": None, "ok": True}
+
+
+class StandInApi(types.ModuleType):
+    """Has the functions of memorymark.api; notes the calls and answers from a FakeProbe."""
+
+    def __init__(self) -> None:
+        super().__init__("memorymark.api")
+        self.calls: list[tuple[str, str, TrainingConfig, dict[str, Any]]] = []
+        self.probe = FakeProbe()
+        self.raises: BaseException | None = None
+        self.raises_after = 0
+        self.before: Callable[[], None] = lambda: None
+        self.result: Any = None
+
+    def _begin(self, name: str, model: str, config: TrainingConfig, options: dict) -> None:
+        self.calls.append((name, model, config, options))
+        self.before()
+        if self.raises is not None and not self.raises_after:
+            raise self.raises
+
+    def analyze(self, model: str, config: TrainingConfig, **options: Any) -> Analysis:
+        self._begin("analyze", model, config, options)
+        trials = self._trials(config, options["on_event"])
+        marks = {"optimal": trials[1], "max": trials[1], "current": trials[0]}
+        return self.result or Analysis(
+            model,
+            self.probe.target,
+            config,
+            AnalysisOptions(),
+            tuple(trials),
+            max_batch_size=trials[1].batch_size,
+            **{name: _mark(trial) for name, trial in marks.items()},
+        )
+
+    def estimate(self, model: str, config: TrainingConfig, **options: Any) -> Trial:
+        return self._one("estimate", model, config, options)
+
+    def measure(self, model: str, config: TrainingConfig, **options: Any) -> Trial:
+        return self._one("measure", model, config, options)
+
+    def validate_backward_pass(self, model: str, config: TrainingConfig, **options: Any) -> Record:
+        self._begin("validate_backward_pass", model, config, options)
+        return Record()
+
+    def validate_compilation_benefit(
+        self, model: str, config: TrainingConfig, **options: Any
+    ) -> Record:
+        self._begin("validate_compilation_benefit", model, config, options)
+        return Record()
+
+    def compare_costs(self, model: str, config: TrainingConfig, **options: Any) -> Record:
+        self._begin("compare_costs", model, config, options)
+        return Record()
+
+    def _one(self, name: str, model: str, config: TrainingConfig, options: dict) -> Trial:
+        self._begin(name, model, config, options)
+        return self.probe.run(FakeWorkload(model), config, options["batch_size"])
+
+    def _trials(self, config: TrainingConfig, on_event: Callable[[Event], None]) -> list[Trial]:
+        on_event(Event(EventKind.PHASE, "Searching"))
+        trials: list[Trial] = []
+        for batch_size in (16, 128, 4096):
+            on_event(Event(EventKind.TRIAL_STARTED, f"Batch {batch_size}"))
+            trial = self.probe.run(FakeWorkload(), config, batch_size)
+            trials.append(trial)
+            on_event(Event(EventKind.TRIAL_FINISHED, "done", trial=trial))
+            if self.raises is not None and self.raises_after == len(trials):
+                raise self.raises
+        on_event(Event(EventKind.NOTE, "A note"))
+        return trials
+
+
+def _mark(trial: Trial) -> Mark:
+    return Mark(trial.batch_size, trial, trial.memory_bytes, trial.samples_per_second)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> StandInApi:
+    stand_in = StandInApi()
+    monkeypatch.setitem(sys.modules, "memorymark.api", stand_in)
+    monkeypatch.setattr(memorymark, "api", stand_in, raising=False)
+    return stand_in
+
+
+def run(capsys: pytest.CaptureFixture[str], line: str, code: int = 0) -> tuple[str, str]:
+    """Run a command line and return what it wrote on standard output and standard error."""
+    given = main(line.split())
+    out, err = capsys.readouterr()
+    assert given == code, err
+    return out, err
+
+
+# ---- results ---------------------------------------------------------------------------------
+
+
+def test_analyze_prints_one_json_document(engine: StandInApi, capsys: Any) -> None:
+    out, err = run(capsys, "analyze bert --json")
+    values = json.loads(out)
+    assert values["max_batch_size"] == 128
+    assert values["speedup"] > 1
+    assert len(values["trials"]) == values["probes"] == 3
+    assert "batch   128" in err and "samples/s" in err and "ok" in err
+    assert "batch  4096" in err and "out of memory" in err
+    assert "Searching" in err and "A note" in err
+
+
+def test_analyze_in_words(engine: StandInApi, capsys: Any) -> None:
+    out, _ = run(capsys, "analyze bert")
+    assert out.startswith("bert on Fake GPU (measured): the largest batch is 128")
+    assert "8.00 GiB" in out and "speed-up" in out
+
+
+def test_prints_of_the_users_code_do_not_spoil_the_json(engine: StandInApi, capsys: Any) -> None:
+    engine.before = lambda: print("hello from the model")  # noqa: T201
+    out, err = run(capsys, "measure bert --batch-size 4 --json")
+    assert json.loads(out)["outcome"] == "ok"
+    assert "hello from the model" in err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "estimate bert --batch-size 4 --gpu l4",
+        "measure bert --batch-size 4",
+        "validate backward bert",
+        "validate compile bert",
+        "compare bert --gpus l4,a10",
+    ],
+)
+def test_every_job_answers_in_words_and_in_json(engine: StandInApi, capsys: Any, line: str) -> None:
+    out, _ = run(capsys, f"{line} --json")
+    assert isinstance(json.loads(out), dict)
+    out, _ = run(capsys, line)
+    assert out.strip() and not out.startswith("{")
+
+
+def test_out_of_memory_is_a_result(engine: StandInApi, capsys: Any) -> None:
+    out, _ = run(capsys, "measure bert --batch-size 60000 --json")
+    values = json.loads(out)
+    assert (values["outcome"], values["fits"]) == ("oom", False)
+    out, _ = run(capsys, "measure bert --batch-size 60000")
+    assert "out of memory" in out
+
+
+def test_a_models_own_error_is_a_failure(engine: StandInApi, capsys: Any) -> None:
+    engine.probe = FakeProbe(errors={4: "The model raised ValueError: too wide."})
+    out, err = run(capsys, "measure bert --batch-size 4 --json", code=1)
+    assert out == "" and "too wide" in err and TRACEBACK not in err
+
+
+def test_nothing_fits_is_said_and_fails(engine: StandInApi, capsys: Any) -> None:
+    engine.result = Analysis(
+        "bert", measured_target(GIB), TrainingConfig(), AnalysisOptions(), trials=()
+    )
+    out, err = run(capsys, "analyze bert --json", code=1)
+    assert json.loads(out)["max_batch_size"] is None
+    assert "not even batch 1" in err and TRACEBACK not in err
+
+
+# ---- options ---------------------------------------------------------------------------------
+
+
+def test_every_training_option_reaches_the_engine(engine: StandInApi, capsys: Any) -> None:
+    run(
+        capsys,
+        "measure bert --batch-size 2 --task causal-lm --num-labels 3 --seq-len 64 --image-size 96"
+        " --precision amp-bf16 --optimizer sgd --optimizer-impl foreach --zero-grad after-step"
+        " --gradient-checkpointing --gradient-accumulation 4 --attention eager --no-dropout"
+        " --channels-last --device cpu --memory-budget 2GiB",
+    )
+    _, model, config, options = engine.calls[0]
+    assert model == "bert"
+    assert config == TrainingConfig(
+        task="causal-lm",
+        num_labels=3,
+        seq_len=64,
+        image_size=96,
+        precision="amp-bf16",
+        optimizer="sgd",
+        optimizer_impl="foreach",
+        zero_grad="after-step",
+        gradient_checkpointing=True,
+        gradient_accumulation=4,
+        attention="eager",
+        dropout=False,
+        channels_last=True,
+    )
+    assert options == {"batch_size": 2, "device": "cpu", "memory_budget": "2GiB"}
+
+
+def test_defaults_are_those_of_the_config(engine: StandInApi, capsys: Any) -> None:
+    run(capsys, "measure bert --batch-size 2")
+    assert engine.calls[0][2] == TrainingConfig()
+
+
+def test_every_analysis_option_reaches_the_engine(engine: StandInApi, capsys: Any) -> None:
+    run(
+        capsys,
+        "analyze gpt2 --gpu a10 --memory-budget 4GiB --current-batch-size 8 --price 1.29"
+        " --dataset-size 1000 --epochs 3 --runs-per-year 12 --objective memory --granularity 1"
+        " --headroom 0.1 --max-batch-size 512",
+    )
+    options = engine.calls[0][3]
+    del options["on_event"]
+    assert options == {
+        "device": None,
+        "gpu": "a10",
+        "memory_budget": "4GiB",
+        "current_batch_size": 8,
+        "price_per_hour": 1.29,
+        "dataset_size": 1000,
+        "epochs": 3,
+        "runs_per_year": 12,
+        "objective": "memory",
+        "granularity": 1,
+        "headroom": 0.1,
+        "max_batch_size": 512,
+    }
+
+
+def test_compare_reads_names_with_commas(engine: StandInApi, capsys: Any) -> None:
+    run(capsys, "compare bert --gpus a10,l4")
+    run(capsys, "compare bert")
+    assert [call[3]["gpus"] for call in engine.calls] == [["a10", "l4"], None]
+
+
+# ---- words that are off ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("analyse bert", "'analyze'"),
+        ("validate backwards bert", "'backward'"),
+        ("analyze bert --precison fp16", "'--precision'"),
+        ("analyze bert --precision fp17", "'fp16'"),
+        ("analyze bert --optimizer adamww", "'adamw'"),
+        ("analyze bert --optimizer-impl fuse", "'fused'"),
+        ("analyze bert --attention sdp", "'sdpa'"),
+        ("analyze bert --zero-grad after", "'after-step'"),
+        ("analyze bert --task masked-ml", "'masked-lm'"),
+        ("analyze bert --seq-len many", "--seq-len"),
+        ("analyze bert --seq-len 0", "seq len is 0"),
+        ("analyze bert --gradient-accumulation -1", "gradient accumulation is -1"),
+        ("analyze", "model"),
+        ("analyze bert gpt2", "gpt2"),
+        ("measure bert", "--batch-size"),
+        ("estimate bert --batch-size 4", "--gpu"),
+        ("measure bert --batch-size", "--batch-size"),
+        ("validate", "command"),
+        ("--jsn", "'--jsn'"),
+        ("app --port 70000", "--port"),
+    ],
+)
+def test_wrong_words_end_with_two_and_one_sentence(
+    engine: StandInApi, capsys: Any, line: str, said: str
+) -> None:
+    out, err = run(capsys, line, code=2)
+    assert out == "" and not engine.calls
+    assert said in err
+    assert err.startswith("Error: ") and err.count("\n") == 1
+    assert TRACEBACK not in err and "╭" not in err
+
+
+# ---- errors ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.NotAvailable("Simulation is not available yet."), 1),
+        (errors.ModelNotFound("There is no such model."), 1),
+        (errors.UnknownChoice("GPU", "a11", ["a10"]), 2),
+        (errors.InvalidValue("batch size", 0, "a whole number from 1"), 2),
+    ],
+)
+@pytest.mark.parametrize("json_option", ["", " --json"])
+def test_an_error_is_its_sentence_and_its_code(
+    engine: StandInApi, capsys: Any, error: Exception, code: int, json_option: str
+) -> None:
+    engine.raises = error
+    out, err = run(capsys, f"analyze bert{json_option}", code=code)
+    assert out == ""
+    assert err == f"Error: {error}\n"
+
+
+def test_a_bug_is_called_one(engine: StandInApi, capsys: Any) -> None:
+    engine.raises = KeyError("lost")
+    out, err = run(capsys, "analyze bert", code=1)
+    assert out == "" and TRACEBACK not in err
+    assert "bug in MemoryMark" in err and "KeyError" in err and "--debug" in err
+
+
+def test_debug_shows_the_traceback(engine: StandInApi, capsys: Any) -> None:
+    engine.raises = KeyError("lost")
+    _, err = run(capsys, "analyze bert --debug", code=1)
+    assert TRACEBACK in err and "KeyError" in err
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [(0, "no result"), (1, "batch that ran is 16"), (3, "ran is 128, batch 4096 was out of")],
+)
+def test_ctrl_c_says_the_partial_result(
+    engine: StandInApi, capsys: Any, after: int, said: str
+) -> None:
+    engine.raises, engine.raises_after = KeyboardInterrupt(), after
+    out, err = run(capsys, "analyze bert --json", code=130)
+    assert out == "" and said in err and TRACEBACK not in err
+
+
+def test_a_partial_analysis_is_printed(engine: StandInApi, capsys: Any) -> None:
+    engine.result = Analysis(
+        "bert", measured_target(GIB), TrainingConfig(), AnalysisOptions(), trials=(),
+        complete=False, stopped_by="The work was stopped.",
+    )  # fmt: skip
+    out, err = run(capsys, "analyze bert --json", code=130)
+    assert json.loads(out)["complete"] is False
+    assert "Partial result: The work was stopped." in err
+
+
+# ---- lists -----------------------------------------------------------------------------------
+
+
+def test_help_and_version(capsys: Any) -> None:
+    out, _ = run(capsys, "--help")
+    for command in ("analyze", "estimate", "measure", "validate", "compare", "models", "gpus"):
+        assert command in out
+    assert run(capsys, "")[0].strip() == out.strip()
+    assert memorymark.__version__ in run(capsys, "--version")[0]
+
+
+def test_models(capsys: Any) -> None:
+    out, _ = run(capsys, "models --json")
+    assert {"bert", "gpt2", "resnet"} <= {row["form"] for row in json.loads(out)}
+    assert "resnet" in run(capsys, "models")[0]
+
+
+def test_doctor(capsys: Any) -> None:
+    values = json.loads(run(capsys, "doctor --json")[0])
+    assert values["packages"]["torch"]
+    assert "measure on cpu" in values["can"]
+    assert "Python" in run(capsys, "doctor")[0]
+
+
+def test_runs(capsys: Any) -> None:
+    assert json.loads(run(capsys, "runs --json")[0]) == []
+    record = {"model_name": "bert", "device": "Fake GPU", "source": "measured"}
+    run_id = RunHistory().save("analysis", record)
+    assert run_id in run(capsys, "runs")[0]
+    assert json.loads(run(capsys, "runs --json")[0])[0]["model"] == "bert"
+    assert json.loads(run(capsys, f"runs {run_id}")[0])["run_id"] == run_id
+    _, err = run(capsys, "runs nope", code=1)
+    assert "nope" in err
+
+
+# ---- the app ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda path, words: commands.append(words))
+    monkeypatch.chdir(ROOT)
+    return commands
+
+
+def test_app_says_that_it_listens_everywhere(started: list[list[str]], capsys: Any) -> None:
+    _, err = run(capsys, "app --port 8600")
+    assert "all interfaces, port 8600" in err
+    assert started[0][1:4] == ["-m", "streamlit", "run"]
+    assert started[0][-4:] == ["--server.port", "8600", "--server.address", "0.0.0.0"]
+
+
+def test_app_on_one_address(started: list[list[str]], capsys: Any) -> None:
+    _, err = run(capsys, "app --address 127.0.0.1")
+    assert "127.0.0.1" in err and "all interfaces" not in err
+    assert started[0][-1] == "127.0.0.1"
+
+
+def test_app_without_its_pages_says_so(
+    started: list[list[str]], capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(serve, "ENTRY", tmp_path / "streamlit_app.py")
+    _, err = run(capsys, "app", code=1)
+    assert "make app" in err and not started
+
+
+# ---- the program -----------------------------------------------------------------------------
+
+
+def test_python_dash_m_is_the_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "memorymark", "analyse"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert "Did you mean 'analyze'?" in done.stderr
+
+
+def test_trial_line_has_no_error_word_for_an_ok_trial() -> None:
+    from memorymark.cli.progress import trial_line
+
+    trial = FakeProbe(thrashing_from=1).run(FakeWorkload(), TrainingConfig(), 8)
+    assert trial.outcome is Outcome.OK
+    assert "thrashing" in trial_line(trial) and "error" not in trial_line(trial)
