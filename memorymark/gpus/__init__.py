@@ -1,0 +1,1 @@
+"""What is known about GPUs: the catalogue, and what NVML says of those at hand."""

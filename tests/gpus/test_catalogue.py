@@ -1,0 +1,160 @@
+"""The catalogue is data: keys, ranges, units, sources and dates have their own tests."""
+
+import csv
+import json
+import re
+from datetime import date
+from importlib import resources
+
+import pytest
+
+from memorymark.config import Precision
+from memorymark.errors import UnknownChoice
+from memorymark.gpus.catalogue import (
+    DEFAULT_GPU,
+    find_gpu,
+    find_gpu_by_device_name,
+    load_catalogue,
+)
+
+GIB = 1024**3
+PROMISED = [
+    "t4",
+    "v100-16gb",
+    "v100-32gb",
+    "rtx-3060",
+    "rtx-3090",
+    "rtx-4060",
+    "rtx-4090",
+    "l4",
+    "a10",
+    "a10g",
+    "l40s",
+    "a100-40gb",
+    "a100-80gb",
+    "h100-80gb",
+    "h200",
+    "b200",
+]
+CAPABILITIES = {(7, 0), (7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)}
+each_gpu = pytest.mark.parametrize("gpu", load_catalogue().values(), ids=lambda gpu: gpu.key)
+
+
+def rows():
+    file = resources.files("memorymark.gpus").joinpath("gpus.csv")
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def seen(text):
+    """Read YYYY, YYYY-MM or YYYY-MM-DD as the first day that it can mean."""
+    assert re.fullmatch(r"\d{4}(-\d{2}){0,2}", text), text
+    return date.fromisoformat(f"{text}-01-01"[:10])
+
+
+def test_all_promised_keys_are_there():
+    assert set(PROMISED) <= set(load_catalogue())
+    assert DEFAULT_GPU in load_catalogue()
+
+
+def test_keys_and_names_are_unique():
+    keys = [row["key"] for row in rows()]
+    names = [row["name"] for row in rows()]
+    device_names = [name for row in rows() for name in row["device_names"].split("|")]
+    for values in (keys, names, device_names):
+        assert len(values) == len(set(values))
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", key) for key in keys)
+
+
+@each_gpu
+def test_memory_is_in_bytes_and_near_what_the_name_says(gpu):
+    assert 6 * GIB < gpu.total_bytes < 300 * GIB
+    assert gpu.total_bytes % 1024 == 0
+    stated = re.search(r"(\d+)gb", gpu.key)
+    if stated:
+        assert 0.9 * int(stated[1]) < gpu.total_bytes / GIB <= int(stated[1])
+
+
+@each_gpu
+def test_contexts_are_known_or_assumed(gpu):
+    assert 100 * 1024**2 <= gpu.likely_context_bytes <= 2 * GIB
+    assert gpu.usable_bytes == gpu.total_bytes - gpu.likely_context_bytes
+    assert gpu.context_is_assumed == (gpu.context_bytes is None)
+
+
+@each_gpu
+def test_peaks_are_per_second_and_in_order(gpu):
+    assert gpu.compute_capability in CAPABILITIES
+    assert 5e12 <= gpu.fp32_flops <= 200e12
+    assert gpu.fp32_flops < gpu.fp16_flops <= 3e15
+    assert 100e9 <= gpu.bandwidth_bytes_per_s <= 10e12
+    has_bf16 = gpu.compute_capability >= (8, 0)
+    assert (gpu.bf16_flops is not None) == has_bf16
+    assert (gpu.tf32_flops is not None) == has_bf16
+    if has_bf16:
+        assert gpu.bf16_flops == gpu.fp16_flops
+        assert gpu.fp32_flops <= gpu.tf32_flops <= gpu.bf16_flops
+
+
+@each_gpu
+def test_prices_are_dollars_an_hour(gpu):
+    assert gpu.usd_per_hour is None or 0.05 < gpu.usd_per_hour < 20
+
+
+@each_gpu
+def test_every_figure_has_a_source_and_a_date(gpu):
+    known = {"memory": gpu.total_bytes, "performance": gpu.fp32_flops}
+    known |= {"context": gpu.context_bytes, "price": gpu.usd_per_hour}
+    for group, (source, observed_at) in gpu.sources.items():
+        assert (source is None) == (known[group] is None), group
+        assert (observed_at is None) == (known[group] is None), group
+        if source is not None:
+            assert len(source) > 10
+            assert date(2018, 1, 1) <= seen(observed_at) <= date.today()
+
+
+def test_the_first_version_prices_are_kept():
+    assert find_gpu("a10").usd_per_hour == 0.60
+    assert find_gpu("a100-40gb").usd_per_hour == 1.29
+    assert find_gpu("a10").price_observed_at == "2025-11"
+
+
+def test_keys_are_found_in_any_case():
+    assert find_gpu(" A100-40GB ") is find_gpu("a100-40gb")
+
+
+def test_an_unknown_key_names_the_nearest():
+    with pytest.raises(UnknownChoice, match="a100-40gb") as caught:
+        find_gpu("a100-40")
+    assert caught.value.nearest == "a100-40gb"
+
+
+def test_a_device_is_found_by_the_name_that_torch_gives():
+    assert find_gpu_by_device_name("NVIDIA A100-SXM4-40GB").key == "a100-40gb"
+    assert find_gpu_by_device_name("nvidia h200").key == "h200"
+    assert find_gpu_by_device_name("NVIDIA GeForce GTX 1080") is None
+
+
+def test_peaks_by_precision():
+    a100, t4 = find_gpu("a100-40gb"), find_gpu("t4")
+    assert a100.peak_flops_at(Precision.FP32) == 19.5e12
+    assert a100.peak_flops_at(Precision.TF32) == 156e12
+    assert a100.peak_flops_at(Precision.AMP_BF16) == 312e12
+    assert t4.peak_flops_at(Precision.TF32) == t4.peak_flops_at(Precision.FP32)
+    assert t4.peak_flops_at(Precision.AMP_FP16) == 65e12
+    assert t4.peak_flops_at(Precision.BF16) is None
+
+
+def test_an_unknown_context_is_assumed_by_generation():
+    assert find_gpu("a100-40gb").usable_bytes == 42474471424 - 501 * 1024**2
+    assert find_gpu("a100-80gb").context_is_assumed
+    assert find_gpu("a100-80gb").likely_context_bytes == 501 * 1024**2
+    assert find_gpu("h200").likely_context_bytes == 512 * 1024**2
+
+
+def test_a_gpu_becomes_json():
+    values = json.loads(json.dumps(find_gpu("a10").to_dict()))
+    assert values["key"] == "a10"
+    assert values["compute_capability"] == [8, 6]
+    assert values["context_bytes"] is None
+    assert values["usable_bytes"] == find_gpu("a10").usable_bytes
