@@ -19,22 +19,8 @@ from memorymark.gpus.catalogue import (
 
 GIB = 1024**3
 PROMISED = [
-    "t4",
-    "v100-16gb",
-    "v100-32gb",
-    "rtx-3060",
-    "rtx-3090",
-    "rtx-4060",
-    "rtx-4090",
-    "l4",
-    "a10",
-    "a10g",
-    "l40s",
-    "a100-40gb",
-    "a100-80gb",
-    "h100-80gb",
-    "h200",
-    "b200",
+    *("t4", "v100-16gb", "v100-32gb", "rtx-3060", "rtx-3090", "rtx-4060", "rtx-4090"),
+    *("l4", "a10", "a10g", "l40s", "a100-40gb", "a100-80gb", "h100-80gb", "h200", "b200"),
 ]
 CAPABILITIES = {(7, 0), (7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)}
 each_gpu = pytest.mark.parametrize("gpu", load_catalogue().values(), ids=lambda gpu: gpu.key)
