@@ -34,7 +34,9 @@ what was asked for, reserved bytes what is taken from the device.
 
 What is simpler than the original: addresses of segments only rise (CUDA may hand out a freed
 range again, which matters only among free blocks of one size); blocks used on several streams,
-private pools of CUDA graphs, and other users of the device's memory are not modelled.
+private pools of CUDA graphs, and other users of the device's memory are not modelled. The capacity
+is where the device ends; under `set_per_process_memory_fraction` PyTorch also refuses to map a
+page of an expandable segment where a whole new segment for the request would pass the limit.
 """
 
 from __future__ import annotations
