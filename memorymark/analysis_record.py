@@ -77,7 +77,8 @@ class Analysis:
         optimal: The batch to run.
         max: The largest batch that completes steps.
         costs: Costs at the current and at the optimal batch, and what is saved.
-        findings: What the user should know, one sentence each.
+        findings: What the trials brought to light, one sentence each.
+        remarks: What follows for the user's own options, one sentence each.
         advice: What to change where nothing fits.
         complete: Whether the work was done to its end.
         stopped_by: Why it was not, in a sentence.
@@ -99,6 +100,7 @@ class Analysis:
     max: Mark = Mark()
     costs: Savings = field(default_factory=Savings)
     findings: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()
     complete: bool = True
     stopped_by: str | None = None
@@ -164,6 +166,7 @@ class Analysis:
             options=AnalysisOptions(**values["options"]),
             trials=trials,
             findings=tuple(values["findings"]),
+            remarks=tuple(values["remarks"]),
             advice=tuple(Advice(**advice) for advice in values["advice"]),
             costs=_costs(values["costs"]),
             **{name: _mark(values["marks"][name], trials) for name in _MARKS},
@@ -210,6 +213,7 @@ class Analysis:
         return {
             **{name: getattr(self, name) for name in _PLAIN_FIELDS},
             "findings": list(self.findings),
+            "remarks": list(self.remarks),
             "advice": [advice.to_dict() for advice in self.advice],
             "marks": {name: _mark_dict(getattr(self, name), self.trials) for name in _MARKS},
             "costs": self.costs.to_dict(),

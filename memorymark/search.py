@@ -20,6 +20,7 @@ _FIRST_BATCH = 8
 _GUIDED_TRIALS = 6
 _GUESS_TRIALS = 4
 _FLAT_SHARE = 0.01
+_FLAT_JUMP = 8
 
 
 @dataclass(frozen=True)
@@ -265,8 +266,11 @@ class _Search:
 
     def _beyond_flat(self) -> int:
         """Leave batches so small that the optimizer's step holds more than they do."""
-        double = self.grid.floor(2 * self.grid.batch(self.fits))
-        target = max(double, self._in_proportion())
+        batch = self.grid.batch(self.fits)
+        target = max(self.grid.floor(2 * batch), self._in_proportion())
+        if len(self.readings) >= 2:
+            far = self.grid.floor(_FLAT_JUMP * batch)
+            target = max(target, min(far, self._on_line(sorted(self.readings))))
         return min(target, self._middle) if self._has_failed else target
 
     def _by_breakdown(self) -> int | None:

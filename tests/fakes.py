@@ -186,11 +186,11 @@ class FakeProbe:
             return {}
         step = self.overhead_seconds + self.seconds_per_sample * batch_size
         step *= config.gradient_accumulation
-        first = step * 1.5
+        once = step / 2
         if config.compile:
             step /= self.compile_speedup
-            first += self.compile_seconds
-        return {"step_seconds": step, "first_step_seconds": first}
+            once += self.compile_seconds
+        return {"step_seconds": step, "first_step_seconds": step + once}
 
     def _gradients(self, stage: Stage, breakdown: Breakdown) -> GradientCheck | None:
         if stage in (Stage.FORWARD_ONLY, Stage.FORWARD):
