@@ -16,6 +16,7 @@ from fakes import FakeProbe, FakeWorkload, measured_target
 
 import memorymark
 from memorymark import errors
+from memorymark.analysis import AnalysisStopped
 from memorymark.analysis_options import AnalysisOptions
 from memorymark.analysis_record import Analysis, Mark
 from memorymark.cli import main, serve
@@ -351,14 +352,37 @@ def test_ctrl_c_says_the_partial_result(
     assert out == "" and said in err and TRACEBACK not in err
 
 
-def test_a_partial_analysis_is_printed(engine: StandInApi, capsys: Any) -> None:
-    engine.result = Analysis(
-        "bert", measured_target(GIB), TrainingConfig(), AnalysisOptions(), trials=(),
-        complete=False, stopped_by="The work was stopped.",
-    )  # fmt: skip
+def test_a_stopped_analysis_is_printed(engine: StandInApi, capsys: Any) -> None:
+    trial = engine.probe.run(FakeWorkload(), TrainingConfig(), 8)
+    engine.raises = AnalysisStopped(_incomplete("The work was stopped by the user.", trial))
     out, err = run(capsys, "analyze bert --json", code=130)
     assert json.loads(out)["complete"] is False
-    assert "Partial result: The work was stopped." in err
+    assert "partial result: the largest batch that ran is 8" in err and TRACEBACK not in err
+
+
+def test_an_analysis_that_met_an_error_is_printed_and_fails(
+    engine: StandInApi, capsys: Any
+) -> None:
+    trial = engine.probe.run(FakeWorkload(), TrainingConfig(), 8)
+    engine.result = _incomplete("The model raised.", trial)
+    out, err = run(capsys, "analyze bert --json", code=1)
+    assert json.loads(out)["stopped_by"] == "The model raised."
+    assert err.endswith("Error: The model raised.\n")
+
+
+def test_an_analysis_without_any_result_prints_only_its_error(
+    engine: StandInApi, capsys: Any
+) -> None:
+    engine.result = _incomplete("The model raised.")
+    out, err = run(capsys, "analyze bert", code=1)
+    assert out == "" and err.endswith("Error: The model raised.\n")
+
+
+def _incomplete(reason: str, *trials: Trial) -> Analysis:
+    return Analysis(
+        "bert", measured_target(GIB), TrainingConfig(), AnalysisOptions(), trials,
+        complete=False, stopped_by=reason,
+    )  # fmt: skip
 
 
 # ---- lists -----------------------------------------------------------------------------------
@@ -376,6 +400,12 @@ def test_models(capsys: Any) -> None:
     out, _ = run(capsys, "models --json")
     assert {"bert", "gpt2", "resnet"} <= {row["form"] for row in json.loads(out)}
     assert "resnet" in run(capsys, "models")[0]
+
+
+def test_gpus(capsys: Any) -> None:
+    rows = json.loads(run(capsys, "gpus --json")[0])
+    assert {"t4", "a100-40gb", "h100-80gb"} <= {row["key"] for row in rows}
+    assert "a100-40gb" in run(capsys, "gpus")[0]
 
 
 def test_doctor(capsys: Any) -> None:

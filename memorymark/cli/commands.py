@@ -6,10 +6,12 @@ from typing import Annotated
 
 from typer import Option
 
+from memorymark.analysis import Analysis, AnalysisStopped
 from memorymark.cli import options, results
 from memorymark.cli.output import show
-from memorymark.cli.progress import work
+from memorymark.cli.progress import partial_sentence, work
 from memorymark.config import MAX_BATCH_SIZE, TrainingConfig
+from memorymark.errors import Cancelled
 
 
 @options.with_training_options
@@ -41,28 +43,38 @@ def analyze(
     Measured with a CUDA device or --device, simulated with --gpu. With neither, simulated for
     the catalogue's default GPU.
     """
-    with work() as progress:
-        from memorymark import api
+    try:
+        with work() as progress:
+            from memorymark import api
 
-        analysis = api.analyze(
-            model,
-            config,
-            device=device,
-            gpu=gpu,
-            memory_budget=memory_budget,
-            current_batch_size=current_batch_size,
-            price_per_hour=price,
-            dataset_size=dataset_size,
-            epochs=epochs,
-            runs_per_year=runs_per_year,
-            objective=objective,
-            granularity=granularity,
-            headroom=headroom,
-            max_batch_size=max_batch_size,
-            on_event=progress,
-        )
-    show(analysis, as_json, results.show_analysis)
+            analysis = api.analyze(
+                model,
+                config,
+                device=device,
+                gpu=gpu,
+                memory_budget=memory_budget,
+                current_batch_size=current_batch_size,
+                price_per_hour=price,
+                dataset_size=dataset_size,
+                epochs=epochs,
+                runs_per_year=runs_per_year,
+                objective=objective,
+                granularity=granularity,
+                headroom=headroom,
+                max_batch_size=max_batch_size,
+                on_event=progress,
+            )
+    except AnalysisStopped as stop:
+        _show_if_known(stop.partial, as_json)
+        raise Cancelled(partial_sentence(stop.partial.trials)) from stop
+    _show_if_known(analysis, as_json)
     results.check_analysis(analysis)
+
+
+def _show_if_known(analysis: Analysis, as_json: bool) -> None:
+    """Print an analysis unless its first trial already failed: then its error says it all."""
+    if analysis.nothing_fits or any(trial.fits for trial in analysis.trials):
+        show(analysis, as_json, results.show_analysis)
 
 
 @options.with_training_options

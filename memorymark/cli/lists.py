@@ -12,13 +12,13 @@ from memorymark import units
 from memorymark.cli import options
 from memorymark.cli.machine import describe_machine
 from memorymark.cli.output import print_json, print_table
+from memorymark.gpus.catalogue import Gpu, load_catalogue
+from memorymark.model_forms import MODEL_FORMS
 from memorymark.runs import Run, RunHistory
 
 
 def models(as_json: options.AsJson = False) -> None:
     """List the forms in which a model can be named."""
-    from memorymark.workloads.registry import MODEL_FORMS
-
     if as_json:
         print_json([dataclasses.asdict(form) for form in MODEL_FORMS])
     else:
@@ -27,13 +27,12 @@ def models(as_json: options.AsJson = False) -> None:
 
 def gpus(as_json: options.AsJson = False) -> None:
     """List the GPUs of the catalogue."""
-    from memorymark.gpus.catalogue import load_catalogue
-
-    rows = [dataclasses.asdict(gpu) for gpu in load_catalogue().values()]
+    catalogue = load_catalogue().values()
     if as_json:
-        print_json(rows)
-    else:
-        print_table(["gpu"], [[str(row)] for row in rows])
+        print_json([dataclasses.asdict(gpu) for gpu in catalogue])
+        return
+    names = ["gpu", "name", "memory", "fp32 TFLOP/s", "bf16 TFLOP/s", "GB/s", "$/h", "price seen"]
+    print_table(names, [_gpu_cells(gpu) for gpu in catalogue], right=names[2:-1])
 
 
 def doctor(as_json: options.AsJson = False) -> None:
@@ -62,6 +61,23 @@ def runs(
     else:
         names = ["run", "when", "what", "model", "device", "status"]
         print_table(names, [_run_cells(run) for run in listed])
+
+
+def _gpu_cells(gpu: Gpu) -> list[str]:
+    return [
+        gpu.key,
+        gpu.name,
+        units.gib(gpu.total_bytes),
+        _tera(gpu.fp32_flops),
+        _tera(gpu.bf16_flops),
+        f"{gpu.bandwidth_bytes_per_s / 1e9:,.0f}",
+        units.usd(gpu.usd_per_hour),
+        gpu.price_observed_at or units.UNKNOWN,
+    ]
+
+
+def _tera(flops: float | None) -> str:
+    return units.UNKNOWN if flops is None else f"{flops / 1e12:,.4g}"
 
 
 def _run_summary(run: Run) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+_WIDTH_WHERE_NOBODY_LOOKS = 240  # a file or a pipe: one row stays one line
 
 
 class Record(Protocol):
@@ -36,18 +39,21 @@ def print_line(text: str, style: str | None = None) -> None:
     Console(highlight=False).print(text, style=style, markup=False, soft_wrap=True)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: str = "") -> None:
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()
+) -> None:
     """Print rows under column names.
 
     Args:
         columns: The names.
         rows: The cells, as text.
-        right: Names of the columns that hold numbers, with spaces between.
+        right: Names of the columns that hold numbers.
     """
-    console = Console(highlight=False)
+    wide = None if sys.stdout.isatty() else _WIDTH_WHERE_NOBODY_LOOKS
+    console = Console(highlight=False, width=wide)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in columns:
-        justify = "right" if name in right.split() else "left"
+        justify = "right" if name in right else "left"
         table.add_column(name, justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.status import Status
@@ -66,7 +66,7 @@ def trial_line(trial: Trial) -> str:
     return f"  batch {trial.batch_size:>5}  {memory:>11}  {rate:>8} samples/s  {words}"
 
 
-def partial_sentence(trials: list[Trial]) -> str:
+def partial_sentence(trials: Sequence[Trial]) -> str:
     """Say what is known when the work is stopped before its end."""
     if not trials:
         return "Stopped before the first trial ended; there is no result."
@@ -87,12 +87,13 @@ def work() -> Iterator[Progress]:
 
     Raises:
         Cancelled: Ctrl-C; the sentence says what was found until then.
+        AnalysisStopped: Ctrl-C during an analysis; carries what was known by then.
     """
     progress = Progress()
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield progress
-    except (KeyboardInterrupt, Cancelled) as error:
-        raise Cancelled(partial_sentence(progress.trials)) from error
+    except KeyboardInterrupt as stop:
+        raise Cancelled(partial_sentence(progress.trials)) from stop
     finally:
         progress.close()

@@ -8,21 +8,17 @@ from typing import Any
 from memorymark import units
 from memorymark.analysis_record import Analysis, Mark
 from memorymark.cli.output import print_line, print_table
-from memorymark.errors import Cancelled, NothingFits, WorkloadError
+from memorymark.errors import NothingFits, WorkloadError
 from memorymark.trial import CATEGORIES, Outcome, Trial
 
 
 def show_analysis(analysis: Analysis) -> None:
-    """Print an analysis."""
-    print_line(analysis_verdict(analysis), style="bold")
-    marks = [("current", analysis.current), ("optimal", analysis.optimal), ("max", analysis.max)]
-    print_table(
-        ["mark", "batch", "memory", "samples/s"],
-        [[name, *_mark_cells(mark)] for name, mark in marks],
-        right="batch memory samples/s",
-    )
-    print_line("")
-    print_table(["figure", "value"], _figures(analysis), right="value")
+    """Print an analysis; where nothing fits, only what could make room."""
+    if not analysis.nothing_fits:
+        print_line(analysis_verdict(analysis), style="bold")
+        _show_marks(analysis)
+        print_line("")
+        print_table(["figure", "value"], _figures(analysis), right=["value"])
     _show_notes([*analysis.findings, *(advice.text for advice in analysis.advice)])
     print_line(_origin(analysis), style="dim")
 
@@ -38,12 +34,12 @@ def show_trial(trial: Trial) -> None:
         ["step", units.seconds(trial.step_seconds)],
         ["samples/s", units.rate(trial.samples_per_second)],
     ]
-    print_table(["reading", "value"], rows, right="value")
+    print_table(["reading", "value"], rows, right=["value"])
     if trial.breakdown is not None:
         print_line("")
         parts = [[name, getattr(trial.breakdown, name)] for name in CATEGORIES]
         named = [[name.replace("_", " "), units.mib_or_gib(size)] for name, size in parts]
-        print_table(["alive at the peak", "memory"], named, right="memory")
+        print_table(["alive at the peak", "memory"], named, right=["memory"])
     _show_notes([*trial.findings, *trial.assumptions])
 
 
@@ -65,12 +61,12 @@ def check_analysis(analysis: Analysis) -> None:
 
     Raises:
         NothingFits: Not even the smallest batch trains.
-        Cancelled: The user stopped it.
+        WorkloadError: A trial's own error ended it.
     """
     if analysis.nothing_fits:
         raise NothingFits(analysis_verdict(analysis))
     if not analysis.complete:
-        raise Cancelled(f"Partial result: {analysis.stopped_by or 'stopped before the end'}")
+        raise WorkloadError(analysis.stopped_by or "The analysis ended before its end.")
 
 
 def check_trial(trial: Trial) -> None:
@@ -106,6 +102,15 @@ def trial_verdict(trial: Trial) -> str:
     if trial.outcome is Outcome.OOM:
         return f"{where} is out of memory: it does not fit in {capacity}."
     return f"{where} fits: {units.mib_or_gib(trial.memory_bytes)} of {capacity}."
+
+
+def _show_marks(analysis: Analysis) -> None:
+    marks = {"current": analysis.current, "optimal": analysis.optimal, "max": analysis.max}
+    print_table(
+        ["mark", "batch", "memory", "samples/s"],
+        [[name, *_mark_cells(mark)] for name, mark in marks.items()],
+        right=["batch", "memory", "samples/s"],
+    )
 
 
 def _mark_cells(mark: Mark) -> list[str]:

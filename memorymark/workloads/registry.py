@@ -2,39 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from memorymark.errors import UnknownChoice, UsageError
 from memorymark.workloads.base import Workload
 from memorymark.workloads.builtin import BUILTIN_NAMES, builtin_workload
 
 _FORMS = "Other forms: hf:ID, hf:FOLDER, torchvision:NAME, timm:NAME, package.module:factory."
 _LIBRARIES = ("torchvision", "timm")
-
-
-@dataclass(frozen=True)
-class ModelForm:
-    """A form in which a model can be named.
-
-    Attributes:
-        form: The name or pattern.
-        meaning: What it stands for.
-    """
-
-    form: str
-    meaning: str
-
-
-MODEL_FORMS = (
-    ModelForm("bert", "google-bert/bert-base-uncased with a sequence-classification head"),
-    ModelForm("gpt2", "openai-community/gpt2 with a sequence-classification head"),
-    ModelForm("resnet", "microsoft/resnet-50"),
-    ModelForm("hf:ID", "any Hugging Face model by hub id; only its configuration is read"),
-    ModelForm("hf:FOLDER", "a local folder with config.json"),
-    ModelForm("torchvision:NAME", "any torchvision classification model"),
-    ModelForm("timm:NAME", "any timm model, where timm is installed"),
-    ModelForm("package.module:factory", "your own workload; never from the web page"),
-)
 
 
 def resolve(model: str, *, allow_code: bool = True) -> Workload:
