@@ -23,8 +23,14 @@ from memorymark.cli import main, serve
 from memorymark.config import TrainingConfig
 from memorymark.events import Event, EventKind
 from memorymark.runs import RunHistory
-from memorymark.trial import Outcome, Trial
+from memorymark.trial import GradientCheck, Outcome, Trial
 from memorymark.units import GIB
+from memorymark.validation import (
+    BackwardValidation,
+    CompileValidation,
+    validate_backward_on,
+    validate_compile_on,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 TRACEBACK = "Traceback"
@@ -75,15 +81,23 @@ class StandInApi(types.ModuleType):
     def measure(self, model: str, config: TrainingConfig, **options: Any) -> Trial:
         return self._one("measure", model, config, options)
 
-    def validate_backward_pass(self, model: str, config: TrainingConfig, **options: Any) -> Record:
+    def validate_backward_pass(
+        self, model: str, config: TrainingConfig, **options: Any
+    ) -> BackwardValidation:
         self._begin("validate_backward_pass", model, config, options)
-        return Record()
+        told = {"on_event": options["on_event"], "search": False}
+        return validate_backward_on(
+            self.probe, FakeWorkload(model), config, options["batch_size"], **told
+        )
 
     def validate_compilation_benefit(
         self, model: str, config: TrainingConfig, **options: Any
-    ) -> Record:
+    ) -> CompileValidation:
         self._begin("validate_compilation_benefit", model, config, options)
-        return Record()
+        told = {"on_event": options["on_event"]}
+        return validate_compile_on(
+            self.probe, FakeWorkload(model), config, options["batch_size"], **told
+        )
 
     def compare_costs(self, model: str, config: TrainingConfig, **options: Any) -> Record:
         self._begin("compare_costs", model, config, options)
@@ -198,6 +212,21 @@ def test_nothing_fits_is_said_and_fails(engine: StandInApi, capsys: Any) -> None
     out, err = run(capsys, "analyze bert --json", code=1)
     assert json.loads(out)["max_batch_size"] is None
     assert "not even batch 1" in err and TRACEBACK not in err
+
+
+def test_validations_name_the_stage_of_each_trial(engine: StandInApi, capsys: Any) -> None:
+    out, err = run(capsys, "validate backward bert")
+    assert "backward over forward-only" in out
+    assert "ok, forward-only" in err
+    out, err = run(capsys, "validate compile bert")
+    assert "speed-up" in out and "ok, compiled" in err
+
+
+def test_a_failed_validation_is_printed_and_fails(engine: StandInApi, capsys: Any) -> None:
+    engine.probe = FakeProbe(gradient_check=GradientCheck(10, 9, True, 100, 90, ("head.bias",)))
+    out, err = run(capsys, "validate backward bert --json", code=1)
+    assert json.loads(out)["verdict"] == "FAIL"
+    assert "The validation failed." in err and TRACEBACK not in err
 
 
 # ---- options ---------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from memorymark.analysis import Analysis, AnalysisStopped
 from memorymark.cli import options, results
 from memorymark.cli.output import show
 from memorymark.cli.progress import partial_sentence, work
+from memorymark.cli.validations import check_validation, show_backward, show_compile
 from memorymark.config import MAX_BATCH_SIZE, TrainingConfig
 from memorymark.errors import Cancelled
 
@@ -137,7 +138,8 @@ def validate_backward(
             memory_budget=memory_budget,
             on_event=progress,
         )
-    show(result, as_json, results.show_record)
+    show(result, as_json, show_backward)
+    check_validation(result)
 
 
 @options.with_training_options
@@ -161,7 +163,8 @@ def validate_compile(
             memory_budget=memory_budget,
             on_event=progress,
         )
-    show(result, as_json, results.show_record)
+    show(result, as_json, show_compile)
+    check_validation(result)
 
 
 @options.with_training_options

@@ -12,7 +12,7 @@ from rich.status import Status
 from memorymark import units
 from memorymark.errors import Cancelled
 from memorymark.events import Event, EventKind
-from memorymark.trial import Outcome, Trial
+from memorymark.trial import Outcome, Stage, Trial
 
 _WORDS = {
     Outcome.OK: "[green]ok[/]",
@@ -62,6 +62,10 @@ def trial_line(trial: Trial) -> str:
     words = _WORDS[trial.outcome]
     if trial.thrashing:
         words += ", thrashing"
+    if trial.stage is not Stage.STEP:
+        words += f", {trial.stage}"
+    if trial.config.compile:
+        words += ", compiled"
     rate = units.rate(trial.samples_per_second)
     return f"  batch {trial.batch_size:>5}  {memory:>11}  {rate:>8} samples/s  {words}"
 

@@ -19,7 +19,7 @@ def show_analysis(analysis: Analysis) -> None:
         _show_marks(analysis)
         print_line("")
         print_table(["figure", "value"], _figures(analysis), right=["value"])
-    _show_notes([*analysis.findings, *(advice.text for advice in analysis.advice)])
+    show_notes([*analysis.findings, *(advice.text for advice in analysis.advice)])
     print_line(_origin(analysis), style="dim")
 
 
@@ -40,7 +40,7 @@ def show_trial(trial: Trial) -> None:
         parts = [[name, getattr(trial.breakdown, name)] for name in CATEGORIES]
         named = [[name.replace("_", " "), units.mib_or_gib(size)] for name, size in parts]
         print_table(["alive at the peak", "memory"], named, right=["memory"])
-    _show_notes([*trial.findings, *trial.assumptions])
+    show_notes([*trial.findings, *trial.assumptions])
 
 
 def show_record(record: Any) -> None:
@@ -53,7 +53,7 @@ def show_record(record: Any) -> None:
     }
     rows = [[name.replace("_", " "), _plain(name, value)] for name, value in plain.items()]
     print_table(["figure", "value"], rows)
-    _show_notes(values.get("findings") or ())
+    show_notes(values.get("findings") or ())
 
 
 def check_analysis(analysis: Analysis) -> None:
@@ -124,8 +124,8 @@ def _figures(analysis: Analysis) -> list[list[str]]:
         ["capacity", units.gib(analysis.capacity_bytes)],
         ["unused at the current batch", left],
         ["left at the optimal batch", units.gib(analysis.headroom_bytes)],
-        ["speed-up, optimal over current", _times(analysis.speedup)],
-        ["batch ratio", _times(analysis.batch_ratio)],
+        ["speed-up, optimal over current", times(analysis.speedup)],
+        ["batch ratio", times(analysis.batch_ratio)],
         ["saved per run", units.usd(analysis.costs.usd_per_run)],
         ["saved per year", units.usd(analysis.costs.usd_per_year)],
         ["trials", str(len(analysis.trials))],
@@ -139,12 +139,14 @@ def _origin(analysis: Analysis) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _show_notes(notes: Iterable[str]) -> None:
+def show_notes(notes: Iterable[str]) -> None:
+    """Print sentences, one a line."""
     for note in notes:
         print_line(f"- {note}")
 
 
-def _times(value: float | None) -> str:
+def times(value: float | None) -> str:
+    """Write a ratio, a dash where unknown."""
     return units.UNKNOWN if value is None else f"{value:.2f}"
 
 
