@@ -59,6 +59,7 @@ def analyze_on(
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
     guess: int | None = None,
+    run_id: str | None = None,
 ) -> Analysis:
     """Find the largest batch that fits, and the batch that is worth running.
 
@@ -74,6 +75,7 @@ def analyze_on(
         on_event: Is told of each phase and each trial.
         cancel: Looked at before each trial.
         guess: Where the max batch is expected, as from a simulation.
+        run_id: Name of the run; None makes a new one.
 
     Raises:
         AnalysisStopped: The user cancelled or interrupted; carries what was known by then.
@@ -82,6 +84,7 @@ def analyze_on(
     teller = _Teller(on_event, cancel or CancelToken())
     described = workload.describe(config)
     work = _Work(probe, workload, described, options or AnalysisOptions(), teller)
+    work.run_id = run_id or work.run_id
     try:
         return work.analyze(guess)
     except (Cancelled, KeyboardInterrupt) as stop:
