@@ -8,6 +8,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from memorymark.analysis_record import Analysis, Mark
 from memorymark.cli import main, serve
 from memorymark.config import TrainingConfig
 from memorymark.events import Event, EventKind
-from memorymark.runs import RunHistory
+from memorymark.requests import Request
+from memorymark.runs import RunHistory, RunStatus
 from memorymark.trial import GradientCheck, Outcome, Trial
 from memorymark.units import GIB
 from memorymark.validation import (
@@ -69,7 +71,7 @@ class StandInApi(types.ModuleType):
             model,
             self.probe.target,
             config,
-            AnalysisOptions(),
+            AnalysisOptions(**{f.name: options[f.name] for f in fields(AnalysisOptions)}),
             tuple(trials),
             max_batch_size=trials[1].batch_size,
             **{name: _mark(trial) for name, trial in marks.items()},
@@ -229,6 +231,41 @@ def test_a_failed_validation_is_printed_and_fails(engine: StandInApi, capsys: An
     assert "The validation failed." in err and TRACEBACK not in err
 
 
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("analyze bert --gpu l4 --price 2 --memory-budget 2GiB --headroom 0.1", "analysis"),
+        ("validate backward bert --gpu l4 --batch-size 4", "backward"),
+        ("validate compile bert --seq-len 64 --batch-size 4", "compile"),
+    ],
+)
+def test_results_are_kept_with_the_words_that_repeat_them(
+    engine: StandInApi, capsys: Any, line: str, kind: str
+) -> None:
+    run(capsys, line)
+    history = RunHistory()
+    (listed,) = history.list()
+    kept = history.open(listed.run_id)
+    assert (kept.kind, kept.status) == (kind, RunStatus.DONE)
+    assert kept.record["model_name"] == "bert"
+    repeated = Request.from_dict(kept.request).command().removeprefix("memorymark ")
+    run(capsys, repeated)
+    first, second = engine.calls
+    assert repeated.split()[0] == line.split()[0]
+    first[3].pop("on_event"), second[3].pop("on_event")
+    assert first == second
+
+
+def test_a_history_that_cannot_be_written_costs_no_result(
+    engine: StandInApi, capsys: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "file").touch()
+    monkeypatch.setenv("MEMORYMARK_HOME", str(home / "file"))
+    out, err = run(capsys, "analyze bert --json")
+    assert json.loads(out)["max_batch_size"] == 128
+    assert "not in the history" in err
+
+
 # ---- options ---------------------------------------------------------------------------------
 
 
@@ -257,6 +294,7 @@ def test_every_training_option_reaches_the_engine(engine: StandInApi, capsys: An
         dropout=False,
         channels_last=True,
     )
+    del options["on_event"]
     assert options == {"batch_size": 2, "device": "cpu", "memory_budget": "2GiB"}
 
 

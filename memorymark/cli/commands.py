@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Option
 
 from memorymark.analysis import Analysis, AnalysisStopped
 from memorymark.cli import options, results
+from memorymark.cli.history import changed_options, keep
 from memorymark.cli.output import show
 from memorymark.cli.progress import partial_sentence, work
 from memorymark.cli.validations import check_validation, show_backward, show_compile
 from memorymark.config import MAX_BATCH_SIZE, TrainingConfig
 from memorymark.errors import Cancelled
+from memorymark.requests import Request, RequestKind
+from memorymark.units import parse_bytes
 
 
 @options.with_training_options
@@ -70,6 +73,24 @@ def analyze(
         raise Cancelled(partial_sentence(stop.partial.trials)) from stop
     _show_if_known(analysis, as_json)
     results.check_analysis(analysis)
+    asked = changed_options(analysis.options)
+    asked["price_per_hour"] = price
+    keep(_request("analysis", model, config, device, gpu, memory_budget, options=asked), analysis)
+
+
+def _request(
+    kind: str,
+    model: str,
+    config: TrainingConfig,
+    device: str | None,
+    gpu: str | None,
+    memory_budget: str | None,
+    batch_size: int | None = None,
+    options: dict[str, Any] | None = None,
+) -> Request:
+    budget = None if memory_budget is None else parse_bytes(memory_budget)
+    asked = {name: value for name, value in (options or {}).items() if value is not None}
+    return Request(RequestKind(kind), model, config, device, gpu, budget, batch_size, options=asked)
 
 
 def _show_if_known(analysis: Analysis, as_json: bool) -> None:
@@ -105,11 +126,16 @@ def measure(
     as_json: options.AsJson = False,
 ) -> None:
     """Run real training steps at one batch size."""
-    with work():
+    with work() as progress:
         from memorymark import api
 
         trial = api.measure(
-            model, config, batch_size=batch_size, device=device, memory_budget=memory_budget
+            model,
+            config,
+            batch_size=batch_size,
+            device=device,
+            memory_budget=memory_budget,
+            on_event=progress,
         )
     results.check_trial(trial)
     show(trial, as_json, results.show_trial)
@@ -139,6 +165,7 @@ def validate_backward(
             on_event=progress,
         )
     show(result, as_json, show_backward)
+    keep(_request("backward", model, config, device, gpu, memory_budget, batch_size), result)
     check_validation(result)
 
 
@@ -164,6 +191,7 @@ def validate_compile(
             on_event=progress,
         )
     show(result, as_json, show_compile)
+    keep(_request("compile", model, config, device, None, memory_budget, batch_size), result)
     check_validation(result)
 
 

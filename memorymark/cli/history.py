@@ -8,14 +8,15 @@ from typing import Any
 from rich.console import Console
 
 from memorymark.analysis_options import AnalysisOptions
+from memorymark.cli.output import Record
 from memorymark.requests import Request
 from memorymark.runs import RunHistory
 
 
-def keep(request: Request, record: dict[str, Any]) -> None:
+def keep(request: Request, record: Record) -> None:
     """Save a result; a history that cannot be written costs a warning, not the result."""
     try:
-        RunHistory().save(str(request.kind), record, request=request.to_dict())
+        RunHistory().save(str(request.kind), record.to_dict(), request=request.to_dict())
     except (OSError, sqlite3.Error) as error:
         sentence = f"Warning: this run is not in the history, which cannot be written: {error}."
         Console(stderr=True, highlight=False).print(sentence, markup=False, soft_wrap=True)
