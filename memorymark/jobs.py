@@ -203,8 +203,8 @@ class JobManager:
                     job.status, job.started_at = RunStatus.RUNNING, time.time()
                 self.history.set_status(job.run_id, RunStatus.RUNNING)
                 record = job.work(lambda event: self._note(job, event), job.token)
-        except Cancelled:
-            self._end(job, RunStatus.CANCELLED)
+        except Cancelled as stop:
+            self._end(job, RunStatus.CANCELLED, record=_partial(stop))
         except MemoryMarkError as error:
             self._end(job, RunStatus.FAILED, error=str(error))
         except Exception as error:
@@ -257,6 +257,12 @@ class JobManager:
         for run in self.history.find(statuses=active, limit=10_000):
             if not self._owner.lives(run.owner):
                 self.history.finish(run.run_id, RunStatus.INTERRUPTED, error=_INTERRUPTED)
+
+
+def _partial(stop: Cancelled) -> dict[str, Any] | None:
+    """Return what was known when the work was stopped, where the work says so."""
+    partial = getattr(stop, "partial", None)
+    return None if partial is None else partial.to_dict()
 
 
 def _key(kind: str, request: dict[str, Any]) -> str:

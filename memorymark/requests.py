@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from memorymark.analysis_options import AnalysisOptions
 from memorymark.config import TrainingConfig
 from memorymark.units import GIB, MIB
 
@@ -20,6 +21,7 @@ _COMMANDS = {
     "comparison": "compare",
 }
 _FLAGS = {"price_per_hour": "price"}
+_DEFAULTS = AnalysisOptions().to_dict()
 
 
 class RequestKind(StrEnum):
@@ -91,7 +93,7 @@ class Request:
         if self.batch_size is not None:
             words += ["--batch-size", str(self.batch_size)]
         for name, value in self.options.items():
-            if value is not None:
+            if value is not None and value != _DEFAULTS.get(name):
                 words += [_flag(name), str(value)]
         return shlex.join(words)
 

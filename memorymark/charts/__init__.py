@@ -1,0 +1,1 @@
+"""Charts, from Analysis and Trial to Altair. Imported only where they are drawn."""

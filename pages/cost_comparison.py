@@ -1,0 +1,10 @@
+"""Cost comparison."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ui.frame import need_frame
+
+need_frame()
+st.title("Cost comparison", anchor=False)

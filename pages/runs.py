@@ -1,0 +1,10 @@
+"""Runs."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ui.frame import need_frame
+
+need_frame()
+st.title("Runs", anchor=False)

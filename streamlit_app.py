@@ -1,0 +1,16 @@
+"""The app's entry: frame, sidebar, navigation."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ui.frame import navigate, run_framed
+from ui.shown import note_shown_analysis
+from ui.sidebar import draw_sidebar
+
+st.set_page_config(page_title="MemoryMark", page_icon=":material/memory:", layout="wide")
+page = navigate()
+note_shown_analysis()
+with st.sidebar:
+    draw_sidebar()
+run_framed(page)

@@ -1,0 +1,106 @@
+"""A run while it waits or works: phases, progress, the live log, cancel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import streamlit as st
+
+from memorymark.errors import MemoryMarkError
+from memorymark.events import Event, EventKind
+from memorymark.jobs import Job
+from memorymark.runs import Run, RunStatus
+from memorymark.units import seconds
+from ui.engine import events_of, get_door, open_run, visitor
+
+POLL_SECONDS = 1.0
+_LOG_LINES = 300
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def watch(run_id: str) -> None:
+    """Draw a run until it ends, then draw the whole page once more."""
+    job = get_door().jobs.get(run_id)
+    run = open_run(run_id) if job is None else None
+    status = job.status if job else (run.status if run else None)
+    if status is None or not status.is_active:
+        st.rerun()
+    st.markdown(f"**{_headline(job)}**" if job else f"**{_elsewhere(run)}**")
+    st.progress((job.share if job else None) or 0.0, text=_time_left(job))
+    events = events_of(run_id)
+    draw_phases(events, status)
+    draw_log(events)
+    if job is not None and st.button("Cancel", key="cancel", icon=":material/stop_circle:"):
+        _cancel(run_id)
+
+
+def draw_ended(run: Run) -> None:
+    """Say how a run without a result ended, and show its log."""
+    words = {
+        RunStatus.FAILED: "This run failed.",
+        RunStatus.CANCELLED: "This run was cancelled.",
+        RunStatus.INTERRUPTED: "This run was interrupted.",
+    }
+    draw = st.error if run.status is RunStatus.FAILED else st.warning
+    draw(f"{words[run.status]} {run.error or ''}", icon=":material/error:")
+    events = events_of(run.run_id)
+    if events:
+        draw_log(events)
+
+
+def draw_phases(events: Sequence[Event], status: RunStatus) -> None:
+    """Draw the phases that have begun as a timeline."""
+    started = [event for event in events if event.kind is EventKind.PHASE]
+    for number, event in enumerate(started):
+        is_last = number == len(started) - 1
+        state = "running" if is_last and status is RunStatus.RUNNING else "complete"
+        st.status(event.text, state=state, type="step")
+
+
+def draw_log(events: Sequence[Event]) -> None:
+    """Draw the engine's own events as a terminal does."""
+    lines = [_line(event) for event in events[-_LOG_LINES:]]
+    with st.container(height=260, autoscroll=True, key="live_log"):
+        st.code("\n".join(lines) or "Waiting for the first event.", language=None, wrap_lines=True)
+
+
+def queue_words(job: Job) -> str:
+    """Say what a waiting job waits for."""
+    ahead = get_door().jobs.ahead_of(job)
+    if not ahead:
+        return f"Waiting for {job.device}."
+    left = ahead[0].left_seconds
+    about = "" if left is None else f", about {seconds(round(left))} left"
+    place = "yours is next" if len(ahead) == 1 else f"{len(ahead) - 1} more before yours"
+    return f"{job.device} is busy with run {ahead[0].run_id}{about}; {place}."
+
+
+def _headline(job: Job) -> str:
+    what = f"Run {job.run_id}: {job.kind} of {job.request.get('model')}"
+    if job.status is RunStatus.QUEUED:
+        return f"{what}. {queue_words(job)}"
+    return f"{what} on {job.device}, {seconds(round(job.elapsed_seconds))} so far"
+
+
+def _elsewhere(run: Run | None) -> str:
+    name = run.run_id if run else ""
+    return f"Run {name} works in another process of this machine."
+
+
+def _time_left(job: Job | None) -> str:
+    left = None if job is None else job.left_seconds
+    return "Time left not known yet" if left is None else f"About {seconds(round(left))} left"
+
+
+def _line(event: Event) -> str:
+    return f"{time.strftime('%H:%M:%S', time.localtime(event.at))}  {event.text}"
+
+
+def _cancel(run_id: str) -> None:
+    try:
+        get_door().cancel(run_id, visitor())
+    except MemoryMarkError as error:
+        st.error(str(error))
+    else:
+        st.info("Stopping after the trial at hand.")

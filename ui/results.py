@@ -1,0 +1,290 @@
+"""An analysis on the page, from the verdict down to the raw evidence."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import streamlit as st
+
+from memorymark.analysis import Analysis, Mark
+from memorymark.charts import batches, memory
+from memorymark.requests import Request
+from memorymark.trial import Trial
+from memorymark.units import gib, percent, rate, seconds, usd
+from ui.verdict import source_line, verdict
+
+_NAMES = ("current", "optimal", "max")
+
+
+def draw_analysis(analysis: Analysis) -> None:
+    """Draw the results from top to bottom."""
+    st.subheader(verdict(analysis), anchor=False)
+    st.caption(source_line(analysis))
+    if not analysis.complete:
+        st.warning(f"This analysis did not run to its end: {analysis.stopped_by}")
+    if analysis.nothing_fits:
+        draw_advice(analysis)
+    else:
+        draw_key_figures(analysis)
+    draw_findings(analysis)
+    draw_curves(analysis)
+    draw_memory(analysis)
+
+
+def draw_key_figures(analysis: Analysis) -> None:
+    """Draw the figures that matter as cards."""
+    current, optimal, largest = analysis.current, analysis.optimal, analysis.max
+    with st.grid(4, min_column_width=190):
+        _card("Current batch", current, analysis)
+        _card("Optimal batch", optimal, analysis)
+        _card("Max batch", largest, analysis)
+        st.metric(
+            "Unused at the current batch",
+            percent(analysis.waste_share),
+            gib(analysis.waste_bytes),
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+            help="Share of the capacity that the current batch leaves unused.",
+        )
+        _speed_card(analysis)
+        _saving_card("Saved a run", analysis.costs.usd_per_run, analysis)
+        _saving_card("Saved a year", analysis.costs.usd_per_year, analysis)
+        st.metric(
+            "Left at the optimal batch",
+            gib(analysis.headroom_bytes),
+            f"of {gib(analysis.capacity_bytes)}",
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+        )
+
+
+def draw_findings(analysis: Analysis) -> None:
+    """Draw what the user should know."""
+    for finding in (*analysis.findings, *analysis.remarks):
+        st.info(finding, icon=":material/info:")
+
+
+def draw_curves(analysis: Analysis) -> None:
+    """Draw memory and throughput over the batch size."""
+    st.subheader("Memory over batch size", anchor=False)
+    st.altair_chart(batches.memory_over_batch(analysis), key="memory_chart")
+    st.caption(_legend(analysis))
+    st.subheader("Samples per second over batch size", anchor=False)
+    if any(trial.samples_per_second is not None for trial in analysis.trials):
+        st.altair_chart(batches.throughput_over_batch(analysis), key="throughput_chart")
+        st.caption(
+            f"The knee is the optimal batch: the smallest that reaches 98 % of the best "
+            f"throughput within {percent(analysis.options.headroom)} of headroom. "
+            f"Throughput is {analysis.target.source}."
+        )
+    else:
+        st.caption("No throughput is known for this run.")
+
+
+def draw_memory(analysis: Analysis) -> None:
+    """Draw where the memory goes at the marks, the largest holders and one step."""
+    trials = marked_trials(analysis)
+    if not trials:
+        return
+    st.subheader("Where the memory goes", anchor=False)
+    st.altair_chart(memory.category_bars(trials), key="category_chart")
+    labels = list(trials)
+    chosen = st.segmented_control(
+        "Look closer at", labels, default=labels[0], key="closer", required=True
+    )
+    trial = trials.get(chosen or "", trials[labels[0]])
+    left, right = st.columns(2)
+    with left:
+        _holders(trial)
+    with right:
+        _timeline(trial)
+
+
+def draw_advice(analysis: Analysis) -> None:
+    """Say what to change where nothing fits, with each change's simulated gain."""
+    st.error("Nothing fits. What would make room:", icon=":material/block:")
+    rows = [
+        {
+            "Change": advice.text,
+            "Needs": gib(advice.memory_bytes),
+            "Saves": gib(advice.saved_bytes),
+            "Fits": {True: "yes", False: "no", None: "not tried"}[advice.fits],
+        }
+        for advice in analysis.advice
+    ]
+    if rows:
+        st.dataframe(rows, hide_index=True, width="stretch")
+        st.caption(f"Simulated at batch {analysis.advice[0].batch_size or 1}.")
+
+
+def draw_evidence(analysis: Analysis, request: Request | None, record: dict[str, Any]) -> None:
+    """Draw the trials and the ways to take the result along."""
+    st.subheader("Trials", anchor=False)
+    st.dataframe(
+        trial_rows(analysis),
+        hide_index=True,
+        column_config={
+            "Of capacity": st.column_config.ProgressColumn(
+                format="percent", min_value=0.0, max_value=1.0
+            )
+        },
+    )
+    st.subheader("Take it along", anchor=False)
+    if request is not None:
+        st.caption("The same on the command line")
+        st.code(request.command(), language="shell", wrap_lines=True)
+    st.caption("A link to this run")
+    st.code(share_link(analysis.run_id), language=None, wrap_lines=True)
+    name = f"memorymark-{analysis.run_id}"
+    with st.container(horizontal=True):
+        st.download_button(
+            "JSON",
+            data=lambda: json.dumps(record, indent=2),
+            file_name=f"{name}.json",
+            mime="application/json",
+            on_click="ignore",
+            icon=":material/data_object:",
+        )
+        st.download_button(
+            "CSV of the trials",
+            data=lambda: trials_csv(analysis),
+            file_name=f"{name}.csv",
+            mime="text/csv",
+            on_click="ignore",
+            icon=":material/table:",
+        )
+
+
+def marked_trials(analysis: Analysis) -> dict[str, Trial]:
+    """Return the trials at the marks, those at one batch size once, with their labels."""
+    trials: dict[str, Trial] = {}
+    for names, mark in batches.grouped_marks(analysis):
+        if mark.trial is not None and mark.trial.breakdown is not None:
+            trials[f"{' = '.join(names)} ({mark.batch_size:,})"] = mark.trial
+    return trials
+
+
+def trial_rows(analysis: Analysis) -> list[dict[str, Any]]:
+    """Return the trials as rows of a table, in the order in which they ran."""
+    return [
+        {
+            "Batch": trial.batch_size,
+            "Outcome": str(trial.outcome),
+            "Memory": gib(trial.memory_bytes),
+            "Of capacity": _share(trial),
+            "Peak allocated": gib(trial.peak_allocated_bytes),
+            "Peak reserved": gib(trial.peak_reserved_bytes),
+            "Process": gib(trial.process_bytes),
+            "Step": seconds(trial.step_seconds),
+            "Samples/s": rate(trial.samples_per_second),
+            "Source": str(trial.source),
+        }
+        for trial in analysis.trials
+    ]
+
+
+def trials_csv(analysis: Analysis) -> str:
+    """Return the trials as CSV, in bytes and seconds."""
+    columns = [
+        "batch_size", "outcome", "source", "device", "peak_allocated_bytes",
+        "peak_reserved_bytes", "process_bytes", "capacity_bytes", "minimum_bytes",
+        "step_seconds", "samples_per_second",
+    ]  # fmt: skip
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(columns)
+    for trial in analysis.trials:
+        writer.writerow([getattr(trial, column) for column in columns])
+    return file.getvalue()
+
+
+def share_link(run_id: str) -> str:
+    """Return the address under which anybody opens a run."""
+    base = (st.context.url or "").split("?")[0].rstrip("/")
+    return f"{base}/?run={run_id}"
+
+
+def _card(label: str, mark: Mark, analysis: Analysis) -> None:
+    how = " (between two trials)" if mark.interpolated else ""
+    if mark.fits is False:
+        how = " does not fit"
+    st.metric(
+        label,
+        "—" if mark.batch_size is None else f"{mark.batch_size:,}",
+        f"{gib(mark.memory_bytes)}{how}",
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+        help=f"Memory at this batch, {analysis.target.source}; "
+        f"{rate(mark.samples_per_second)} samples per second.",
+    )
+
+
+def _speed_card(analysis: Analysis) -> None:
+    speedup = analysis.speedup
+    st.metric(
+        "Speed-up",
+        "—" if speedup is None else f"{speedup:.2f} x",
+        f"{rate(analysis.current.samples_per_second)} to "
+        f"{rate(analysis.optimal.samples_per_second)} samples/s",
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+        help="Samples per second at the optimal batch over samples per second at the current one, "
+        f"{analysis.target.source}. The ratio of the batches is something else.",
+    )
+
+
+def _saving_card(label: str, saved: float | None, analysis: Analysis) -> None:
+    price = analysis.options.price_per_hour
+    missing = analysis.options.dataset_size is None
+    st.metric(
+        label,
+        usd(saved),
+        _money_note(price, missing),
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+    )
+
+
+def _money_note(price: float | None, no_size: bool) -> str:
+    if price is None:
+        return "set a price"
+    return "set a data set size" if no_size else f"at {usd(price)} an hour"
+
+
+def _holders(trial: Trial) -> None:
+    st.markdown("**The ten largest holders**")
+    if trial.holders:
+        st.altair_chart(memory.holder_bars(trial), key="holder_chart")
+    else:
+        st.caption("This run does not say who holds the memory.")
+
+
+def _timeline(trial: Trial) -> None:
+    st.markdown("**Memory over one step**")
+    if trial.timeline is not None:
+        st.altair_chart(memory.step_timeline(trial), key="timeline_chart")
+    else:
+        st.caption("This run has no record of its last step over time.")
+
+
+def _share(trial: Trial) -> float | None:
+    if trial.memory_bytes is None or not trial.capacity_bytes:
+        return None
+    return min(trial.memory_bytes / trial.capacity_bytes, 1.0)
+
+
+def _legend(analysis: Analysis) -> str:
+    kinds = {str(trial.source) for trial in analysis.trials}
+    dots = {"measured": "Filled points are measured", "simulated": "Hollow points are simulated"}
+    said = [words for source, words in dots.items() if source in kinds]
+    said.append("crosses ran out of memory")
+    said.append(f"the band is the headroom of {percent(analysis.options.headroom)}")
+    return "; ".join(said) + ". Diamonds lie between two trials. Hover for exact bytes."

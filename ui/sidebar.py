@@ -1,0 +1,114 @@
+"""The sidebar of every page: this machine, the target, the price, the current batch."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from memorymark.analysis import Analysis
+from memorymark.config import MAX_BATCH_SIZE
+from ui.choices import has_chosen, remember, reset, value_of
+from ui.engine import get_door
+from ui.machine import draw_machine
+from ui.targets import draw_target
+
+_LARGEST_PRICE = 20.0
+_SMALLEST_RANGE = 128
+
+
+def draw_sidebar() -> None:
+    """Draw the sidebar."""
+    draw_machine()
+    draw_target()
+    _price()
+    _current_batch()
+    _plan()
+    if has_chosen():
+        st.button(
+            "Back to the run's own values",
+            on_click=reset,
+            icon=":material/undo:",
+            type="tertiary",
+            help="Forget what was set here.",
+        )
+    _guard()
+
+
+def _price() -> None:
+    price = value_of("price_per_hour")
+    st.session_state["side_price_per_hour"] = min(price or 0.0, _LARGEST_PRICE)
+    st.slider(
+        "GPU price ($ an hour)",
+        0.0,
+        _LARGEST_PRICE,
+        step=0.01,
+        format="$%.2f",
+        key="side_price_per_hour",
+        on_change=remember,
+        args=("price_per_hour",),
+    )
+    if price is None:
+        st.caption("No price is known for this device: set one.")
+
+
+def _current_batch() -> None:
+    batch = value_of("current_batch_size")
+    st.session_state["side_current_batch_size"] = batch
+    st.slider(
+        "Current batch size",
+        1,
+        _range_end(batch),
+        key="side_current_batch_size",
+        on_change=remember,
+        args=("current_batch_size",),
+        help="The batch that you train with today. Moving it starts no work.",
+    )
+
+
+def _range_end(batch: int) -> int:
+    shown: Analysis | None = st.session_state.get("shown_analysis")
+    largest = (shown.max_batch_size if shown else None) or 0
+    return min(max(_SMALLEST_RANGE, largest + largest // 4, batch), MAX_BATCH_SIZE)
+
+
+def _plan() -> None:
+    with st.expander("Data set and runs", icon=":material/dataset:"):
+        _number("Samples in the data set", "dataset_size")
+        _number("Epochs in a run", "epochs")
+        _number("Runs a year", "runs_per_year")
+
+
+def _number(label: str, name: str) -> None:
+    value = value_of(name)
+    st.session_state[f"side_{name}"] = None if value is None else int(value)
+    st.number_input(
+        label,
+        1,
+        10**12,
+        value=None,
+        step=1,
+        key=f"side_{name}",
+        on_change=remember,
+        args=(name,),
+    )
+
+
+def _guard() -> None:
+    settings = get_door().settings
+    if settings.run_key is not None:
+        st.text_input(
+            "Run key",
+            type="password",
+            key="given_run_key",
+            persist_state="session",
+            help="Starting and deleting on this machine need its owner's run key.",
+        )
+    if settings.sign_in:
+        _sign_in()
+
+
+def _sign_in() -> None:
+    if st.user.get("is_logged_in", False):
+        st.caption(f"Signed in as {st.user.get('email')}")
+        st.button("Sign out", on_click=st.logout, icon=":material/logout:")
+    else:
+        st.button("Sign in", on_click=st.login, icon=":material/login:")
