@@ -1,0 +1,168 @@
+"""From what the caller asks for to the probe that runs the trials.
+
+Nothing heavy is loaded before the words of the call are known to be right.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from memorymark.errors import DeviceError, NotAvailable, UnknownChoice, UsageError
+from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu
+from memorymark.units import parse_bytes
+
+if TYPE_CHECKING:
+    from memorymark.probes.base import Probe
+
+DEVICES = ("cuda", "mps", "cpu")
+_WITHOUT = "Use the device cpu, or simulate a GPU by its name in the catalogue."
+
+
+def resolve_probe(
+    device: str | None = None,
+    gpu: str | None = None,
+    memory_budget: str | int | None = None,
+) -> Probe:
+    """Return the probe for a device, for a simulated GPU, or for what this machine has.
+
+    With neither device nor GPU: the CUDA device if there is one, else a simulation of the
+    catalogue's default GPU.
+
+    Args:
+        device: cuda, cuda:N, mps or cpu.
+        gpu: Key of the GPU catalogue.
+        memory_budget: The most that a trial may use, as in "4GiB" or in bytes.
+
+    Raises:
+        UsageError: The words are off, or both a device and a GPU are given.
+        DeviceError: There is no such device here.
+        NotAvailable: The simulation does not exist in this version.
+    """
+    if device is not None and gpu is not None:
+        raise UsageError(
+            f"Both the device {device!r} and the GPU {gpu!r} are given. Give the device to "
+            "measure on it, or the GPU to simulate it."
+        )
+    budget = parse_budget(memory_budget)
+    if gpu is not None:
+        return simulated_probe(find_gpu(gpu), budget)
+    if device is not None:
+        return device_probe(device, budget)
+    if has_cuda():
+        return device_probe("cuda", budget)
+    return simulated_probe(find_gpu(DEFAULT_GPU), budget)
+
+
+def measuring_probe(device: str | None = None, memory_budget: str | int | None = None) -> Probe:
+    """Return the probe for a real device; without a name CUDA, else MPS, else the CPU.
+
+    Raises:
+        UsageError: The words are off.
+        DeviceError: There is no such device here.
+    """
+    budget = parse_budget(memory_budget)
+    return device_probe(device or _best_device(), budget)
+
+
+def parse_budget(memory_budget: str | int | None) -> int | None:
+    """Return the budget in bytes.
+
+    Raises:
+        InvalidValue: It is not an amount above zero.
+    """
+    return None if memory_budget is None else parse_bytes(memory_budget)
+
+
+def device_probe(device: str, budget_bytes: int | None = None) -> Probe:
+    """Return the probe for a real device.
+
+    Raises:
+        UnknownChoice: It is no device's name.
+        DeviceError: There is no such device here.
+    """
+    kind, index = parse_device(device)
+    if kind == "cuda":
+        _check_cuda(index)
+        from memorymark.probes.cuda import CudaProbe
+
+        return CudaProbe(index, budget_bytes=budget_bytes)
+    if kind == "mps":
+        _check_mps()
+        from memorymark.probes.mps import MpsProbe
+
+        return MpsProbe(budget_bytes=budget_bytes)
+    from memorymark.probes.cpu import CpuProbe
+
+    return CpuProbe(budget_bytes)
+
+
+def simulated_probe(gpu: Gpu, budget_bytes: int | None = None) -> Probe:
+    """Return the probe that simulates a GPU.
+
+    Raises:
+        NotAvailable: The simulation does not exist in this version.
+    """
+    name = "memorymark.probes.simulated"
+    try:
+        module: Any = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise NotAvailable(
+            f"Simulating a GPU ({gpu.key}) is not available yet in this version. "
+            "Measure on a device of this machine: cuda, mps or cpu."
+        ) from None
+    return module.SimulatedProbe(gpu, budget_bytes=budget_bytes)
+
+
+def parse_device(device: str) -> tuple[str, int]:
+    """Return kind and number of a device: "cuda:1" is ("cuda", 1).
+
+    Raises:
+        UnknownChoice: It is no device's name.
+    """
+    kind, colon, number = str(device).strip().lower().partition(":")
+    numbered = number.isdecimal() and (kind == "cuda" or int(number) == 0)
+    if kind not in DEVICES or (colon and not numbered):
+        raise UnknownChoice("device", str(device), DEVICES, "One of several cards: cuda:1.")
+    return kind, int(number or 0)
+
+
+def has_cuda() -> bool:
+    """Return whether torch sees a CUDA device."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _best_device() -> str:
+    import torch
+
+    if has_cuda():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _check_cuda(index: int) -> None:
+    import torch
+
+    if not has_cuda():
+        why = "sees none" if torch.version.cuda else "was built without CUDA"
+        raise DeviceError(
+            f"There is no CUDA device here: torch {torch.__version__} {why}. {_WITHOUT}"
+        )
+    count = torch.cuda.device_count()
+    if index >= count:
+        names = ", ".join(f"cuda:{number}" for number in range(count))
+        raise DeviceError(f"There is no device cuda:{index} here; there are: {names}.")
+
+
+def _check_mps() -> None:
+    import torch
+
+    if not torch.backends.mps.is_available():
+        why = "finds no Metal device" if torch.backends.mps.is_built() else "was built without MPS"
+        raise DeviceError(
+            f"There is no MPS device here: torch {torch.__version__} {why}. {_WITHOUT}"
+        )
