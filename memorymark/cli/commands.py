@@ -11,7 +11,6 @@ from memorymark.cli import options, results
 from memorymark.cli.history import changed_options, keep
 from memorymark.cli.output import show
 from memorymark.cli.progress import partial_sentence, work
-from memorymark.cli.validations import check_validation, show_backward, show_compile
 from memorymark.config import MAX_BATCH_SIZE, TrainingConfig
 from memorymark.errors import Cancelled
 from memorymark.requests import Request, RequestKind
@@ -164,9 +163,9 @@ def validate_backward(
             memory_budget=memory_budget,
             on_event=progress,
         )
-    show(result, as_json, show_backward)
+    show(result, as_json, results.show_backward)
     keep(_request("backward", model, config, device, gpu, memory_budget, batch_size), result)
-    check_validation(result)
+    results.check_validation(result)
 
 
 @options.with_training_options
@@ -190,9 +189,9 @@ def validate_compile(
             memory_budget=memory_budget,
             on_event=progress,
         )
-    show(result, as_json, show_compile)
+    show(result, as_json, results.show_compile)
     keep(_request("compile", model, config, device, None, memory_budget, batch_size), result)
-    check_validation(result)
+    results.check_validation(result)
 
 
 @options.with_training_options
@@ -221,4 +220,7 @@ def compare(
             runs_per_year=runs_per_year,
             on_event=progress,
         )
-    show(result, as_json, results.show_record)
+    show(result, as_json, results.show_comparison)
+    asked = {"gpus": ",".join(names) if names else None, "dataset_size": dataset_size}
+    asked |= {"epochs": epochs, "runs_per_year": runs_per_year}
+    keep(_request("comparison", model, config, None, None, None, options=asked), result)

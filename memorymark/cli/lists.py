@@ -102,9 +102,9 @@ def _machine_rows(machine: dict[str, Any]) -> list[list[str]]:
         ["CUDA devices", ", ".join(machine["cuda_devices"]) or "none"],
         ["MPS", {True: "yes", False: "no", None: units.UNKNOWN}[machine["mps"]]],
     ]
-    for gpu in machine["gpus"]:
-        free = f"{units.gib(gpu['free_bytes'])} of {units.gib(gpu['total_bytes'])} free"
-        rows.append([f"GPU {gpu['index']}", f"{gpu['name']}, {free}"])
+    for index, card in enumerate(machine["nvml"]):
+        free = f"{units.gib(card['free_bytes'])} of {units.gib(card['total_bytes'])} free"
+        rows.append([f"NVML, card {index}", card["reason"] or f"{card['name']}, {free}"])
     for name, version in machine["packages"].items():
         rows.append([name, version or "not installed"])
     rows.append(["run history and locks", machine["home"]])

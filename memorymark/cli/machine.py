@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import importlib.util
 import os
 import platform
 from typing import Any
 
+from memorymark.gpus.telemetry import read_telemetry
 from memorymark.settings import load_settings
 
+SIMULATION = "memorymark.probes.simulated"
 PACKAGES = (
     "torch",
     "torchvision",
@@ -28,24 +31,22 @@ def describe_machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpu_cores": os.cpu_count(),
-        "free_memory_bytes": free_memory_bytes(),
+        "free_memory_bytes": _free_memory_bytes(),
         "packages": {name: _version(name) for name in PACKAGES},
         "cuda_devices": cuda,
         "mps": mps,
-        "gpus": _nvml_gpus(),
+        "nvml": [_nvml_card(index) for index in range(max(1, len(cuda)))],
         "home": str(load_settings().home),
         "can": _abilities(bool(cuda), bool(mps)),
     }
 
 
-def free_memory_bytes() -> int | None:
-    """Return the host memory that is free for new work, None where the system does not say."""
-    try:
-        with open("/proc/meminfo") as lines:
-            fields = dict(line.split(":", 1) for line in lines)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
+def _free_memory_bytes() -> int | None:
+    if not _is_installed("torch"):
         return None
+    from memorymark.probes.cpu import free_memory_bytes
+
+    return free_memory_bytes()
 
 
 def _version(package: str) -> str | None:
@@ -57,7 +58,7 @@ def _version(package: str) -> str | None:
 
 def _torch_devices() -> tuple[list[str], bool | None]:
     """Name the CUDA devices that torch sees, and say whether MPS is there."""
-    if importlib.util.find_spec("torch") is None:
+    if not _is_installed("torch"):
         return [], None
     import torch
 
@@ -65,31 +66,19 @@ def _torch_devices() -> tuple[list[str], bool | None]:
     return names, torch.backends.mps.is_available()
 
 
-def _nvml_gpus() -> list[dict[str, Any]]:
-    """List the GPUs that the driver's library names; none where there is no driver."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-    except Exception:
-        return []
-    try:
-        return [_nvml_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _nvml_gpu(pynvml: Any, index: int) -> dict[str, Any]:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    return {
-        "index": index,
-        "name": pynvml.nvmlDeviceGetName(handle),
-        "total_bytes": memory.total,
-        "free_bytes": memory.free,
-    }
+def _nvml_card(index: int) -> dict[str, Any]:
+    """Say what the driver's library says of a card; `reason` where it says nothing."""
+    values = dataclasses.asdict(read_telemetry(index))
+    del values["other_processes"]
+    return values
 
 
 def _abilities(cuda: bool, mps: bool) -> list[str]:
-    measured = [name for name, there in (("cuda", cuda), ("mps", mps), ("cpu", True)) if there]
-    return [f"measure on {name}" for name in measured]
+    there = {"cuda": cuda, "mps": mps, "cpu": _is_installed("torch")}
+    measured = [f"measure on {name}" for name, is_there in there.items() if is_there]
+    simulated = ["simulate the catalogue's GPUs"] if _is_installed(SIMULATION) else []
+    return [*measured, *simulated]
+
+
+def _is_installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None

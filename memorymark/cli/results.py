@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
 
-from memorymark import units
-from memorymark.analysis_record import Analysis, Mark
+from memorymark import report, units
+from memorymark.analysis_record import Analysis
 from memorymark.cli.output import print_line, print_table
+from memorymark.comparison import ComparedGpu, Comparison
 from memorymark.errors import NothingFits, WorkloadError
 from memorymark.trial import CATEGORIES, Outcome, Trial
+from memorymark.validation_record import BackwardValidation, CompileValidation, Verdict
+
+_STYLES = {Verdict.PASS: "bold green", Verdict.WARN: "bold yellow", Verdict.FAIL: "bold red"}
 
 
 def show_analysis(analysis: Analysis) -> None:
-    """Print an analysis; where nothing fits, only what could make room."""
-    if not analysis.nothing_fits:
-        print_line(analysis_verdict(analysis), style="bold")
-        _show_marks(analysis)
-        print_line("")
-        print_table(["figure", "value"], _figures(analysis), right=["value"])
-    show_notes([*analysis.findings, *(advice.text for advice in analysis.advice)])
-    print_line(_origin(analysis), style="dim")
+    """Print an analysis."""
+    _show_lines(report.analysis_lines(analysis))
+
+
+def show_backward(validation: BackwardValidation) -> None:
+    """Print a validation of the backward pass."""
+    _show_lines(report.backward_lines(validation), _STYLES[validation.verdict])
+
+
+def show_compile(validation: CompileValidation) -> None:
+    """Print a validation of torch.compile."""
+    _show_lines(report.compile_lines(validation), _STYLES[validation.verdict])
 
 
 def show_trial(trial: Trial) -> None:
-    """Print one trial."""
+    """Print one trial: readings, and what is alive at the peak."""
     print_line(trial_verdict(trial), style="bold")
     rows = [
         ["peak allocated", units.mib_or_gib(trial.peak_allocated_bytes)],
         ["peak reserved", units.mib_or_gib(trial.peak_reserved_bytes)],
         ["process", units.mib_or_gib(trial.process_bytes)],
+        ["least that it runs in", units.mib_or_gib(trial.minimum_bytes)],
         ["capacity", units.mib_or_gib(trial.capacity_bytes)],
         ["step", units.seconds(trial.step_seconds)],
         ["samples/s", units.rate(trial.samples_per_second)],
@@ -37,23 +45,30 @@ def show_trial(trial: Trial) -> None:
     print_table(["reading", "value"], rows, right=["value"])
     if trial.breakdown is not None:
         print_line("")
-        parts = [[name, getattr(trial.breakdown, name)] for name in CATEGORIES]
-        named = [[name.replace("_", " "), units.mib_or_gib(size)] for name, size in parts]
+        parts = {name: getattr(trial.breakdown, name) for name in CATEGORIES}
+        named = [[name.replace("_", " "), units.mib_or_gib(size)] for name, size in parts.items()]
         print_table(["alive at the peak", "memory"], named, right=["memory"])
-    show_notes([*trial.findings, *trial.assumptions])
+    for note in (*trial.findings, *trial.assumptions):
+        print_line(f"Note: {note}")
 
 
-def show_record(record: Any) -> None:
-    """Print a record's plain figures, name by name."""
-    values = record.to_dict()
-    plain = {
-        name: value
-        for name, value in values.items()
-        if value is None or isinstance(value, str | int | float)
-    }
-    rows = [[name.replace("_", " "), _plain(name, value)] for name, value in plain.items()]
-    print_table(["figure", "value"], rows)
-    show_notes(values.get("findings") or ())
+def show_comparison(comparison: Comparison) -> None:
+    """Print what the training costs on each GPU, cheapest first."""
+    print_line(f"{comparison.model_name} ({comparison.source}), cheapest first", style="bold")
+    names = ["gpu", "max", "optimal", "samples/s", "$/h", "$/million", "h/run", "$/run", ""]
+    rows = [_compared_cells(row) for row in comparison.gpus]
+    print_table(names, rows, right=names[1:-1])
+    for finding in comparison.findings:
+        print_line(f"Note: {finding}")
+
+
+def trial_verdict(trial: Trial) -> str:
+    """Say in one sentence whether a trial fits."""
+    where = f"{trial.model} at batch {trial.batch_size} on {trial.device} ({trial.source})"
+    capacity = units.mib_or_gib(trial.capacity_bytes)
+    if trial.outcome is Outcome.OOM:
+        return f"{where} is out of memory: it does not fit in {capacity}."
+    return f"{where} fits: {units.mib_or_gib(trial.memory_bytes)} of {capacity}."
 
 
 def check_analysis(analysis: Analysis) -> None:
@@ -64,7 +79,7 @@ def check_analysis(analysis: Analysis) -> None:
         WorkloadError: A trial's own error ended it.
     """
     if analysis.nothing_fits:
-        raise NothingFits(analysis_verdict(analysis))
+        raise NothingFits(report.verdict(analysis))
     if not analysis.complete:
         raise WorkloadError(analysis.stopped_by or "The analysis ended before its end.")
 
@@ -79,84 +94,36 @@ def check_trial(trial: Trial) -> None:
         raise WorkloadError(trial.error or "The trial ended in an error that says nothing.")
 
 
-def analysis_verdict(analysis: Analysis) -> str:
-    """Say in one sentence what an analysis found."""
-    where = f"{analysis.workload} on {analysis.target.name} ({analysis.target.source})"
-    if analysis.nothing_fits:
-        return f"{where}: not even batch 1 trains within {units.gib(analysis.capacity_bytes)}."
-    if analysis.max_batch_size is None:
-        return f"{where}: no largest batch is known."
-    sentence = f"{where}: the largest batch is {analysis.max_batch_size}"
-    if analysis.optimal.batch_size is not None:
-        sentence += f", the optimal batch {analysis.optimal.batch_size}"
-    if analysis.speedup is not None:
-        current = analysis.current.batch_size
-        sentence += f", {analysis.speedup:.2f} times the samples per second of batch {current}"
-    return sentence + "."
+def check_validation(validation: BackwardValidation | CompileValidation) -> None:
+    """Raise if a validation failed, so that scripts notice.
+
+    Raises:
+        WorkloadError: The verdict is FAIL; gives the reasons.
+    """
+    if validation.verdict is Verdict.FAIL:
+        raise WorkloadError(" ".join(["The validation failed.", *validation.reasons]))
 
 
-def trial_verdict(trial: Trial) -> str:
-    """Say in one sentence whether a trial fits."""
-    where = f"{trial.model} at batch {trial.batch_size} on {trial.device} ({trial.source})"
-    capacity = units.mib_or_gib(trial.capacity_bytes)
-    if trial.outcome is Outcome.OOM:
-        return f"{where} is out of memory: it does not fit in {capacity}."
-    return f"{where} fits: {units.mib_or_gib(trial.memory_bytes)} of {capacity}."
+def _show_lines(lines: Sequence[str], style: str = "bold") -> None:
+    print_line(lines[0], style=style)
+    for line in lines[1:]:
+        print_line(line)
 
 
-def _show_marks(analysis: Analysis) -> None:
-    marks = {"current": analysis.current, "optimal": analysis.optimal, "max": analysis.max}
-    print_table(
-        ["mark", "batch", "memory", "samples/s"],
-        [[name, *_mark_cells(mark)] for name, mark in marks.items()],
-        right=["batch", "memory", "samples/s"],
-    )
-
-
-def _mark_cells(mark: Mark) -> list[str]:
-    batch = units.UNKNOWN if mark.batch_size is None else str(mark.batch_size)
-    return [batch, units.gib(mark.memory_bytes), units.rate(mark.samples_per_second)]
-
-
-def _figures(analysis: Analysis) -> list[list[str]]:
-    left = f"{units.gib(analysis.waste_bytes)} ({units.percent(analysis.waste_share)})"
+def _compared_cells(row: ComparedGpu) -> list[str]:
+    hours = row.cost.hours_per_run
     return [
-        ["capacity", units.gib(analysis.capacity_bytes)],
-        ["unused at the current batch", left],
-        ["left at the optimal batch", units.gib(analysis.headroom_bytes)],
-        ["speed-up, optimal over current", times(analysis.speedup)],
-        ["batch ratio", times(analysis.batch_ratio)],
-        ["saved per run", units.usd(analysis.costs.usd_per_run)],
-        ["saved per year", units.usd(analysis.costs.usd_per_year)],
-        ["trials", str(len(analysis.trials))],
-        ["time taken", units.seconds(analysis.elapsed_seconds)],
+        row.gpu,
+        _count(row.max_batch_size),
+        _count(row.optimal_batch_size),
+        units.rate(row.samples_per_second),
+        units.usd(row.usd_per_hour),
+        units.usd(row.cost.usd_per_million_samples),
+        units.UNKNOWN if hours is None else f"{hours:,.2f}",
+        units.usd(row.cost.usd_per_run),
+        "best of its price" if row.efficient else "",
     ]
 
 
-def _origin(analysis: Analysis) -> str:
-    software = ", ".join(f"{name} {version}" for name, version in analysis.software.items())
-    parts = [str(analysis.target.source), analysis.target.name, analysis.created_at, software]
-    return " · ".join(part for part in parts if part)
-
-
-def show_notes(notes: Iterable[str]) -> None:
-    """Print sentences, one a line."""
-    for note in notes:
-        print_line(f"- {note}")
-
-
-def times(value: float | None) -> str:
-    """Write a ratio, a dash where unknown."""
-    return units.UNKNOWN if value is None else f"{value:.2f}"
-
-
-def _plain(name: str, value: Any) -> str:
-    if value is None:
-        return units.UNKNOWN
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if name.endswith("_bytes"):
-        return units.mib_or_gib(value)
-    if name.endswith("_seconds"):
-        return units.seconds(value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _count(value: int | None) -> str:
+    return units.UNKNOWN if value is None else str(value)
