@@ -10,6 +10,9 @@ from memorymark.trial import Outcome, Trial
 MAX_RUNGS = 3
 """Trials beside the current batch that a ladder takes at most: each one costs real time."""
 
+PATIENCE_SECONDS = 60.0
+"""Once trials have taken this long, halves of the max are left out: the device is slow."""
+
 _SHARES = (2, 4)
 _NEAR = 0.25
 
@@ -50,6 +53,9 @@ def _current_is_open(analysis: Analysis) -> bool:
 
 def _wants_throughput(analysis: Analysis) -> bool:
     timed = any(trial.samples_per_second for trial in analysis.trials)
+    spent = sum(trial.elapsed_seconds or 0.0 for trial in analysis.trials)
+    if spent > PATIENCE_SECONDS:
+        return False
     return timed and analysis.options.objective is Objective.THROUGHPUT
 
 

@@ -58,3 +58,11 @@ def test_a_current_batch_that_is_known_not_to_fit_is_left_out():
 
 def test_where_all_are_beyond_the_headroom_a_smaller_one_is_tried():
     assert next_rung(known(184, 192, 200, current_batch_size=184), 0) == 88
+
+
+def test_on_a_slow_device_halves_of_the_max_are_left_out():
+    quick = known(8, 16, 176, 192, 200)
+    slow = [dataclasses.replace(trial, elapsed_seconds=20.0) for trial in quick.trials]
+    assert next_rung(dataclasses.replace(quick, trials=tuple(slow)), 1) is None
+    without_headroom = dataclasses.replace(quick, trials=(slow[0], slow[1], slow[3], slow[4]))
+    assert next_rung(without_headroom, 0) == 176
