@@ -6,9 +6,16 @@ import torch
 
 from memorymark.errors import OutOfMemory
 
-# Back ends that raise a plain RuntimeError; the texts are PyTorch's own
-# (aten/src/ATen/mps/MPSAllocator.mm, c10/core/impl/alloc_cpu.cpp).
-_TEXTS = ("MPS backend out of memory", "DefaultCPUAllocator: can't allocate memory")
+# Raised as a plain RuntimeError. The texts are PyTorch's own (aten/src/ATen/mps/MPSAllocator.mm,
+# c10/core/impl/alloc_cpu.cpp), and those of libraries that ask CUDA for memory by themselves.
+_TEXTS = (
+    "MPS backend out of memory",
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

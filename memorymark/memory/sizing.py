@@ -15,16 +15,15 @@ from torch.utils._pytree import tree_leaves, tree_map
 _SMALL_BYTES = 1024**2
 
 
-def output_bytes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], device_type: str) -> int:
+def output_bytes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
     """Return the bytes that the operation will allocate, 0 where they are few or unknown.
 
     Args:
         func: An operation of torch.ops.
         args: Its positional arguments.
         kwargs: Its other arguments.
-        device_type: The type of device that counts.
     """
-    if device_type == "meta" or func._schema.is_mutable or _is_small(args, kwargs):
+    if func._schema.is_mutable or _is_small(args, kwargs):
         return 0
     try:
         outputs = _on_meta(func, args, kwargs)

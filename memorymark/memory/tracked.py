@@ -126,9 +126,8 @@ def _timed(run: Callable[[], None], synchronize: Callable[[], None]) -> float:
 
 @contextmanager
 def collector_off() -> Iterator[None]:
-    """Collect garbage once, then hold Python's collector back."""
+    """Hold Python's collector back."""
     was_enabled = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield

@@ -25,7 +25,7 @@ class MemoryTracker(TorchDispatchMode):
     """Counts the bytes of live storages on one type of device.
 
     Args:
-        device_type: Storages on other types of device are left out.
+        device_types: Storages on other types of device are left out.
         budget_bytes: The most that may be live; None for no limit.
 
     Attributes:
@@ -40,12 +40,12 @@ class MemoryTracker(TorchDispatchMode):
         4000
     """
 
-    def __init__(self, device_type: str, budget_bytes: int | None = None) -> None:
+    def __init__(self, *device_types: str, budget_bytes: int | None = None) -> None:
         super().__init__()
         self.trace = Trace()
         self.live_bytes = 0
         self.peak_bytes = 0
-        self._device_type = device_type
+        self._device_types = device_types
         self._budget_bytes = budget_bytes
         self._live: dict[int, tuple[int, weakref.ref[Any]]] = {}
         self._paths = ModulePaths()
@@ -57,7 +57,7 @@ class MemoryTracker(TorchDispatchMode):
         """Run the operation and note what it allocated."""
         kwargs = kwargs or {}
         if self._budget_bytes is not None:
-            self._check_budget(output_bytes(func, args, kwargs, self._device_type))
+            self._check_budget(output_bytes(func, args, kwargs))
         output = func(*args, **kwargs)
         self.see(output, func)
         return output
@@ -116,7 +116,7 @@ class MemoryTracker(TorchDispatchMode):
         storage = _storage(tensor)
         if storage is None or storage._cdata in self._live:
             return
-        if storage.device.type != self._device_type:
+        if storage.device.type not in self._device_types:
             return
         size = storage.nbytes()
         if size:

@@ -6,6 +6,7 @@ GPU's memory. Reserved memory and a context do not exist here and stay unknown.
 
 from __future__ import annotations
 
+import gc
 import platform
 import statistics
 import time
@@ -77,7 +78,7 @@ class CpuProbe:
         check_batch_size(batch_size)
         config = workload.describe(config)
         start = time.perf_counter()
-        tracker = MemoryTracker("cpu", self.target.capacity_bytes)
+        tracker = MemoryTracker("cpu", budget_bytes=self.target.capacity_bytes)
         try:
             self._check_model(workload, config)
             model = self._models.get(workload, config)
@@ -91,6 +92,7 @@ class CpuProbe:
         except Exception as error:
             found = _failure(error)
         self._models.tidy()
+        gc.collect()
         return Trial(
             model=workload.name,
             batch_size=batch_size,

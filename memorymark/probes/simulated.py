@@ -1,0 +1,142 @@
+"""Trials on a simulated GPU: the training step's memory, found without running it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from memorymark.config import Optimizer, Precision, TrainingConfig, check_batch_size
+from memorymark.gpus.catalogue import Gpu
+from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
+from memorymark.memory.trace import Trace
+from memorymark.probes.common import software
+from memorymark.simulator.clock import Rates
+from memorymark.simulator.replay import ReplayResult, minimum_bytes, replay
+from memorymark.simulator.rules import Platform, Rules
+from memorymark.simulator.run import SimulatedRun, simulate
+from memorymark.trial import Breakdown, Holder, Outcome, Source, Stage, Target, Trial
+from memorymark.workloads.base import Workload
+
+
+class SimulatedProbe:
+    """Simulates trials for a GPU of the catalogue.
+
+    What CUDA's context takes is not there for tensors: the capacity is the GPU's memory
+    without it, or the budget where that is smaller.
+
+    Args:
+        gpu: The GPU that is stood for.
+        budget_bytes: The most that a trial may use; None for all of the GPU.
+    """
+
+    def __init__(self, gpu: Gpu, *, budget_bytes: int | None = None) -> None:
+        self._gpu = gpu
+        self._rules = Rules(Platform.CUDA, gpu.compute_capability)
+        usable = gpu.usable_bytes
+        self.target = Target(
+            name=gpu.name,
+            kind="simulated",
+            source=Source.SIMULATED,
+            capacity_bytes=usable if budget_bytes is None else min(budget_bytes, usable),
+            total_bytes=gpu.total_bytes,
+            gpu_key=gpu.key,
+        )
+
+    def run(
+        self,
+        workload: Workload,
+        config: TrainingConfig,
+        batch_size: int,
+        *,
+        stage: Stage = Stage.STEP,
+        timed_steps: int | None = None,
+    ) -> Trial:
+        """Simulate one trial. Its seconds are an estimate from the GPU's peak rates."""
+        check_batch_size(batch_size)
+        start = time.perf_counter()
+        config = workload.describe(config)
+        rates = _rates(self._gpu, config.precision)
+        run = simulate(workload, config, batch_size, self._rules, stage=stage, rates=rates)
+        found = self._found(run)
+        return Trial(
+            model=workload.name,
+            batch_size=batch_size,
+            config=config,
+            source=Source.SIMULATED,
+            device=self.target.name,
+            capacity_bytes=self.target.capacity_bytes,
+            stage=stage,
+            step_seconds=run.step_seconds if found["outcome"] is Outcome.OK else None,
+            gradient_check=run.gradient_check,
+            convolution_workspace_bytes=run.convolution_workspace_bytes or None,
+            assumptions=(*run.assumptions, *self._assumptions(run, config)),
+            elapsed_seconds=time.perf_counter() - start,
+            software=software(),
+            **found,
+        )
+
+    def _found(self, run: SimulatedRun) -> dict[str, Any]:
+        events = run.trace.events
+        free = replay(events)
+        held = self._within_capacity(events, free)
+        parts, holders = _breakdown(run.trace, free)
+        found = {
+            "outcome": Outcome.OK if held.fits else Outcome.OOM,
+            "peak_allocated_bytes": free.peak_allocated_bytes,
+            "peak_reserved_bytes": held.peak_reserved_bytes if held.fits else None,
+            "minimum_bytes": minimum_bytes(events),
+            "process_bytes": None,
+            "breakdown": parts,
+            "holders": holders,
+            "timeline": timeline(run.trace, run.trace.last_step()),
+            "thrashing": held.retries > 0 if held.fits else None,
+        }
+        if held.fits:
+            context = self._gpu.total_bytes - self._gpu.usable_bytes
+            found["process_bytes"] = held.peak_reserved_bytes + context
+        else:
+            found["error"] = self._out_of_memory(found["minimum_bytes"])
+        return found
+
+    def _within_capacity(self, events: list[tuple[int, int]], free: ReplayResult) -> ReplayResult:
+        capacity = self.target.capacity_bytes
+        if capacity is None or free.peak_reserved_bytes <= capacity:
+            return free
+        return replay(events, capacity)
+
+    def _out_of_memory(self, needed: int) -> str:
+        return (
+            f"out of memory: the step needs {needed / 1024**3:,.2f} GiB, and "
+            f"{(self.target.capacity_bytes or 0) / 1024**3:,.2f} GiB are there"
+        )
+
+    def _assumptions(self, run: SimulatedRun, config: TrainingConfig) -> list[str]:
+        noted = []
+        if self._gpu.context_is_assumed:
+            noted.append(f"The CUDA context of {self._gpu.name} is not known; one was assumed.")
+        if run.convolution_workspace_bytes:
+            noted.append("cuDNN's workspaces are an allowance by rule, not known.")
+        if config.optimizer is Optimizer.ADAMW_8BIT:
+            noted.append("The states of adamw-8bit are counted by bitsandbytes' rules.")
+        noted.append("Seconds are an estimate from the GPU's peak rates.")
+        return noted
+
+
+def _breakdown(trace: Trace, free: ReplayResult) -> tuple[Breakdown, tuple[Holder, ...]]:
+    """Return what is alive at the peak; the allocator's rounding counts as workspaces."""
+    parts, holders = breakdown_at(trace, peak_position(trace))
+    rounding = free.peak_allocated_bytes - parts.total
+    values = {**vars(parts), "workspaces": parts.workspaces + rounding}
+    return Breakdown(**values), holders
+
+
+def _rates(gpu: Gpu, precision: Precision) -> Rates:
+    tf32 = gpu.tf32_flops or gpu.fp32_flops
+    flops = {
+        torch.float32: tf32 if precision is Precision.TF32 else gpu.fp32_flops,
+        torch.float16: gpu.fp16_flops,
+        torch.bfloat16: gpu.bf16_flops or gpu.fp32_flops,
+    }
+    return Rates(flops, gpu.bandwidth_bytes_per_s, convolution_fp32_flops=tf32)

@@ -1,0 +1,105 @@
+"""The simulated device: runs operations on tensors without data and counts what CUDA would."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from memorymark.errors import UnsupportedOperation
+from memorymark.memory.trace import BACKWARD
+from memorymark.memory.tracker import MemoryTracker
+from memorymark.simulator import scratch
+from memorymark.simulator.answers import Answers
+from memorymark.simulator.clock import Clock
+from memorymark.simulator.session import Session
+from memorymark.simulator.shapes import ShapeCache
+
+_aten = torch.ops.aten
+_FUSED_OPTIMIZERS = {
+    _aten._fused_adam_.default, _aten._fused_adamw_.default, _aten._fused_sgd_.default,
+    _aten._fused_adagrad_.default,
+}  # fmt: skip
+
+
+class SimulatedDevice(MemoryTracker):
+    """Follows storages on meta tensors and adds what a device's libraries take.
+
+    Args:
+        session: The rules, and where assumptions are noted.
+        shapes: Remembers what calls gave, over as many runs as it is kept for.
+        clock: Counts the time that operations would take; None counts none.
+    """
+
+    def __init__(self, session: Session, shapes: ShapeCache, clock: Clock | None = None) -> None:
+        # Counters that optimizers keep on the host are device memory where the device is the host.
+        super().__init__("meta", *(() if session.rules.is_cuda else ("cpu",)))
+        self.convolution_workspace_bytes = 0
+        self._session = session
+        self._shapes = shapes
+        self._answers = Answers(session)
+        self._clock = clock
+        self._handles: set[bool] = set()
+        self._special = {
+            _aten._local_scalar_dense.default: self._answers.item,
+            _aten.equal.default: self._answers.equal,
+            **dict.fromkeys(_FUSED_OPTIMIZERS, _nothing),
+        }
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run the operation without data and note what it would allocate on the device."""
+        kwargs = kwargs or {}
+        special = self._special.get(func)
+        if special is not None and _is_on_meta(args):
+            output = special(*args)
+        else:
+            output = self._run(func, args, kwargs)
+            self.see(output, func)
+            self._answers.note(func, args, kwargs, output)
+            self._take_scratch(func, args, output)
+        if self._clock is not None:
+            self._clock.count(func, args, output)
+        return output
+
+    def _run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            return self._shapes.run(func, args, kwargs)
+        except NotImplementedError as error:
+            raise UnsupportedOperation(
+                f"The operation {func} cannot be simulated: its result depends on data that a "
+                f"simulation does not have, or PyTorch has no rule for its shape. "
+                f"Measure this model on a device instead."
+            ) from error
+
+    def _take_scratch(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
+        rules = self._session.rules
+        if not rules.is_cuda:
+            return
+        if scratch.uses_cublas(func):
+            self._hold_cublas_workspace()
+        size = scratch.transient_bytes(func, args, output, rules)
+        if not size:
+            return
+        category = "temporaries"
+        if scratch.is_convolution(func):
+            category = "workspaces"
+            self.convolution_workspace_bytes = max(self.convolution_workspace_bytes, size)
+        self.borrow(size, category, str(func))()
+
+    def _hold_cublas_workspace(self) -> None:
+        in_autograd = self._phase == BACKWARD
+        if in_autograd not in self._handles:
+            self._handles.add(in_autograd)
+            size = self._session.rules.cublas_workspace_bytes
+            self.borrow(size, "workspaces", "cuBLAS workspace")
+
+
+def _nothing(*args: Any) -> None:
+    """Stand for a kernel that works in place and allocates nothing."""
+
+
+def _is_on_meta(args: tuple[Any, ...]) -> bool:
+    first = args[0][0] if isinstance(args[0], list | tuple) else args[0]
+    return isinstance(first, torch.Tensor) and first.is_meta

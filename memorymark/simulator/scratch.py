@@ -1,0 +1,86 @@
+"""Scratch memory that CUDA's libraries take while an operation runs, and that no tensor holds.
+
+cuBLAS keeps one workspace for each handle, and the forward pass and autograd's thread have a
+handle each (PyTorch, aten/src/ATen/cuda/CublasHandlePool.cpp). Attention's backward kernels
+accumulate in fp32 (native/transformers/cuda/attention_backward.cu and flash_attn/flash_api.cpp).
+Convolutions: see `convolutions.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from memorymark.simulator.convolutions import convolution_workspace
+from memorymark.simulator.rules import Rules
+
+_aten = torch.ops.aten
+_GEMMS = {
+    _aten.mm.default, _aten.addmm.default, _aten.bmm.default, _aten.baddbmm.default,
+    _aten.addmv.default, _aten.mv.default, _aten._scaled_dot_product_attention_math.default,
+}  # fmt: skip
+_HALF = (torch.float16, torch.bfloat16)
+_FP32_BYTES = 4
+
+
+def uses_cublas(func: Any) -> bool:
+    """Return whether the operation is a product of matrices."""
+    return func in _GEMMS
+
+
+def transient_bytes(func: Any, args: tuple[Any, ...], output: Any, rules: Rules) -> int:
+    """Return the scratch bytes that the operation takes and gives back.
+
+    Args:
+        func: An operation of torch.ops.
+        args: Its arguments.
+        output: What it returned.
+        rules: The device that is stood for.
+    """
+    rule = _TRANSIENT.get(func)
+    return rule(args, output, rules) if rule and rules.is_cuda else 0
+
+
+def is_convolution(func: Any) -> bool:
+    """Return whether the operation's scratch memory is the allowance for convolutions."""
+    return func in _CONVOLUTIONS
+
+
+def _flash_backward(args: tuple[Any, ...], output: Any, rules: Rules) -> int:
+    query = args[1]
+    batch, heads, queries, size = query.shape
+    rounded_queries, rounded_size = _round_up(queries, 128), _round_up(size, 32)
+    accumulator = batch * heads * rounded_queries * rounded_size
+    row_sums = batch * heads * rounded_queries
+    return (accumulator + row_sums) * _FP32_BYTES
+
+
+def _efficient_backward(args: tuple[Any, ...], output: Any, rules: Rules) -> int:
+    query = args[1]
+    batch, heads, queries = query.shape[:3]
+    row_sums = batch * heads * _round_up(queries, 32)
+    accumulator = query.numel() if query.dtype in _HALF else 0
+    return (row_sums + accumulator) * _FP32_BYTES
+
+
+def _embedding_backward(args: tuple[Any, ...], output: Any, rules: Rules) -> int:
+    # Above 3,072 indices they are sorted with their positions, each in a copy and a buffer
+    # (native/cuda/Embedding.cu).
+    indices = args[1].numel()
+    return 4 * indices * args[1].element_size() if indices > 3072 else 0
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+_CONVOLUTIONS = {_aten.convolution.default, _aten.convolution_backward.default}
+_TRANSIENT: dict[Any, Callable[[tuple[Any, ...], Any, Rules], int]] = {
+    _aten._scaled_dot_product_flash_attention_backward.default: _flash_backward,
+    _aten._scaled_dot_product_efficient_attention_backward.default: _efficient_backward,
+    _aten.embedding_dense_backward.default: _embedding_backward,
+    _aten.convolution.default: convolution_workspace,
+    _aten.convolution_backward.default: convolution_workspace,
+}

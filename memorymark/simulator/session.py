@@ -1,0 +1,106 @@
+"""A simulated run holds this thread's rules, and PyTorch's few places that refuse meta tensors.
+
+Only one simulation runs at a time: Python's garbage collector, which is held back meanwhile,
+and the patched functions belong to the process. The patches change answers for the device type
+"meta" alone, for which PyTorch would otherwise raise.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from torch.amp import autocast_mode
+from torch.optim import optimizer as optimizer_module
+
+from memorymark.simulator.rules import Rules
+
+# Autocast keeps its state by device type and has none for meta. This slot is free on every
+# machine without such a device, and asks for no driver.
+AUTOCAST_SLOT = "xpu"
+
+_lock = threading.RLock()
+_local = threading.local()
+
+
+class Session:
+    """One simulated run on this thread.
+
+    Attributes:
+        rules: The device that is stood for.
+        assumptions: What was answered or allowed for, one sentence each, in order.
+        cast_cache: Weights in autocast's lower format, by the weight's identity.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.assumptions: dict[str, None] = {}
+        self.cast_cache: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def assume(self, sentence: str) -> None:
+        """Note something that was answered or allowed for."""
+        self.assumptions.setdefault(sentence)
+
+
+def current() -> Session | None:
+    """Return the session of this thread, None outside of a simulation."""
+    return getattr(_local, "session", None)
+
+
+@contextmanager
+def simulating(rules: Rules) -> Iterator[Session]:
+    """Run what is inside under the rules; other simulations wait."""
+    with _lock, ExitStack() as stack:
+        for target, name, replacement in _patches():
+            stack.enter_context(mock.patch.object(target, name, replacement))
+        outer, session = current(), Session(rules)
+        _local.session = session
+        try:
+            yield session
+        finally:
+            session.cast_cache.clear()
+            _local.session = outer
+
+
+def _patches() -> Iterator[tuple[Any, str, Any]]:
+    yield torch, "is_autocast_enabled", _for_slot(torch.is_autocast_enabled)
+    yield torch, "get_autocast_dtype", _for_slot(torch.get_autocast_dtype)
+    yield torch, "set_autocast_enabled", _for_slot(torch.set_autocast_enabled)
+    yield torch, "set_autocast_dtype", _for_slot(torch.set_autocast_dtype)
+    yield torch, "clear_autocast_cache", _clearing(torch.clear_autocast_cache)
+    available = _for_slot(autocast_mode.is_autocast_available)
+    yield autocast_mode, "is_autocast_available", available
+    yield torch.amp, "is_autocast_available", available
+    yield autocast_mode.autocast, "__init__", _slot_init(autocast_mode.autocast.__init__)
+    devices = optimizer_module._get_fused_kernels_supported_devices
+    yield optimizer_module, "_get_fused_kernels_supported_devices", lambda: [*devices(), "meta"]
+
+
+def _for_slot(function: Any) -> Any:
+    def with_slot(*args: Any) -> Any:
+        return function(*(AUTOCAST_SLOT if arg == "meta" else arg for arg in args))
+
+    return with_slot
+
+
+def _slot_init(init: Any) -> Any:
+    def with_slot(self: Any, device_type: str, *args: Any, **kwargs: Any) -> None:
+        # A model that names its device in the code means the one that is simulated.
+        simulated = current() is not None and device_type in ("meta", "cuda")
+        init(self, AUTOCAST_SLOT if simulated else device_type, *args, **kwargs)
+
+    return with_slot
+
+
+def _clearing(clear: Any) -> Any:
+    def clear_both() -> None:
+        session = current()
+        if session is not None:
+            session.cast_cache.clear()
+        clear()
+
+    return clear_both
