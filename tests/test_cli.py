@@ -6,121 +6,27 @@ import json
 import os
 import subprocess
 import sys
-import types
-from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import FakeProbe, FakeWorkload, measured_target, simulated_target
+from fakes import FakeProbe, FakeWorkload, measured_target
+from stand_in_api import StandInApi, install
 
 import memorymark
 from memorymark import errors
-from memorymark.analysis import AnalysisStopped, analyze_on
+from memorymark.analysis import AnalysisStopped
 from memorymark.analysis_options import AnalysisOptions
-from memorymark.analysis_record import Analysis, Mark
+from memorymark.analysis_record import Analysis
 from memorymark.cli import main, serve
-from memorymark.comparison import Comparison, comparison_of
 from memorymark.config import TrainingConfig
-from memorymark.events import Event, EventKind
 from memorymark.requests import Request
 from memorymark.runs import RunHistory, RunStatus
 from memorymark.trial import GradientCheck, Outcome, Trial
 from memorymark.units import GIB
-from memorymark.validation import (
-    BackwardValidation,
-    CompileValidation,
-    validate_backward_on,
-    validate_compile_on,
-)
 
 ROOT = Path(__file__).resolve().parents[1]
 TRACEBACK = "Traceback"
-
-
-class StandInApi(types.ModuleType):
-    """Has the functions of memorymark.api; notes the calls and answers from a FakeProbe."""
-
-    def __init__(self) -> None:
-        super().__init__("memorymark.api")
-        self.calls: list[tuple[str, str, TrainingConfig, dict[str, Any]]] = []
-        self.probe = FakeProbe()
-        self.raises: BaseException | None = None
-        self.raises_after = 0
-        self.before: Callable[[], None] = lambda: None
-        self.result: Any = None
-
-    def _begin(self, name: str, model: str, config: TrainingConfig, options: dict) -> None:
-        self.calls.append((name, model, config, options))
-        self.before()
-        if self.raises is not None and not self.raises_after:
-            raise self.raises
-
-    def analyze(self, model: str, config: TrainingConfig, **options: Any) -> Analysis:
-        self._begin("analyze", model, config, options)
-        trials = self._trials(config, options["on_event"])
-        marks = {"optimal": trials[1], "max": trials[1], "current": trials[0]}
-        return self.result or Analysis(
-            model,
-            self.probe.target,
-            config,
-            AnalysisOptions(**{f.name: options[f.name] for f in fields(AnalysisOptions)}),
-            tuple(trials),
-            max_batch_size=trials[1].batch_size,
-            **{name: _mark(trial) for name, trial in marks.items()},
-        )
-
-    def estimate(self, model: str, config: TrainingConfig, **options: Any) -> Trial:
-        return self._one("estimate", model, config, options)
-
-    def measure(self, model: str, config: TrainingConfig, **options: Any) -> Trial:
-        return self._one("measure", model, config, options)
-
-    def validate_backward_pass(
-        self, model: str, config: TrainingConfig, **options: Any
-    ) -> BackwardValidation:
-        self._begin("validate_backward_pass", model, config, options)
-        told = {"on_event": options["on_event"], "search": False}
-        return validate_backward_on(
-            self.probe, FakeWorkload(model), config, options["batch_size"], **told
-        )
-
-    def validate_compilation_benefit(
-        self, model: str, config: TrainingConfig, **options: Any
-    ) -> CompileValidation:
-        self._begin("validate_compilation_benefit", model, config, options)
-        told = {"on_event": options["on_event"]}
-        return validate_compile_on(
-            self.probe, FakeWorkload(model), config, options["batch_size"], **told
-        )
-
-    def compare_costs(self, model: str, config: TrainingConfig, **options: Any) -> Comparison:
-        self._begin("compare_costs", model, config, options)
-        probe = FakeProbe(target=simulated_target())
-        analysis = analyze_on(probe, FakeWorkload(model), config, on_event=options["on_event"])
-        return comparison_of([analysis], AnalysisOptions().plan)
-
-    def _one(self, name: str, model: str, config: TrainingConfig, options: dict) -> Trial:
-        self._begin(name, model, config, options)
-        return self.probe.run(FakeWorkload(model), config, options["batch_size"])
-
-    def _trials(self, config: TrainingConfig, on_event: Callable[[Event], None]) -> list[Trial]:
-        on_event(Event(EventKind.PHASE, "Searching"))
-        trials: list[Trial] = []
-        for batch_size in (16, 128, 4096):
-            on_event(Event(EventKind.TRIAL_STARTED, f"Batch {batch_size}"))
-            trial = self.probe.run(FakeWorkload(), config, batch_size)
-            trials.append(trial)
-            on_event(Event(EventKind.TRIAL_FINISHED, "done", trial=trial))
-            if self.raises is not None and self.raises_after == len(trials):
-                raise self.raises
-        on_event(Event(EventKind.NOTE, "A note"))
-        return trials
-
-
-def _mark(trial: Trial) -> Mark:
-    return Mark(trial.batch_size, trial, trial.memory_bytes, trial.samples_per_second)
 
 
 @pytest.fixture(autouse=True)
@@ -131,10 +37,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> StandInApi:
-    stand_in = StandInApi()
-    monkeypatch.setitem(sys.modules, "memorymark.api", stand_in)
-    monkeypatch.setattr(memorymark, "api", stand_in, raising=False)
-    return stand_in
+    return install(monkeypatch)
 
 
 def run(capsys: pytest.CaptureFixture[str], line: str, code: int = 0) -> tuple[str, str]:
@@ -504,7 +407,9 @@ def test_app_says_that_it_listens_everywhere(started: list[list[str]], capsys: A
     _, err = run(capsys, "app --port 8600")
     assert "all interfaces, port 8600" in err
     assert started[0][1:4] == ["-m", "streamlit", "run"]
-    assert started[0][-4:] == ["--server.port", "8600", "--server.address", "0.0.0.0"]
+    options = dict(zip(started[0][5::2], started[0][6::2], strict=True))
+    assert options["--server.port"] == "8600" and options["--server.address"] == "0.0.0.0"
+    assert options["--server.showEmailPrompt"] == "false"
 
 
 def test_app_on_one_address(started: list[list[str]], capsys: Any) -> None:

@@ -34,7 +34,8 @@ def app(
     typer.echo(listening_sentence(address, port), err=True)
     os.chdir(ENTRY.parent)
     command = [sys.executable, "-m", "streamlit", "run", ENTRY.name, "--server.port", str(port)]
-    command += ["--server.address", address or "0.0.0.0"]
+    # Streamlit's first start would stop and ask for an e-mail address.
+    command += ["--server.showEmailPrompt", "false", "--server.address", address or "0.0.0.0"]
     sys.stderr.flush()
     os.execv(sys.executable, command)
 
