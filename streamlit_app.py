@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui.frame import navigate, run_framed
+from ui.frame import COMPARISON, navigate, run_framed
 from ui.shown import note_shown_analysis
 from ui.sidebar import draw_sidebar
 
@@ -12,5 +12,5 @@ st.set_page_config(page_title="MemoryMark", page_icon=":material/memory:", layou
 page = navigate()
 note_shown_analysis()
 with st.sidebar:
-    draw_sidebar()
+    draw_sidebar(with_plan=page.title != COMPARISON)
 run_framed(page)

@@ -10,6 +10,7 @@ from typing import Any
 
 from memorymark.analysis_options import AnalysisOptions
 from memorymark.config import TrainingConfig
+from memorymark.exports import config_words
 from memorymark.units import GIB, MIB
 
 # What only changes figures that are worked out afterwards: it makes no other job.
@@ -89,7 +90,7 @@ class Request:
             'memorymark analyze bert --gpu l4'
         """
         words = ["memorymark", *_COMMANDS[self.kind].split(), self.model]
-        words += [*self._target_words(), *_config_words(self.config)]
+        words += [*self._target_words(), *config_words(self.config)]
         if self.batch_size is not None:
             words += ["--batch-size", str(self.batch_size)]
         for name, value in self.options.items():
@@ -104,22 +105,6 @@ class Request:
         if self.memory_budget is not None:
             words += ["--memory-budget", _amount(self.memory_budget)]
         return words
-
-
-def _config_words(config: TrainingConfig) -> list[str]:
-    words: list[str] = []
-    default = TrainingConfig()
-    for f in dataclasses.fields(config):
-        value = getattr(config, f.name)
-        if value == getattr(default, f.name):
-            continue
-        if f.name == "dropout":
-            words.append("--no-dropout")
-        elif value is True:
-            words.append(_flag(f.name))
-        else:
-            words += [_flag(f.name), str(value)]
-    return words
 
 
 def _flag(name: str) -> str:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from memorymark.analysis import AnalysisOptions, analyze_on
-from memorymark.errors import InvalidValue
-from memorymark.events import CancelToken, OnEvent
-from memorymark.probes.base import Probe
+from memorymark.analysis import Analysis, AnalysisOptions
+from memorymark.errors import InvalidValue, NotAvailable
+from memorymark.events import CancelToken, Event, EventKind, OnEvent
 from memorymark.requests import Request, RequestKind
+from memorymark.runs import RunHistory, RunStatus
 from memorymark.settings import Settings
+from memorymark.trial import Source
+
+if TYPE_CHECKING:
+    from memorymark.probes.base import Probe
+    from memorymark.workloads.base import Workload
 
 
 def run_request(
@@ -28,53 +34,153 @@ def run_request(
     Raises:
         MemoryMarkError: The work could not be done; carries a sentence for the user.
     """
-    tasks = {
-        RequestKind.ANALYSIS: _analyze,
-    }
-    return tasks[request.kind](request, settings, on_event, cancel)
+    return _Task(request, settings, on_event, cancel).run()
 
 
-def _analyze(
-    request: Request, settings: Settings, on_event: OnEvent, cancel: CancelToken
-) -> dict[str, Any]:
-    if settings.probe_factory:
-        probe, workload = _own_probe(request, settings)
-        options = AnalysisOptions(**request.options)
-        analysis = analyze_on(
-            probe, workload, request.config, options, on_event=on_event, cancel=cancel
+class _Task:
+    """One request while it is worked on."""
+
+    def __init__(
+        self, request: Request, settings: Settings, on_event: OnEvent, cancel: CancelToken
+    ) -> None:
+        self.request, self.settings = request, settings
+        self.on_event, self.cancel = on_event, cancel
+
+    def run(self) -> dict[str, Any]:
+        """Do the work and return its record."""
+        tasks = {
+            RequestKind.ANALYSIS: self.analyze,
+            RequestKind.BACKWARD: self.validate_backward,
+            RequestKind.COMPILE: self.validate_compile,
+            RequestKind.COMPARISON: self.compare,
+        }
+        return tasks[self.request.kind]()
+
+    def analyze(self) -> dict[str, Any]:
+        """Find the largest batch and what the current one wastes."""
+        probe = self.probe()
+        options = AnalysisOptions(**self.request.options)
+        return self.analyze_on(probe, self.workload(probe), options, self.on_event).to_dict()
+
+    def analyze_on(
+        self, probe: Probe, workload: Workload, options: AnalysisOptions, on_event: OnEvent
+    ) -> Analysis:
+        """Run an analysis on a probe."""
+        from memorymark.api import analyze_with, check_headroom
+
+        check_headroom(options.headroom)
+        return analyze_with(
+            probe, workload, self.request.config, options, on_event=on_event, cancel=self.cancel
         )
-    else:
-        from memorymark import api
 
-        analysis = api.analyze(
-            request.model,
-            request.config,
-            device=request.device,
-            gpu=request.gpu,
-            memory_budget=request.memory_budget,
-            on_event=on_event,
-            cancel=cancel,
-            **request.options,
+    def validate_backward(self) -> dict[str, Any]:
+        """Run one batch four ways and check the gradients."""
+        from memorymark.validation import validate_backward_on
+
+        return self._validated(validate_backward_on)
+
+    def validate_compile(self) -> dict[str, Any]:
+        """Run one batch eagerly and compiled."""
+        from memorymark.validation import validate_compile_on
+
+        if self.request.gpu is not None:
+            raise NotAvailable(
+                "torch.compile is measured, not simulated. Choose a device of this machine as "
+                "the target."
+            )
+        return self._validated(validate_compile_on)
+
+    def compare(self) -> dict[str, Any]:
+        """Analyze the same training on every GPU of the catalogue."""
+        from memorymark.comparison import comparison_of
+        from memorymark.gpus.catalogue import load_catalogue
+
+        options = AnalysisOptions(**self.request.options)
+        keys, workload, analyses = list(load_catalogue()), None, []
+        for number, key in enumerate(keys):
+            analysis = self.measured_on(key)
+            if analysis is None:
+                probe = self.probe(key)
+                workload = workload or self.workload(probe)
+                analysis = self.analyze_on(probe, workload, options, self._part(number, len(keys)))
+            else:
+                self._note(f"{key}: measured in run {analysis.run_id}", number / len(keys))
+            analyses.append(analysis)
+        return _comparison_record(comparison_of(analyses, options.plan).to_dict(), analyses)
+
+    def measured_on(self, gpu_key: str) -> Analysis | None:
+        """Return the newest measured analysis of the same training on a GPU, where there is one."""
+        history = RunHistory(self.settings.history_path)
+        for run in history.find(kinds=[RequestKind.ANALYSIS], statuses=[RunStatus.DONE]):
+            if run.source != Source.MEASURED or run.model != self.request.model:
+                continue
+            analysis = Analysis.from_dict(history.open(run.run_id).record or {})
+            if analysis.target.gpu_key == gpu_key and self._is_same_training(analysis):
+                return analysis
+        return None
+
+    def probe(self, gpu: str | None = None) -> Probe:
+        """Return the probe for the request's target, or for another GPU."""
+        from memorymark.api import resolve_probe
+
+        make = load_factory(self.settings.probe_factory or "") or resolve_probe
+        device = None if gpu else self.request.device
+        return make(
+            device=device, gpu=gpu or self.request.gpu, memory_budget=self.request.memory_budget
         )
-    return analysis.to_dict()
+
+    def workload(self, probe: Probe) -> Workload:
+        """Return the workload that the request names, or what the user's own probe makes of it."""
+        make = getattr(probe, "workload", None)
+        if make is not None:
+            return make(self.request.model)
+        from memorymark.workloads import resolve
+
+        allowed = self.request.model in self.settings.workloads
+        return resolve(self.request.model, allow_code=allowed)
+
+    def _validated(self, validate: Callable[..., Any]) -> dict[str, Any]:
+        probe = self.probe()
+        result = validate(
+            probe,
+            self.workload(probe),
+            self.request.config,
+            self.request.batch_size or 8,
+            on_event=self.on_event,
+            cancel=self.cancel,
+        )
+        return result.to_dict()
+
+    def _is_same_training(self, analysis: Analysis) -> bool:
+        asked = self.request.config
+        described = dataclasses.replace(
+            asked,
+            task=asked.task or analysis.config.task,
+            num_labels=asked.num_labels or analysis.config.num_labels,
+        )
+        return analysis.config == described and analysis.complete
+
+    def _part(self, number: int, of: int) -> OnEvent:
+        """Pass events of one analysis among several on, its progress as a part of the whole."""
+
+        def on_event(event: Event) -> None:
+            share = None if event.progress is None else (number + event.progress) / of
+            self.on_event(dataclasses.replace(event, progress=share))
+
+        return on_event
+
+    def _note(self, text: str, progress: float) -> None:
+        self.on_event(Event(EventKind.NOTE, text, progress=progress))
 
 
-def _own_probe(request: Request, settings: Settings) -> tuple[Probe, Any]:
-    """Make the probe of the settings' factory, and the workload that it wants or the usual one."""
-    factory = load_factory(settings.probe_factory or "")
-    probe = factory(device=request.device, gpu=request.gpu, memory_budget=request.memory_budget)
-    make_workload = getattr(probe, "workload", None)
-    if make_workload is None:
-        from memorymark.workloads.registry import resolve as make_workload
-    return probe, make_workload(request.model)
-
-
-def load_factory(name: str) -> Callable[..., Probe]:
-    """Return the function that MEMORYMARK_PROBE_FACTORY names.
+def load_factory(name: str) -> Callable[..., Probe] | None:
+    """Return the function that MEMORYMARK_PROBE_FACTORY names; None where it names none.
 
     Raises:
         InvalidValue: There is no such function.
     """
+    if not name:
+        return None
     module, _, function = name.partition(":")
     try:
         return getattr(importlib.import_module(module), function)
@@ -82,3 +188,18 @@ def load_factory(name: str) -> Callable[..., Probe]:
         raise InvalidValue(
             "MEMORYMARK_PROBE_FACTORY", name, f"package.module:function that exists ({error})"
         ) from error
+
+
+def _comparison_record(record: dict[str, Any], analyses: Sequence[Analysis]) -> dict[str, Any]:
+    """Add to each GPU's row where its throughput comes from, and what was assumed for it."""
+    by_key = {analysis.target.gpu_key: analysis for analysis in analyses}
+    for row in record["gpus"]:
+        analysis = by_key[row["gpu"]]
+        trial = analysis.optimal.trial
+        row["source"] = str(analysis.target.source)
+        row["run_id"] = analysis.run_id if analysis.target.source is Source.MEASURED else None
+        row["assumptions"] = list(trial.assumptions) if trial else []
+    sources = {row["source"] for row in record["gpus"]}
+    seconds = sum(analysis.elapsed_seconds or 0.0 for analysis in analyses)
+    source = "simulated" if "simulated" in sources else "measured"
+    return {**record, "device": "GPU catalogue", "source": source, "elapsed_seconds": seconds}

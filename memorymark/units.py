@@ -69,6 +69,11 @@ def seconds(value: float | None) -> str:
     return f"{value / 60:.3g} min" if value < 7200 else f"{value / 3600:,.3g} h"
 
 
+def hours(value: float | None) -> str:
+    """Write a duration that is given in hours, a dash where unknown."""
+    return UNKNOWN if value is None else f"{'-' if value < 0 else ''}{seconds(abs(value) * 3600)}"
+
+
 def usd(value: float | None) -> str:
     """Write an amount of dollars, a dash where unknown."""
     if value is None:

@@ -1,10 +1,44 @@
-"""Backward-pass validation."""
+"""What a forward-only measurement misses, and whether compiling pays."""
 
 from __future__ import annotations
 
 import streamlit as st
 
+from memorymark.requests import Request, RequestKind
+from ui.engine import start
 from ui.frame import need_frame
+from ui.shown import draw_run, shown_runs
+from ui.targets import chosen_target
+from ui.training_form import training_form, validation_options
+from ui.validations import draw_backward, draw_compile
+
+BUTTONS = {
+    "Validate the backward pass": RequestKind.BACKWARD,
+    "Validate torch.compile": RequestKind.COMPILE,
+}
 
 need_frame()
 st.title("Backward-pass validation", anchor=False)
+st.caption("What a tool that runs only the forward pass misses, and whether compiling pays.")
+asked = training_form("backward", list(BUTTONS), validation_options)
+if asked is not None:
+    start(
+        Request(
+            BUTTONS[asked.button],
+            asked.model,
+            asked.config,
+            memory_budget=asked.memory_budget,
+            batch_size=asked.options["batch_size"],
+            **chosen_target(),
+        )
+    )
+shown = shown_runs(RequestKind.BACKWARD, RequestKind.COMPILE)
+if not any(shown.values()):
+    st.info(
+        "No validation is shown yet. Validate the backward pass runs one batch four ways, each "
+        "going further, and checks every gradient. Validate torch.compile needs a device of this "
+        "machine as the target: it is measured, not simulated.",
+        icon=":material/lightbulb:",
+    )
+draw_run(shown[RequestKind.BACKWARD], draw_backward)
+draw_run(shown[RequestKind.COMPILE], draw_compile)

@@ -1,10 +1,52 @@
-"""Cost comparison."""
+"""What the same training costs: now, at the optimal batch, and on other GPUs."""
 
 from __future__ import annotations
 
 import streamlit as st
 
+from memorymark.requests import Request, RequestKind
+from ui.choices import as_chosen, choices, shown_analysis
+from ui.comparisons import draw_comparison, draw_savings
+from ui.engine import start
 from ui.frame import need_frame
+from ui.shown import draw_run, shown_runs
+from ui.sidebar import draw_plan
+from ui.training_form import training_form
 
 need_frame()
 st.title("Cost comparison", anchor=False)
+st.caption("What the same training costs now, at the optimal batch, and on other GPUs.")
+draw_plan()
+analysis = shown_analysis()
+if analysis is not None:
+    draw_savings(as_chosen(analysis))
+else:
+    st.info(
+        "Run an analysis first, or open one on the page Runs, to compare the current batch with "
+        "the optimal one.",
+        icon=":material/lightbulb:",
+    )
+st.subheader("The same training on every GPU", anchor=False)
+asked = training_form("comparison", ["Compare GPUs"])
+if asked is not None:
+    plan = choices()
+    start(
+        Request(
+            RequestKind.COMPARISON,
+            asked.model,
+            asked.config,
+            options={
+                "dataset_size": plan.dataset_size,
+                "epochs": plan.epochs,
+                "runs_per_year": plan.runs_per_year,
+            },
+        )
+    )
+shown = shown_runs(RequestKind.COMPARISON)[RequestKind.COMPARISON]
+if shown is None:
+    st.info(
+        "No comparison is shown yet. Compare GPUs simulates the training above on every GPU of "
+        "the catalogue; it takes a minute or two.",
+        icon=":material/lightbulb:",
+    )
+draw_run(shown, draw_comparison)

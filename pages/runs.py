@@ -1,10 +1,18 @@
-"""Runs."""
+"""Every run that was kept: list, open, compare, export, delete."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from ui.frame import need_frame
+from ui.history import draw_actions, draw_queue, draw_side_by_side, draw_table
 
 need_frame()
 st.title("Runs", anchor=False)
+st.caption("Every run is kept on this machine until somebody deletes it.")
+draw_queue()
+chosen = draw_table()
+if chosen:
+    draw_actions(chosen)
+if len(chosen) == 2:
+    draw_side_by_side(*chosen)

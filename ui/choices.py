@@ -56,7 +56,7 @@ def value_of(name: str) -> Any:
     chosen = st.session_state.setdefault("chosen", {})
     if name in chosen:
         return chosen[name]
-    shown: Analysis | None = st.session_state.get("shown_analysis")
+    shown = shown_analysis()
     if shown is not None:
         return getattr(shown.options, name)
     if name == "price_per_hour":
@@ -68,6 +68,11 @@ def value_of(name: str) -> Any:
 def set_shown(analysis: Analysis | None) -> None:
     """Note which analysis the page shows."""
     st.session_state["shown_analysis"] = analysis
+
+
+def shown_analysis() -> Analysis | None:
+    """Return the analysis that was shown last, without the visitor's choices."""
+    return st.session_state.get("shown_analysis")
 
 
 def remember(name: str) -> None:

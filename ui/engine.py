@@ -73,3 +73,16 @@ def events_of(run_id: str) -> Sequence[Event]:
     if job is not None:
         return tuple(job.events)
     return tuple(Event.from_dict(event) for event in get_door().history.events(run_id))
+
+
+def request_of(run: Run) -> Request | None:
+    """Return what a run was asked for; None where the history does not say."""
+    try:
+        return Request.from_dict(run.request) if run.request else None
+    except (KeyError, TypeError, MemoryMarkError):
+        return None
+
+
+def export_run(run_id: str) -> str:
+    """Return a run's record as a JSON document."""
+    return get_door().history.export(run_id)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.navigation.page import Page
 
+COMPARISON = "Cost comparison"
 _FRAMED = "framed"
 
 
@@ -26,7 +27,7 @@ def pages() -> dict[str, Page]:
             icon=":material/rule:",
         ),
         "comparison": st.Page(
-            "pages/cost_comparison.py", title="Cost comparison", icon=":material/payments:"
+            "pages/cost_comparison.py", title=COMPARISON, icon=":material/payments:"
         ),
         "runs": st.Page("pages/runs.py", title="Runs", icon=":material/history:"),
     }

@@ -30,8 +30,10 @@ def watch(run_id: str) -> None:
     st.progress((job.share if job else None) or 0.0, text=_time_left(job))
     events = events_of(run_id)
     draw_phases(events, status)
-    draw_log(events)
-    if job is not None and st.button("Cancel", key="cancel", icon=":material/stop_circle:"):
+    draw_log(events, run_id)
+    if job is not None and st.button(
+        "Cancel", key=f"cancel_{run_id}", icon=":material/stop_circle:"
+    ):
         _cancel(run_id)
 
 
@@ -46,7 +48,7 @@ def draw_ended(run: Run) -> None:
     draw(f"{words[run.status]} {run.error or ''}", icon=":material/error:")
     events = events_of(run.run_id)
     if events:
-        draw_log(events)
+        draw_log(events, run.run_id)
 
 
 def draw_phases(events: Sequence[Event], status: RunStatus) -> None:
@@ -58,10 +60,10 @@ def draw_phases(events: Sequence[Event], status: RunStatus) -> None:
         st.status(event.text, state=state, type="step")
 
 
-def draw_log(events: Sequence[Event]) -> None:
+def draw_log(events: Sequence[Event], run_id: str) -> None:
     """Draw the engine's own events as a terminal does."""
     lines = [_line(event) for event in events[-_LOG_LINES:]]
-    with st.container(height=260, autoscroll=True, key="live_log"):
+    with st.container(height=260, autoscroll=True, key=f"log_{run_id}"):
         st.code("\n".join(lines) or "Waiting for the first event.", language=None, wrap_lines=True)
 
 

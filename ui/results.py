@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import streamlit as st
 
 from memorymark.analysis import Analysis, Mark
 from memorymark.charts import batches, memory
+from memorymark.report import analysis_lines, command_line, to_json, trials_csv, verdict
 from memorymark.requests import Request
-from memorymark.trial import Trial
+from memorymark.trial import Source, Target, Trial
 from memorymark.units import gib, percent, rate, seconds, usd
-from ui.verdict import source_line, verdict
 
-_NAMES = ("current", "optimal", "max")
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def draw_analysis(analysis: Analysis) -> None:
     """Draw the results from top to bottom."""
     st.subheader(verdict(analysis), anchor=False)
-    st.caption(source_line(analysis))
-    if not analysis.complete:
-        st.warning(f"This analysis did not run to its end: {analysis.stopped_by}")
+    st.caption(source_line(analysis.target, analysis.created_at, analysis.software))
     if analysis.nothing_fits:
         draw_advice(analysis)
     else:
@@ -69,14 +66,14 @@ def draw_findings(analysis: Analysis) -> None:
         st.info(finding, icon=":material/info:")
 
 
-def draw_curves(analysis: Analysis) -> None:
+def draw_curves(analysis: Analysis, key: str = "analysis") -> None:
     """Draw memory and throughput over the batch size."""
     st.subheader("Memory over batch size", anchor=False)
-    st.altair_chart(batches.memory_over_batch(analysis), key="memory_chart")
+    st.altair_chart(batches.memory_over_batch(analysis), key=f"{key}_memory")
     st.caption(_legend(analysis))
     st.subheader("Samples per second over batch size", anchor=False)
     if any(trial.samples_per_second is not None for trial in analysis.trials):
-        st.altair_chart(batches.throughput_over_batch(analysis), key="throughput_chart")
+        st.altair_chart(batches.throughput_over_batch(analysis), key=f"{key}_throughput")
         st.caption(
             f"The knee is the optimal batch: the smallest that reaches 98 % of the best "
             f"throughput within {percent(analysis.options.headroom)} of headroom. "
@@ -122,7 +119,7 @@ def draw_advice(analysis: Analysis) -> None:
         st.caption(f"Simulated at batch {analysis.advice[0].batch_size or 1}.")
 
 
-def draw_evidence(analysis: Analysis, request: Request | None, record: dict[str, Any]) -> None:
+def draw_evidence(analysis: Analysis, request: Request | None) -> None:
     """Draw the trials and the ways to take the result along."""
     st.subheader("Trials", anchor=False)
     st.dataframe(
@@ -135,29 +132,26 @@ def draw_evidence(analysis: Analysis, request: Request | None, record: dict[str,
         },
     )
     st.subheader("Take it along", anchor=False)
-    if request is not None:
-        st.caption("The same on the command line")
-        st.code(request.command(), language="shell", wrap_lines=True)
+    st.caption("The same on the command line")
+    budget = request.memory_budget if request else None
+    st.code(command_line(analysis, budget), language="shell", wrap_lines=True)
     st.caption("A link to this run")
     st.code(share_link(analysis.run_id), language=None, wrap_lines=True)
     name = f"memorymark-{analysis.run_id}"
     with st.container(horizontal=True):
-        st.download_button(
-            "JSON",
-            data=lambda: json.dumps(record, indent=2),
-            file_name=f"{name}.json",
-            mime="application/json",
-            on_click="ignore",
-            icon=":material/data_object:",
+        download("JSON", lambda: to_json(analysis), f"{name}.json", "application/json")
+        download(
+            "CSV of the trials", lambda: trials_csv(analysis.trials), f"{name}.csv", "text/csv"
         )
-        st.download_button(
-            "CSV of the trials",
-            data=lambda: trials_csv(analysis),
-            file_name=f"{name}.csv",
-            mime="text/csv",
-            on_click="ignore",
-            icon=":material/table:",
-        )
+        report = "\n".join(analysis_lines(analysis))
+        download("Report", lambda: report, f"{name}.txt", "text/plain")
+
+
+def download(label: str, make: Callable[[], str], name: str, mime: str) -> None:
+    """Draw a button that makes a file when it is pressed."""
+    st.download_button(
+        label, make, file_name=name, mime=mime, on_click="ignore", icon=":material/download:"
+    )
 
 
 def marked_trials(analysis: Analysis) -> dict[str, Trial]:
@@ -188,25 +182,18 @@ def trial_rows(analysis: Analysis) -> list[dict[str, Any]]:
     ]
 
 
-def trials_csv(analysis: Analysis) -> str:
-    """Return the trials as CSV, in bytes and seconds."""
-    columns = [
-        "batch_size", "outcome", "source", "device", "peak_allocated_bytes",
-        "peak_reserved_bytes", "process_bytes", "capacity_bytes", "minimum_bytes",
-        "step_seconds", "samples_per_second",
-    ]  # fmt: skip
-    file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(columns)
-    for trial in analysis.trials:
-        writer.writerow([getattr(trial, column) for column in columns])
-    return file.getvalue()
-
-
 def share_link(run_id: str) -> str:
     """Return the address under which anybody opens a run."""
     base = (st.context.url or "").split("?")[0].rstrip("/")
     return f"{base}/?run={run_id}"
+
+
+def source_line(target: Target, created_at: str = "", software: Mapping[str, str] = _NONE) -> str:
+    """Say where figures come from: measured or simulated, on what, when, with what."""
+    how = "Measured on" if target.source is Source.MEASURED else "Simulated for"
+    when = f"{created_at[:16].replace('T', ' ')} UTC" if created_at else ""
+    versions = ", ".join(f"{name} {version}" for name, version in software.items())
+    return " · ".join(part for part in (f"{how} {target.name}", when, versions) if part)
 
 
 def _card(label: str, mark: Mark, analysis: Analysis) -> None:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from memorymark.requests import RequestKind
-from memorymark.runs import Run
+from memorymark.runs import Run, RunStatus
 from ui.choices import set_shown
-from ui.engine import RUN_PARAMETER, analysis_of, get_door, open_run, show_run
+from ui.engine import RUN_PARAMETER, analysis_of, open_run, show_run
 from ui.frame import pages
+from ui.progress import draw_ended, watch
+
+_PAGES = {
+    RequestKind.ANALYSIS: "analysis",
+    RequestKind.BACKWARD: "backward",
+    RequestKind.COMPILE: "backward",
+    RequestKind.COMPARISON: "comparison",
+}
 
 
-def shown_run(kind: RequestKind) -> Run | None:
-    """Return the run that a page shows, and keep its address in step.
+def shown_runs(*kinds: RequestKind) -> dict[RequestKind, Run | None]:
+    """Return the run of each kind that a page shows, and keep its address in step.
 
-    A link to a run of another kind leads on to the page of that kind.
+    A link to a run of a kind that the page does not show leads on to the page that does.
     """
     asked = st.query_params.get(RUN_PARAMETER)
     run = open_run(asked)
@@ -23,15 +33,34 @@ def shown_run(kind: RequestKind) -> Run | None:
             f"There is no run {asked!r} in this machine's history. It may have been deleted.",
             icon=":material/link_off:",
         )
-        return None
-    if run is not None and run.kind != kind and run.kind in pages():
-        st.switch_page(pages()[run.kind], query_params={RUN_PARAMETER: run.run_id})
+    elif run is not None and run.kind not in kinds:
+        go_to(run)
+    elif run is not None:
+        st.session_state[f"last_{run.kind}"] = run.run_id
+    runs = {kind: open_run(st.session_state.get(f"last_{kind}")) for kind in kinds}
+    known = [run for run in runs.values() if run is not None]
+    if not asked and known:
+        show_run(max(known, key=lambda run: run.created_at).run_id)
+    return runs
+
+
+def go_to(run: Run) -> None:
+    """Lead on to the page that shows a run."""
+    page = pages()[_PAGES[RequestKind(run.kind)]]
+    st.switch_page(page, query_params={RUN_PARAMETER: run.run_id})
+
+
+def draw_run(run: Run | None, draw_result: Callable[[Run], None]) -> None:
+    """Draw a run as it stands: its progress, its end without a result, or its result."""
     if run is None:
-        run = open_run(st.session_state.get(f"last_{kind}"))
-    if run is not None:
-        st.session_state[f"last_{kind}"] = run.run_id
-        show_run(run.run_id)
-    return run
+        return
+    if run.status.is_active:
+        watch(run.run_id)
+        return
+    if run.status is not RunStatus.DONE:
+        draw_ended(run)
+    if run.record is not None:
+        draw_result(run)
 
 
 def note_shown_analysis() -> None:
@@ -41,4 +70,4 @@ def note_shown_analysis() -> None:
     if run is None or run.kind != RequestKind.ANALYSIS or run.record is None:
         run = open_run(st.session_state.get("last_analysis"))
     is_shown = run is not None and run.kind == RequestKind.ANALYSIS and run.record is not None
-    set_shown(analysis_of(run.run_id) if is_shown and get_door() else None)
+    set_shown(analysis_of(run.run_id) if is_shown else None)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from memorymark.analysis import Analysis
 from memorymark.config import MAX_BATCH_SIZE
-from ui.choices import has_chosen, remember, reset, value_of
+from ui.choices import has_chosen, remember, reset, shown_analysis, value_of
 from ui.engine import get_door
 from ui.machine import draw_machine
 from ui.targets import draw_target
@@ -15,13 +14,15 @@ _LARGEST_PRICE = 20.0
 _SMALLEST_RANGE = 128
 
 
-def draw_sidebar() -> None:
-    """Draw the sidebar."""
+def draw_sidebar(with_plan: bool) -> None:
+    """Draw the sidebar; a page may draw the plan itself instead."""
     draw_machine()
     draw_target()
     _price()
     _current_batch()
-    _plan()
+    if with_plan:
+        with st.expander("Data set and runs", icon=":material/dataset:"):
+            draw_plan()
     if has_chosen():
         st.button(
             "Back to the run's own values",
@@ -65,13 +66,14 @@ def _current_batch() -> None:
 
 
 def _range_end(batch: int) -> int:
-    shown: Analysis | None = st.session_state.get("shown_analysis")
+    shown = shown_analysis()
     largest = (shown.max_batch_size if shown else None) or 0
     return min(max(_SMALLEST_RANGE, largest + largest // 4, batch), MAX_BATCH_SIZE)
 
 
-def _plan() -> None:
-    with st.expander("Data set and runs", icon=":material/dataset:"):
+def draw_plan() -> None:
+    """Draw what is trained and how often."""
+    with st.grid(3, min_column_width=160):
         _number("Samples in the data set", "dataset_size")
         _number("Epochs in a run", "epochs")
         _number("Runs a year", "runs_per_year")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -31,13 +31,15 @@ class Asked:
     """What the form holds once it was sent.
 
     Attributes:
+        button: The button that was pressed.
         model: The model's name.
         config: How it is trained.
         memory_budget: Bytes that a trial may use, where it was given.
-        options: Fields of AnalysisOptions that the form sets.
+        options: What else the page asked for.
     """
 
-    def __init__(self, values: dict[str, Any]) -> None:
+    def __init__(self, button: str, values: dict[str, Any]) -> None:
+        self.button = button
         self.model: str = (values.pop("model") or "").strip()
         budget = (values.pop("memory_budget") or "").strip()
         self.memory_budget = parse_bytes(budget) if budget else None
@@ -46,26 +48,27 @@ class Asked:
         self.config = TrainingConfig(task=None if task == _BY_MODEL else task, **values)
 
 
-_OPTIONS = ("granularity", "headroom", "objective", "max_batch_size")
+_OPTIONS = ("granularity", "headroom", "objective", "batch_size")
 
 
 def training_form(
-    page: str, button: str, extra: Callable[[], dict[str, Any]] | None = None
+    page: str, buttons: Sequence[str], extra: Callable[[], dict[str, Any]] | None = None
 ) -> Asked | None:
-    """Draw the form; return what was asked for when its button was pressed.
+    """Draw the form; return what was asked for when one of its buttons was pressed.
 
     Args:
         page: Name of the page, which keeps the forms of pages apart.
-        button: What the button says.
+        buttons: What the buttons say.
         extra: Draws further widgets of the page and returns their values.
     """
     with st.form(f"{page}_form", border=True):
         values = {**_main(page), **_details(page, extra)}
-        pressed = st.form_submit_button(button, type="primary", icon=":material/play_arrow:")
+        with st.container(horizontal=True):
+            pressed = [button for button in buttons if _submit(button, page)]
     if not pressed:
         return None
     try:
-        return Asked(values)
+        return Asked(pressed[0], values)
     except MemoryMarkError as error:
         st.error(str(error), icon=":material/error:")
         return None
@@ -139,6 +142,18 @@ def analysis_options() -> dict[str, Any]:
             persist_state="session",
         ),
     }
+
+
+def validation_options() -> dict[str, Any]:
+    """Draw what only a validation asks for."""
+    told = "The batch that is run in each of the ways."
+    return {"batch_size": _count("Batch size", "backward", "batch_size", 8, MAX_BATCH_SIZE, told)}
+
+
+def _submit(button: str, page: str) -> bool:
+    return st.form_submit_button(
+        button, type="primary", icon=":material/play_arrow:", key=f"{page}_{button}"
+    )
 
 
 def _choice(label: str, kind: type[_E], page: str, default: _E | None = None) -> str:
