@@ -9,6 +9,7 @@ stops growing. After a few such guesses the search halves the bracket, whatever 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,10 +18,12 @@ from memorymark.errors import InvalidValue
 from memorymark.trial import Outcome, Trial
 
 _FIRST_BATCH = 8
-_GUIDED_TRIALS = 6
+_GUIDED_TRIALS = 8
 _GUESS_TRIALS = 4
 _FLAT_SHARE = 0.01
 _FLAT_JUMP = 8
+_SHY_SHARE = 0.6
+_FAR_OFF = 32
 
 
 @dataclass(frozen=True)
@@ -197,6 +200,10 @@ class _Search:
 
     @property
     def _middle(self) -> int:
+        """Halve the bracket; a wide one by ratio, since batches spread over magnitudes."""
+        low, high = self.grid.batch(max(self.fits, 0)), self.grid.batch(self.fails)
+        if self.fits > self.floor and high > 4 * low:
+            return min(max(self.grid.floor(math.isqrt(low * high)), self.fits + 1), self.fails - 1)
         return (self.fits + self.fails) // 2
 
     @property
@@ -227,8 +234,12 @@ class _Search:
             return self._near(self._on_line(usable))
         if self._has_failed and self.fails - self.fits <= 4:
             return self._middle
-        predicted = self._by_breakdown() if self.flat else None
-        return self._near(predicted) if predicted is not None else self._in_proportion()
+        predicted = self._by_breakdown()
+        if predicted is None:
+            return self._in_proportion()
+        if self.flat or self._has_failed:
+            return self._near(predicted)
+        return max(self._in_proportion(), int(_SHY_SHARE * predicted))
 
     def _near(self, predicted: int) -> int:
         """Go to a prediction; next to it, and ever further, where trials have denied it."""
@@ -240,7 +251,11 @@ class _Search:
         if predicted <= self.fits:
             target = self.fits + step
             return min(target, self._middle) if self._has_failed else target
-        return max(self.fails - step, self._middle) if self._has_failed else self.fails - 1
+        if not self._has_failed:
+            return self.fails - 1
+        if self.contradictions > 1:
+            step = max(step, (self.fails - self.fits) * step // _FAR_OFF)
+        return max(self.fails - step, self._middle)
 
     def _on_line(self, usable: list[int]) -> int:
         """Follow the line through two readings to the capacity."""
@@ -248,7 +263,7 @@ class _Search:
         other, other_held = self._point(self._partner(usable))
         grown = (held - other_held) * (1 if batch > other else -1)
         if grown <= 0:
-            return self.fails
+            return self._middle if self._has_failed else self.fails
         return self.grid.floor(batch + (self.capacity - held) * abs(batch - other) // grown)
 
     def _partner(self, usable: list[int]) -> int:
