@@ -36,6 +36,7 @@ class TrainingStep:
         model: The model.
         optimizer: The optimizer, None where there is none.
         batch: The newest batch.
+        outputs: What the model returned for it.
 
     Raises:
         InvalidValue: The optimizer does not exist in the form asked for.
@@ -66,6 +67,7 @@ class TrainingStep:
         self._scaler = runtime.grad_scaler(config.precision)
         self._forward = torch.compile(model) if config.compile else model
         self.batch: object = None
+        self.outputs: object = None
 
     def run(self) -> None:
         """Run one step, accumulation included."""
@@ -87,7 +89,7 @@ class TrainingStep:
             make_batch(self._workload, self._batch_size, self._config, self._runtime.device),
             self._config,
         )
-        loss = self._workload.loss(self._forward, self.batch)
+        loss, self.outputs = self._workload.forward(self._forward, self.batch)
         count = self._config.gradient_accumulation
         return loss / count if count > 1 else loss
 

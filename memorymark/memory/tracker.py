@@ -128,9 +128,13 @@ class MemoryTracker(TorchDispatchMode):
 
         def released(_: Any) -> None:
             del self._live[key]
+            self._forget(key)
             self._release(block_id)
 
         self._live[key] = (block_id, weakref.ref(storage, released))
+
+    def _forget(self, storage_key: int) -> None:
+        """Take note that a storage is released; its key can be another's from now on."""
 
     def _allocate(self, block: Block) -> int:
         block_id = self.trace.allocate(block)

@@ -98,7 +98,10 @@ class Answers:
             return
         kwargs = {name: value for name, value in kwargs.items() if name != "device"}
         args, kwargs = tree_map(self._small, (args, kwargs))
-        self._set(key, func(*args, **kwargs))
+        try:
+            self._set(key, func(*args, **kwargs))
+        except (RuntimeError, OverflowError):
+            self._uniform.pop(key, None)  # it does not run on one element: no value is known
 
     def _small(self, x: Any) -> Any:
         if not isinstance(x, Tensor):

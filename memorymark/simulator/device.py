@@ -63,6 +63,9 @@ class SimulatedDevice(MemoryTracker):
             self._clock.count(func, args, output)
         return output
 
+    def _forget(self, storage_key: int) -> None:
+        self._answers.forget(storage_key)
+
     def _run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             return self._shapes.run(func, args, kwargs)

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from memorymark.config import TrainingConfig
+from memorymark.errors import BatchTooLong, WorkloadError
 
 Batch = Mapping[str, Tensor] | Any
 
 
 class Workload(ABC):
-    """A model, its batches and its loss.
+    """A model, its batches and its forward pass.
 
     All three are called with the default device set to where the training runs, so plain
     factory functions (`torch.rand`, `nn.Linear`) make tensors there. Only shapes and types
@@ -56,8 +57,12 @@ class Workload(ABC):
         """
 
     @abstractmethod
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Run the model on a batch and return the loss, a tensor with one element."""
+    def forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Any]:
+        """Run the model on a batch and return the loss and the model's outputs.
+
+        The loss is a tensor with one element. The outputs stay alive until the next forward
+        pass has its own, as the variable of a training loop does.
+        """
 
     def enable_checkpointing(self, model: nn.Module) -> None:
         """Make the model recompute activations in the backward pass.
@@ -85,14 +90,27 @@ def build_model(workload: Workload, config: TrainingConfig, device: torch.device
     Raises:
         WorkloadError: The model cannot be built, or not in this way.
     """
-    with torch.device(device):
-        model = workload.build(config)
+    model = _build(workload, config, device)
     model = model.to(device=device, dtype=_WEIGHT_DTYPES.get(config.precision))
     if config.channels_last:
         model = model.to(memory_format=torch.channels_last)
     if config.gradient_checkpointing:
         workload.enable_checkpointing(model)
     return model.train(config.dropout)
+
+
+def _build(workload: Workload, config: TrainingConfig, device: torch.device) -> nn.Module:
+    try:
+        with torch.device(device):
+            return workload.build(config)
+    except BatchTooLong:
+        raise
+    except WorkloadError:
+        if device.type != "meta":
+            raise
+    # Some models compute with the values of tensors while they are built.
+    with torch.device("cpu"):
+        return workload.build(config)
 
 
 def match_batch(batch: Batch, config: TrainingConfig) -> Batch:

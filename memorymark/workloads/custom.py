@@ -46,15 +46,16 @@ class CustomWorkload(Workload):
                 f"make_batch({batch_size}) of {self.name!r} raised {error!r}."
             ) from error
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Call the user's loss."""
-        loss = self._loss(model, batch)
+    def forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Any]:
+        """Call the user's loss, which may return the model's outputs beside the loss."""
+        made = self._loss(model, batch)
+        loss, outputs = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             raise WorkloadError(
                 f"The loss of {self.name!r} returned {_describe(loss)}; "
-                "accepted: a tensor with one element."
+                "accepted: a tensor with one element, or (loss, outputs)."
             )
-        return loss
+        return loss, outputs
 
 
 def load_custom(name: str) -> Workload:

@@ -22,15 +22,23 @@ class HuggingFaceWorkload(Workload):
         hf_config: The model's configuration; it is copied, never changed.
         task: The task where the training config names none; None derives it.
         num_labels: Classes where the training config names none.
+        use_cache: Leave the cache for generation on, as a loop does that nobody told otherwise.
     """
 
     def __init__(
-        self, name: str, hf_config: Any, task: Task | None = None, num_labels: int | None = None
+        self,
+        name: str,
+        hf_config: Any,
+        task: Task | None = None,
+        num_labels: int | None = None,
+        *,
+        use_cache: bool = False,
     ) -> None:
         self.name = name
         self._hf_config = hf_config
         self._task = task
         self._num_labels = num_labels
+        self._use_cache = use_cache
 
     def describe(self, config: TrainingConfig) -> TrainingConfig:
         """Fill in the task and the number of labels."""
@@ -60,9 +68,10 @@ class HuggingFaceWorkload(Workload):
         """Make random token ids with a full attention mask, or random images in [0, 1]."""
         return tasks.make_batch(self._hf_config, self.describe(config), batch_size)
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Return the loss that the model computes from its labels."""
-        return model(**batch).loss
+    def forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Any]:
+        """Return the loss that the model computes from its labels, and all its outputs."""
+        outputs = model(**batch)
+        return outputs.loss, outputs
 
     def enable_checkpointing(self, model: nn.Module) -> None:
         """Use the model's own checkpointing where it has one."""
@@ -75,7 +84,7 @@ class HuggingFaceWorkload(Workload):
 
     def _training_config(self, config: TrainingConfig) -> Any:
         hf_config = type(self._hf_config).from_dict(self._hf_config.to_dict())
-        hf_config.use_cache = False
+        hf_config.use_cache = self._use_cache
         if config.num_labels and tasks.has_labels(config.task):
             hf_config.num_labels = config.num_labels
         tasks.set_special_tokens(hf_config, config.task)

@@ -71,9 +71,10 @@ class ImageClassifier(Workload):
             "labels": torch.randint(num_labels, (batch_size,)),
         }
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Return the cross entropy, with the auxiliary heads where the model has them."""
-        return _cross_entropy(model(batch["images"]), batch["labels"])
+    def forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Any]:
+        """Return the cross entropy, auxiliary heads included, and the model's outputs."""
+        outputs = model(batch["images"])
+        return _cross_entropy(outputs, batch["labels"]), outputs
 
 
 def list_vision_models(library: str) -> list[str]:
