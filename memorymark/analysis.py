@@ -157,9 +157,11 @@ class _Work:
         return with_gains(self.run_config, self.config, smallest.batch_size, needed, changes)
 
     def run(self, batch_size: int) -> Trial:
-        """Run a trial that counts."""
-        trial = self.run_config(self.config, batch_size)
+        """Run a trial that counts; it is kept before it is told of, as Ctrl-C may come then."""
+        self.teller.starting(batch_size)
+        trial = self.probe.run(self.workload, self.config, batch_size)
         self.trials.append(trial)
+        self.teller.finished(trial)
         return trial
 
     def run_config(self, config: TrainingConfig, batch_size: int) -> Trial:

@@ -13,7 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fakes import FakeProbe, FakeWorkload
 
+from memorymark.analysis import AnalysisStopped, analyze_on
+from memorymark.config import TrainingConfig
+from memorymark.events import Event, EventKind
 from memorymark.locks import is_locked
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,6 +69,16 @@ def test_ctrl_c_ends_cleanly_with_a_partial_result(analysis: Running, tmp_path: 
     assert "partial result" in err and "Traceback" not in err
     assert '"complete": false' in out
     assert not is_locked("cpu:0", folder=tmp_path / "home" / "locks")
+
+
+def test_a_trial_that_was_told_of_is_kept() -> None:
+    def interrupt(event: Event) -> None:
+        if event.kind is EventKind.TRIAL_FINISHED:
+            raise KeyboardInterrupt
+
+    with pytest.raises(AnalysisStopped) as stopped:
+        analyze_on(FakeProbe(), FakeWorkload(), TrainingConfig(), on_event=interrupt)
+    assert len(stopped.value.partial.trials) == 1
 
 
 def test_kill_leaves_no_lock(analysis: Running, tmp_path: Path) -> None:

@@ -66,8 +66,9 @@ def trial_line(trial: Trial) -> str:
         words += f", {trial.stage}"
     if trial.config.compile:
         words += ", compiled"
-    rate = units.rate(trial.samples_per_second)
-    return f"  batch {trial.batch_size:>5}  {memory:>11}  {rate:>8} samples/s  {words}"
+    speed = trial.samples_per_second
+    rate = " " * 18 if speed is None else f"{units.rate(speed):>8} samples/s"
+    return f"  batch {trial.batch_size:>5}  {memory:>11}  {rate}  {words}"
 
 
 def partial_sentence(trials: Sequence[Trial]) -> str:
