@@ -5,10 +5,13 @@ from __future__ import annotations
 import platform
 from functools import cache
 from importlib import metadata
+from typing import Any
 
 import torch
 
 from memorymark.errors import MemoryMarkError, OutOfMemory
+from memorymark.memory.oom import is_out_of_memory
+from memorymark.trial import Outcome
 
 _PACKAGES = ("torch", "transformers", "torchvision", "timm", "bitsandbytes", "memorymark")
 
@@ -34,3 +37,23 @@ def one_sentence(error: BaseException) -> str:
         return " ".join(lines)
     first = lines[0] if lines else "no message"
     return f"{type(error).__name__}: {first}"
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """Return the outcome of a trial that raised, and let go of the tensors that it held."""
+    outcome = Outcome.OOM if is_out_of_memory(error) else Outcome.ERROR
+    sentence = one_sentence(error)
+    forget_frames(error)
+    return {"outcome": outcome, "error": sentence}
+
+
+def forget_frames(error: BaseException) -> None:
+    """Drop the frames of an error and of those that led to it: their variables keep tensors."""
+    seen: set[int] = set()
+    chain: list[BaseException | None] = [error]
+    while chain:
+        each = chain.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            each.__traceback__ = None
+            chain += [each.__cause__, each.__context__]

@@ -21,6 +21,11 @@ class ModelKeeper:
         self._key: tuple[Workload, TrainingConfig] | None = None
         self._model: nn.Module | None = None
 
+    @property
+    def model(self) -> nn.Module | None:
+        """The model that is kept, None where there is none."""
+        return self._model
+
     def get(self, workload: Workload, config: TrainingConfig) -> nn.Module:
         """Return the model that trains this workload in this way, built anew only if it must be.
 

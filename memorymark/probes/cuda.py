@@ -1,0 +1,209 @@
+"""Trials on a CUDA device: PyTorch's own statistics, NVML beside them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any
+
+import torch
+
+from memorymark.gpus.catalogue import Gpu, find_gpu_by_device_name
+from memorymark.gpus.telemetry import Telemetry, read_telemetry
+from memorymark.memory.oom import is_out_of_memory
+from memorymark.probes.accelerator import AcceleratorProbe, Peak, Usage
+from memorymark.trial import Source, Target
+from memorymark.units import mib_or_gib
+
+# Errors after which every later call in the process fails: the CUDA runtime's own texts
+# (cudaErrorAssert, cudaErrorIllegalAddress, cudaErrorLaunchFailure and their like).
+_FATAL_TEXTS = (
+    "device-side assert",
+    "illegal memory access",
+    "unspecified launch failure",
+    "misaligned address",
+    "illegal instruction",
+    "invalid program counter",
+    "launch timed out",
+    "hardware stack error",
+    "uncorrectable ECC error",
+)
+_LIBRARY_TEXTS = ("cuda", "cublas", "cudnn", "nvrtc", "cufft", "cusolver", "cusparse")
+_SAME_CARD = 0.05
+_NOTEWORTHY = 0.01
+_NAMED = 3
+
+
+class CudaDevice:
+    """The calls to torch.cuda and NVML that a trial needs, for one device.
+
+    Args:
+        index: Number of the device, as torch counts.
+        budget_bytes: What a trial may use; None for the whole device.
+        cuda: The module torch.cuda, or a stand-in.
+        device: Where tensors live; None for the CUDA device.
+        telemetry: Reads NVML by the device's number.
+    """
+
+    def __init__(
+        self,
+        index: int = 0,
+        budget_bytes: int | None = None,
+        *,
+        cuda: Any = torch.cuda,
+        device: torch.device | None = None,
+        telemetry: Callable[[int], Telemetry] = read_telemetry,
+    ) -> None:
+        self.index = index
+        self.device = device or torch.device("cuda", index)
+        self._cuda = cuda
+        self._telemetry = telemetry
+        self.name = str(cuda.get_device_name(index))
+        self.total_bytes = int(cuda.mem_get_info(index)[1])
+        self.capacity_bytes = min(budget_bytes or self.total_bytes, self.total_bytes)
+        major, minor = cuda.get_device_capability(index)
+        self.compute_capability = (int(major), int(minor))
+
+    def selected(self) -> AbstractContextManager[Any]:
+        """Make the device the current one."""
+        return self._cuda.device(self.index)
+
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """Hold the budget as the allocator's limit for this process."""
+        if self.capacity_bytes >= self.total_bytes:
+            yield
+            return
+        before = self._cuda.get_per_process_memory_fraction(self.index)
+        fraction = self.capacity_bytes / self.total_bytes
+        self._cuda.set_per_process_memory_fraction(fraction, self.index)
+        try:
+            yield
+        finally:
+            # On a broken device this fails too, and would hide the error that says so.
+            with suppress(RuntimeError):
+                self._cuda.set_per_process_memory_fraction(before, self.index)
+
+    def allocated_bytes(self) -> int:
+        """Return the bytes of live tensors now."""
+        return int(self._cuda.memory_allocated(self.index))
+
+    def reserved_bytes(self) -> int:
+        """Return the bytes that the caching allocator holds now."""
+        return int(self._cuda.memory_reserved(self.index))
+
+    def reset_peak(self) -> None:
+        """Start the peak statistics anew from what is held now."""
+        self._cuda.reset_peak_memory_stats(self.index)
+
+    def sample(self, phase: str) -> None:
+        """Do nothing: CUDA's allocator keeps peaks itself."""
+
+    def peak(self) -> Peak:
+        """Return the peaks since they were last reset."""
+        return Peak(
+            int(self._cuda.max_memory_allocated(self.index)),
+            int(self._cuda.max_memory_reserved(self.index)),
+        )
+
+    def retries(self) -> int:
+        """Return how often the allocator has given back its cache and tried again."""
+        return int(self._cuda.memory_stats(self.index).get("num_alloc_retries", 0))
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all its work."""
+        self._cuda.synchronize(self.index)
+
+    def time_steps(self, run: Callable[[], None], count: int) -> list[float]:
+        """Run steps between device events and return the seconds of each."""
+        events = [self._cuda.Event(enable_timing=True) for _ in range(count + 1)]
+        events[0].record()
+        for event in events[1:]:
+            run()
+            event.record()
+        self.synchronize()
+        return [a.elapsed_time(b) / 1000 for a, b in itertools.pairwise(events)]
+
+    def release_cache(self) -> None:
+        """Give back cuBLAS's workspaces, which its handles keep, and the allocator's cache."""
+        self.synchronize()
+        clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)
+        if clear is not None:
+            clear()
+        self._cuda.empty_cache()
+
+    def usage(self) -> Usage:
+        """Ask NVML what this process and others hold; unknown where NVML does not say."""
+        reading = self._telemetry(self.index)
+        return Usage(reading.own_bytes, _others(reading, self.total_bytes))
+
+    def is_poisoned(self, error: BaseException) -> bool:
+        """Return whether the error has broken the context for the whole process."""
+        text = str(error)
+        if not isinstance(error, RuntimeError) or is_out_of_memory(error):
+            return False
+        if any(fatal in text for fatal in _FATAL_TEXTS):
+            return True
+        if not any(library in text.lower() for library in _LIBRARY_TEXTS):
+            return False
+        # Other errors of CUDA may be harmless; a broken context fails at the next call as well.
+        try:
+            self.synchronize()
+        except RuntimeError:
+            return True
+        return False
+
+
+class CudaProbe(AcceleratorProbe):
+    """Runs real training steps on a CUDA device.
+
+    Peak readings are those of PyTorch's allocator over the timed steps, after warm-up steps. The
+    process reading is what NVML says of this process, its CUDA context included, at that peak;
+    it is unknown where NVML is missing or sees the process ids of another container. Memory that
+    other processes hold is reported, not subtracted from the capacity.
+
+    Args:
+        index: Number of the device, as torch counts.
+        budget_bytes: What a trial may use, held through the allocator's limit for a process;
+            None for the whole device.
+        device: The device's calls; None for the real ones.
+    """
+
+    def __init__(
+        self,
+        index: int = 0,
+        *,
+        budget_bytes: int | None = None,
+        device: CudaDevice | None = None,
+    ) -> None:
+        device = device or CudaDevice(index, budget_bytes)
+        gpu = catalogue_row(device.name, device.total_bytes)
+        self.compute_capability = device.compute_capability
+        target = Target(
+            name=device.name,
+            kind="cuda",
+            source=Source.MEASURED,
+            capacity_bytes=device.capacity_bytes,
+            total_bytes=device.total_bytes,
+            gpu_key=gpu.key if gpu else None,
+            index=device.index,
+        )
+        super().__init__(device, target)
+
+
+def catalogue_row(device_name: str, total_bytes: int) -> Gpu | None:
+    """Return the catalogue's row of a device; some cards share a name and differ in memory."""
+    gpu = find_gpu_by_device_name(device_name)
+    if gpu is None or abs(gpu.total_bytes - total_bytes) > _SAME_CARD * gpu.total_bytes:
+        return None
+    return gpu
+
+
+def _others(reading: Telemetry, total_bytes: int) -> str | None:
+    known = [p for p in reading.other_processes or () if p.used_bytes]
+    held = sum(process.used_bytes or 0 for process in known)
+    if reading.own_bytes is None or held < _NOTEWORTHY * total_bytes:
+        return None  # where this process cannot be told apart, it is among the "others"
+    names = [process.name or f"process {process.pid}" for process in known[:_NAMED]]
+    return f"Other processes hold {mib_or_gib(held)} of this device ({', '.join(names)})."

@@ -1,0 +1,55 @@
+import pytest
+import torch
+
+from memorymark.errors import OutOfMemory, WorkloadError
+from memorymark.probes.common import failure, forget_frames, one_sentence, software
+from memorymark.trial import Outcome
+
+
+def test_versions_of_what_takes_part():
+    assert software()["torch"] == torch.__version__
+    assert {"python", "transformers"} <= set(software())
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ValueError("first\nsecond"), "ValueError: first"),
+        (KeyError(), "KeyError: no message"),
+        (WorkloadError("One\nsentence."), "One sentence."),
+    ],
+)
+def test_errors_in_one_line(error, sentence):
+    assert one_sentence(error) == sentence
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (OutOfMemory(1, 2, 3), Outcome.OOM),
+        (torch.OutOfMemoryError("CUDA out of memory."), Outcome.OOM),
+        (MemoryError(), Outcome.OOM),
+        (RuntimeError("MPS backend out of memory (allocated: 1 GB)"), Outcome.OOM),
+        (RuntimeError("shapes differ"), Outcome.ERROR),
+        (ValueError("CUDA out of memory"), Outcome.ERROR),
+    ],
+)
+def test_outcome_of_an_error(error, outcome):
+    assert failure(error)["outcome"] is outcome
+
+
+def test_frames_of_an_error_and_its_causes_are_dropped():
+    def fail():
+        try:
+            raise KeyError("inner")
+        except KeyError as inner:
+            raise ValueError("outer") from inner
+
+    try:
+        fail()
+    except ValueError as error:
+        caught = error
+    inner = caught.__cause__
+    assert caught.__traceback__ is not None and inner.__traceback__ is not None
+    forget_frames(caught)
+    assert caught.__traceback__ is None and inner.__traceback__ is None

@@ -1,0 +1,82 @@
+"""Workloads that train in milliseconds: a small BERT, and a network of two layers."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from memorymark.config import Task
+from memorymark.workloads.base import Workload
+
+
+def tiny_bert() -> Workload:
+    from transformers import BertConfig
+
+    from memorymark.workloads.huggingface import HuggingFaceWorkload
+
+    config = BertConfig(
+        vocab_size=500, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=64,
+    )  # fmt: skip
+    return HuggingFaceWorkload("tiny-bert", config, Task.SEQUENCE_CLASSIFICATION, 2)
+
+
+class TinyNet(Workload):
+    """Two linear layers; what happens in the loss can be replaced.
+
+    Args:
+        width: Features of each layer: a sample holds some kilobytes for a width of 256.
+    """
+
+    name = "tiny-net"
+
+    def __init__(self, width: int = 256) -> None:
+        self.width = width
+        self.built = 0
+
+    def build(self, config):
+        self.built += 1
+        width = self.width
+        return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10))
+
+    def batch(self, batch_size, config):
+        return {
+            "x": torch.rand(batch_size, self.width),
+            "labels": torch.randint(10, (batch_size,)),
+        }
+
+    def forward(self, model, batch):
+        return self.loss(model, batch), None
+
+    def loss(self, model, batch):
+        return functional.cross_entropy(model(batch["x"]), batch["labels"])
+
+
+class Raising(TinyNet):
+    """Raises in the loss, from a given call on."""
+
+    def __init__(self, error: BaseException, at: int = 1) -> None:
+        super().__init__()
+        self.error = error
+        self.at = at
+        self.calls = 0
+
+    def loss(self, model, batch):
+        self.calls += 1
+        if self.calls >= self.at:
+            raise self.error
+        return super().loss(model, batch)
+
+
+class Leaking(TinyNet):
+    """Keeps tensors of every batch beyond its trial."""
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__()
+        self.size_bytes = size_bytes
+        self.kept: list[torch.Tensor] = []
+
+    def loss(self, model, batch):
+        self.kept.append(torch.zeros(self.size_bytes, dtype=torch.uint8))
+        return super().loss(model, batch)
