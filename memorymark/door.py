@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from memorymark.errors import NotAllowed, UsageError
+from memorymark.estimates import Estimates
 from memorymark.events import CancelToken, OnEvent
 from memorymark.jobs import Job, JobManager
 from memorymark.requests import Request
 from memorymark.runs import RunHistory
 from memorymark.settings import Settings
+from memorymark.trial import Trial
 
 MAX_ACTIVE_JOBS = 20
 _BUILT_IN_OR_LIBRARY = re.compile(r"(bert|gpt2|resnet|(torchvision|timm):[\w.\-]+)")
@@ -51,6 +53,7 @@ class Door:
         self.settings = settings
         self.history = RunHistory(settings.history_path)
         self.jobs = JobManager(self.history, settings.locks_folder)
+        self.estimates = Estimates()
         self._run_request = run_request or _run_in_engine
 
     def start(self, request: Request, visitor: Visitor) -> Job:
@@ -73,6 +76,23 @@ class Door:
         return self.jobs.submit(
             request.kind, request.to_dict(), request.lock_name, work, identity=request.identity
         )
+
+    def estimate(self, request: Request, batch_size: int) -> Trial | None:
+        """Return a simulated trial of one batch; None until it is there, or where it cannot be.
+
+        Open to everybody: it is simulated, never run on a device.
+        """
+        key = _estimate_key(request, batch_size)
+        return self.estimates.ask(key, lambda: _simulate(request, self.settings, batch_size))
+
+    def is_estimating(self, request: Request, batch_size: int) -> bool:
+        """Say whether a simulated trial is on its way."""
+        return self.estimates.is_pending(_estimate_key(request, batch_size))
+
+    def close(self) -> None:
+        """Stop all work."""
+        self.jobs.close()
+        self.estimates.close()
 
     def cancel(self, run_id: str, visitor: Visitor) -> None:
         """Stop a job.
@@ -151,6 +171,17 @@ def _check_no_folder(model: str) -> None:
             f"{model!r} is also a folder on this machine, and the app opens no folders. "
             "Use the command line for it."
         )
+
+
+def _estimate_key(request: Request, batch_size: int) -> Hashable:
+    return request.model, request.config, request.gpu, request.memory_budget, batch_size
+
+
+def _simulate(request: Request, settings: Settings, batch_size: int) -> Trial | None:
+    from memorymark.tasks import simulate
+
+    check_model(request.model, settings)
+    return simulate(request, settings, batch_size)
 
 
 def _run_in_engine(

@@ -5,19 +5,22 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from memorymark.analysis import Analysis, AnalysisOptions
 from memorymark.errors import InvalidValue, NotAvailable
-from memorymark.events import CancelToken, Event, EventKind, OnEvent
+from memorymark.events import CancelToken, Event, EventKind, OnEvent, ignore
 from memorymark.requests import Request, RequestKind
 from memorymark.runs import RunHistory, RunStatus
 from memorymark.settings import Settings
-from memorymark.trial import Source
+from memorymark.trial import Source, Trial
 
 if TYPE_CHECKING:
     from memorymark.probes.base import Probe
     from memorymark.workloads.base import Workload
+
+KEPT_WORKLOADS = 8
 
 
 def run_request(
@@ -35,6 +38,17 @@ def run_request(
         MemoryMarkError: The work could not be done; carries a sentence for the user.
     """
     return _Task(request, settings, on_event, cancel).run()
+
+
+def simulate(request: Request, settings: Settings, batch_size: int) -> Trial:
+    """Simulate one batch of a request on its GPU.
+
+    Raises:
+        MemoryMarkError: The work could not be done.
+    """
+    task = _Task(request, settings, ignore, CancelToken())
+    probe = task.probe()
+    return probe.run(task.workload(probe), request.config, batch_size)
 
 
 class _Task:
@@ -134,10 +148,7 @@ class _Task:
         make = getattr(probe, "workload", None)
         if make is not None:
             return make(self.request.model)
-        from memorymark.workloads import resolve
-
-        allowed = self.request.model in self.settings.workloads
-        return resolve(self.request.model, allow_code=allowed)
+        return _resolved(self.request.model, self.request.model in self.settings.workloads)
 
     def _validated(self, validate: Callable[..., Any]) -> dict[str, Any]:
         probe = self.probe()
@@ -171,6 +182,18 @@ class _Task:
 
     def _note(self, text: str, progress: float) -> None:
         self.on_event(Event(EventKind.NOTE, text, progress=progress))
+
+
+@lru_cache(maxsize=KEPT_WORKLOADS)
+def _resolved(model: str, allow_code: bool) -> Workload:
+    """Return a workload; the last few stay, so that a rerun does not read them again.
+
+    A workload holds a configuration. The model itself belongs to its probe, which lets go of it
+    with the job, so that the next measurement finds the memory free.
+    """
+    from memorymark.workloads import resolve
+
+    return resolve(model, allow_code=allow_code)
 
 
 def load_factory(name: str) -> Callable[..., Probe] | None:

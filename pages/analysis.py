@@ -9,6 +9,7 @@ from memorymark.runs import Run
 from ui.choices import as_chosen, choices
 from ui.engine import analysis_of, request_of, start
 from ui.frame import need_frame
+from ui.outside import wait_for_estimate
 from ui.results import draw_analysis, draw_evidence
 from ui.shown import draw_run, shown_runs
 from ui.targets import chosen_target
@@ -17,6 +18,7 @@ from ui.training_form import analysis_options, training_form
 
 def draw_result(run: Run) -> None:
     analysis = as_chosen(analysis_of(run.run_id))
+    wait_for_estimate(analysis)
     draw_analysis(analysis)
     draw_evidence(analysis, request_of(run))
 

@@ -43,11 +43,15 @@ def run_to_end(app, button):
     """Press a button that starts a job and draw the page until the job has ended."""
     next(b for b in app.button if b.label == button).click()
     app.run()
-    end = time.monotonic() + 20
-    while any(run.status.is_active for run in RunHistory().list()):
-        assert time.monotonic() < end, "the job did not end"
-        time.sleep(0.01)
+    until(lambda: not any(run.status.is_active for run in RunHistory().list()))
     return app.run()
+
+
+def until(said):
+    end = time.monotonic() + 20
+    while not said():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
 
 
 def open_page(app, page):
@@ -91,6 +95,15 @@ def test_sliders_redraw_from_the_trials_that_exist(app):
     assert metric(app, "Current batch").value == "400"
     assert "between two trials" in metric(app, "Current batch").delta
     assert len(RunHistory().list()) == 1
+
+
+def test_batch_outside_of_the_trials_is_simulated(app):
+    app.run()
+    run_to_end(app, "Analyze")
+    app.slider(key="side_current_batch_size").set_value(3).run()
+    until(lambda: "simulated" in metric(app.run(), "Current batch").delta)
+    assert not app.exception
+    assert metric(app, "Current batch").delta == "2.09 GiB (simulated)"
 
 
 def test_nothing_fits_says_what_to_change(app):

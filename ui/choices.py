@@ -10,6 +10,9 @@ import streamlit as st
 
 from memorymark.analysis import Analysis
 from memorymark.marks import with_options
+from memorymark.requests import Request, RequestKind
+from memorymark.trial import Trial
+from ui.engine import get_door
 from ui.targets import chosen_gpu
 
 MONEY = ("price_per_hour", "dataset_size", "epochs", "runs_per_year")
@@ -96,4 +99,30 @@ def as_chosen(analysis: Analysis) -> Analysis:
     changed = {
         name: value for name, value in values.items() if value != getattr(analysis.options, name)
     }
-    return with_options(analysis, **changed) if changed else analysis
+    if not changed:
+        return analysis
+    redrawn = with_options(analysis, **changed)
+    if redrawn.current.memory_bytes is None and redrawn.current.trial is None:
+        supplied = outside_trial(redrawn)
+        return with_options(analysis, supplied=supplied, **changed) if supplied else redrawn
+    return redrawn
+
+
+def outside_trial(analysis: Analysis) -> Trial | None:
+    """Return a simulated trial of a current batch that lies outside of the trials that exist."""
+    if analysis.target.gpu_key is None:
+        return None
+    request = outside_request(analysis)
+    return get_door().estimate(request, analysis.current.batch_size)
+
+
+def outside_request(analysis: Analysis) -> Request:
+    """Return what the simulation of another batch is asked for."""
+    budget = analysis.capacity_bytes if analysis.target.kind != "simulated" else None
+    return Request(
+        RequestKind.ANALYSIS,
+        analysis.workload,
+        analysis.config,
+        gpu=analysis.target.gpu_key,
+        memory_budget=budget,
+    )

@@ -17,7 +17,7 @@ from memorymark.settings import load_settings
 RUN_PARAMETER = "run"
 
 
-@st.cache_resource(show_spinner=False, on_release=lambda door: door.jobs.close())
+@st.cache_resource(show_spinner=False, on_release=lambda door: door.close())
 def get_door() -> Door:
     """Return the door that all visitors of this server share."""
     return Door(load_settings())

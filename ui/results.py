@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import streamlit as st
 
@@ -169,10 +170,9 @@ def trial_rows(analysis: Analysis) -> list[dict[str, Any]]:
         {
             "Batch": trial.batch_size,
             "Outcome": str(trial.outcome),
-            "Memory": gib(trial.memory_bytes),
             "Of capacity": _share(trial),
-            "Peak allocated": gib(trial.peak_allocated_bytes),
-            "Peak reserved": gib(trial.peak_reserved_bytes),
+            "Allocated": gib(trial.peak_allocated_bytes),
+            "Reserved": gib(trial.peak_reserved_bytes),
             "Process": gib(trial.process_bytes),
             "Step": seconds(trial.step_seconds),
             "Samples/s": rate(trial.samples_per_second),
@@ -184,8 +184,8 @@ def trial_rows(analysis: Analysis) -> list[dict[str, Any]]:
 
 def share_link(run_id: str) -> str:
     """Return the address under which anybody opens a run."""
-    base = (st.context.url or "").split("?")[0].rstrip("/")
-    return f"{base}/?run={run_id}"
+    page = urlsplit(st.context.url or "")
+    return urlunsplit((page.scheme, page.netloc, page.path or "/", f"run={run_id}", ""))
 
 
 def source_line(target: Target, created_at: str = "", software: Mapping[str, str] = _NONE) -> str:
@@ -200,6 +200,8 @@ def _card(label: str, mark: Mark, analysis: Analysis) -> None:
     how = " (between two trials)" if mark.interpolated else ""
     if mark.fits is False:
         how = " does not fit"
+    elif mark.trial is not None and mark.trial not in analysis.trials:
+        how = " (simulated)"
     st.metric(
         label,
         "—" if mark.batch_size is None else f"{mark.batch_size:,}",

@@ -43,7 +43,7 @@ def draw_compile(run: Run) -> None:
     _head(title, validation.verdict, validation.reasons)
     st.caption(source_line(validation.target, software=validation.eager.software))
     speedup, steps = validation.speedup, validation.break_even_steps
-    with st.grid(4, min_column_width=180):
+    with st.grid(4, min_column_width=215):
         _card("Eager step", seconds(validation.eager.step_seconds), _rate(validation.eager))
         _card(
             "Compiled step", seconds(validation.compiled.step_seconds), _rate(validation.compiled)
@@ -68,16 +68,20 @@ def _head(title: str, verdict: Verdict, reasons: Sequence[str]) -> None:
 
 def _backward_figures(validation: BackwardValidation) -> None:
     ratio, over = validation.ratio, validation.overestimate
-    with st.grid(4, min_column_width=180):
-        _card("Backward over forward only", UNKNOWN if ratio is None else f"{ratio:.2f} x", "ratio")
+    with st.grid(4, min_column_width=215):
+        _card(
+            "Backward ratio",
+            UNKNOWN if ratio is None else f"{ratio:.2f} x",
+            "to forward only",
+        )
         for stage, words in charts.STAGE_WORDS.items():
             trial = validation.trial(stage)
             _card(words, mib_or_gib(trial.peak_allocated_bytes), str(trial.outcome))
-        _card("Trains", _batch(validation.max_batch_size), "largest batch, whole step")
+        _card("Trains", _batch(validation.max_batch_size), "largest batch")
         _card(
             "Forward-only tool says",
             _batch(validation.forward_only_max_batch_size),
-            "of which nothing is known" if over is None else f"{over:.1f} times too many",
+            "largest batch" if over is None else f"{over:.1f} times too many",
         )
 
 

@@ -34,7 +34,7 @@ def cost_against_time(offers: Sequence[PricedOffer], names: dict[str, str]) -> a
     ]
     best = [row for row in rows if row["kind"] == "efficient"]
     scale = alt.Scale(
-        domain=["efficient", "another is cheaper and faster"],
+        domain=["efficient", "another GPU beats it"],
         range=[MARK_COLOURS["optimal"], GROUND],
     )
     colour = alt.Color("kind:N", title=None, scale=scale, legend=alt.Legend(orient="bottom"))
@@ -68,5 +68,5 @@ def _row(priced: PricedOffer, names: dict[str, str], per_run: bool) -> dict | No
         "usd": usd_amount,
         "time_text": seconds(hours * _SECONDS_PER_HOUR),
         "usd_text": usd(usd_amount),
-        "kind": "efficient" if priced.efficient else "another is cheaper and faster",
+        "kind": "efficient" if priced.efficient else "another GPU beats it",
     }

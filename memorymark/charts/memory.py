@@ -24,6 +24,7 @@ _BAR = 34
 _AXIS = 70
 _AXIS_AND_LEGEND = 135
 _MAX_POINTS = 600
+_LONGEST_PATH = 32
 
 
 def category_bars(trials: Mapping[str, Trial]) -> alt.LayerChart:
@@ -50,6 +51,7 @@ def holder_bars(trial: Trial) -> alt.LayerChart:
     rows = [
         {
             "path": holder.path,
+            "label": _shortened(holder.path),
             "category": CATEGORY_WORDS[holder.category],
             "memory": in_gib(holder.bytes),
             "text": mib_or_gib(holder.bytes),
@@ -57,13 +59,13 @@ def holder_bars(trial: Trial) -> alt.LayerChart:
         }
         for holder in trial.holders
     ]
-    order = [row["path"] for row in rows]
+    order = [row["label"] for row in rows]
     bars = (
         alt.Chart(data(rows))
         .mark_bar()
         .encode(
             x=alt.X("memory:Q", title="GiB"),
-            y=alt.Y("path:N", title=None, sort=order, axis=alt.Axis(labelLimit=240)),
+            y=alt.Y("label:N", title=None, sort=order, axis=alt.Axis(labelLimit=240)),
             color=category_colour(legend=None),
             tooltip=_tooltip("path", "category"),
         )
@@ -108,6 +110,11 @@ def step_timeline(trial: Trial) -> alt.LayerChart:
     ).encode(x="position:Q", y=alt.value(0), text="phase:N")
     peak = max(timeline.allocated_bytes, default=None)
     return finish([area, rules, names], f"Memory over one step; the peak is {gib(peak)}.", 370)
+
+
+def _shortened(path: str) -> str:
+    """Keep the end of a long path, which tells more than its beginning."""
+    return path if len(path) <= _LONGEST_PATH else f"…{path[1 - _LONGEST_PATH :]}"
 
 
 def _category_rows(label: str, trial: Trial) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from memorymark.validation_record import BackwardValidation, CompileValidation
 
 STAGE_WORDS = {
     Stage.FORWARD_ONLY: "Forward only",
-    Stage.FORWARD: "Forward, activations kept",
+    Stage.FORWARD: "Activations kept",
     Stage.BACKWARD: "Forward and backward",
     Stage.STEP: "Whole step",
 }
