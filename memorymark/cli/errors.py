@@ -16,7 +16,7 @@ WORK_FAILED = 1
 WORDS_OFF = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count it
 
-# Typer has carried its own copy of click since 0.26; the public name leads to either.
+# Newer typers carry their own copy of click; this name leads to the right UsageError in both.
 CallError = typer.BadParameter.__base__
 
 
