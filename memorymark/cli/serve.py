@@ -45,7 +45,7 @@ def listening_sentence(address: str | None, port: int) -> str:
     if address:
         return f"MemoryMark listens on {address}, port {port}."
     return (
-        f"MemoryMark listens on all interfaces, port {port}: whoever reaches this machine can "
-        f"open http://localhost:{port} under its name and start work. "
+        f"MemoryMark listens on all interfaces, port {port}: whoever can reach this machine can "
+        "open the app and start work. "
         "`memorymark app --address 127.0.0.1` keeps it to this machine."
     )
