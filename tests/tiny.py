@@ -78,5 +78,6 @@ class Leaking(TinyNet):
         self.kept: list[torch.Tensor] = []
 
     def loss(self, model, batch):
-        self.kept.append(torch.zeros(self.size_bytes, dtype=torch.uint8))
+        like = batch["x"]
+        self.kept.append(like.new_zeros(self.size_bytes, dtype=torch.uint8))
         return super().loss(model, batch)

@@ -6,10 +6,12 @@ GPU's memory. Reserved memory and a context do not exist here and stay unknown.
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,18 +19,22 @@ import torch
 from memorymark.config import TrainingConfig, check_batch_size
 from memorymark.errors import MemoryMarkError, OutOfMemory
 from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
-from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.tracked import TrackedSteps, live_bytes_of, run_tracked_steps
 from memorymark.memory.tracker import MemoryTracker
-from memorymark.probes.common import one_sentence, software
+from memorymark.probes.common import failure, software
 from memorymark.probes.models import ModelKeeper
 from memorymark.runtime import DeviceRuntime
+from memorymark.training import TrainingStep
 from memorymark.trial import Outcome, Source, Stage, Target, Trial
 from memorymark.units import GIB
 from memorymark.workloads.base import Workload, build_model
 
 _DEFAULT_BUDGET = 4 * GIB
 _CPU = torch.device("cpu")
+_COMPILED = (
+    "Compiled steps are not followed on the CPU: their memory is unknown, and whether the batch "
+    "fits the budget was found with an eager step."
+)
 
 
 def free_memory_bytes() -> int | None:
@@ -78,19 +84,8 @@ class CpuProbe:
         check_batch_size(batch_size)
         config = workload.describe(config)
         start = time.perf_counter()
-        tracker = MemoryTracker("cpu", budget_bytes=self.target.capacity_bytes)
-        try:
-            self._check_model(workload, config)
-            model = self._models.get(workload, config)
-            steps = run_tracked_steps(
-                workload, model, config, batch_size, DeviceRuntime(_CPU), tracker,
-                steps=self.warmup_steps + (timed_steps or 1), stage=stage,
-            )  # fmt: skip
-            found = self._found(tracker, steps)
-        except MemoryMarkError:
-            raise
-        except Exception as error:
-            found = _failure(error)
+        count = timed_steps or 1
+        found = self._attempt(workload, config, batch_size, stage, count)
         self._models.tidy()
         gc.collect()
         return Trial(
@@ -105,6 +100,68 @@ class CpuProbe:
             software=software(),
             **found,
         )
+
+    def _attempt(
+        self,
+        workload: Workload,
+        config: TrainingConfig,
+        batch_size: int,
+        stage: Stage,
+        timed_steps: int,
+    ) -> dict[str, Any]:
+        run = self._compiled if config.compile else self._followed
+        try:
+            return run(workload, config, batch_size, stage, timed_steps)
+        except MemoryMarkError:
+            raise
+        except Exception as error:
+            return failure(error)
+
+    def _followed(
+        self,
+        workload: Workload,
+        config: TrainingConfig,
+        batch_size: int,
+        stage: Stage,
+        timed_steps: int,
+    ) -> dict[str, Any]:
+        """Run steps with every storage followed."""
+        self._check_model(workload, config)
+        model = self._models.get(workload, config)
+        tracker = MemoryTracker("cpu", budget_bytes=self.target.capacity_bytes)
+        steps = run_tracked_steps(
+            workload, model, config, batch_size, DeviceRuntime(_CPU), tracker,
+            steps=self.warmup_steps + timed_steps, stage=stage,
+        )  # fmt: skip
+        return self._found(tracker, steps)
+
+    def _compiled(
+        self,
+        workload: Workload,
+        config: TrainingConfig,
+        batch_size: int,
+        stage: Stage,
+        timed_steps: int,
+    ) -> dict[str, Any]:
+        """Time compiled steps. A step that is followed is not compiled, so memory stays unknown.
+
+        The eager step has to fit first: without the tracker nothing holds the budget.
+        """
+        eager = dataclasses.replace(config, compile=False)
+        self._followed(workload, eager, batch_size, stage, timed_steps)
+        self._models.tidy()
+        torch.compiler.reset()
+        model = self._models.get(workload, config)
+        runtime = DeviceRuntime(_CPU)
+        with runtime.settings(config):
+            step = TrainingStep(workload, model, config, batch_size, runtime, stage=stage)
+            seconds = [_seconds_of(step.run) for _ in range(self.warmup_steps + timed_steps)]
+        return {
+            "outcome": Outcome.OK,
+            "step_seconds": statistics.median(seconds[self.warmup_steps :]),
+            "first_step_seconds": seconds[0],
+            "assumptions": (_COMPILED,),
+        }
 
     def _check_model(self, workload: Workload, config: TrainingConfig) -> None:
         """Refuse a model that is larger than the budget before it takes the host's memory."""
@@ -132,8 +189,7 @@ class CpuProbe:
         }
 
 
-def _failure(error: Exception) -> dict[str, Any]:
-    """Return the outcome of a trial that raised. The error's frames keep tensors: drop them."""
-    error.__traceback__ = None
-    outcome = Outcome.OOM if is_out_of_memory(error) else Outcome.ERROR
-    return {"outcome": outcome, "error": one_sentence(error)}
+def _seconds_of(run: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
