@@ -11,7 +11,6 @@ from memorymark import api
 from memorymark.config import TrainingConfig
 from memorymark.errors import (
     Cancelled,
-    DeviceError,
     InvalidValue,
     NotAvailable,
     UnknownChoice,
@@ -116,35 +115,6 @@ def test_batch_sizes_out_of_range_are_refused(batch_size):
 def test_device_and_gpu_together_are_refused():
     with pytest.raises(UsageError, match="Both the device 'cpu' and the GPU"):
         api.resolve_probe("cpu", GPU)
-
-
-@pytest.mark.parametrize("word", ["cuda:", "cuda:x", "cuda:-1", "cpu:1", "mps:2", "", "tpu"])
-def test_what_is_no_device(word):
-    with pytest.raises(UnknownChoice):
-        choose.parse_device(word)
-
-
-def test_devices_by_name():
-    assert choose.parse_device("CUDA:2 ") == ("cuda", 2)
-    assert choose.parse_device("cpu") == ("cpu", 0)
-    assert choose.parse_device("mps:0") == ("mps", 0)
-
-
-def test_absent_devices_are_said_plainly(monkeypatch, no_cuda):
-    with pytest.raises(DeviceError, match=r"no CUDA device here: torch .* device cpu"):
-        api.resolve_probe("cuda")
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(DeviceError, match="no MPS device here"):
-        api.resolve_probe("mps")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(DeviceError, match="no device cuda:2 here; there are: cuda:0, cuda:1"):
-        api.resolve_probe("cuda:2")
-
-
-def test_cpu_with_a_budget():
-    target = api.resolve_probe("cpu", memory_budget="1GiB").target
-    assert (target.kind, target.capacity_bytes) == ("cpu", GIB)
 
 
 def test_neither_device_nor_gpu_simulates_the_default(no_cuda, simulated):
