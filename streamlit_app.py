@@ -8,7 +8,6 @@ from ui.frame import COMPARISON, navigate, run_framed
 from ui.shown import note_shown_analysis
 from ui.sidebar import draw_sidebar
 
-st.set_page_config(page_title="MemoryMark", page_icon="ui/icon.svg", layout="wide")
 st.logo("ui/logo.svg", size="large")
 page = navigate()
 note_shown_analysis()

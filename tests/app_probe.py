@@ -1,7 +1,7 @@
 """The probe of the app's tests: named by MEMORYMARK_PROBE_FACTORY, answers by a memory model.
 
 FAKE_DELAY_SECONDS is how long each trial takes. The model's name chooses what happens:
-own:too_big does not fit, own:broken fails, all others train.
+own:too_big does not fit, own:broken fails, own:slow takes a second a trial, others train.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ class AppProbe(FakeProbe):
             raise WorkloadError("The model 'broken' cannot be built: it is broken.")
         if model.endswith("too_big"):
             self.fixed_bytes = 100 * GIB
+        if model.endswith("slow"):
+            self.delay_seconds = 1.0
         return FakeWorkload(model)
 
     def run(self, workload: Any, config: TrainingConfig, batch_size: int, **how: Any) -> Trial:

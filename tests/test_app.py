@@ -1,6 +1,9 @@
 """Each page of the app, with a probe that answers at once."""
 
+import json
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,9 +14,13 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest, app_test
 
+from memorymark import units
+from memorymark.cli import main
 from memorymark.runs import RunHistory
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from ui import comparisons  # noqa: E402
 
 
 @pytest.fixture
@@ -186,6 +193,88 @@ def test_cost_comparison_sorts_by_cost_and_redraws_for_the_plan(app):
     before = metric(app, "Dollars a run").value
     app.number_input(key="side_dataset_size").set_value(50_000_000).run()
     assert metric(app, "Dollars a run").value != before
+
+
+def test_edited_prices_hold_by_gpu_and_sort_the_table_anew(app):
+    app.run()
+    open_page(app, "cost_comparison")
+    run_to_end(app, "Compare GPUs")
+    cheapest = next(m.value for m in app.markdown if m.value.startswith("Cheapest"))
+    assert "H200" not in cheapest
+    app.session_state["edited_prices"] = {"h200": 0.01}
+    app.run()
+    cheapest = next(m.value for m in app.markdown if m.value.startswith("Cheapest"))
+    assert "H200" in cheapest
+    next(b for b in app.button if "catalogue's prices" in b.label).click()
+    app.run()
+    assert not app.exception
+    assert "H200" not in next(m.value for m in app.markdown if m.value.startswith("Cheapest"))
+
+
+def test_edits_of_the_price_table_are_kept_by_gpu():
+    st.session_state["price_editor"] = 0
+    edits = {"edited_rows": {1: {comparisons.PRICE: 2.5}, 0: {"other": 1}}}
+    st.session_state["prices_0"] = edits
+    comparisons.take_prices("prices_0", ["t4", "l4"])
+    assert st.session_state["edited_prices"] == {"l4": 2.5}
+    assert st.session_state["price_editor"] == 1
+
+
+def test_figures_on_the_page_equal_the_json_of_the_run(app, capsys):
+    app.run()
+    run_to_end(app, "Analyze")
+    run_id = RunHistory().list()[0].run_id
+    capsys.readouterr()
+    assert main(["runs", run_id, "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    for mark in ("Current", "Optimal", "Max"):
+        card = metric(app, f"{mark} batch")
+        assert card.value == f"{values[f'{mark.lower()}_batch_size']:,}"
+        assert card.delta == units.gib(values[f"{mark.lower()}_memory_bytes"])
+    shown = {
+        "Unused now": units.percent(values["waste_percent"] / 100),
+        "Speed-up": f"{values['speedup']:.2f} x",
+        "Saved a run": units.usd(values["cost_savings_per_run"]),
+        "Saved a year": units.usd(values["cost_savings_annual"]),
+        "Left at optimal": units.gib(values["headroom_bytes"]),
+    }
+    assert {label: metric(app, label).value for label in shown} == shown
+    assert values["run_id"] == run_id
+    table = app.dataframe[0].value
+    assert table["Batch"].tolist() == [trial["batch_size"] for trial in values["trials"]]
+
+
+def test_run_key_is_asked_for_and_checked_in_the_door(app, monkeypatch):
+    monkeypatch.setenv("MEMORYMARK_RUN_KEY", "sesame")
+    app.run()
+    next(b for b in app.button if b.label == "Analyze").click()
+    app.run()
+    assert "needs the run key" in app.error[0].value
+    assert RunHistory().list() == []
+    app.text_input(key="given_run_key").set_value("sesame").run()
+    run_to_end(app, "Analyze")
+    assert "trains at batch" in subheaders(app)[0]
+
+
+def test_interrupted_run_says_so(app, home):
+    RunHistory().begin("abcd", "analysis", {"model": "bert"}, owner="gone")
+    app.query_params["run"] = "abcd"
+    app.run()
+    assert not app.exception
+    assert "was interrupted" in app.warning[0].value
+
+
+def test_painting_a_page_imports_no_torch(home):
+    code = (
+        "import sys; from streamlit.testing.v1 import AppTest\n"
+        "app = AppTest.from_file('streamlit_app.py', default_timeout=60).run()\n"
+        "assert app.title[0].value == 'Analysis'\n"
+        "print('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
 
 
 def test_runs_are_listed_and_found(app):

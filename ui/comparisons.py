@@ -16,6 +16,7 @@ from ui.engine import export_run, request_of
 from ui.results import download, share_link
 
 _PRICES = "edited_prices"
+PRICE = "$ an hour (edit)"
 
 
 def draw_savings(analysis: Analysis) -> None:
@@ -104,11 +105,11 @@ def _draw_table(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -> N
         [_cells(offer, rows[offer.offer.name]) for offer in offers],
         key=key,
         hide_index=True,
-        disabled=[name for name in _COLUMNS if name != _PRICE],
+        disabled=[name for name in _COLUMNS if name != PRICE],
         column_config={
-            _PRICE: st.column_config.NumberColumn(min_value=0.0, max_value=1000.0, format="$%.2f")
+            PRICE: st.column_config.NumberColumn(min_value=0.0, max_value=1000.0, format="$%.2f")
         },
-        on_change=_take_prices,
+        on_change=take_prices,
         args=(key, order),
     )
     edited = st.session_state.get(_PRICES)
@@ -117,9 +118,8 @@ def _draw_table(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -> N
         st.rerun()
 
 
-_PRICE = "$ an hour (edit)"
 _COLUMNS = (
-    "GPU", "Max batch", "Optimal batch", "Samples/s", "Throughput", _PRICE, "A run",
+    "GPU", "Max batch", "Optimal batch", "Samples/s", "Throughput", PRICE, "A run",
     "Time of a run", "A year", "Million samples", "Efficient", "Memory", "Price from", "Seen",
 )  # fmt: skip
 
@@ -139,12 +139,12 @@ def _cells(priced: PricedOffer, row: dict[str, Any]) -> dict[str, Any]:
     return dict(zip(_COLUMNS, values, strict=True))
 
 
-def _take_prices(key: str, order: list[str]) -> None:
+def take_prices(key: str, order: list[str]) -> None:
     """Keep edited prices by GPU: the table is sorted anew, so row numbers mean nothing later."""
     prices = dict(st.session_state.get(_PRICES, {}))
     for number, changes in st.session_state[key]["edited_rows"].items():
-        if _PRICE in changes:
-            prices[order[int(number)]] = changes[_PRICE]
+        if PRICE in changes:
+            prices[order[int(number)]] = changes[PRICE]
     st.session_state[_PRICES] = prices
     st.session_state["price_editor"] += 1
 

@@ -34,7 +34,12 @@ def pages() -> dict[str, Page]:
 
 
 def navigate() -> Page:
-    """Set up the navigation and return the page that was asked for."""
+    """Set up the navigation and return the page that was asked for.
+
+    The icon is a file of the app and comes first: without it the browser fetches the icon of
+    the page from a font server.
+    """
+    st.set_page_config(page_title="MemoryMark", page_icon="ui/icon.svg", layout="wide")
     return st.navigation(list(pages().values()))
 
 

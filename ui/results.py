@@ -35,12 +35,12 @@ def draw_analysis(analysis: Analysis) -> None:
 def draw_key_figures(analysis: Analysis) -> None:
     """Draw the figures that matter as cards."""
     current, optimal, largest = analysis.current, analysis.optimal, analysis.max
-    with st.grid(4, min_column_width=190):
+    with st.grid(4, min_column_width=180):
         _card("Current batch", current, analysis)
         _card("Optimal batch", optimal, analysis)
         _card("Max batch", largest, analysis)
         st.metric(
-            "Unused at the current batch",
+            "Unused now",
             percent(analysis.waste_share),
             gib(analysis.waste_bytes),
             delta_color="off",
@@ -52,7 +52,7 @@ def draw_key_figures(analysis: Analysis) -> None:
         _saving_card("Saved a run", analysis.costs.usd_per_run, analysis)
         _saving_card("Saved a year", analysis.costs.usd_per_year, analysis)
         st.metric(
-            "Left at the optimal batch",
+            "Left at optimal",
             gib(analysis.headroom_bytes),
             f"of {gib(analysis.capacity_bytes)}",
             delta_color="off",
@@ -220,7 +220,7 @@ def _speed_card(analysis: Analysis) -> None:
         "Speed-up",
         "—" if speedup is None else f"{speedup:.2f} x",
         f"{rate(analysis.current.samples_per_second)} to "
-        f"{rate(analysis.optimal.samples_per_second)} samples/s",
+        f"{rate(analysis.optimal.samples_per_second)} /s",
         delta_color="off",
         delta_arrow="off",
         border=True,

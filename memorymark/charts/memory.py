@@ -22,7 +22,7 @@ from memorymark.units import gib, mib_or_gib
 
 _BAR = 34
 _AXIS = 70
-_AXIS_AND_LEGEND = 135
+_AXIS_AND_LEGEND = 175
 _MAX_POINTS = 600
 _LONGEST_PATH = 32
 

@@ -31,7 +31,7 @@ STAGE_WORDS = {
 }
 _WEIGHTS = "Weights"
 _BAR = 38
-_AXIS_AND_LEGEND = 135
+_AXIS_AND_LEGEND = 175
 
 
 def stage_bars(validation: BackwardValidation) -> alt.LayerChart:

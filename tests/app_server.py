@@ -1,0 +1,103 @@
+"""A server of the app with the tests' probe, and a browser to look at it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SCREENSHOTS = ROOT / ".screenshots"
+_FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+def chromium() -> str:
+    """Return the browser's path; without one the tests fail where CI is set, else are skipped."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        tell = pytest.fail if os.environ.get("CI") else pytest.skip
+        tell("No Chromium: install one, or name it in CHROMIUM.")
+    return found
+
+
+@contextlib.contextmanager
+def browser() -> Iterator:
+    from playwright.sync_api import sync_playwright
+
+    path = chromium()
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=list(_FLAGS))
+        yield opened
+        opened.close()
+
+
+@contextlib.contextmanager
+def server(home: Path, **environment: str) -> Iterator[str]:
+    """Serve the app and give its address; it is stopped at the end."""
+    port = _free_port()
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
+    command += ["--server.port", str(port), "--server.headless", "true"]
+    command += ["--server.address", "127.0.0.1"]
+    with (home / f"server-{port}.log").open("w") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **_environment(home), **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            address = f"http://127.0.0.1:{port}"
+            _wait_for(address, process)
+            yield address
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _environment(home: Path) -> dict[str, str]:
+    return {
+        "MEMORYMARK_HOME": str(home),
+        "MEMORYMARK_PROBE_FACTORY": "app_probe:make_probe",
+        "MEMORYMARK_WORKLOADS": "own:slow,own:too_big,own:broken",
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)]),
+        "FAKE_DELAY_SECONDS": "0.02",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_for(address: str, process: subprocess.Popen) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        assert process.poll() is None, "the server ended"
+        if _answers(f"{address}/_stcore/health"):
+            return
+        time.sleep(0.1)
+    raise AssertionError("the server did not answer in time")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return urllib.request.urlopen(url, timeout=2).read() == b"ok"
+    except OSError:
+        return False

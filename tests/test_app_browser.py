@@ -1,0 +1,185 @@
+"""The app in a real browser: cold links, jobs that live on, screenshots of each page."""
+
+import re
+
+import pytest
+from app_server import SCREENSHOTS, browser, server
+
+from memorymark.requests import Request, RequestKind
+from memorymark.runs import RunHistory
+from memorymark.settings import load_settings
+from memorymark.tasks import run_request
+
+pytestmark = pytest.mark.browser
+PAGES = {
+    "": "Analysis",
+    "backward_validation": "Backward-pass validation",
+    "cost_comparison": "Cost comparison",
+    "runs": "Runs",
+}
+PATHS = {"analysis": "", "backward": "backward_validation", "comparison": "cost_comparison"}
+WAIT = 30_000
+
+
+@pytest.fixture(scope="module")
+def chrome():
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def address(home):
+    with server(home) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def runs(home):
+    """One finished run of each kind, made as the app's jobs make them."""
+    environment = {
+        "MEMORYMARK_HOME": str(home),
+        "MEMORYMARK_PROBE_FACTORY": "app_probe:make_probe",
+    }
+    settings, history = load_settings(environment), RunHistory(home / "runs.sqlite3")
+    options = {"price_per_hour": 1.29, "dataset_size": 1_000_000, "runs_per_year": 12}
+    asked = {
+        "analysis": Request(RequestKind.ANALYSIS, "bert", gpu="a100-40gb", options=options),
+        "backward": Request(RequestKind.BACKWARD, "bert", gpu="a100-40gb", batch_size=64),
+        "compile": Request(RequestKind.COMPILE, "bert", device="cpu", batch_size=64),
+        "comparison": Request(
+            RequestKind.COMPARISON, "bert", options={"dataset_size": 1_000_000, "epochs": 1}
+        ),
+    }
+    return {
+        name: history.save(name, _record(request, settings), request=request.to_dict())
+        for name, request in asked.items()
+    }
+
+
+def _record(request, settings):
+    from memorymark.events import CancelToken, ignore
+
+    return run_request(request, settings, ignore, CancelToken())
+
+
+@pytest.fixture
+def tab(chrome):
+    """A tab that notes what goes wrong in it and where it asks for anything elsewhere."""
+    context = chrome.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.elsewhere = []
+    page.on("request", lambda request: _note_elsewhere(page, request.url))
+    yield page
+    assert page.elsewhere == []
+    context.close()
+
+
+def _note_elsewhere(page, url):
+    if not re.match(r"(http|ws)://127\.0\.0\.1|data:|blob:", url):
+        page.elsewhere.append(url)
+
+
+def settled(page):
+    """Wait until the script has run to its end."""
+    page.get_by_role("heading", level=1).wait_for(timeout=WAIT)
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=WAIT)
+    assert page.locator("[data-testid=stException]").count() == 0
+
+
+def choose_model(page, name):
+    box = page.get_by_role("combobox", name="Model")
+    box.click()
+    box.fill(name)
+    box.press("Enter")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_cold_deep_link_opens_the_page_in_its_frame(path, tmp_path, tab):
+    with server(tmp_path) as cold:
+        tab.goto(f"{cold}/{path}")
+        settled(tab)
+        assert tab.get_by_role("heading", level=1).inner_text() == PAGES[path]
+        tab.get_by_text("Current batch size").wait_for(timeout=WAIT)
+        assert tab.locator("[data-testid=stSidebarNav] a").count() == len(PAGES)
+
+
+def test_run_link_opens_on_a_cold_server(home, runs, tab):
+    with server(home) as cold:
+        tab.goto(f"{cold}/?run={runs['backward']}")
+        tab.get_by_text("What a forward-only tool would recommend").wait_for(timeout=WAIT)
+        assert tab.url.endswith(f"/backward_validation?run={runs['backward']}")
+
+
+def test_running_job_survives_and_is_seen_by_others(address, chrome, tab):
+    tab.goto(address)
+    settled(tab)
+    choose_model(tab, "own:slow")
+    tab.get_by_role("button", name="Analyze").click()
+    tab.get_by_text("batch 8: running").wait_for(timeout=WAIT)
+    link = tab.url
+    run_id = re.search(r"run=(\w+)", link).group(1)
+
+    slider = tab.get_by_role("slider", name="Current batch size")
+    slider.focus()
+    slider.press("ArrowRight")
+    tab.get_by_text(f"Run {run_id}: analysis").wait_for(timeout=WAIT)
+    tab.get_by_role("link", name="Runs").click()
+    tab.get_by_text(f"{run_id} · analysis of own:slow").wait_for(timeout=WAIT)
+
+    other = chrome.new_context().new_page()
+    other.goto(link)
+    other.get_by_text(f"Run {run_id}: analysis").wait_for(timeout=WAIT)
+    tab.close()
+    other.get_by_text("Take it along").wait_for(timeout=WAIT)
+    assert other.url == link
+    assert "own:slow trains at batch" in other.get_by_role("heading", level=3).first.inner_text()
+    other.context.close()
+
+
+def test_page_change_and_back_keeps_the_run_that_was_shown(address, runs, tab):
+    tab.goto(f"{address}/?run={runs['analysis']}")
+    tab.get_by_text("Take it along").wait_for(timeout=WAIT)
+    tab.get_by_role("link", name="Cost comparison").click()
+    tab.get_by_text("Current batch against optimal batch").wait_for(timeout=WAIT)
+    tab.get_by_role("link", name="Analysis").click()
+    tab.get_by_text("Take it along").wait_for(timeout=WAIT)
+    assert runs["analysis"] in tab.url
+
+
+def test_code_of_a_visitors_own_is_refused(address, tab):
+    tab.goto(address)
+    settled(tab)
+    choose_model(tab, "os:system")
+    tab.get_by_role("button", name="Analyze").click()
+    tab.get_by_text("would run code").wait_for(timeout=WAIT)
+
+
+@pytest.mark.parametrize("name", ["analysis", "backward", "compile", "comparison", "runs"])
+def test_screenshots(name, address, runs, tab):
+    run = f"?run={runs[name]}" if name in runs else ""
+    path = {**PATHS, "compile": "backward_validation"}.get(name, name)
+    tab.goto(f"{address}/{path}{run}")
+    settled(tab)
+    for width in (1280, 390):
+        for scheme in ("light", "dark"):
+            tab.emulate_media(color_scheme=scheme)
+            shoot(tab, SCREENSHOTS / f"{name}-{scheme}-{width}.png", width)
+
+
+def shoot(page, file, width):
+    """Write the whole page as a picture, and look that nothing hangs over its right edge."""
+    main = "document.querySelector('[data-testid=stMain]')"
+    page.set_viewport_size({"width": width, "height": 900})
+    page.wait_for_timeout(500)
+    height = page.evaluate(f"{main}.scrollHeight")
+    page.set_viewport_size({"width": width, "height": min(height + 20, 6000)})
+    page.wait_for_timeout(400)
+    assert page.evaluate(f"{main}.scrollWidth") <= width
+    file.parent.mkdir(exist_ok=True)
+    page.screenshot(path=file)
+    assert file.stat().st_size > 10_000
