@@ -26,13 +26,16 @@ def analysis():
 
 def rows_of(chart):
     """Return all rows in a chart and its layers; rows that all layers share lie at the top."""
+    spec = chart.to_dict()
+    named = spec.get("datasets", {})
 
     def walk(node):
-        yield from node.get("data", {}).get("values", [])
+        held = node.get("data", {})
+        yield from held.get("values", named.get(held.get("name"), []))
         for layer in node.get("layer", []):
             yield from walk(layer)
 
-    return list(walk(chart.to_dict()))
+    return list(walk(spec))
 
 
 def test_every_category_has_a_colour_and_words():
@@ -111,7 +114,7 @@ def test_backward_charts_reach_beyond_the_capacity():
 def test_break_even_lines_meet_where_the_record_says():
     found = validate_compile_on(FakeProbe(), FakeWorkload(), CONFIG, 8)
     rows = rows_of(validation.break_even(found))
-    ends = {row["kind"]: row["seconds"] for row in rows if row.get("steps")}
+    ends = {row["kind"]: row["seconds"] for row in rows if row.get("kind") and row["steps"]}
     assert ends["compiled"] < ends["eager"]
     assert any(row.get("text", "").startswith("even after") for row in rows)
 
