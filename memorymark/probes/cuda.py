@@ -12,7 +12,8 @@ import torch
 from memorymark.gpus.catalogue import Gpu, find_gpu_by_device_name
 from memorymark.gpus.telemetry import Telemetry, read_telemetry
 from memorymark.memory.oom import is_out_of_memory
-from memorymark.probes.accelerator import AcceleratorProbe, Peak, Usage
+from memorymark.probes.accelerator import AcceleratorProbe
+from memorymark.probes.back_end import Peak, Usage
 from memorymark.trial import Source, Target
 from memorymark.units import mib_or_gib
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from memorymark.probes.accelerator import AcceleratorProbe, Peak, Usage
+from memorymark.probes.accelerator import AcceleratorProbe
+from memorymark.probes.back_end import Peak, Usage
 from memorymark.trial import Source, Target
 
 # What PyTorch's allocator takes by itself, as a multiple of the recommended maximum
