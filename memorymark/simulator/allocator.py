@@ -32,10 +32,11 @@ which nothing is in use is unmapped.
 Accounting as in `torch.cuda.memory_stats`: allocated bytes are sizes of blocks, requested bytes
 what was asked for, reserved bytes what is taken from the device.
 
-What is simpler than the original: addresses of segments only rise (CUDA may hand out a freed
-range again, which matters only among free blocks of one size); blocks used on several streams,
-private pools of CUDA graphs, and other users of the device's memory are not modelled. The capacity
-is where the device ends; under `set_per_process_memory_fraction` PyTorch also refuses to map a
+What is simpler than the original: the driver's choice of addresses is not published, and it
+decides between free blocks of one size. Segments lie scattered here, in a fixed order: peaks of
+measured runs agree with that, and not with addresses that only rise or only fall. Blocks used
+on several streams, private pools of CUDA graphs, and other users of the device's memory are not
+modelled. The capacity is where the device ends; under `set_per_process_memory_fraction` PyTorch also refuses to map a
 page of an expandable segment where a whole new segment for the request would pass the limit.
 """
 

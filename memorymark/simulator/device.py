@@ -12,6 +12,7 @@ from memorymark.memory.tracker import MemoryTracker
 from memorymark.simulator import scratch
 from memorymark.simulator.answers import Answers
 from memorymark.simulator.clock import Clock
+from memorymark.simulator.convolutions import is_convolution, workspace_bytes
 from memorymark.simulator.session import Session
 from memorymark.simulator.shapes import ShapeCache
 
@@ -56,9 +57,8 @@ class SimulatedDevice(MemoryTracker):
             output = special(*args)
         else:
             output = self._run(func, args, kwargs)
-            self.see(output, func)
+            self._see_with_scratch(func, args, output)
             self._answers.note(func, args, kwargs, output)
-            self._take_scratch(func, args, output)
         if self._clock is not None:
             self._clock.count(func, args, output)
         return output
@@ -76,20 +76,28 @@ class SimulatedDevice(MemoryTracker):
                 f"Measure this model on a device instead."
             ) from error
 
-    def _take_scratch(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
+    def _see_with_scratch(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
         rules = self._session.rules
+        if is_convolution(func):
+            self._see_convolution(func, args, output)
+            return
+        self.see(output, func)
         if not rules.is_cuda:
             return
         if scratch.uses_cublas(func):
             self._hold_cublas_workspace()
-        size = scratch.transient_bytes(func, args, output, rules)
-        if not size:
-            return
-        category = "temporaries"
-        if scratch.is_convolution(func):
-            category = "workspaces"
-            self.convolution_workspace_bytes = max(self.convolution_workspace_bytes, size)
-        self.borrow(size, category, str(func))()
+        size = scratch.transient_bytes(func, args)
+        if size:
+            self.borrow(size, "temporaries", str(func))()
+
+    def _see_convolution(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
+        """Each result has a kernel and a workspace of its own, one after the other."""
+        size = workspace_bytes(func, args, output, self._session.rules)
+        self.convolution_workspace_bytes = max(self.convolution_workspace_bytes, size)
+        for result in output if isinstance(output, tuple) else (output,):
+            self.see(result, func)
+            if size and result is not None and result.dim() > 1:
+                self.borrow(size, "workspaces", "cuDNN workspace")()
 
     def _hold_cublas_workspace(self) -> None:
         in_autograd = self._phase == BACKWARD

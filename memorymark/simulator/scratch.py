@@ -13,9 +13,6 @@ from typing import Any
 
 import torch
 
-from memorymark.simulator.convolutions import convolution_workspace
-from memorymark.simulator.rules import Rules
-
 _aten = torch.ops.aten
 _GEMMS = {
     _aten.mm.default, _aten.addmm.default, _aten.bmm.default, _aten.baddbmm.default,
@@ -30,25 +27,18 @@ def uses_cublas(func: Any) -> bool:
     return func in _GEMMS
 
 
-def transient_bytes(func: Any, args: tuple[Any, ...], output: Any, rules: Rules) -> int:
-    """Return the scratch bytes that the operation takes and gives back.
+def transient_bytes(func: Any, args: tuple[Any, ...]) -> int:
+    """Return the scratch bytes that the operation takes on CUDA and gives back.
 
     Args:
         func: An operation of torch.ops.
         args: Its arguments.
-        output: What it returned.
-        rules: The device that is stood for.
     """
     rule = _TRANSIENT.get(func)
-    return rule(args, output, rules) if rule and rules.is_cuda else 0
+    return rule(args) if rule else 0
 
 
-def is_convolution(func: Any) -> bool:
-    """Return whether the operation's scratch memory is the allowance for convolutions."""
-    return func in _CONVOLUTIONS
-
-
-def _flash_backward(args: tuple[Any, ...], output: Any, rules: Rules) -> int:
+def _flash_backward(args: tuple[Any, ...]) -> int:
     query = args[1]
     batch, heads, queries, size = query.shape
     rounded_queries, rounded_size = _round_up(queries, 128), _round_up(size, 32)
@@ -57,7 +47,7 @@ def _flash_backward(args: tuple[Any, ...], output: Any, rules: Rules) -> int:
     return (accumulator + row_sums) * _FP32_BYTES
 
 
-def _efficient_backward(args: tuple[Any, ...], output: Any, rules: Rules) -> int:
+def _efficient_backward(args: tuple[Any, ...]) -> int:
     query = args[1]
     batch, heads, queries = query.shape[:3]
     row_sums = batch * heads * _round_up(queries, 32)
@@ -65,7 +55,7 @@ def _efficient_backward(args: tuple[Any, ...], output: Any, rules: Rules) -> int
     return (row_sums + accumulator) * _FP32_BYTES
 
 
-def _embedding_backward(args: tuple[Any, ...], output: Any, rules: Rules) -> int:
+def _embedding_backward(args: tuple[Any, ...]) -> int:
     # Above 3,072 indices they are sorted with their positions, each in a copy and a buffer
     # (native/cuda/Embedding.cu).
     indices = args[1].numel()
@@ -76,11 +66,8 @@ def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-_CONVOLUTIONS = {_aten.convolution.default, _aten.convolution_backward.default}
-_TRANSIENT: dict[Any, Callable[[tuple[Any, ...], Any, Rules], int]] = {
+_TRANSIENT: dict[Any, Callable[[tuple[Any, ...]], int]] = {
     _aten._scaled_dot_product_flash_attention_backward.default: _flash_backward,
     _aten._scaled_dot_product_efficient_attention_backward.default: _efficient_backward,
     _aten.embedding_dense_backward.default: _embedding_backward,
-    _aten.convolution.default: convolution_workspace,
-    _aten.convolution_backward.default: convolution_workspace,
 }

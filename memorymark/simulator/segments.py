@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from memorymark.simulator.blocks import MIN_BLOCK_BYTES, Block, Pool, round_up, segment_bytes
 
-_FIRST_ADDRESS = 0x7F00_0000_0000
+_SLOT_BYTES = 2**62
+_SLOTS = 2**32
+_SCATTER = 0x9E3779B1  # odd, so that no slot comes twice: 2**32 over the golden ratio
 _UNLIMITED_ADDRESS_SPACE = 1 << 50
 _LARGE_SPLIT_REMAINDER_BYTES = 1024 * 1024
 
@@ -26,7 +28,7 @@ class Device:
         self.capacity_bytes = capacity_bytes
         self.taken_bytes = 0
         self.peak_taken_bytes = 0
-        self._next_address = _FIRST_ADDRESS
+        self._stretches = 0
 
     def take(self, size_bytes: int) -> bool:
         """Take memory, or say that there is not enough."""
@@ -42,10 +44,14 @@ class Device:
         self.taken_bytes -= size_bytes
 
     def address_space(self, size_bytes: int) -> int:
-        """Return the first address of a stretch that was never used before."""
-        address = self._next_address
-        self._next_address += size_bytes
-        return address
+        """Return the first address of a stretch that was never used before.
+
+        Stretches lie scattered, in an order that is the same in every run: each has a slot of
+        its own, and the slots follow a multiplicative permutation.
+        """
+        assert size_bytes <= _SLOT_BYTES
+        self._stretches += 1
+        return (self._stretches * _SCATTER % _SLOTS) * _SLOT_BYTES
 
 
 class FixedSegments:

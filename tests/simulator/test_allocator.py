@@ -58,7 +58,7 @@ def test_small_and_large_requests_share_nothing():
     allocator.free(allocator.allocate(20 * MIB))
     allocator.allocate(4 * KIB)
     assert allocator.reserved_bytes == 22 * MIB
-    assert [segment.is_small for segment in allocator.segments()] == [False, True]
+    assert sorted(segment.is_small for segment in allocator.segments()) == [False, True]
 
 
 def test_small_remainder_is_split_from_512_bytes_on():
@@ -293,6 +293,8 @@ class Reference:
     capacity: int | None
     segments: list = field(default_factory=list)
     retries: int = 0
+    taken: int = 0
+    slots: dict = field(default_factory=dict)
 
     def reserved(self):
         return sum(size for blocks in self.segments for size, _ in blocks)
@@ -345,8 +347,12 @@ class Reference:
         total = segment_bytes(size)
         if self.capacity is not None and self.reserved() + total > self.capacity:
             return None
-        self.segments.append([[total, None]])
-        return self.segments[-1], 0
+        blocks = [[total, None]]
+        self.taken += 1
+        self.slots[id(blocks)] = (self.taken * 2654435769 % 2**32, blocks)
+        self.segments.append(blocks)
+        self.segments.sort(key=lambda segment: self.slots[id(segment)][0])
+        return blocks, 0
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,0 +1,204 @@
+"""Measures the app under viewers: first paint, a slider's redraw, a job that 50 people watch.
+
+    python benchmarks/load.py [--viewers 50] [--trial-seconds 1.0] [--json FILE]
+
+Starts its own server with the tests' probe, which waits as a device does. A viewer is a
+WebSocket client that speaks Streamlit's protocol and reruns the page's fragments as often as
+the page tells a browser to. Limits: no browser draws anything, so times are the server's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import websockets
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from app_server import server  # noqa: E402
+
+from memorymark.runs import RunHistory, RunStatus  # noqa: E402
+
+LIMITS = {"first_paint_seconds": 2.0, "slider_seconds": 0.2, "slowdown": 0.05}
+
+
+class Viewer:
+    """One open page."""
+
+    def __init__(self, address: str) -> None:
+        self.url = address.replace("http", "ws") + "/_stcore/stream"
+        self.origin = address
+        self.fragments: dict[str, float] = {}
+        self.widgets: dict[str, str] = {}
+        self.finished = asyncio.Event()
+        self.reruns = 0
+
+    async def open(self, query: str = "") -> None:
+        """Connect and run the page."""
+        self.query = query
+        self.socket = await websockets.connect(
+            self.url, subprotocols=["streamlit"], origin=self.origin, max_size=None
+        )
+        self.reader = asyncio.create_task(self._read())
+        await self.rerun()
+
+    async def rerun(self, fragment: str = "", **widget: object) -> None:
+        """Run the page, or one fragment of it, with a widget's new value; wait for its end."""
+        message = BackMsg()
+        message.rerun_script.query_string = self.query
+        if fragment:
+            message.rerun_script.fragment_id = fragment
+            message.rerun_script.is_auto_rerun = True
+        for label, value in widget.items():
+            state = message.rerun_script.widget_states.widgets.add(id=self.widgets[label])
+            if value is True:
+                state.trigger_value = True
+            else:
+                state.double_array_value.data.append(value)
+        self.finished.clear()
+        await self.socket.send(message.SerializeToString())
+        await self.finished.wait()
+        self.reruns += 1
+
+    async def watch(self) -> None:
+        """Rerun the fragments of the page as a browser does, until it is cancelled."""
+        while True:
+            await asyncio.sleep(min(self.fragments.values(), default=1.0))
+            for fragment in list(self.fragments):
+                await self.rerun(fragment)
+
+    async def close(self) -> None:
+        """Leave the page."""
+        self.reader.cancel()
+        await self.socket.close()
+
+    async def _read(self) -> None:
+        async for data in self.socket:
+            message = ForwardMsg()
+            message.ParseFromString(data)
+            kind = message.WhichOneof("type")
+            if kind == "auto_rerun":
+                self.fragments[message.auto_rerun.fragment_id] = message.auto_rerun.interval
+            elif kind == "delta":
+                self._note(message.delta.new_element)
+            elif kind == "new_session" and not message.new_session.fragment_ids_this_run:
+                self.fragments.clear()
+            elif kind == "script_finished":
+                self.finished.set()
+
+    def _note(self, element: object) -> None:
+        kind = element.WhichOneof("type")
+        if kind in ("button", "slider"):
+            widget = getattr(element, kind)
+            self.widgets[widget.label.replace(" ", "_").replace("-", "_")] = widget.id
+
+
+async def first_paint(address: str) -> float:
+    """Seconds from the first connection to a fresh server to the end of the page's script."""
+    start = time.perf_counter()
+    viewer = Viewer(address)
+    await viewer.open()
+    seconds = time.perf_counter() - start
+    await viewer.close()
+    return seconds
+
+
+async def job_seconds(address: str, history: RunHistory, viewers: int) -> tuple[float, str, float]:
+    """Run one analysis that viewers watch; its seconds, its id, and reruns a viewer a second."""
+    starter = Viewer(address)
+    await starter.open()
+    clicked = asyncio.create_task(starter.rerun(Analyze=True))
+    run_id = await _new_run(history)
+    await clicked
+    crowd = [Viewer(address) for _ in range(viewers)]
+    await asyncio.gather(*(viewer.open(f"run={run_id}") for viewer in crowd))
+    start = time.perf_counter()
+    tasks = [asyncio.create_task(viewer.watch()) for viewer in crowd]
+    while history.open(run_id).status.is_active:
+        await asyncio.sleep(0.1)
+    rate = sum(viewer.reruns for viewer in crowd) / (time.perf_counter() - start)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(starter.close(), *(viewer.close() for viewer in crowd))
+    run = history.open(run_id)
+    assert run.status is RunStatus.DONE, run.error
+    return run.record["elapsed_seconds"], run_id, rate / viewers if viewers else 0.0
+
+
+async def _new_run(history: RunHistory) -> str:
+    for _ in range(600):
+        active = [run for run in history.list() if run.status.is_active]
+        if active:
+            return active[0].run_id
+        await asyncio.sleep(0.05)
+    raise RuntimeError("the job did not start")
+
+
+async def slider_seconds(address: str, run_id: str, moves: int = 20) -> list[float]:
+    """Seconds that each move of the current batch's slider takes on the server."""
+    viewer = Viewer(address)
+    await viewer.open(f"run={run_id}")
+    taken = []
+    for number in range(moves):
+        start = time.perf_counter()
+        await viewer.rerun(Current_batch_size=float(100 + number))
+        taken.append(time.perf_counter() - start)
+    await viewer.close()
+    return taken
+
+
+async def measure(viewers: int, trial_seconds: float) -> dict[str, float]:
+    """Measure all of it on a fresh server."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        with server(home, FAKE_DELAY_SECONDS=str(trial_seconds)) as address:
+            history = RunHistory(home / "runs.sqlite3")
+            paint = await first_paint(address)
+            warm = await first_paint(address)
+            alone, run_id, _ = await job_seconds(address, history, 0)
+            moves = await slider_seconds(address, run_id)
+            watched, _, rate = await job_seconds(address, history, viewers)
+    return {
+        "first_paint_seconds": paint,
+        "next_paint_seconds": warm,
+        "slider_seconds": statistics.median(moves),
+        "slider_worst_seconds": max(moves),
+        "job_alone_seconds": alone,
+        "job_watched_seconds": watched,
+        "slowdown": watched / alone - 1,
+        "redraws_per_viewer_second": rate,
+        "viewers": viewers,
+        "cpu_cores": os.cpu_count() or 0,
+    }
+
+
+def main() -> int:
+    """Print the figures and say whether they are within their limits."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--viewers", type=int, default=50)
+    parser.add_argument("--trial-seconds", type=float, default=1.0)
+    parser.add_argument("--json", type=Path)
+    words = parser.parse_args()
+    figures = asyncio.run(measure(words.viewers, words.trial_seconds))
+    for name, value in figures.items():
+        limit = LIMITS.get(name)
+        told = "" if limit is None else f"  limit {limit}: {'ok' if value <= limit else 'OVER'}"
+        print(f"{name:28} {value:9.3f}{told}")
+    if words.json:
+        words.json.write_text(json.dumps(figures, indent=2))
+    return int(any(figures[name] > limit for name, limit in LIMITS.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

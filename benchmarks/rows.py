@@ -1,0 +1,208 @@
+"""Measured runs as rows: reading them, and rebuilding what was trained."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memorymark.config import Optimizer, Task, TrainingConfig
+from memorymark.workloads import Workload, resolve
+
+GROUND_TRUTH = Path(__file__).parent / "ground_truth" / "measured.csv"
+
+_OPTIMIZERS = {
+    "adamw_hf": "adamw",
+    "adamw_torch (foreach)": "adamw",
+    "torch.optim.Adam (foreach)": "adam",
+}
+_PRECISIONS = {"fp32 (TF32 matmul off)": "fp32", "pure-bf16": "bf16"}
+_CAPABILITIES = {"3060": (8, 6), "4060": (8, 9), "A100": (8, 0), "V100": (7, 0), "A10G": (8, 6)}
+_CAPABILITY_ELSEWHERE = (8, 0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured run.
+
+    Attributes:
+        id: Its name in the file.
+        family: What it is reported under.
+        model: The workload's name.
+        config: How it was trained.
+        batch_size: Samples in one forward pass.
+        gpu: The GPU that it ran on, as the source names it.
+        compute_capability: Of that GPU.
+        capacity_bytes: Of that GPU; None where it is not stated.
+        metric: "reserved" or "allocated": what the reading is compared with.
+        value_bytes: The reading; None where the run ended out of memory without one.
+        out_of_memory: Whether the run ended out of memory.
+        peers: What other tools predicted for the run, by name.
+    """
+
+    id: str
+    family: str
+    model: str
+    config: TrainingConfig
+    batch_size: int
+    gpu: str
+    compute_capability: tuple[int, int]
+    capacity_bytes: int | None
+    metric: str
+    value_bytes: int | None
+    out_of_memory: bool
+    peers: dict[str, int]
+
+
+def load_rows(file: Path = GROUND_TRUTH) -> list[Row]:
+    """Return the rows that can be simulated; `hfdoc` rows use code that no longer exists."""
+    with file.open(encoding="utf-8", newline="") as lines:
+        return [_row(values) for values in csv.DictReader(lines) if _is_usable(values)]
+
+
+def load_measured(file: Path) -> list[Row]:
+    """Return the runs of a file that benchmarks/measured.py wrote."""
+    document = json.loads(file.read_text(encoding="utf-8"))
+    gpu = document["machine"]["gpu"]
+    capability = tuple(document["machine"]["compute_capability"])
+    capacity = document["machine"]["total_bytes"]
+    return [
+        _measured_row(trial, metric, gpu, capability, capacity)
+        for trial in document["trials"]
+        for metric in ("allocated", "reserved")
+        if trial["outcome"] != "error" and not trial["config"]["compile"]
+    ]
+
+
+def _measured_row(
+    trial: dict[str, Any], metric: str, gpu: str, capability: tuple[int, int], capacity: int
+) -> Row:
+    config = TrainingConfig.from_dict(trial["config"])
+    settings = (trial["model"], config.precision, config.optimizer, f"b{trial['batch_size']}")
+    return Row(
+        id=" ".join(str(part) for part in settings),
+        family=f"{trial['model'].removeprefix('benchmark:')} {metric}",
+        model=trial["model"],
+        config=config,
+        batch_size=trial["batch_size"],
+        gpu=gpu,
+        compute_capability=capability,
+        capacity_bytes=capacity,
+        metric=metric,
+        value_bytes=trial[f"peak_{metric}_bytes"],
+        out_of_memory=trial["outcome"] == "oom",
+        peers={},
+    )
+
+
+def workload_of(row: Row) -> Workload:
+    """Return what the row trained, from the configuration of its published model."""
+    name = row.model.removeprefix("hf:")
+    if name not in _SHAPES:
+        return resolve(row.model)
+    from memorymark.workloads.huggingface import HuggingFaceWorkload
+
+    # Those loops left the cache for generation on: its keys and values stay with the outputs.
+    return HuggingFaceWorkload(row.model, _hf_config(name), use_cache=True)
+
+
+def _is_usable(values: dict[str, str]) -> bool:
+    return not values["id"].startswith("hfdoc")
+
+
+def _row(values: dict[str, str]) -> Row:
+    peers = {name: values[f"peer_{name}_bytes"] for name in ("xmem", "dnnmem")}
+    return Row(
+        id=values["id"],
+        family=_family(values),
+        model=_model(values["model"]),
+        config=_config(values),
+        batch_size=int(values["batch_size"]),
+        gpu=values["gpu"],
+        compute_capability=_capability(values["gpu"]),
+        capacity_bytes=int(values["capacity_bytes"]) if values["capacity_bytes"] else None,
+        metric="allocated" if values["metric"] == "max_memory_allocated" else "reserved",
+        value_bytes=int(values["value_bytes"]) if values["value_bytes"] else None,
+        out_of_memory=values["out_of_memory"] == "true",
+        peers={name: int(value) for name, value in peers.items() if value},
+    )
+
+
+def _family(values: dict[str, str]) -> str:
+    if not values["id"].startswith("xmem"):
+        return values["id"].split("-")[0]
+    return "cnn" if values["model"].startswith("torchvision:") else "transformer"
+
+
+def _model(name: str) -> str:
+    return "torchvision:vit_l_16" if name.startswith("torchvision vit_l_16") else name
+
+
+def _config(values: dict[str, str]) -> TrainingConfig:
+    task = values["task"].split(" ")[0]
+    labels = int(values["num_labels"]) if values["num_labels"] else None
+    if values["id"].startswith("rasbt"):
+        task, labels = "image-classification", 10
+    optimizer = _OPTIMIZERS.get(values["optimizer"], values["optimizer"])
+    attention = values["attention"] if values["attention"] in ("eager", "sdpa") else "sdpa"
+    return TrainingConfig(
+        task=Task(task),
+        num_labels=labels,
+        seq_len=int(values["seq_len"] or 128),
+        image_size=int(values["image_size"] or 224),
+        precision=_PRECISIONS.get(values["precision"], values["precision"]),
+        optimizer=Optimizer(optimizer),
+        zero_grad=values["zero_grad"],
+        attention=attention,
+        dropout=values["train_mode"] == "train",
+        gradient_checkpointing=values["gradient_checkpointing"].startswith("y"),
+        gradient_accumulation=int(values["gradient_accumulation"]),
+    )
+
+
+def _capability(gpu: str) -> tuple[int, int]:
+    found = (value for name, value in _CAPABILITIES.items() if name in gpu)
+    return next(found, _CAPABILITY_ELSEWHERE)
+
+
+_SHAPES: dict[str, tuple[str, dict[str, object]]] = {
+    "EleutherAI/gpt-neo-125M": (
+        "GPTNeoConfig",
+        {
+            "hidden_size": 768,
+            "num_layers": 12,
+            "num_heads": 12,
+            "attention_types": [[["global", "local"], 6]],
+        },
+    ),
+    "facebook/opt-125m": ("OPTConfig", {}),
+    "google-t5/t5-small": ("T5Config", {"decoder_start_token_id": 0}),
+    "microsoft/deberta-v3-base": (
+        "DebertaV2Config",
+        {
+            "hidden_size": 768,
+            "num_hidden_layers": 12,
+            "num_attention_heads": 12,
+            "intermediate_size": 3072,
+            "vocab_size": 128100,
+            "type_vocab_size": 0,
+            "relative_attention": True,
+            "position_buckets": 256,
+            "norm_rel_ebd": "layer_norm",
+            "share_att_key": True,
+            "pos_att_type": ["p2c", "c2p"],
+            "max_relative_positions": -1,
+            "position_biased_input": False,
+        },
+    ),
+    "google/vit-base-patch16-224": ("ViTConfig", {"num_labels": 1000}),
+}
+
+
+def _hf_config(name: str) -> object:
+    import transformers
+
+    kind, values = _SHAPES[name]
+    return getattr(transformers, kind)(**values)
