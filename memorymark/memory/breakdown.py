@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import accumulate
 
-from memorymark.memory.trace import BACKWARD, FORWARD, SETUP, STEP, Trace
+from memorymark.memory.trace import BACKWARD, FORWARD, SETUP, STEP, Block, Trace
 from memorymark.trial import Breakdown, Holder, Timeline
 
 MAX_POINTS = 2000
@@ -43,7 +43,7 @@ def breakdown_at(trace: Trace, position: int) -> tuple[Breakdown, tuple[Holder, 
     for block_id in live_at(trace, position):
         block, category = trace.blocks[block_id], categories[block_id]
         totals[category] += block.size_bytes
-        holders[_holder(block.owner, block.path, block.operation), category] += block.size_bytes
+        holders[_holder(block), category] += block.size_bytes
     largest = sorted(holders.items(), key=lambda item: (-item[1], item[0]))[:MAX_HOLDERS]
     named = tuple(Holder(path, category, size) for (path, category), size in largest)
     return Breakdown(**totals), named
@@ -105,7 +105,7 @@ def _release_phases(trace: Trace) -> dict[int, str]:
     return phases
 
 
-def _holder(owner: str | None, path: str, operation: str) -> str:
-    if owner:
-        return owner.rpartition(".")[0] or owner
-    return path or operation
+def _holder(block: Block) -> str:
+    if block.owner:
+        return block.owner.rpartition(".")[0] or block.owner
+    return block.path or str(block.operation)

@@ -13,7 +13,7 @@ class Block:
         size_bytes: Bytes as requested.
         phase: Phase of the step in which it was allocated.
         path: Path of the module whose forward made it, "" outside of any.
-        operation: Name of the operation that made it.
+        operation: The operation that made it, or its name.
         category: What it is for, where that is known for certain; None otherwise.
         owner: Name of the parameter or the like that it belongs to, where it has one.
     """
@@ -21,7 +21,7 @@ class Block:
     size_bytes: int
     phase: str
     path: str
-    operation: str
+    operation: object
     category: str | None = None
     owner: str | None = None
 

@@ -48,8 +48,11 @@ def run_tracked_steps(
     steps: int,
     stage: Stage = Stage.STEP,
     synchronize: Callable[[], None] = lambda: None,
+    is_steady: Callable[[], bool] = lambda: False,
 ) -> TrackedSteps:
     """Run training steps with every storage followed.
+
+    Runs as many as `steps` says, fewer where `is_steady`, asked after each, says so.
 
     Python's garbage collector is held back meanwhile: when it runs would decide when some
     tensors die, and two runs would differ.
@@ -65,8 +68,12 @@ def run_tracked_steps(
             workload, model, config, batch_size, runtime, stage=stage, on_phase=labels.begin
         )
         labels.step = step
-        seconds = tuple(_timed(step.run, synchronize) for _ in range(steps))
-    return TrackedSteps(seconds, labels.gradient_check)
+        seconds = []
+        for _ in range(steps):
+            seconds.append(_timed(step.run, synchronize))
+            if is_steady():
+                break
+    return TrackedSteps(tuple(seconds), labels.gradient_check)
 
 
 class _Labels:

@@ -51,6 +51,12 @@ class MemoryTracker(TorchDispatchMode):
         self._paths = ModulePaths()
         self._phase = SETUP
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Nothing is compiled while storages are followed; the guard against it costs a third
+        # of a simulated step.
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
@@ -120,7 +126,7 @@ class MemoryTracker(TorchDispatchMode):
             return
         size = storage.nbytes()
         if size:
-            self._follow(storage, Block(size, self._phase, self._paths.current, str(func)))
+            self._follow(storage, Block(size, self._phase, self._paths.current, func))
 
     def _follow(self, storage: Any, block: Block) -> None:
         key = storage._cdata

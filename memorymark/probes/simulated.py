@@ -79,14 +79,14 @@ class SimulatedProbe:
 
     def _found(self, run: SimulatedRun) -> dict[str, Any]:
         events = run.trace.events
-        free = replay(events)
+        free = run.free_running
         held = self._within_capacity(events, free)
         parts, holders = _breakdown(run.trace, free)
         found = {
             "outcome": Outcome.OK if held.fits else Outcome.OOM,
             "peak_allocated_bytes": free.peak_allocated_bytes,
             "peak_reserved_bytes": held.peak_reserved_bytes if held.fits else None,
-            "minimum_bytes": minimum_bytes(events),
+            "minimum_bytes": minimum_bytes(events, free),
             "process_bytes": None,
             "breakdown": parts,
             "holders": holders,

@@ -36,8 +36,9 @@ What is simpler than the original: the driver's choice of addresses is not publi
 decides between free blocks of one size. Segments lie scattered here, in a fixed order: peaks of
 measured runs agree with that, and not with addresses that only rise or only fall. Blocks used
 on several streams, private pools of CUDA graphs, and other users of the device's memory are not
-modelled. The capacity is where the device ends; under `set_per_process_memory_fraction` PyTorch also refuses to map a
-page of an expandable segment where a whole new segment for the request would pass the limit.
+modelled. The capacity is where the device ends; under `set_per_process_memory_fraction` PyTorch
+also refuses to map a page of an expandable segment where a whole new segment for the request
+would pass the limit.
 """
 
 from __future__ import annotations

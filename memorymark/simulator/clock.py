@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 # Shares of the peaks that large training kernels reach; the estimate's error is in the README.
@@ -65,7 +64,9 @@ class Clock:
         """Add an operation's estimated time. Views take none."""
         if func.is_view:
             return
-        leaves = [x for x in tree_leaves((args, output)) if isinstance(x, Tensor)]
+        leaves: list[Tensor] = []
+        _collect(args, leaves)
+        _collect(output, leaves)
         moved = sum(x.numel() * x.element_size() for x in leaves)
         by_memory = moved / (self._rates.bandwidth_bytes * _BANDWIDTH_SHARE)
         self.seconds += max(self._by_arithmetic(func, args, output, leaves), by_memory)
@@ -81,3 +82,11 @@ class Clock:
         if func in _CONVOLUTIONS and leaves[0].dtype is torch.float32:
             rate = self._rates.convolution_fp32_flops or rate
         return formula(*args, out_val=output) / (rate * _ARITHMETIC_SHARE) if rate else 0.0
+
+
+def _collect(value: Any, tensors: list[Tensor]) -> None:
+    if isinstance(value, Tensor):
+        tensors.append(value)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            _collect(item, tensors)

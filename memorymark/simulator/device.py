@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from memorymark.errors import UnsupportedOperation
-from memorymark.memory.trace import BACKWARD
+from memorymark.memory.trace import BACKWARD, STEP
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.simulator import scratch
 from memorymark.simulator.answers import Answers
@@ -30,9 +30,16 @@ class SimulatedDevice(MemoryTracker):
         session: The rules, and where assumptions are noted.
         shapes: Remembers what calls gave, over as many runs as it is kept for.
         clock: Counts the time that operations would take; None counts none.
+        timed_step: Number of the step whose time is counted, from 1.
     """
 
-    def __init__(self, session: Session, shapes: ShapeCache, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        shapes: ShapeCache,
+        clock: Clock | None = None,
+        timed_step: int = 1,
+    ) -> None:
         # Counters that optimizers keep on the host are device memory where the device is the host.
         super().__init__("meta", *(() if session.rules.is_cuda else ("cpu",)))
         self.convolution_workspace_bytes = 0
@@ -40,6 +47,8 @@ class SimulatedDevice(MemoryTracker):
         self._shapes = shapes
         self._answers = Answers(session)
         self._clock = clock
+        self._timed_step = timed_step
+        self._step = 0
         self._handles: set[bool] = set()
         self._special = {
             _aten._local_scalar_dense.default: self._answers.item,
@@ -59,9 +68,14 @@ class SimulatedDevice(MemoryTracker):
             output = self._run(func, args, kwargs)
             self._see_with_scratch(func, args, output)
             self._answers.note(func, args, kwargs, output)
-        if self._clock is not None:
+        if self._clock is not None and self._step == self._timed_step:
             self._clock.count(func, args, output)
         return output
+
+    def begin_phase(self, phase: str) -> None:
+        """Note that a phase of the step begins."""
+        self._step += phase == STEP
+        super().begin_phase(phase)
 
     def _forget(self, storage_key: int) -> None:
         self._answers.forget(storage_key)

@@ -58,16 +58,59 @@ def replay(
         >>> replay([(1, 4096), (2, 3_000_000), (1, -4096)]).peak_reserved_bytes
         23068672
     """
-    allocator = CachingAllocator(capacity_bytes, expandable_segments=expandable_segments)
-    failed_at = _play(allocator, events)
-    return ReplayResult(
-        fits=failed_at is None,
-        peak_allocated_bytes=allocator.peak_allocated_bytes,
-        peak_reserved_bytes=allocator.peak_reserved_bytes,
-        peak_requested_bytes=allocator.peak_requested_bytes,
-        retries=allocator.retries,
-        failed_at=failed_at,
-    )
+    replayed = Replay(capacity_bytes, expandable_segments=expandable_segments)
+    replayed.feed(events)
+    return replayed.result()
+
+
+class Replay:
+    """A replay that goes on as a trace grows.
+
+    Args:
+        capacity_bytes: What cudaMalloc hands out in all; None is without limit.
+        expandable_segments: Whether segments grow page by page.
+    """
+
+    def __init__(
+        self, capacity_bytes: int | None = None, *, expandable_segments: bool = False
+    ) -> None:
+        self._allocator = CachingAllocator(capacity_bytes, expandable_segments=expandable_segments)
+        self._handles: dict[int, int] = {}
+        self._position = 0
+        self._failed_at: int | None = None
+
+    @property
+    def peak_reserved_bytes(self) -> int:
+        """Most bytes taken from the device so far."""
+        return self._allocator.peak_reserved_bytes
+
+    def feed(self, events: Events) -> None:
+        """Play the events after those that were played before, until one finds no room."""
+        if self._failed_at is not None:
+            return
+        allocate, free, handles = self._allocator.allocate, self._allocator.free, self._handles
+        for position in range(self._position, len(events)):
+            block_id, size_bytes = events[position]
+            if size_bytes < 0:
+                free(handles.pop(block_id))
+                continue
+            try:
+                handles[block_id] = allocate(size_bytes)
+            except OutOfMemory:
+                self._failed_at = position
+                break
+        self._position = len(events)
+
+    def result(self) -> ReplayResult:
+        """Return what the replay has come to."""
+        return ReplayResult(
+            fits=self._failed_at is None,
+            peak_allocated_bytes=self._allocator.peak_allocated_bytes,
+            peak_reserved_bytes=self._allocator.peak_reserved_bytes,
+            peak_requested_bytes=self._allocator.peak_requested_bytes,
+            retries=self._allocator.retries,
+            failed_at=self._failed_at,
+        )
 
 
 def peak_live_bytes(events: Events) -> int:
@@ -82,7 +125,9 @@ def peak_live_bytes(events: Events) -> int:
     return peak
 
 
-def minimum_bytes(events: Events, *, expandable_segments: bool = False) -> int:
+def minimum_bytes(
+    events: Events, free_running: ReplayResult | None = None, *, expandable_segments: bool = False
+) -> int:
     """Return the least capacity, in steps of 2 MiB, in which the whole trace replays.
 
     The trace replays at the figure that is returned. It is found by bisection between the peak of
@@ -93,11 +138,13 @@ def minimum_bytes(events: Events, *, expandable_segments: bool = False) -> int:
 
     Args:
         events: The trace, as for `replay`.
+        free_running: What its replay without limit came to, where that is known already.
         expandable_segments: Whether segments grow page by page.
     """
     step = SEGMENT_ROUNDING_BYTES
     too_small = round_up(peak_live_bytes(events), step) // step - 1
-    free_running = replay(events, expandable_segments=expandable_segments)
+    if free_running is None:
+        free_running = replay(events, expandable_segments=expandable_segments)
     enough = free_running.peak_reserved_bytes // step
     while enough - too_small > 1:
         middle = (enough + too_small) // 2
@@ -106,16 +153,3 @@ def minimum_bytes(events: Events, *, expandable_segments: bool = False) -> int:
         else:
             too_small = middle
     return enough * step
-
-
-def _play(allocator: CachingAllocator, events: Events) -> int | None:
-    handles: dict[int, int] = {}
-    for position, (block_id, size_bytes) in enumerate(events):
-        if size_bytes < 0:
-            allocator.free(handles.pop(block_id))
-            continue
-        try:
-            handles[block_id] = allocator.allocate(size_bytes)
-        except OutOfMemory:
-            return position
-    return None

@@ -13,6 +13,7 @@ from memorymark.memory.tracked import run_tracked_steps
 from memorymark.simulator import replacements  # noqa: F401  (registers CUDA's kernels)
 from memorymark.simulator.clock import Clock, Rates
 from memorymark.simulator.device import SimulatedDevice
+from memorymark.simulator.replay import Replay, ReplayResult
 from memorymark.simulator.rules import Rules
 from memorymark.simulator.runtime import SimulatedRuntime
 from memorymark.simulator.session import simulating
@@ -20,9 +21,10 @@ from memorymark.simulator.shapes import ShapeCache
 from memorymark.trial import GradientCheck, Stage
 from memorymark.workloads.base import Workload, build_model
 
-# The first step allocates the optimizer's states among its activations; from the third on,
-# the allocator finds every block where the step before left it.
-STEPS = 3
+# The first step allocates the optimizer's states among its activations, and later ones find
+# other cached blocks than it did; most models are steady after two or three.
+_MOST_STEPS = 6
+_TIMED_STEP = 2
 # Guarded by the lock of `simulating`.
 _shapes = ShapeCache()
 
@@ -33,15 +35,15 @@ class SimulatedRun:
 
     Attributes:
         trace: Every allocation and release.
-        peak_bytes: The most that live blocks held.
-        step_seconds: Estimated seconds of the last step; None where no rates were given.
+        free_running: What the trace comes to in a caching allocator without limit.
+        step_seconds: Estimated seconds of a step; None where no rates were given.
         assumptions: What was answered or allowed for, one sentence each.
         convolution_workspace_bytes: The largest allowance for a convolution's workspace.
         gradient_check: What the backward pass left, where the stage is `backward`.
     """
 
     trace: Trace
-    peak_bytes: int
+    free_running: ReplayResult
     step_seconds: float | None
     assumptions: tuple[str, ...]
     convolution_workspace_bytes: int
@@ -56,9 +58,18 @@ def simulate(
     *,
     stage: Stage = Stage.STEP,
     rates: Rates | None = None,
-    steps: int = STEPS,
+    steps: int | None = None,
 ) -> SimulatedRun:
-    """Run training steps on tensors without data.
+    """Run training steps on tensors without data, until one takes no more than those before.
+
+    Args:
+        workload: What is trained.
+        config: How it is trained.
+        batch_size: Samples in one forward pass.
+        rules: The device that is stood for.
+        stage: How far each step goes.
+        rates: What the device does in a second; None leaves out the time.
+        steps: Run just that many steps.
 
     Raises:
         UnsupportedOperation: An operation cannot be run without data.
@@ -67,12 +78,14 @@ def simulate(
     config = workload.describe(config)
     clock = Clock(rates) if rates else None
     with simulating(rules) as session:
-        device = SimulatedDevice(session, _shapes, clock)
+        device = SimulatedDevice(session, _shapes, clock, timed_step=steps or _TIMED_STEP)
+        peak = _SteadyPeak(device.trace)
         try:
             model = build_model(workload, config, torch.device("meta"))
             tracked = run_tracked_steps(
                 workload, model, config, batch_size, SimulatedRuntime(rules), device,
-                steps=steps, stage=stage,
+                steps=steps or _MOST_STEPS, stage=stage,
+                is_steady=lambda: peak.is_steady() and steps is None,
             )  # fmt: skip
         except MemoryMarkError:
             raise
@@ -80,12 +93,26 @@ def simulate(
             raise WorkloadError(_sentence(workload, error)) from error
         return SimulatedRun(
             trace=device.trace,
-            peak_bytes=device.peak_bytes,
-            step_seconds=clock.seconds / steps if clock else None,
+            free_running=peak.replay.result(),
+            step_seconds=clock.seconds if clock else None,
             assumptions=tuple(session.assumptions),
             convolution_workspace_bytes=device.convolution_workspace_bytes,
             gradient_check=tracked.gradient_check,
         )
+
+
+class _SteadyPeak:
+    """Watches the reserved memory of a growing trace."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.replay = Replay()
+        self._trace = trace
+
+    def is_steady(self) -> bool:
+        """Whether the newest step reserved nothing more."""
+        before = self.replay.peak_reserved_bytes
+        self.replay.feed(self._trace.events)
+        return 0 < before == self.replay.peak_reserved_bytes
 
 
 def _sentence(workload: Workload, error: Exception) -> str:
