@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from memorymark.errors import Cancelled, MemoryMarkError, RunNotFound
+from memorymark.event_log import EventLog
 from memorymark.events import CancelToken, Event, EventKind, OnEvent
 from memorymark.locks import Owner, device_lock
 from memorymark.runs import RunHistory, RunStatus, new_run_id
@@ -111,6 +112,7 @@ class JobManager:
         self._jobs: dict[str, Job] = {}
         self._queues: dict[str, queue.Queue[Job | None]] = {}
         self._owner = Owner(self._folder)
+        self._log = EventLog(history)
         self._mark_interrupted()
 
     def submit(
@@ -179,6 +181,7 @@ class JobManager:
             self.cancel(job.run_id)
         for line in self._queues.values():
             line.put(None)
+        self._log.close()
         self._owner.close()
 
     def _queue_of(self, device: str) -> queue.Queue[Job | None]:
@@ -226,11 +229,12 @@ class JobManager:
 
     def _note(self, job: Job, event: Event) -> None:
         job.events.append(event)
-        self.history.add_event(job.run_id, len(job.events) - 1, event.to_dict())
+        self._log.add(job.run_id, len(job.events) - 1, event)
 
     def _end(self, job: Job, status: RunStatus, **result: Any) -> None:
         if job.status.is_active:
             error = result.get("error")
+            self._log.flush()
             try:
                 self.history.finish(job.run_id, status, **result)
             except sqlite3.Error as failure:

@@ -32,7 +32,7 @@ LAYERS = (
     {"validation", "prediction", "comparison"},
     {"api"},
     {"exports", "report", "charts"},
-    {"requests", "estimates", "jobs", "tasks", "door"},
+    {"requests", "estimates", "event_log", "jobs", "tasks", "door"},
     {"cli", "__main__"},
 )
 LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -11,6 +11,7 @@ from memorymark.charts.costs import cost_against_time
 from memorymark.costs import Offer, Plan, PricedOffer, RunCost, compare_offers
 from memorymark.runs import Run
 from memorymark.units import UNKNOWN, gib, hours, rate, usd
+from ui.charting import draw_kept
 from ui.choices import choices
 from ui.engine import export_run, request_of
 from ui.results import download, share_link
@@ -49,7 +50,7 @@ def draw_comparison(run: Run) -> None:
     names = {key: row["name"] for key, row in rows.items()}
     holding = [offer for offer in offers if rows[offer.offer.name]["max_batch_size"] is not None]
     _draw_cheapest(holding, rows)
-    st.altair_chart(cost_against_time(holding, names), key=f"costs_{run.run_id}")
+    draw_kept(cost_against_time, holding, names, key="costs", name=tuple(holding))
     st.caption(_sources(rows))
     _draw_table(holding, rows)
     for finding in record["findings"]:

@@ -13,14 +13,21 @@ from memorymark.jobs import Job
 from memorymark.runs import Run, RunStatus
 from memorymark.units import seconds
 from ui.engine import events_of, get_door, open_run, visitor
+from ui.slots import drawing
 
 POLL_SECONDS = 1.0
 _LOG_LINES = 300
+_STOP = ":material/stop_circle:"
 
 
 @st.fragment(run_every=POLL_SECONDS)
 def watch(run_id: str) -> None:
     """Draw a run until it ends, then draw the whole page once more."""
+    with drawing():
+        _draw_active(run_id)
+
+
+def _draw_active(run_id: str) -> None:
     job = get_door().jobs.get(run_id)
     run = open_run(run_id) if job is None else None
     status = job.status if job else (run.status if run else None)
@@ -31,9 +38,7 @@ def watch(run_id: str) -> None:
     events = events_of(run_id)
     draw_phases(events, status)
     draw_log(events, run_id)
-    if job is not None and st.button(
-        "Cancel", key=f"cancel_{run_id}", icon=":material/stop_circle:"
-    ):
+    if job is not None and st.button("Cancel", key=f"cancel_{run_id}", icon=_STOP):
         _cancel(run_id)
 
 

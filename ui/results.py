@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -15,6 +15,7 @@ from memorymark.report import analysis_lines, command_line, to_json, trials_csv,
 from memorymark.requests import Request
 from memorymark.trial import Source, Target, Trial
 from memorymark.units import gib, percent, rate, seconds, usd
+from ui.charting import draw_kept, draw_spec
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -70,11 +71,11 @@ def draw_findings(analysis: Analysis) -> None:
 def draw_curves(analysis: Analysis, key: str = "analysis") -> None:
     """Draw memory and throughput over the batch size."""
     st.subheader("Memory over batch size", anchor=False)
-    st.altair_chart(batches.memory_over_batch(analysis), key=f"{key}_memory")
+    draw_spec(batches.memory_over_batch(analysis), f"{key}_memory")
     st.caption(_legend(analysis))
     st.subheader("Samples per second over batch size", anchor=False)
     if any(trial.samples_per_second is not None for trial in analysis.trials):
-        st.altair_chart(batches.throughput_over_batch(analysis), key=f"{key}_throughput")
+        draw_spec(batches.throughput_over_batch(analysis), f"{key}_throughput")
         st.caption(
             f"The knee is the optimal batch: the smallest that reaches 98 % of the best "
             f"throughput within {percent(analysis.options.headroom)} of headroom. "
@@ -90,17 +91,19 @@ def draw_memory(analysis: Analysis) -> None:
     if not trials:
         return
     st.subheader("Where the memory goes", anchor=False)
-    st.altair_chart(memory.category_bars(trials), key="category_chart")
+    name = (analysis.run_id, *trials)
+    draw_kept(memory.category_bars, trials, key="category_chart", name=name)
     labels = list(trials)
     chosen = st.segmented_control(
         "Look closer at", labels, default=labels[0], key="closer", required=True
     )
     trial = trials.get(chosen or "", trials[labels[0]])
+    name = (analysis.run_id, trial.batch_size)
     left, right = st.columns(2)
     with left:
-        _holders(trial)
+        _holders(trial, name)
     with right:
-        _timeline(trial)
+        _timeline(trial, name)
 
 
 def draw_advice(analysis: Analysis) -> None:
@@ -248,18 +251,18 @@ def _money_note(price: float | None, no_size: bool) -> str:
     return "set a data set size" if no_size else f"at {usd(price)} an hour"
 
 
-def _holders(trial: Trial) -> None:
+def _holders(trial: Trial, name: Hashable) -> None:
     st.markdown("**The ten largest holders**")
     if trial.holders:
-        st.altair_chart(memory.holder_bars(trial), key="holder_chart")
+        draw_kept(memory.holder_bars, trial, key="holder_chart", name=name)
     else:
         st.caption("This run does not say who holds the memory.")
 
 
-def _timeline(trial: Trial) -> None:
+def _timeline(trial: Trial, name: Hashable) -> None:
     st.markdown("**Memory over one step**")
     if trial.timeline is not None:
-        st.altair_chart(memory.step_timeline(trial), key="timeline_chart")
+        draw_kept(memory.step_timeline, trial, key="timeline_chart", name=name)
     else:
         st.caption("This run has no record of its last step over time.")
 

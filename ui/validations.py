@@ -11,6 +11,7 @@ from memorymark.runs import Run
 from memorymark.trial import GradientCheck, Stage, Trial
 from memorymark.units import UNKNOWN, gib, mib_or_gib, rate, seconds
 from memorymark.validation_record import BackwardValidation, CompileValidation, Verdict
+from ui.charting import draw_kept
 from ui.engine import export_run, request_of
 from ui.results import download, share_link, source_line
 
@@ -28,7 +29,7 @@ def draw_backward(run: Run) -> None:
     _head(title, validation.verdict, validation.reasons)
     st.caption(source_line(validation.target, software=validation.trials[0].software))
     _backward_figures(validation)
-    st.altair_chart(charts.stage_bars(validation), key=f"stages_{run.run_id}")
+    draw_kept(charts.stage_bars, validation, key="stages", name=run.run_id)
     _draw_gradients(validation.gradients)
     _draw_overreach(validation, run.run_id)
     for finding in validation.findings:
@@ -54,7 +55,7 @@ def draw_compile(run: Run) -> None:
         _card("Eager memory", gib(validation.eager.peak_allocated_bytes), "peak allocated")
         _card("Compiled memory", gib(validation.compiled.peak_allocated_bytes), "peak allocated")
     if validation.compile_seconds is not None and validation.eager.step_seconds is not None:
-        st.altair_chart(charts.break_even(validation), key=f"even_{run.run_id}")
+        draw_kept(charts.break_even, validation, key="break_even", name=run.run_id)
     _take_along(run)
 
 
@@ -118,7 +119,7 @@ def _draw_overreach(validation: BackwardValidation, run_id: str) -> None:
             f"It would say **{recommended:,}**. The largest batch that trains is "
             f"**{validation.max_batch_size:,}**: beyond it the step runs out of memory."
         )
-    st.altair_chart(charts.overreach(validation), key=f"overreach_{run_id}")
+    draw_kept(charts.overreach, validation, key="overreach", name=run_id)
     st.caption(
         "The dashed line extends the whole step's memory beyond the largest batch that was tried; "
         f"the points are {validation.trial(Stage.STEP).source}."

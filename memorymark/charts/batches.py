@@ -5,38 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import altair as alt
-
 from memorymark.analysis import Analysis, Mark
-from memorymark.charts.palette import (
-    GROUND,
-    LIMIT,
-    LINE,
-    MARK_COLOURS,
-    data,
-    exact,
-    finish,
-    in_gib,
-)
+from memorymark.charts.palette import GROUND, LIMIT, LINE, MARK_COLOURS, exact, in_gib
+from memorymark.charts.vega import Spec, axis, chart, layer, number, words
 from memorymark.trial import Outcome, Trial
 from memorymark.units import gib, rate
 
 MARKS = ("current", "optimal", "max")
 _TOOLTIP = [
-    alt.Tooltip("batch:Q", title="Batch size"),
-    alt.Tooltip("what:N", title="Outcome"),
-    alt.Tooltip("memory_text:N", title="Memory"),
-    alt.Tooltip("bytes:N", title="Exactly"),
-    alt.Tooltip("rate_text:N", title="Samples/s"),
-    alt.Tooltip("source:N", title="Source"),
+    number("batch", title="Batch size"),
+    words("what", title="Outcome"),
+    words("memory_text", title="Memory"),
+    words("bytes", title="Exactly"),
+    words("rate_text", title="Samples/s"),
+    words("source", title="Source"),
 ]
 _WORDS = {
     Outcome.OK: "fits",
     Outcome.OOM: "out of memory",
     Outcome.ERROR: "error",
 }
-
-
 _ROOM = 1.2
 _MARK_LINE_PIXELS = 15
 
@@ -47,21 +35,21 @@ def latest_by_batch(trials: Sequence[Trial]) -> list[Trial]:
     return [latest[batch_size] for batch_size in sorted(latest)]
 
 
-def memory_over_batch(analysis: Analysis) -> alt.LayerChart:
+def memory_over_batch(analysis: Analysis) -> Spec:
     """Draw the memory of each trial, the line through them, the capacity and the marks."""
     trials = latest_by_batch(analysis.trials)
     rows = [row for trial in trials if (row := _memory_row(trial, analysis))]
     axes = _Axes(analysis, rows, "memory", "Memory (GiB)", in_gib(analysis.capacity_bytes))
     layers = [
-        *_capacity(analysis),
+        *_capacity(analysis, axes),
         *_mark_layers(analysis, axes, lambda mark: in_gib(mark.memory_bytes)),
         _line([row for row in rows if row["ok"]], axes),
         *_points(rows, axes),
     ]
-    return finish(layers, _memory_words(analysis))
+    return chart(layers, _memory_words(analysis))
 
 
-def throughput_over_batch(analysis: Analysis) -> alt.LayerChart:
+def throughput_over_batch(analysis: Analysis) -> Spec:
     """Draw the samples per second of each trial and the marks; the knee is the optimal one."""
     fitting = [t for t in latest_by_batch(analysis.trials) if t.samples_per_second is not None]
     rows = [{**_row(trial), "rate": trial.samples_per_second} for trial in fitting]
@@ -71,7 +59,17 @@ def throughput_over_batch(analysis: Analysis) -> alt.LayerChart:
         _line(rows, axes),
         *_points(rows, axes),
     ]
-    return finish(layers, _throughput_words(analysis))
+    return chart(layers, _throughput_words(analysis))
+
+
+def grouped_marks(analysis: Analysis) -> list[tuple[list[str], Mark]]:
+    """Return the marks by rising batch size, those at the same batch size together."""
+    groups: dict[int, tuple[list[str], Mark]] = {}
+    for name in MARKS:
+        mark = getattr(analysis, name)
+        if mark.batch_size is not None:
+            groups.setdefault(mark.batch_size, ([], mark))[0].append(name)
+    return [groups[batch_size] for batch_size in sorted(groups)]
 
 
 class _Axes:
@@ -89,14 +87,9 @@ class _Axes:
         self.largest = max([row["batch"] for row in rows] + marks, default=1)
         top = max([row[field] for row in rows] + [least_top or 0.0]) or 1.0
         self.field = field
-        self.x = alt.X(
-            "batch:Q",
-            title="Batch size",
-            scale=alt.Scale(domain=[0, self.largest * 1.04], nice=False),
-            axis=alt.Axis(tickCount=8, labelOverlap=True),
-        )
-        scale = alt.Scale(domain=[0, top * _ROOM], nice=False)
-        self.y = alt.Y(f"{field}:Q", title=title, scale=scale, axis=alt.Axis(tickCount=6))
+        self.x = axis("batch", "Batch size", self.largest * 1.04, 8)
+        self.y = axis(field, title, top * _ROOM, 6)
+        self.both = {"x": self.x, "y": self.y}
 
 
 def _row(trial: Trial) -> dict[str, Any]:
@@ -120,48 +113,46 @@ def _memory_row(trial: Trial, analysis: Analysis) -> dict[str, Any] | None:
     return {**_row(trial), "memory": in_gib(memory)}
 
 
-def _line(rows: Sequence[dict[str, Any]], axes: _Axes) -> alt.Chart:
-    chart = alt.Chart(data(rows)).mark_line(color=LINE, strokeWidth=2)
-    return chart.encode(x=axes.x, y=axes.y)
+def _line(rows: Sequence[dict[str, Any]], axes: _Axes) -> Spec:
+    return layer(rows, "line", axes.both, color=LINE, strokeWidth=2)
 
 
-def _points(rows: Sequence[dict[str, Any]], axes: _Axes) -> list[alt.Chart]:
-    base = {"x": axes.x, "y": axes.y, "tooltip": _TOOLTIP}
-    styles = {
-        "measured": {"filled": True},
-        "simulated": {"filled": False, "strokeWidth": 2},
-    }
-    layers = [
-        alt.Chart(data([row for row in rows if row["ok"] and row["source"] == source]))
-        .mark_point(color=LINE, size=70, opacity=1, **style)
-        .encode(**base)
-        for source, style in styles.items()
+def _points(rows: Sequence[dict[str, Any]], axes: _Axes) -> list[Spec]:
+    encoding = {**axes.both, "tooltip": _TOOLTIP}
+    same = {"size": 70, "opacity": 1, "color": LINE}
+    kinds = {source: _fitting(rows, source) for source in ("measured", "simulated")}
+    failed = [row for row in rows if not row["ok"]]
+    cross = {"shape": "cross", "angle": 45, "color": LIMIT, "size": 130}
+    return [
+        layer(kinds["measured"], "point", encoding, filled=True, **same),
+        layer(kinds["simulated"], "point", encoding, filled=False, strokeWidth=2, **same),
+        layer(failed, "point", encoding, filled=True, opacity=1, **cross),
     ]
-    failed = alt.Chart(data([row for row in rows if not row["ok"]])).mark_point(
-        shape="cross", angle=45, filled=True, color=LIMIT, size=130, opacity=1
-    )
-    return [*layers, failed.encode(**base)]
 
 
-def _capacity(analysis: Analysis) -> list[alt.Chart]:
+def _fitting(rows: Sequence[dict[str, Any]], source: str) -> list[dict[str, Any]]:
+    return [row for row in rows if row["ok"] and row["source"] == source]
+
+
+def _capacity(analysis: Analysis, axes: _Axes) -> list[Spec]:
     capacity = in_gib(analysis.capacity_bytes)
     if capacity is None:
         return []
     kept = capacity * (1 - analysis.options.headroom)
-    row = [{"memory": capacity, "kept": kept, "text": f"capacity {capacity:,.2f} GiB"}]
-    base = alt.Chart(data(row))
+    rows = [{"memory": capacity, "kept": kept, "text": f"capacity {capacity:,.2f} GiB"}]
+    band = {"y": {**axes.y, "field": "kept"}, "y2": {"field": "memory"}}
+    text = {"y": axes.y, "x": {"value": 0}, "text": words("text")}
+    place = {"align": "left", "baseline": "bottom", "dx": 4, "dy": -4, "fontWeight": "bold"}
     return [
-        base.mark_rect(color=LIMIT, opacity=0.12).encode(y="kept:Q", y2="memory"),
-        base.mark_rule(color=LIMIT, strokeWidth=2).encode(y="memory:Q"),
-        base.mark_text(
-            color=LIMIT, align="left", baseline="bottom", dx=4, dy=-4, fontWeight="bold"
-        ).encode(y="memory:Q", x=alt.value(0), text="text:N"),
+        layer(rows, "rect", band, color=LIMIT, opacity=0.12),
+        layer(rows, "rule", {"y": axes.y}, color=LIMIT, strokeWidth=2),
+        layer(rows, "text", text, color=LIMIT, **place),
     ]
 
 
 def _mark_layers(
     analysis: Analysis, axes: _Axes, value: Callable[[Mark], float | None]
-) -> list[alt.Chart]:
+) -> list[Spec]:
     rows = [
         {
             "batch": mark.batch_size,
@@ -172,38 +163,22 @@ def _mark_layers(
         }
         for names, mark in grouped_marks(analysis)
     ]
-    colour = alt.Color("colour:N", scale=None)
-    between = alt.Chart(data([row for row in rows if row["between"]]))
-    diamonds = between.mark_point(shape="diamond", size=110, strokeWidth=2, color=GROUND)
-    rules = alt.Chart(data(rows)).mark_rule(strokeDash=[4, 4], strokeWidth=1.5)
+    rule = {"x": axes.x, "color": words("colour", scale=None)}
+    between = [row for row in rows if row["between"]]
+    diamond = {"shape": "diamond", "size": 110, "strokeWidth": 2, "color": GROUND}
     return [
-        rules.encode(x=axes.x, color=colour),
-        *_mark_names(rows, axes, colour),
-        diamonds.encode(x=axes.x, y=axes.y),
+        layer(rows, "rule", rule, strokeDash=[4, 4], strokeWidth=1.5),
+        *[_mark_name(row, number, axes) for number, row in enumerate(rows)],
+        layer(between, "point", axes.both, filled=False, **diamond),
     ]
 
 
-def _mark_names(rows: Sequence[dict[str, Any]], axes: _Axes, colour: alt.Color) -> list[alt.Chart]:
-    """Write each mark's name on a line of its own, on the side of its rule that has room."""
-    layers = []
-    for number, row in enumerate(rows):
-        is_right = row["batch"] > axes.largest / 2
-        text = alt.Chart(data([row])).mark_text(
-            align="right" if is_right else "left", dx=-5 if is_right else 5, fontWeight="bold"
-        )
-        y = alt.value(8 + _MARK_LINE_PIXELS * number)
-        layers.append(text.encode(x=axes.x, y=y, text="text:N", color=colour))
-    return layers
-
-
-def grouped_marks(analysis: Analysis) -> list[tuple[list[str], Mark]]:
-    """Return the marks by rising batch size, those at the same batch size together."""
-    groups: dict[int, tuple[list[str], Mark]] = {}
-    for name in MARKS:
-        mark = getattr(analysis, name)
-        if mark.batch_size is not None:
-            groups.setdefault(mark.batch_size, ([], mark))[0].append(name)
-    return [groups[batch_size] for batch_size in sorted(groups)]
+def _mark_name(row: dict[str, Any], line: int, axes: _Axes) -> Spec:
+    """Write a mark's name on a line of its own, on the side of its rule that has room."""
+    is_right = row["batch"] > axes.largest / 2
+    side = {"align": "right", "dx": -5} if is_right else {"align": "left", "dx": 5}
+    encoding = {"x": axes.x, "y": {"value": 8 + _MARK_LINE_PIXELS * line}, "text": words("text")}
+    return layer([row], "text", encoding, color=row["colour"], fontWeight="bold", **side)
 
 
 def _memory_words(analysis: Analysis) -> str:
