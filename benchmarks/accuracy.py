@@ -5,7 +5,8 @@
 Prints a table by family: the error of the simulated peak, the peers' errors on the same rows,
 and the verdicts on rows that ran out of memory. The rows of ground_truth/ were measured with
 transformers 4.51.3: run it in an environment with requirements-accuracy.txt. Files written by
-benchmarks/measured.py are scored with the version that runs here.
+benchmarks/measured.py are scored with the version that runs here: allocated and reserved by
+model, the recorded allocation traces through the simulated allocator, and the seconds of a step.
 """
 
 from __future__ import annotations
@@ -17,12 +18,17 @@ import statistics
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
-from rows import Row, load_measured, load_rows, workload_of
+import step_time
+from recording import Replayed, replay_file
+from rows import Row, load_measured, load_rows, load_traces, workload_of
 
+from memorymark.config import TrainingConfig
 from memorymark.errors import MemoryMarkError
 from memorymark.gpus.catalogue import find_gpu_by_device_name
 from memorymark.probes.common import software
@@ -67,18 +73,28 @@ class Score:
 
 def score(row: Row) -> Score:
     """Simulate a row and compare."""
-    rules = Rules(Platform.CUDA, row.compute_capability)
     try:
-        run = simulate(workload_of(row), row.config, row.batch_size, rules)
+        events = _events(row.model, row.config, row.batch_size, row.compute_capability)
     except MemoryMarkError as error:
         return _scored(row, None, None, str(error))
     capacity = None if row.capacity_bytes is None else row.capacity_bytes - _context(row)
-    held = replay(run.trace.events, capacity)
+    held = replay(events, capacity)
     value = held.peak_allocated_bytes if row.metric == "allocated" else held.peak_reserved_bytes
     return _scored(row, value, None if capacity is None else not held.fits, None)
 
 
+@lru_cache(maxsize=1)
+def _events(
+    model: str, config: TrainingConfig, batch_size: int, compute_capability: tuple[int, int]
+) -> Any:
+    """Simulate a run; kept for the next row, which may be another reading of the same run."""
+    rules = Rules(Platform.CUDA, compute_capability)
+    return simulate(workload_of(model), config, batch_size, rules).trace.events
+
+
 def _context(row: Row) -> int:
+    if row.context_bytes is not None:
+        return row.context_bytes
     gpu = find_gpu_by_device_name(row.gpu)
     return gpu.context_bytes if gpu and gpu.context_bytes else _CONTEXT_BYTES
 
@@ -172,6 +188,25 @@ def _percent(value: float | int | None) -> str:
     return f"{'—':>9}" if value is None else f"{value:>+9.2%}"
 
 
+def _print_traces(replays: Iterable[Replayed]) -> None:
+    for item in replays:
+        error = item.replayed_reserved_bytes / item.measured_reserved_bytes - 1
+        verdict = "agrees" if item.agrees else f"{error:+.3%}"
+        earlier = f", {item.preexisting_blocks} blocks from before" * bool(item.preexisting_blocks)
+        print(f"trace {item.name}: {item.events} events, reserved "
+              f"{item.measured_reserved_bytes / MIB:,.1f} MiB, replayed "
+              f"{item.replayed_reserved_bytes / MIB:,.1f} MiB: {verdict}{earlier}")  # fmt: skip
+
+
+def _print_times(summary: dict[str, dict[str, float | int]]) -> None:
+    if summary:
+        print(f"\n{'step seconds':<20}{'steps':>6}{'signed':>9}{'median':>9}{'worst':>9}")
+    for model, row in summary.items():
+        columns = ("median_signed_error", "median_error", "worst_error")
+        cells = "".join(_percent(row[name]) for name in columns)
+        print(f"{model:<20}{row['steps']:>6}{cells}")
+
+
 def main() -> None:
     """Score every usable row and print what came out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -182,18 +217,36 @@ def main() -> None:
     files = options.measured
     rows = load_rows() if files is None else [row for file in files for row in load_measured(file)]
     chosen = [row for row in rows if options.only in f"{row.id} {row.model} {row.family}"]
-    scores = [score(row) for row in chosen]
+    document = score_all(
+        chosen, [] if files is None else [t for f in files for t in load_traces(f)]
+    )
+    if options.json:
+        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def score_all(rows: list[Row], traces: list[Path]) -> dict[str, Any]:
+    """Score rows and traces, print the tables, and return all of it."""
+    scores = [score(row) for row in rows]
     for item in scores:
         if item.reason:
             print(f"{item.id} {item.model} {_percent(item.error).strip()}: {item.reason}")
-    summary = summarize(scores)
-    versions = software()
+    summary, versions = summarize(scores), software()
     print(f"\ntorch {versions['torch']}, transformers {versions['transformers']}, "
           f"python {platform.python_version()}")  # fmt: skip
     _print_table(summary)
-    if options.json:
-        document = {"software": versions, "summary": summary, "scores": [asdict(s) for s in scores]}
-        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    replays = [replay_file(trace) for trace in traces]
+    _print_traces(replays)
+    times = step_time.step_times(rows)
+    time_summary = step_time.summarize(times)
+    _print_times(time_summary)
+    return {
+        "software": versions,
+        "summary": summary,
+        "scores": [asdict(item) for item in scores],
+        "traces": [asdict(item) | {"agrees": item.agrees} for item in replays],
+        "step_time_summary": time_summary,
+        "step_times": [asdict(item) for item in times],
+    }
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workload_set import PREFIX, build_workload
+
 from memorymark.config import Optimizer, Task, TrainingConfig
-from memorymark.workloads import Workload, resolve
+from memorymark.workloads import Workload
 
 GROUND_TRUTH = Path(__file__).parent / "ground_truth" / "measured.csv"
 
@@ -40,6 +42,8 @@ class Row:
         value_bytes: The reading; None where the run ended out of memory without one.
         out_of_memory: Whether the run ended out of memory.
         peers: What other tools predicted for the run, by name.
+        context_bytes: What of the capacity was not for tensors; None takes the catalogue's.
+        step_seconds: The measured time of a step; None where it was not taken.
     """
 
     id: str
@@ -54,6 +58,8 @@ class Row:
     value_bytes: int | None
     out_of_memory: bool
     peers: dict[str, int]
+    context_bytes: int | None = None
+    step_seconds: float | None = None
 
 
 def load_rows(file: Path = GROUND_TRUTH) -> list[Row]:
@@ -63,49 +69,60 @@ def load_rows(file: Path = GROUND_TRUTH) -> list[Row]:
 
 
 def load_measured(file: Path) -> list[Row]:
-    """Return the runs of a file that benchmarks/measured.py wrote."""
+    """Return the runs of a file that benchmarks/measured.py wrote, two rows for each."""
     document = json.loads(file.read_text(encoding="utf-8"))
-    gpu = document["machine"]["gpu"]
-    capability = tuple(document["machine"]["compute_capability"])
-    capacity = document["machine"]["total_bytes"]
+    contexts = [trial.get("context_bytes") for trial in document["trials"]]
+    context = max((value for value in contexts if value is not None), default=None)
     return [
-        _measured_row(trial, metric, gpu, capability, capacity)
+        _measured_row(trial, metric, document["machine"], context)
         for trial in document["trials"]
         for metric in ("allocated", "reserved")
         if trial["outcome"] != "error" and not trial["config"]["compile"]
     ]
 
 
+def load_traces(file: Path) -> list[Path]:
+    """Return the allocation traces that belong to a file of measured runs."""
+    document = json.loads(file.read_text(encoding="utf-8"))
+    named = (trace["file"] for trace in document.get("traces", ()))
+    return [file.with_name(name) for name in named if name is not None]
+
+
 def _measured_row(
-    trial: dict[str, Any], metric: str, gpu: str, capability: tuple[int, int], capacity: int
+    trial: dict[str, Any], metric: str, machine: dict[str, Any], context_bytes: int | None
 ) -> Row:
     config = TrainingConfig.from_dict(trial["config"])
     settings = (trial["model"], config.precision, config.optimizer, f"b{trial['batch_size']}")
+    budget, total = trial["capacity_bytes"], machine["total_bytes"]
+    has_budget = budget is not None and budget < total
     return Row(
         id=" ".join(str(part) for part in settings),
-        family=f"{trial['model'].removeprefix('benchmark:')} {metric}",
+        family=f"{trial['model'].removeprefix(PREFIX)} {metric}",
         model=trial["model"],
         config=config,
         batch_size=trial["batch_size"],
-        gpu=gpu,
-        compute_capability=capability,
-        capacity_bytes=capacity,
+        gpu=machine["gpu"],
+        compute_capability=tuple(machine["compute_capability"]),
+        capacity_bytes=budget if has_budget else total,
         metric=metric,
         value_bytes=trial[f"peak_{metric}_bytes"],
         out_of_memory=trial["outcome"] == "oom",
         peers={},
+        # A budget limits the allocator alone: the context is not within it.
+        context_bytes=0 if has_budget else context_bytes,
+        step_seconds=trial["step_seconds"],
     )
 
 
-def workload_of(row: Row) -> Workload:
-    """Return what the row trained, from the configuration of its published model."""
-    name = row.model.removeprefix("hf:")
+def workload_of(model: str) -> Workload:
+    """Return what a row trained, from the configuration of its published model."""
+    name = model.removeprefix("hf:")
     if name not in _SHAPES:
-        return resolve(row.model)
+        return build_workload(model)
     from memorymark.workloads.huggingface import HuggingFaceWorkload
 
     # Those loops left the cache for generation on: its keys and values stay with the outputs.
-    return HuggingFaceWorkload(row.model, _hf_config(name), use_cache=True)
+    return HuggingFaceWorkload(model, _hf_config(name), use_cache=True)
 
 
 def _is_usable(values: dict[str, str]) -> bool:
