@@ -23,7 +23,7 @@ def output_bytes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> in
         args: Its positional arguments.
         kwargs: Its other arguments.
     """
-    if func._schema.is_mutable or _is_small(args, kwargs):
+    if func._schema.is_mutable or _stays_small(func, args):
         return 0
     try:
         outputs = _on_meta(func, args, kwargs)
@@ -32,10 +32,13 @@ def output_bytes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> in
     return sum(x.untyped_storage().nbytes() for x in outputs)
 
 
-def _is_small(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    if "device" in kwargs:
+def _stays_small(func: Any, args: tuple[Any, ...]) -> bool:
+    """Whether the output is as small as the inputs; only then is asking not worth its time."""
+    if func.is_view:
+        return True
+    if torch.Tag.pointwise not in func.tags:
         return False
-    tensors = (x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor))
+    tensors = (x for x in tree_leaves(args) if isinstance(x, Tensor))
     return all(x.numel() * x.element_size() < _SMALL_BYTES for x in tensors)
 
 

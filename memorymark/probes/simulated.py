@@ -12,6 +12,7 @@ from memorymark.gpus.catalogue import Gpu
 from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
 from memorymark.memory.trace import Trace
 from memorymark.probes.common import software
+from memorymark.probes.models import ModelKeeper
 from memorymark.simulator.clock import Rates
 from memorymark.simulator.replay import ReplayResult, minimum_bytes, replay
 from memorymark.simulator.rules import Platform, Rules
@@ -33,6 +34,7 @@ class SimulatedProbe:
 
     def __init__(self, gpu: Gpu, *, budget_bytes: int | None = None) -> None:
         self._gpu = gpu
+        self._models = ModelKeeper(torch.device("meta"))
         self._rules = Rules(Platform.CUDA, gpu.compute_capability)
         usable = gpu.usable_bytes
         self.target = Target(
@@ -58,7 +60,11 @@ class SimulatedProbe:
         start = time.perf_counter()
         config = workload.describe(config)
         rates = _rates(self._gpu, config.precision)
-        run = simulate(workload, config, batch_size, self._rules, stage=stage, rates=rates)
+        run = simulate(
+            workload, config, batch_size, self._rules,
+            stage=stage, rates=rates, model=self._models.get(workload, config),
+        )  # fmt: skip
+        self._models.tidy()
         found = self._found(run)
         return Trial(
             model=workload.name,

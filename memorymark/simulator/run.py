@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from memorymark.config import TrainingConfig
 from memorymark.errors import MemoryMarkError, WorkloadError
@@ -59,6 +60,7 @@ def simulate(
     stage: Stage = Stage.STEP,
     rates: Rates | None = None,
     steps: int | None = None,
+    model: nn.Module | None = None,
 ) -> SimulatedRun:
     """Run training steps on tensors without data, until one takes no more than those before.
 
@@ -70,6 +72,7 @@ def simulate(
         stage: How far each step goes.
         rates: What the device does in a second; None leaves out the time.
         steps: Run just that many steps.
+        model: The workload's model without data, as `build_model` gives it; None builds it.
 
     Raises:
         UnsupportedOperation: An operation cannot be run without data.
@@ -81,7 +84,8 @@ def simulate(
         device = SimulatedDevice(session, _shapes, clock, timed_step=steps or _TIMED_STEP)
         peak = _SteadyPeak(device.trace)
         try:
-            model = build_model(workload, config, torch.device("meta"))
+            if model is None:
+                model = build_model(workload, config, torch.device("meta"))
             tracked = run_tracked_steps(
                 workload, model, config, batch_size, SimulatedRuntime(rules), device,
                 steps=steps or _MOST_STEPS, stage=stage,
