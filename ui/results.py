@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -15,7 +15,7 @@ from memorymark.report import analysis_lines, command_line, to_json, trials_csv,
 from memorymark.requests import Request
 from memorymark.trial import Source, Target, Trial
 from memorymark.units import gib, percent, rate, seconds, usd
-from ui.charting import draw_kept, draw_spec
+from ui.charting import draw_spec
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -91,19 +91,17 @@ def draw_memory(analysis: Analysis) -> None:
     if not trials:
         return
     st.subheader("Where the memory goes", anchor=False)
-    name = (analysis.run_id, *trials)
-    draw_kept(memory.category_bars, trials, key="category_chart", name=name)
+    draw_spec(memory.category_bars(trials), "category_chart")
     labels = list(trials)
     chosen = st.segmented_control(
         "Look closer at", labels, default=labels[0], key="closer", required=True
     )
     trial = trials.get(chosen or "", trials[labels[0]])
-    name = (analysis.run_id, trial.batch_size)
     left, right = st.columns(2)
     with left:
-        _holders(trial, name)
+        _holders(trial)
     with right:
-        _timeline(trial, name)
+        _timeline(trial)
 
 
 def draw_advice(analysis: Analysis) -> None:
@@ -251,18 +249,18 @@ def _money_note(price: float | None, no_size: bool) -> str:
     return "set a data set size" if no_size else f"at {usd(price)} an hour"
 
 
-def _holders(trial: Trial, name: Hashable) -> None:
+def _holders(trial: Trial) -> None:
     st.markdown("**The ten largest holders**")
     if trial.holders:
-        draw_kept(memory.holder_bars, trial, key="holder_chart", name=name)
+        draw_spec(memory.holder_bars(trial), "holder_chart")
     else:
         st.caption("This run does not say who holds the memory.")
 
 
-def _timeline(trial: Trial, name: Hashable) -> None:
+def _timeline(trial: Trial) -> None:
     st.markdown("**Memory over one step**")
     if trial.timeline is not None:
-        draw_kept(memory.step_timeline, trial, key="timeline_chart", name=name)
+        draw_spec(memory.step_timeline(trial), "timeline_chart")
     else:
         st.caption("This run has no record of its last step over time.")
 

@@ -5,48 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import altair as alt
-
 from memorymark.charts.palette import (
     CATEGORY_COLOURS,
     CATEGORY_WORDS,
     GROUND,
-    category_colour,
-    data,
     exact,
-    finish,
     in_gib,
 )
+from memorymark.charts.vega import Spec, category_colour, chart, layer, number, words
 from memorymark.trial import CATEGORIES, Timeline, Trial
 from memorymark.units import gib, mib_or_gib
 
 _BAR = 34
 _AXIS = 70
 _AXIS_AND_LEGEND = 175
+_STEP_HEIGHT = 370
 _MAX_POINTS = 600
 _LONGEST_PATH = 32
+_AMOUNT = [words("text", title="Memory"), words("bytes", title="Exactly")]
 
 
-def category_bars(trials: Mapping[str, Trial]) -> alt.LayerChart:
+def category_bars(trials: Mapping[str, Trial]) -> Spec:
     """Draw what is alive at the peak, stacked by category, a bar for each labelled trial."""
     rows = [row for label, trial in trials.items() for row in _category_rows(label, trial)]
-    bars = (
-        alt.Chart(data(rows))
-        .mark_bar(height=_BAR - 8)
-        .encode(
-            x=alt.X("memory:Q", title="Allocated at the peak (GiB)", stack=True),
-            y=alt.Y("label:N", title=None, sort=list(trials), axis=alt.Axis(labelLimit=260)),
-            color=category_colour(),
-            order=alt.Order("order:Q"),
-            tooltip=_tooltip("label", "category"),
-        )
-    )
+    encoding = {
+        "x": number("memory", title="Allocated at the peak (GiB)", stack=True),
+        "y": words("label", title=None, sort=list(trials), axis={"labelLimit": 260}),
+        "color": category_colour(),
+        "order": number("order"),
+        "tooltip": [words("label", title="Batch"), words("category", title="Category"), *_AMOUNT],
+    }
     said = "; ".join(f"{label}: {gib(t.peak_allocated_bytes)}" for label, t in trials.items())
     height = _BAR * max(len(trials), 1) + _AXIS_AND_LEGEND
-    return finish([bars], f"Memory at the peak by category. {said}.", height)
+    bars = layer(rows, "bar", encoding, height=_BAR - 8)
+    return chart([bars], f"Memory at the peak by category. {said}.", height)
 
 
-def holder_bars(trial: Trial) -> alt.LayerChart:
+def holder_bars(trial: Trial) -> Spec:
     """Draw the largest holders at the peak, coloured by their category."""
     rows = [
         {
@@ -59,57 +54,45 @@ def holder_bars(trial: Trial) -> alt.LayerChart:
         }
         for holder in trial.holders
     ]
-    order = [row["label"] for row in rows]
-    bars = (
-        alt.Chart(data(rows))
-        .mark_bar()
-        .encode(
-            x=alt.X("memory:Q", title="GiB"),
-            y=alt.Y("label:N", title=None, sort=order, axis=alt.Axis(labelLimit=240)),
-            color=category_colour(legend=None),
-            tooltip=_tooltip("path", "category"),
-        )
-    )
+    order = list(dict.fromkeys(row["label"] for row in rows))
+    encoding = {
+        "x": number("memory", title="GiB", stack=True, axis={"tickCount": 4}),
+        "y": words("label", title=None, sort=order, axis={"labelLimit": 240}),
+        "color": category_colour(with_legend=False),
+        "tooltip": [words("path", title="Holder"), words("category", title="Category"), *_AMOUNT],
+    }
     named = ", ".join(f"{holder.path} {mib_or_gib(holder.bytes)}" for holder in trial.holders[:3])
-    return finish(
-        [bars],
-        f"The largest holders of memory: {named}.",
-        26 * max(len(rows), 1) + _AXIS_AND_LEGEND,
-    )
+    height = 26 * max(len(order), 1) + _AXIS
+    bars = layer(rows, "bar", encoding)
+    return chart([bars], f"The largest holders of memory: {named}.", height)
 
 
-def step_timeline(trial: Trial) -> alt.LayerChart:
+def step_timeline(trial: Trial) -> Spec:
     """Draw live bytes over one step, with where its phases begin."""
     timeline = trial.timeline
     if timeline is None:
         raise ValueError("the trial has no timeline")
-    area = (
-        alt.Chart(data(_timeline_rows(timeline)))
-        .mark_area(
-            color=CATEGORY_COLOURS["activations"],
-            opacity=0.35,
-            line={"color": CATEGORY_COLOURS["activations"]},
-            interpolate="step-after",
-        )
-        .encode(
-            x=alt.X("position:Q", title="Allocations and releases, in order"),
-            y=alt.Y("memory:Q", title="Live memory (GiB)"),
-            tooltip=[
-                alt.Tooltip("position:Q", title="Event"),
-                alt.Tooltip("text:N", title="Live"),
-                alt.Tooltip("bytes:N", title="Exactly"),
-            ],
-        )
-    )
-    phases = alt.Chart(
-        data([{"phase": name, "position": position} for name, position in timeline.phases])
-    )
-    rules = phases.mark_rule(color=GROUND, strokeDash=[3, 3]).encode(x="position:Q")
-    names = phases.mark_text(
-        color=GROUND, align="right", baseline="top", angle=270, dx=-4, dy=3, fontSize=12
-    ).encode(x="position:Q", y=alt.value(0), text="phase:N")
+    colour = CATEGORY_COLOURS["activations"]
+    area = {
+        "x": number("position", title="Allocations and releases", axis={"tickCount": 5}),
+        "y": number("memory", title="Live memory (GiB)"),
+        "tooltip": [number("position", title="Event"), *_AMOUNT],
+    }
+    phases = [{"phase": name, "position": position} for name, position in timeline.phases]
+    at = {"x": number("position")}
+    name = {**at, "y": {"value": 0}, "text": words("phase")}
+    place = {"align": "right", "baseline": "top", "angle": 270, "dx": -4, "dy": 3, "fontSize": 12}
+    layers = [
+        layer(
+            _timeline_rows(timeline), "area", area, color=colour, opacity=0.35,
+            line={"color": colour}, interpolate="step-after",
+        ),
+        layer(phases, "rule", at, color=GROUND, strokeDash=[3, 3]),
+        layer(phases, "text", name, color=GROUND, **place),
+    ]  # fmt: skip
     peak = max(timeline.allocated_bytes, default=None)
-    return finish([area, rules, names], f"Memory over one step; the peak is {gib(peak)}.", 370)
+    described = f"Memory over one step; the peak is {gib(peak)}."
+    return chart(layers, described, _STEP_HEIGHT)
 
 
 def _shortened(path: str) -> str:
@@ -147,8 +130,3 @@ def _groups(pairs: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
     """Cut the points into groups, of which each is drawn by its highest."""
     size = -(-len(pairs) // _MAX_POINTS) or 1
     return [pairs[start : start + size] for start in range(0, len(pairs), size)]
-
-
-def _tooltip(*names: str) -> list[alt.Tooltip]:
-    told = [alt.Tooltip(f"{name}:N", title=name.capitalize()) for name in names]
-    return [*told, alt.Tooltip("text:N", title="Memory"), alt.Tooltip("bytes:N", title="Exactly")]

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memorymark.charts.palette import HEIGHT
+from memorymark.charts.palette import CATEGORY_COLOURS, CATEGORY_WORDS, HEIGHT
+from memorymark.trial import CATEGORIES
 
 Spec = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]
@@ -48,3 +49,13 @@ def axis(field: str, title: str, end: float, ticks: int) -> Spec:
         scale={"domain": [0, end], "nice": False},
         axis={"tickCount": ticks, "labelOverlap": True},
     )
+
+
+def category_colour(*, with_legend: bool = True) -> Spec:
+    """Colour by memory category, the same in every chart."""
+    scale = {
+        "domain": [CATEGORY_WORDS[name] for name in CATEGORIES],
+        "range": [CATEGORY_COLOURS[name] for name in CATEGORIES],
+    }
+    legend = {"orient": "bottom", "columns": 2, "symbolType": "square"} if with_legend else None
+    return words("category", title=None, scale=scale, legend=legend)

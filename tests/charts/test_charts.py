@@ -80,7 +80,16 @@ def test_analysis_without_capacity_or_trials_is_drawn(analysis):
 
 
 def test_specs_as_plain_data_are_valid(analysis):
-    for spec in (batches.memory_over_batch(analysis), batches.throughput_over_batch(analysis)):
+    trial = analysis.max.trial
+    specs = (
+        batches.memory_over_batch(analysis),
+        batches.throughput_over_batch(analysis),
+        memory.category_bars({"max": trial}),
+        memory.holder_bars(trial),
+        memory.step_timeline(trial),
+    )
+    assert all(spec["description"] for spec in specs)
+    for spec in specs:
         altair.Chart.from_dict(spec)
 
 
