@@ -95,6 +95,8 @@ class TrainingStep:
 
     def _backward(self, loss: Tensor) -> None:
         if self._stage in (Stage.FORWARD_ONLY, Stage.FORWARD):
+            # No backward pass will free the graph that the outputs hold on to.
+            self.outputs = None
             return
         self._on_phase(BACKWARD)
         self._scaler.scale(loss).backward()
