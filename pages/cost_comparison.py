@@ -46,7 +46,7 @@ shown = shown_runs(RequestKind.COMPARISON)[RequestKind.COMPARISON]
 if shown is None:
     st.info(
         "No comparison is shown yet. Compare GPUs simulates the training above on every GPU of "
-        "the catalogue; it takes a minute or two.",
+        "the catalogue; it takes some minutes.",
         icon=":material/lightbulb:",
     )
 draw_run(shown, draw_comparison)

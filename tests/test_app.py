@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,7 +21,7 @@ from memorymark.runs import RunHistory
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-from ui import comparisons  # noqa: E402
+from ui import comparisons, progress  # noqa: E402
 
 
 @pytest.fixture
@@ -285,3 +286,20 @@ def test_runs_are_listed_and_found(app):
     assert list(app.dataframe[0].value["Model"]) == ["bert"]
     app.text_input(key="runs_find").set_value("nothing like it").run()
     assert "No run matches" in app.info[0].value
+
+
+@pytest.mark.parametrize(
+    ("lock_name", "words"),
+    [("cuda:1", "GPU 1"), ("cpu:0", "the CPU"), ("simulated:0", "the simulator")],
+)
+def test_devices_are_named_for_people(lock_name, words):
+    assert progress.device_words(lock_name) == words
+
+
+def test_waiting_job_says_who_is_before_it(monkeypatch):
+    ahead = SimpleNamespace(run_id="ab12", left_seconds=20.2)
+    job = SimpleNamespace(device="cuda:0")
+    jobs = SimpleNamespace(ahead_of=lambda job: [ahead])
+    monkeypatch.setattr(progress, "get_door", lambda: SimpleNamespace(jobs=jobs))
+    told = "GPU 0 is busy with run ab12, about 20 s left; yours is next."
+    assert progress.queue_words(job) == told

@@ -10,7 +10,8 @@ import streamlit as st
 
 def draw_spec(spec: dict[str, Any], key: str) -> None:
     """Draw a Vega-Lite chart with its description as the alternative text."""
-    st.vega_lite_chart(spec, key=key, alt=spec["description"])
+    drawn = {name: value for name, value in spec.items() if name != "description"}
+    st.vega_lite_chart(drawn, key=key, alt=spec["description"])
 
 
 def draw_kept(make: Callable[..., Any], *given: Any, key: str, name: Hashable) -> None:

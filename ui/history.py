@@ -13,7 +13,7 @@ from memorymark.requests import RequestKind
 from memorymark.runs import Run
 from memorymark.units import UNKNOWN
 from ui.engine import analysis_of, export_run, get_door, open_run, visitor
-from ui.progress import queue_words
+from ui.progress import device_words, queue_words
 from ui.results import download, draw_curves, draw_key_figures, source_line
 from ui.shown import go_to
 
@@ -24,7 +24,9 @@ _MOST_RUNS = 500
 def draw_queue() -> None:
     """Draw the jobs that work or wait, where there are any."""
     for job in get_door().jobs.active():
-        words = queue_words(job) if job.started_at is None else f"runs on {job.device}"
+        words = (
+            queue_words(job) if job.started_at is None else f"runs on {device_words(job.device)}"
+        )
         st.info(
             f"{job.run_id} · {job.kind} of {job.request.get('model')} · {words}",
             icon=":material/hourglass_top:",

@@ -17,6 +17,7 @@ from ui.slots import drawing
 
 POLL_SECONDS = 1.0
 _LOG_LINES = 300
+_PHASES = 5
 _STOP = ":material/stop_circle:"
 
 
@@ -59,8 +60,11 @@ def draw_ended(run: Run) -> None:
 def draw_phases(events: Sequence[Event], status: RunStatus) -> None:
     """Draw the phases that have begun as a timeline."""
     started = [event for event in events if event.kind is EventKind.PHASE]
-    for number, event in enumerate(started):
-        is_last = number == len(started) - 1
+    if len(started) > _PHASES:
+        st.caption(f"{len(started) - _PHASES} phases before these are done.")
+    shown = started[-_PHASES:]
+    for number, event in enumerate(shown):
+        is_last = number == len(shown) - 1
         state = "running" if is_last and status is RunStatus.RUNNING else "complete"
         st.status(event.text, state=state, type="step")
 
@@ -76,18 +80,25 @@ def queue_words(job: Job) -> str:
     """Say what a waiting job waits for."""
     ahead = get_door().jobs.ahead_of(job)
     if not ahead:
-        return f"Waiting for {job.device}."
+        return f"Waiting for {device_words(job.device)}."
     left = ahead[0].left_seconds
     about = "" if left is None else f", about {seconds(round(left))} left"
     place = "yours is next" if len(ahead) == 1 else f"{len(ahead) - 1} more before yours"
-    return f"{job.device} is busy with run {ahead[0].run_id}{about}; {place}."
+    return f"{device_words(job.device)} is busy with run {ahead[0].run_id}{about}; {place}."
+
+
+def device_words(lock_name: str) -> str:
+    """Return what people call the device of a lock."""
+    kind, _, number = lock_name.partition(":")
+    named = {"cuda": f"GPU {number}", "mps": "the GPU", "cpu": "the CPU"}
+    return named.get(kind, "the simulator")
 
 
 def _headline(job: Job) -> str:
     what = f"Run {job.run_id}: {job.kind} of {job.request.get('model')}"
     if job.status is RunStatus.QUEUED:
         return f"{what}. {queue_words(job)}"
-    return f"{what} on {job.device}, {seconds(round(job.elapsed_seconds))} so far"
+    return f"{what} on {device_words(job.device)}, {seconds(round(job.elapsed_seconds))} so far"
 
 
 def _elsewhere(run: Run | None) -> str:
