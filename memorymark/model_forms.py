@@ -18,6 +18,8 @@ class ModelForm:
     meaning: str
 
 
+VISION_LIBRARIES = ("torchvision", "timm")
+
 MODEL_FORMS = (
     ModelForm("bert", "google-bert/bert-base-uncased with a sequence-classification head"),
     ModelForm("gpt2", "openai-community/gpt2 with a sequence-classification head"),

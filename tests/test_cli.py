@@ -368,6 +368,14 @@ def test_models(capsys: Any) -> None:
     assert "resnet" in run(capsys, "models")[0]
 
 
+def test_models_of_a_library(capsys: Any) -> None:
+    names = json.loads(run(capsys, "models --library torchvision --json")[0])
+    assert "torchvision:resnet50" in names
+    assert "torchvision:vgg16" in run(capsys, "models --library torchvision")[0]
+    _, said = run(capsys, "models --library torchvison", code=2)
+    assert "'torchvision'" in said
+
+
 def test_gpus(capsys: Any) -> None:
     rows = json.loads(run(capsys, "gpus --json")[0])
     assert {"t4", "a100-40gb", "h100-80gb"} <= {row["key"] for row in rows}

@@ -12,17 +12,32 @@ from memorymark import units
 from memorymark.cli import options
 from memorymark.cli.machine import describe_machine
 from memorymark.cli.output import print_json, print_table
+from memorymark.errors import UnknownChoice
 from memorymark.gpus.catalogue import Gpu, load_catalogue
-from memorymark.model_forms import MODEL_FORMS
+from memorymark.model_forms import MODEL_FORMS, VISION_LIBRARIES
 from memorymark.runs import Run, RunHistory
 
 
-def models(as_json: options.AsJson = False) -> None:
-    """List the forms in which a model can be named."""
-    if as_json:
+def models(library: options.Library = None, as_json: options.AsJson = False) -> None:
+    """List the forms in which a model can be named, or the models of a library."""
+    if library is not None:
+        _models_of(library, as_json)
+    elif as_json:
         print_json([dataclasses.asdict(form) for form in MODEL_FORMS])
     else:
         print_table(["model", "meaning"], [[form.form, form.meaning] for form in MODEL_FORMS])
+
+
+def _models_of(library: str, as_json: bool) -> None:
+    if library not in VISION_LIBRARIES:
+        raise UnknownChoice("library", library, VISION_LIBRARIES)
+    from memorymark.workloads.vision import list_vision_models
+
+    names = [f"{library}:{name}" for name in list_vision_models(library)]
+    if as_json:
+        print_json(names)
+    else:
+        print_table(["model"], [[name] for name in names])
 
 
 def gpus(as_json: options.AsJson = False) -> None:

@@ -52,6 +52,9 @@ Price = Annotated[
 DatasetSize = Annotated[int | None, Option("--dataset-size", help="Samples in the data set.")]
 Epochs = Annotated[int | None, Option("--epochs", help="Passes over the data set in one run.")]
 RunsPerYear = Annotated[int | None, Option("--runs-per-year", help="Training runs in a year.")]
+Library = Annotated[
+    str | None, Option(help="List the models of this library instead: torchvision or timm.")
+]
 AsJson = Annotated[
     bool, Option("--json", help="Print one JSON document on standard output, nothing else.")
 ]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from memorymark.errors import UnknownChoice, UsageError
+from memorymark.model_forms import VISION_LIBRARIES
 from memorymark.workloads.base import Workload
 from memorymark.workloads.builtin import BUILTIN_NAMES, builtin_workload
 
 _FORMS = "Other forms: hf:ID, hf:FOLDER, torchvision:NAME, timm:NAME, package.module:factory."
-_LIBRARIES = ("torchvision", "timm")
 
 
 def resolve(model: str, *, allow_code: bool = True) -> Workload:
@@ -30,7 +30,7 @@ def resolve(model: str, *, allow_code: bool = True) -> Workload:
         return _hugging_face(name)
     if prefix == "hf" and rest:
         return _hugging_face(rest)
-    if prefix in _LIBRARIES and rest:
+    if prefix in VISION_LIBRARIES and rest:
         from memorymark.workloads.vision import ImageClassifier
 
         return ImageClassifier(prefix, rest)
