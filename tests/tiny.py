@@ -22,6 +22,40 @@ def tiny_bert() -> Workload:
     return HuggingFaceWorkload("tiny-bert", config, Task.SEQUENCE_CLASSIFICATION, 2)
 
 
+def tiny_gpt2(task: Task = Task.SEQUENCE_CLASSIFICATION) -> Workload:
+    from transformers import GPT2Config
+
+    from memorymark.workloads.huggingface import HuggingFaceWorkload
+
+    config = GPT2Config(
+        vocab_size=500, n_embd=32, n_layer=2, n_head=2, n_positions=64,
+        bos_token_id=1, eos_token_id=1,
+    )  # fmt: skip
+    return HuggingFaceWorkload("tiny-gpt2", config, task, 2)
+
+
+def tiny_llama() -> Workload:
+    """Four heads of queries share two of keys."""
+    from transformers import LlamaConfig
+
+    from memorymark.workloads.huggingface import HuggingFaceWorkload
+
+    config = LlamaConfig(
+        vocab_size=500, hidden_size=64, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2,
+    )  # fmt: skip
+    return HuggingFaceWorkload("tiny-llama", config, Task.CAUSAL_LM)
+
+
+def tiny_resnet() -> Workload:
+    from transformers import ResNetConfig
+
+    from memorymark.workloads.huggingface import HuggingFaceWorkload
+
+    config = ResNetConfig(embedding_size=16, hidden_sizes=[16, 32], depths=[2, 2])
+    return HuggingFaceWorkload("tiny-resnet", config, Task.IMAGE_CLASSIFICATION, 10)
+
+
 class TinyNet(Workload):
     """Two linear layers; what happens in the loss can be replaced.
 

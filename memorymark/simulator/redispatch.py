@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatc
 _KEYS = torch._C.DispatchKey
 _AUTOGRAD = torch._C.DispatchKeySet(_KEYS.AutogradCPU).add(_KEYS.Python)
 _COMPOSITE = "CompositeImplicitAutograd"
+_COMPOSITE_KEY = _KEYS.CompositeImplicitAutograd
 
 
 def is_composite(op: torch._ops.OpOverload) -> bool:
@@ -25,7 +26,9 @@ def is_composite(op: torch._ops.OpOverload) -> bool:
 def call_replaced(op: torch._ops.OpOverload, *args: Any, **kwargs: Any) -> Any:
     """Call the kernel that a replacement at AutogradMeta stands before."""
     if is_composite(op):
-        return op.decompose(*args, **kwargs)
+        # Not op.decompose: it prefers decompositions in Python, where a library has loaded them,
+        # and some keep other tensors than the kernel does.
+        return op._op_dk(_COMPOSITE_KEY, *args, **kwargs)
     if _get_current_dispatch_mode() is not None:
         return op.redispatch(_AUTOGRAD, *args, **kwargs)
     # Below autograd the call goes on through the mode, which finds the meta kernel; with no

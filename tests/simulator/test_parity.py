@@ -1,0 +1,112 @@
+"""The same step run for real and simulated under the CPU's rules holds the same, to the byte."""
+
+from functools import cache
+from itertools import accumulate
+
+import pytest
+from tiny import TinyNet, tiny_bert, tiny_gpt2, tiny_llama, tiny_resnet
+
+from memorymark.config import Task, TrainingConfig
+from memorymark.memory.breakdown import breakdown_at, peak_position
+from memorymark.probes.cpu import CpuProbe
+from memorymark.simulator.rules import Platform, Rules
+from memorymark.simulator.run import simulate
+from memorymark.trial import Stage
+from memorymark.units import GIB
+from memorymark.workloads import resolve
+
+CPU = Rules(Platform.CPU)
+WORKLOADS = {
+    "bert": tiny_bert,
+    "gpt2": tiny_gpt2,
+    "gpt2-lm": lambda: tiny_gpt2(Task.CAUSAL_LM),
+    "llama": tiny_llama,
+    "resnet": tiny_resnet,
+    "convnet": lambda: resolve("torchvision:squeezenet1_1"),
+    "layers": TinyNet,
+}
+
+
+@cache
+def workload_of(name):
+    return WORKLOADS[name]()
+
+
+def measured(workload, config, batch_size, stage=Stage.STEP):
+    trial = CpuProbe(4 * GIB).run(workload, config, batch_size, stage=stage)
+    assert trial.fits, trial.error
+    return trial
+
+
+def simulated(workload, config, batch_size, stage=Stage.STEP):
+    return simulate(workload, config, batch_size, CPU, steps=2, stage=stage).trace
+
+
+def peak_of(trace):
+    return max(accumulate(size for _, size in trace.events))
+
+
+def assert_same(workload, config, batch_size=3, stage=Stage.STEP):
+    trial = measured(workload, config, batch_size, stage)
+    trace = simulated(workload, config, batch_size, stage)
+    assert peak_of(trace) == trial.peak_allocated_bytes
+    return trial, trace
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("name", [name for name in WORKLOADS if name != "layers"])
+def test_peaks_agree(name, optimizer, checkpointing):
+    config = TrainingConfig(
+        seq_len=16,
+        image_size=32,
+        num_labels=2,
+        optimizer=optimizer,
+        gradient_checkpointing=checkpointing,
+    )
+    assert_same(workload_of(name), config)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dropout": False},
+        {"attention": "eager"},
+        {"gradient_accumulation": 2},
+        {"zero_grad": "after-step"},
+        {"zero_grad": "before-backward"},
+        {"optimizer": "adagrad"},
+        {"optimizer": "rmsprop"},
+        {"optimizer": "adafactor"},
+        {"optimizer": "sgd-momentum"},
+    ],
+    ids=lambda changes: "-".join(str(value) for value in changes.values()),
+)
+def test_settings_agree(changes):
+    assert_same(workload_of("bert"), TrainingConfig(seq_len=16, **changes))
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_stages_agree(stage):
+    assert_same(workload_of("layers"), TrainingConfig(), batch_size=64, stage=stage)
+
+
+def test_breakdowns_agree():
+    trial, trace = assert_same(workload_of("bert"), TrainingConfig(seq_len=16), 8)
+    parts, _ = breakdown_at(trace, peak_position(trace))
+    assert parts == trial.breakdown
+
+
+def test_the_published_bert_agrees():
+    assert_same(resolve("bert"), TrainingConfig(seq_len=8, optimizer="sgd"), batch_size=1)
+
+
+def test_a_step_holds_more_without_checkpointing():
+    plain, recomputing = (
+        peak_of(simulated(workload_of("bert"), config, 64))
+        for config in (
+            TrainingConfig(seq_len=64),
+            TrainingConfig(seq_len=64, gradient_checkpointing=True),
+        )
+    )
+    assert recomputing < 0.7 * plain
