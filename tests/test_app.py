@@ -257,6 +257,16 @@ def test_run_key_is_asked_for_and_checked_in_the_door(app, monkeypatch):
     assert "trains at batch" in subheaders(app)[0]
 
 
+def test_sign_in_is_asked_for_and_checked_in_the_door(app, monkeypatch):
+    monkeypatch.setenv("MEMORYMARK_SIGN_IN", "1")
+    app.run()
+    assert "Sign in" in [button.label for button in app.button]
+    next(b for b in app.button if b.label == "Analyze").click()
+    app.run()
+    assert "needs a sign-in" in app.error[0].value
+    assert RunHistory().list() == []
+
+
 def test_interrupted_run_says_so(app, home):
     RunHistory().begin("abcd", "analysis", {"model": "bert"}, owner="gone")
     app.query_params["run"] = "abcd"

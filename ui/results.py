@@ -133,6 +133,7 @@ def draw_evidence(analysis: Analysis, request: Request | None) -> None:
             )
         },
     )
+    draw_assumptions(analysis)
     st.subheader("Take it along", anchor=False)
     st.caption("The same on the command line")
     budget = request.memory_budget if request else None
@@ -147,6 +148,15 @@ def draw_evidence(analysis: Analysis, request: Request | None) -> None:
         )
         report = "\n".join(analysis_lines(analysis))
         download("Report", lambda: report, f"{name}.txt", "text/plain")
+
+
+def draw_assumptions(analysis: Analysis) -> None:
+    """List what the trials allowed for without knowing."""
+    said = dict.fromkeys(text for trial in analysis.trials for text in trial.assumptions)
+    if said:
+        with st.expander("What was assumed", icon=":material/help:"):
+            for text in said:
+                st.markdown(f"- {text}")
 
 
 def download(label: str, make: Callable[[], str], name: str, mime: str) -> None:
