@@ -121,8 +121,9 @@ def run_set(
     results: Results,
     watch: Watch,
     context_bytes: Callable[[], int | None],
+    release_cache: Callable[[], None],
 ) -> None:
-    """Run all settings, each on a probe of its own: no model of another one is in its way."""
+    """Run all settings, each on a probe of its own: nothing of another one is left in its way."""
     for setting in settings:
         try:
             _run_setting(setting, make_probe, results, watch, context_bytes)
@@ -130,6 +131,7 @@ def run_set(
             results.add("not_measured", {"model": setting.model, "reason": str(error)})
             break
         gc.collect()
+        release_cache()
     results.document["seconds"] = round(watch.elapsed, 1)
     results.write()
 
@@ -249,7 +251,7 @@ def _measure(settings: list[Setting], options: argparse.Namespace) -> int:
             card.release_cache()
         run_set(
             settings, lambda budget: CudaProbe(index, budget_bytes=budget), results, watch,
-            card.context_bytes,
+            card.context_bytes, card.release_cache,
         )  # fmt: skip
     return _report(results)
 

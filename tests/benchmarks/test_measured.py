@@ -13,7 +13,7 @@ from fake_accelerators import FakeCuda, cuda_probe
 from fakes import FakeProbe
 from rows import load_measured, load_traces, workload_of
 from step_time import step_times
-from tiny import tiny_bert
+from tiny import TinyNet, tiny_bert
 from workload_set import Setting, benchmark_set, build_workload
 
 from memorymark.config import TrainingConfig
@@ -54,10 +54,10 @@ def tiny(monkeypatch):
         monkeypatch.setattr(module, "build_workload", lambda name: workload)
 
 
-def run(settings, make_probe, tmp_path, seconds=1e9, clock=None):
+def run(settings, make_probe, tmp_path, seconds=1e9, clock=None, release_cache=lambda: None):
     results = measured.Results(tmp_path / "card-2026-01-01.json", dict(MACHINE))
     watch = measured.Watch(seconds, clock or Clock())
-    measured.run_set(settings, make_probe, results, watch, lambda: CONTEXT)
+    measured.run_set(settings, make_probe, results, watch, lambda: CONTEXT, release_cache)
     return json.loads(results.file.read_text())
 
 
@@ -133,6 +133,30 @@ def test_each_setting_has_a_probe_with_its_budget(tiny, tmp_path):
     settings = [Setting("tiny", CONFIG, (1,)), Setting("tiny", CONFIG, (1,), budget_bytes=GIB)]
     run(settings, make_probe, tmp_path)
     assert budgets == [None, GIB]
+
+
+def test_no_model_and_no_cache_stays_for_the_next_setting(tmp_path, monkeypatch):
+    import weakref
+
+    kept, alive = [], []
+
+    class Remembering(TinyNet):
+        def build(self, config):
+            model = super().build(config)
+            model.cycle = {"itself": model}  # as a checkpointed block has
+            kept.append(weakref.ref(model))
+            return model
+
+    monkeypatch.setattr(measured, "build_workload", lambda name: Remembering())
+    cuda = FakeCuda()
+
+    def release_cache():
+        alive.append([ref() for ref in kept if ref() is not None])
+        assert cuda.memory_allocated(0) == 0
+
+    settings = [Setting("tiny", CONFIG, (2, 4)), Setting("tiny", CONFIG, (2,))]
+    run(settings, lambda budget: cuda_probe(cuda), tmp_path, release_cache=release_cache)
+    assert (len(kept), alive) == (2, [[], []])
 
 
 def test_it_stops_in_time_and_says_what_was_left_out(tiny, tmp_path):
