@@ -3,7 +3,8 @@
 Units: bytes, floating-point operations per second without sparsity, bytes per second, dollars.
 Tensor figures are those with FP32 accumulation, which training uses; on GeForce cards they are
 half of what is often quoted. Every group of figures carries its source and the date, or month or
-year, on which it was seen. What is unknown is empty in the file and None here.
+year, on which it was seen; a source that could not be named or opened says so. What is unknown is
+empty in the file and None here.
 """
 
 from __future__ import annotations

@@ -99,6 +99,24 @@ def test_every_figure_has_a_source_and_a_date(gpu):
             assert date(2018, 1, 1) <= seen(observed_at) <= date.today()
 
 
+# A source is a page, a file or a document with a name; what has none says so.
+NAMED = re.compile(
+    r"\b[\w-]+\.(com|org|net|app|io|co|py)\b|datasheet|evaluation records|MemoryMark"
+)
+ADMITTED = re.compile(
+    r"does not name them|without where it was seen|not noted|from memory|computed"
+)
+
+
+@each_gpu
+def test_every_source_has_a_name_or_says_that_it_has_none(gpu):
+    for group, (source, _) in gpu.sources.items():
+        if source is not None:
+            assert NAMED.search(source) or ADMITTED.search(source), f"{group}: {source}"
+            # A document that was only quoted by somebody must say by whom.
+            assert "not opened" not in source or "quoted by" in source or "memory" in source
+
+
 def test_the_first_version_prices_are_kept():
     assert find_gpu("a10").usd_per_hour == 0.60
     assert find_gpu("a100-40gb").usd_per_hour == 1.29
