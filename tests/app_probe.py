@@ -1,13 +1,16 @@
 """The probe of the app's tests: named by MEMORYMARK_PROBE_FACTORY, answers by a memory model.
 
 FAKE_DELAY_SECONDS is how long each trial takes. The model's name chooses what happens:
-own:too_big does not fit, own:broken fails, own:slow takes a second a trial, others train.
+own:too_big does not fit, own:broken fails, own:held waits in each trial
+for the file `go` in MEMORYMARK_HOME, others train.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import time
+from pathlib import Path
 from typing import Any
 
 from fakes import FakeProbe, FakeWorkload, measured_target, simulated_target
@@ -24,11 +27,11 @@ class AppProbe(FakeProbe):
             raise WorkloadError("The model 'broken' cannot be built: it is broken.")
         if model.endswith("too_big"):
             self.fixed_bytes = 100 * GIB
-        if model.endswith("slow"):
-            self.delay_seconds = 1.0
         return FakeWorkload(model)
 
     def run(self, workload: Any, config: TrainingConfig, batch_size: int, **how: Any) -> Trial:
+        if workload.name.endswith("held"):
+            _wait_for_go()
         trial = super().run(workload, config, batch_size, **how)
         return dataclasses.replace(
             trial, holders=_holders(trial), timeline=_timeline(trial) if trial.fits else None
@@ -38,6 +41,13 @@ class AppProbe(FakeProbe):
 def make_probe(device: str | None, gpu: str | None, memory_budget: int | None) -> AppProbe:
     delay = float(os.environ.get("FAKE_DELAY_SECONDS", "0"))
     return AppProbe(target=_target(device, gpu, memory_budget), delay_seconds=delay)
+
+
+def _wait_for_go() -> None:
+    end = time.monotonic() + 120
+    while not (Path(os.environ["MEMORYMARK_HOME"]) / "go").exists():
+        assert time.monotonic() < end, "nobody let the trial go"
+        time.sleep(0.02)
 
 
 def _target(device: str | None, gpu: str | None, memory_budget: int | None) -> Target:

@@ -74,7 +74,7 @@ def _environment(home: Path) -> dict[str, str]:
     return {
         "MEMORYMARK_HOME": str(home),
         "MEMORYMARK_PROBE_FACTORY": "app_probe:make_probe",
-        "MEMORYMARK_WORKLOADS": "own:slow,own:too_big,own:broken",
+        "MEMORYMARK_WORKLOADS": "own:held,own:too_big,own:broken",
         "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)]),
         "FAKE_DELAY_SECONDS": "0.02",
     }

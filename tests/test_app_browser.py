@@ -115,10 +115,10 @@ def test_run_link_opens_on_a_cold_server(home, runs, tab):
         assert tab.url.endswith(f"/backward_validation?run={runs['backward']}")
 
 
-def test_running_job_survives_and_is_seen_by_others(address, chrome, tab):
+def test_running_job_survives_and_is_seen_by_others(address, home, chrome, tab):
     tab.goto(address)
     settled(tab)
-    choose_model(tab, "own:slow")
+    choose_model(tab, "own:held")
     tab.get_by_role("button", name="Analyze").click()
     tab.get_by_text("batch 8: running").wait_for(timeout=WAIT)
     link = tab.url
@@ -129,15 +129,17 @@ def test_running_job_survives_and_is_seen_by_others(address, chrome, tab):
     slider.press("ArrowRight")
     tab.get_by_text(f"Run {run_id}: analysis").wait_for(timeout=WAIT)
     tab.get_by_role("link", name="Runs").click()
-    tab.get_by_text(f"{run_id} · analysis of own:slow").wait_for(timeout=WAIT)
+    tab.get_by_text(f"{run_id} · analysis of own:held").wait_for(timeout=WAIT)
 
     other = chrome.new_context().new_page()
     other.goto(link)
     other.get_by_text(f"Run {run_id}: analysis").wait_for(timeout=WAIT)
+    other.get_by_text("batch 8: running").wait_for(timeout=WAIT)
     tab.close()
+    (home / "go").touch()
     other.get_by_text("Take it along").wait_for(timeout=WAIT)
     assert other.url == link
-    assert "own:slow trains at batch" in other.get_by_role("heading", level=3).first.inner_text()
+    assert "own:held trains at batch" in other.get_by_role("heading", level=3).first.inner_text()
     other.context.close()
 
 
