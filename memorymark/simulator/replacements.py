@@ -13,7 +13,6 @@ from memorymark.simulator.redispatch import call_replaced
 from memorymark.simulator.session import current
 
 _aten = torch.ops.aten
-_HALF = (torch.float16, torch.bfloat16)
 
 
 def _attention(
@@ -47,7 +46,7 @@ def _dropout(input: Tensor, p: float, train: bool) -> Tensor:
 
 
 def _softmax_like(op: torch._ops.OpOverload, fused: Any, name: str) -> Any:
-    """CUDA reads 16 bits and writes fp32 in one kernel (native/SoftMax.cpp)."""
+    """CUDA reads fp16 and writes fp32 in one kernel; bf16 is cast before (native/SoftMax.cpp)."""
 
     def kernel(input: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tensor:
         session = current()
@@ -56,7 +55,8 @@ def _softmax_like(op: torch._ops.OpOverload, fused: Any, name: str) -> Any:
         _, options = cast_arguments(name, (input, dim), {"dtype": dtype})
         dtype = options["dtype"]
         with autocast_off():
-            if session.rules.is_cuda and input.dtype in _HALF and dtype is torch.float32:
+            half = input.dtype is torch.float16
+            if session.rules.is_cuda and half and dtype is torch.float32:
                 return fused(input, dim, True)
             return call_replaced(op, input, dim, dtype)
 
