@@ -54,7 +54,9 @@ def _target(device: str | None, gpu: str | None, memory_budget: int | None) -> T
     if gpu is not None:
         return dataclasses.replace(simulated_target(), gpu_key=gpu)
     target = measured_target(memory_budget or 8 * GIB, name="Test device")
-    return dataclasses.replace(target, kind=device or "cpu", source=Source.MEASURED)
+    return dataclasses.replace(
+        target, kind=(device or "cpu").partition(":")[0], source=Source.MEASURED
+    )
 
 
 def _holders(trial: Trial) -> tuple[Holder, ...]:

@@ -17,11 +17,13 @@ from streamlit.testing.v1 import AppTest, app_test
 
 from memorymark import units
 from memorymark.cli import main
+from memorymark.gpus.telemetry import GpuProcess, Telemetry
 from memorymark.runs import RunHistory
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from ui import comparisons, machine, progress
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-from ui import comparisons, progress  # noqa: E402
 
 
 @pytest.fixture
@@ -265,6 +267,34 @@ def test_sign_in_is_asked_for_and_checked_in_the_door(app, monkeypatch):
     app.run()
     assert "needs a sign-in" in app.error[0].value
     assert RunHistory().list() == []
+
+
+def test_machine_with_a_gpu_is_shown_live_and_is_the_target(app, monkeypatch):
+    other = GpuProcess(4711, "python", "ada", 2 * units.GIB)
+    reading = Telemetry(
+        "Tesla T4", "GPU-1", "600.1", 16 * units.GIB, 3 * units.GIB, other_processes=(other,)
+    )
+    monkeypatch.setattr(machine, "read_telemetry", lambda index: Telemetry() if index else reading)
+    app.run()
+    assert not app.exception
+    said = " ".join(element.value for element in (*app.sidebar.markdown, *app.sidebar.caption))
+    assert "GPU 0: Tesla T4" in said
+    assert "ada · python · 2.00 GiB" in said
+    assert app.selectbox(key="target").value == "device=cuda:0"
+    assert app.slider(key="side_price_per_hour").value == 0.5904
+    run_to_end(app, "Analyze")
+    assert "(measured)" in subheaders(app)[0]
+    assert RunHistory().list()[0].source == "measured"
+
+
+def test_gpu_that_may_not_be_read_says_why(app, monkeypatch):
+    reading = Telemetry("Tesla T4", "GPU-1", reason="No permission.")
+    monkeypatch.setattr(machine, "read_telemetry", lambda index: Telemetry() if index else reading)
+    app.run()
+    assert not app.exception
+    said = [caption.value for caption in app.sidebar.caption]
+    assert "No permission." in said
+    assert "The processes on it cannot be told." in said
 
 
 def test_interrupted_run_says_so(app, home):
