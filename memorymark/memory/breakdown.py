@@ -53,7 +53,10 @@ def timeline(trace: Trace, start: int = 0, end: int | None = None) -> Timeline:
     """Return live bytes over the events from `start` to `end`, peaks kept, at most 2,000 points."""
     live = list(accumulate(size for _, size in trace.events[:end]))
     positions = _thinned(live, start)
-    phases = tuple((name, at - start) for name, at in trace.marks if at >= start and name != STEP)
+    marks = [mark for mark in trace.marks if mark[1] >= start]
+    if (STEP, start) in marks:  # what is marked at the same event before it ended the last step
+        marks = marks[marks.index((STEP, start)) :]
+    phases = tuple((name, at - start) for name, at in marks if name != STEP)
     return Timeline(
         positions=tuple(position - start for position in positions),
         allocated_bytes=tuple(live[position] for position in positions),

@@ -1,0 +1,118 @@
+"""What was alive at the peak, by what it is for and who holds it."""
+
+import pytest
+import torch
+from tiny import TinyNet, tiny_bert
+
+from memorymark.config import TrainingConfig
+from memorymark.memory.breakdown import breakdown_at, live_at, peak_position, timeline
+from memorymark.memory.trace import BACKWARD, FORWARD, OPTIMIZER, STEP, Block, Trace
+from memorymark.memory.tracked import run_tracked_steps
+from memorymark.memory.tracker import MemoryTracker
+from memorymark.runtime import DeviceRuntime
+from memorymark.workloads.base import build_model
+
+CPU = torch.device("cpu")
+
+
+def trace_of(*steps):
+    """Make a trace from phases, allocations (name, bytes, path) and releases of names."""
+    trace, ids, phase = Trace(), {}, "setup"
+    for step in steps:
+        if isinstance(step, tuple):
+            name, size, *path = step
+            ids[name] = trace.allocate(Block(size, phase, path[0] if path else "", name))
+        elif step in ids:
+            trace.release(ids.pop(step))
+        else:
+            phase = step
+            trace.mark(phase)
+    return trace
+
+
+def run(workload, config, batch_size=4, steps=2):
+    config = workload.describe(config)
+    tracker = MemoryTracker("cpu")
+    model = build_model(workload, config, CPU)
+    run_tracked_steps(workload, model, config, batch_size, DeviceRuntime(CPU), tracker, steps=steps)
+    return tracker
+
+
+def test_activations_outlive_the_forward_pass_and_temporaries_do_not():
+    trace = trace_of(
+        STEP, FORWARD, ("kept", 100, "a"), ("passing", 10, "a"), "passing",
+        ("late", 7, "a"), BACKWARD, ("work", 3), "kept", "late", "work",
+    )  # fmt: skip
+    parts, holders = breakdown_at(trace, 1)
+    assert (parts.activations, parts.temporaries) == (100, 10)
+    assert (holders[0].path, holders[0].category, holders[0].bytes) == ("a", "activations", 100)
+    parts, _ = breakdown_at(trace, 4)
+    assert (parts.activations, parts.temporaries) == (107, 3)
+
+
+def test_what_a_checkpoint_makes_again_is_an_activation():
+    trace = trace_of(STEP, FORWARD, BACKWARD, ("again", 100, "layer.0"), ("work", 5), "again")
+    parts, _ = breakdown_at(trace, 1)
+    assert (parts.activations, parts.temporaries) == (100, 5)
+
+
+def test_the_ten_largest_holders_by_module():
+    sizes = [(f"t{i}", 10 + i, f"layer.{i}") for i in range(15)]
+    _, holders = breakdown_at(trace_of(STEP, FORWARD, *sizes, BACKWARD), 14)
+    assert [holder.bytes for holder in holders] == list(range(24, 14, -1))
+    assert holders[0].path == "layer.14"
+
+
+def test_parameters_are_held_by_their_module():
+    tracker = run(TinyNet(), TrainingConfig())
+    _, holders = breakdown_at(tracker.trace, peak_position(tracker.trace))
+    assert ("0", "parameters") in {(holder.path, holder.category) for holder in holders}
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("position", ["peak", 60, 200])
+def test_a_breakdown_adds_up_to_what_is_live(checkpointing, position):
+    config = TrainingConfig(seq_len=16, gradient_checkpointing=checkpointing)
+    trace = run(tiny_bert(), config).trace
+    at = peak_position(trace) if position == "peak" else position
+    parts, _ = breakdown_at(trace, at)
+    assert parts.total == sum(size for _, size in trace.events[: at + 1])
+    assert parts.total == sum(trace.blocks[block].size_bytes for block in live_at(trace, at))
+
+
+def test_the_categories_of_a_real_step():
+    tracker = run(TinyNet(), TrainingConfig(), batch_size=64)
+    parts, _ = breakdown_at(tracker.trace, peak_position(tracker.trace))
+    parameters = 4 * (256 * 256 + 256 + 256 * 10 + 10)
+    assert parts.parameters == parts.gradients == parameters
+    assert parts.optimizer_states == 2 * parameters
+    assert parts.total == tracker.peak_bytes
+    # The batch that is there while the next one is made, too, and what backward still needs.
+    assert parts.inputs >= 64 * 256 * 4 + 64 * 8
+
+
+def test_a_timeline_keeps_the_peak_and_has_at_most_2000_points():
+    steps = []
+    for i in range(6000):
+        steps += [(f"t{i}", 100 + (i % 7)), f"t{i}"] if i != 3123 else [("big", 10**9), "big"]
+    trace = trace_of(STEP, FORWARD, *steps, OPTIMIZER)
+    line = timeline(trace)
+    assert len(line.positions) == len(line.allocated_bytes) <= 2000
+    assert max(line.allocated_bytes) == 10**9 and min(line.allocated_bytes) == 0
+    assert list(line.positions) == sorted(set(line.positions))
+    assert [name for name, _ in line.phases] == [FORWARD, OPTIMIZER]
+
+
+def test_a_short_timeline_keeps_every_point():
+    trace = trace_of(("model", 50), STEP, FORWARD, ("a", 10), BACKWARD, "a")
+    line = timeline(trace, trace.last_step())
+    assert line.allocated_bytes == (60, 50) and line.positions == (0, 1)
+    assert line.phases == ((FORWARD, 0), (BACKWARD, 1))
+
+
+def test_the_timeline_of_the_last_step_shows_its_phases_in_order():
+    trace = run(TinyNet(), TrainingConfig()).trace
+    line = timeline(trace, trace.last_step())
+    names = [name for name, _ in line.phases]
+    assert names == ["forward", "backward", "optimizer", "step-end"]
+    assert [at for _, at in line.phases] == sorted(at for _, at in line.phases)
