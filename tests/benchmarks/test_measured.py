@@ -10,7 +10,7 @@ import pytest
 import recording
 import workload_set
 from fake_accelerators import FakeCuda, cuda_probe
-from fakes import FakeProbe
+from fakes import FakeProbe, FakeWorkload
 from rows import load_measured, load_traces, workload_of
 from step_time import step_times
 from tiny import TinyNet, tiny_bert
@@ -197,6 +197,76 @@ def test_without_a_cuda_device_it_says_so(monkeypatch, capsys):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert measured.main([]) == 1
     assert "no CUDA device" in capsys.readouterr().err
+
+
+class FakeCard:
+    """A card on which a stand-in for CUDA lives."""
+
+    def __init__(self, index):
+        self.index = index
+
+    def facts(self):
+        return dict(MACHINE)
+
+    def context_bytes(self):
+        return CONTEXT
+
+    def release_cache(self):
+        pass
+
+
+def test_a_whole_run_writes_one_file_named_by_card_and_date(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(measured, "Card", FakeCard)
+    monkeypatch.setattr(measured, "CudaProbe", lambda index, budget_bytes: FakeProbe())
+    monkeypatch.setattr(measured, "build_workload", lambda name: FakeWorkload(name))
+    monkeypatch.setattr(recording, "record", lambda *args, **kwargs: trace_document())
+    assert measured.main(["--out", str(tmp_path / "results")]) == 0
+    (file,) = (tmp_path / "results").glob("*.json")
+    document = json.loads(file.read_text())
+    assert file.name == f"a100-40gb-{document['date']}.json"
+    assert len(document["trials"]) == 83
+    assert len(load_traces(file)) == 2
+    assert len(load_measured(file)) == 2 * 83
+    assert "83 trials in" in capsys.readouterr().out
+
+
+def test_a_recording_starts_from_nothing_and_ends_in_any_case(monkeypatch):
+    import torch
+
+    calls = []
+
+    class Memory:
+        def _record_memory_history(self, enabled, **options):
+            calls.append(enabled)
+
+        def _snapshot(self):
+            return {"device_traces": [SNAPSHOT["device_traces"][1]], "segments": []}
+
+    class Cuda(FakeCuda):
+        memory = Memory()
+
+    monkeypatch.setattr(torch, "cuda", Cuda())
+    monkeypatch.setattr(recording, "_train", lambda *args: calls.append("train"))
+    document = recording.record(tiny_bert(), CONFIG, 2)
+    assert calls == ["all", "train", None]
+    assert document["peak_reserved_bytes"] == 2 * MIB
+    assert json.loads(json.dumps(document))["config"]["num_labels"] == 2
+
+    def fail(*args):
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr(recording, "_train", fail)
+    with pytest.raises(RuntimeError, match="no room"):
+        recording.record(tiny_bert(), CONFIG, 2)
+    assert calls[-1] is None
+
+
+def test_what_is_recorded_is_the_projects_training_step():
+    import torch
+
+    recording._train(tiny_bert(), tiny_bert().describe(CONFIG), 2, torch.device("cpu"))
 
 
 def test_settings_are_listed(capsys):
