@@ -19,6 +19,7 @@ PAGES = {
 }
 PATHS = {"analysis": "", "backward": "backward_validation", "comparison": "cost_comparison"}
 WAIT = 30_000
+DRAWN = "document.querySelectorAll('[data-testid=stSkeleton]').length === 0"
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,7 @@ def settled(page):
     """Wait until the script has run to its end."""
     page.get_by_role("heading", level=1).wait_for(timeout=WAIT)
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=WAIT)
+    page.wait_for_function(DRAWN, timeout=WAIT)
     assert page.locator("[data-testid=stException]").count() == 0
 
 

@@ -101,10 +101,8 @@ def _draw_gradients(check: GradientCheck | None) -> None:
         ("Gradient bytes equal trainable bytes",
          f"{check.gradient_bytes:,} of {check.trainable_bytes:,} bytes", "yes" if equal else "no"),
     ]  # fmt: skip
-    st.dataframe(
-        [{"Check": name, "Holds": holds, "Figures": figures} for name, figures, holds in rows],
-        hide_index=True,
-    )
+    for name, figures, holds in rows:
+        st.markdown(f"- {name}: **{holds}**{f' ({figures})' if figures else ''}")
     if check.missing:
         st.caption(f"Without a gradient: {', '.join(check.missing)}")
 

@@ -52,7 +52,7 @@ def exact(value: int | None) -> str:
     return "unknown" if value is None else f"{value:,} bytes"
 
 
-LEGEND = alt.Legend(orient="bottom", columns=2, symbolType="square")
+LEGEND = alt.Legend(orient="bottom", columns=2, symbolType="square", columnPadding=6)
 
 
 def category_colour(legend: alt.Legend | None = LEGEND) -> alt.Color:

@@ -26,7 +26,7 @@ from memorymark.validation_record import BackwardValidation, CompileValidation
 STAGE_WORDS = {
     Stage.FORWARD_ONLY: "Forward only",
     Stage.FORWARD: "Activations kept",
-    Stage.BACKWARD: "Forward and backward",
+    Stage.BACKWARD: "With backward",
     Stage.STEP: "Whole step",
 }
 _WEIGHTS = "Weights"
@@ -73,10 +73,10 @@ def overreach(validation: BackwardValidation) -> alt.LayerChart:
     needed = _needed_at(whole, recommended)
     rows = [_point(trial, "whole step") for trial in whole]
     rows += [_point(trial, "forward only") for trial in forward]
-    end = [{"batch": recommended, "memory": needed, "kind": "whole step, extended"}]
+    end = [{"batch": recommended, "memory": needed, "kind": "extended"}]
     if needed is not None and rows:
         last = max((row for row in rows if row["kind"] == "whole step"), key=_batch, default=None)
-        rows += [{**last, "kind": "whole step, extended"}, *end] if last else []
+        rows += [{**last, "kind": "extended"}, *end] if last else []
     top = max([row["memory"] for row in rows] + [capacity or 0.0], default=1.0)
     axes = _axes(max([row["batch"] for row in rows], default=1), top)
     layers = [_limit(capacity), _lines(rows, axes), *_recommendations(validation, needed, axes)]
@@ -199,7 +199,7 @@ def _limit(capacity: float | None) -> alt.LayerChart | None:
 
 
 def _lines(rows: Sequence[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
-    kinds = ["forward only", "whole step", "whole step, extended"]
+    kinds = ["forward only", "whole step", "extended"]
     colour = alt.Scale(domain=kinds, range=[MARK_COLOURS["current"], LINE, LIMIT])
     dash = alt.Scale(domain=kinds, range=[[1, 0], [1, 0], [5, 4]])
     return (
@@ -207,7 +207,9 @@ def _lines(rows: Sequence[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
         .mark_line(point=True, strokeWidth=2)
         .encode(
             **axes,
-            color=alt.Color("kind:N", title=None, scale=colour, legend=alt.Legend(orient="bottom")),
+            color=alt.Color(
+                "kind:N", title=None, scale=colour, legend=alt.Legend(orient="bottom", columns=2)
+            ),
             strokeDash=alt.StrokeDash("kind:N", scale=dash, legend=None),
         )
     )

@@ -57,5 +57,9 @@ def category_colour(*, with_legend: bool = True) -> Spec:
         "domain": [CATEGORY_WORDS[name] for name in CATEGORIES],
         "range": [CATEGORY_COLOURS[name] for name in CATEGORIES],
     }
-    legend = {"orient": "bottom", "columns": 2, "symbolType": "square"} if with_legend else None
+    legend = (
+        {"orient": "bottom", "columns": 2, "columnPadding": 6, "symbolType": "square"}
+        if with_legend
+        else None
+    )
     return words("category", title=None, scale=scale, legend=legend)
