@@ -121,6 +121,7 @@ def _watched(tracker: MemoryTracker, model: nn.Module) -> Iterator[None]:
         yield
     finally:
         tracker.unwatch()
+        tracker.stop()
 
 
 def _timed(run: Callable[[], None], synchronize: Callable[[], None]) -> float:

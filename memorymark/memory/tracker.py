@@ -84,6 +84,10 @@ class MemoryTracker(TorchDispatchMode):
         """Stop following modules."""
         self._paths.unwatch()
 
+    def stop(self) -> None:
+        """Leave out of the trace what is released from here on, whenever that may be."""
+        self._live.clear()
+
     def begin_phase(self, phase: str) -> None:
         """Note that a phase of the step begins."""
         self._phase = phase

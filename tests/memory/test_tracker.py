@@ -148,3 +148,11 @@ def test_sparse_tensors_do_no_harm():
     with MemoryTracker("cpu") as tracker:
         torch.eye(3).to_sparse()
     assert tracker.live_bytes == 0
+
+
+def test_what_is_released_after_the_end_is_left_out():
+    with MemoryTracker("cpu") as tracker:
+        x = torch.empty(10)
+    tracker.stop()
+    del x
+    assert tracker.live_bytes == 40 and len(tracker.trace.events) == 1

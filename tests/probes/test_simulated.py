@@ -1,0 +1,97 @@
+"""Trials on a simulated GPU."""
+
+import dataclasses
+
+import pytest
+from tiny import TinyNet, tiny_bert, tiny_resnet
+
+from memorymark.config import TrainingConfig
+from memorymark.errors import InvalidValue
+from memorymark.gpus.catalogue import find_gpu
+from memorymark.probes.simulated import SimulatedProbe
+from memorymark.trial import Outcome, Source, Stage
+from memorymark.units import GIB, MIB
+from memorymark.workloads import resolve
+
+A100 = find_gpu("a100-40gb")
+SMALL = TrainingConfig(seq_len=16, image_size=32)
+
+
+@pytest.mark.parametrize("make", [tiny_bert, tiny_resnet, TinyNet])
+def test_the_readings_of_a_trial(make):
+    trial = SimulatedProbe(A100).run(make(), SMALL, 8)
+    assert (trial.outcome, trial.source) == (Outcome.OK, Source.SIMULATED)
+    assert trial.breakdown.total == trial.peak_allocated_bytes
+    assert trial.peak_allocated_bytes <= trial.minimum_bytes <= trial.peak_reserved_bytes
+    assert trial.process_bytes == trial.peak_reserved_bytes + A100.context_bytes
+    assert trial.capacity_bytes == A100.total_bytes - A100.context_bytes
+    assert trial.step_seconds > 0 and trial.thrashing is False
+    assert trial.device == A100.name and trial.holders and trial.timeline.positions
+    assert any("estimate" in sentence for sentence in trial.assumptions)
+
+
+def test_convolutions_are_said_to_be_an_allowance():
+    probe = SimulatedProbe(A100)
+    convolving, plain = probe.run(tiny_resnet(), SMALL, 8), probe.run(TinyNet(), SMALL, 8)
+    assert convolving.convolution_workspace_bytes > 0
+    assert any("allowance" in sentence for sentence in convolving.assumptions)
+    assert plain.convolution_workspace_bytes is None
+    assert not any("allowance" in sentence for sentence in plain.assumptions)
+
+
+def test_a_context_that_is_not_known_is_said_to_be_assumed():
+    gpu = find_gpu("v100-16gb")
+    assert gpu.context_is_assumed
+    trial = SimulatedProbe(gpu).run(TinyNet(), SMALL, 8)
+    assert any("context" in sentence for sentence in trial.assumptions)
+
+
+def test_a_budget_ends_in_out_of_memory():
+    free = SimulatedProbe(A100).run(tiny_bert(), SMALL, 64)
+    budget = free.minimum_bytes
+    enough = SimulatedProbe(A100, budget_bytes=budget).run(tiny_bert(), SMALL, 64)
+    assert enough.fits and enough.capacity_bytes == budget
+    trial = SimulatedProbe(A100, budget_bytes=budget - 2 * MIB).run(tiny_bert(), SMALL, 64)
+    assert trial.outcome is Outcome.OOM
+    assert trial.peak_reserved_bytes is None and trial.step_seconds is None
+    assert trial.error.startswith("out of memory: the step needs ")
+    assert f"{trial.minimum_bytes / GIB:,.2f} GiB" in trial.error
+
+
+def test_a_budget_beyond_the_gpu_is_the_gpu():
+    probe = SimulatedProbe(A100, budget_bytes=10**15)
+    assert probe.target.capacity_bytes == A100.usable_bytes
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_every_stage(stage):
+    trial = SimulatedProbe(A100).run(tiny_bert(), SMALL, 4, stage=stage)
+    parts = trial.breakdown
+    assert trial.fits and trial.stage is stage
+    assert (parts.gradients > 0) == (stage in (Stage.BACKWARD, Stage.STEP))
+    assert (parts.optimizer_states > 0) == (stage is Stage.STEP)
+    assert (trial.gradient_check is not None) == (stage is Stage.BACKWARD)
+    if stage is Stage.BACKWARD:
+        assert trial.gradient_check.finite is None and not trial.gradient_check.missing
+
+
+def test_the_same_trial_twice_is_the_same():
+    probe, workload = SimulatedProbe(A100), tiny_bert()
+    first, second = (
+        dataclasses.replace(probe.run(workload, SMALL, 8), elapsed_seconds=None) for _ in range(2)
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 65_536, True])
+def test_batch_sizes_out_of_range_are_refused(batch_size):
+    with pytest.raises(InvalidValue):
+        SimulatedProbe(A100).run(TinyNet(), SMALL, batch_size)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "dropout", "fits"), [(528, False, True), (536, False, False), (528, True, False)]
+)
+def test_the_published_row_of_bert(batch_size, dropout, fits):
+    config = TrainingConfig(optimizer="none", dropout=dropout)
+    assert SimulatedProbe(A100).run(resolve("bert"), config, batch_size).fits is fits
