@@ -1,42 +1,34 @@
 """Answers to questions that a model asks of its data, where there is no data.
 
-Tensors whose elements are all alike (a full attention mask, and what follows from it) keep
-their value, so that questions about them get the answer that a full batch would give. Any
-other question gets a fixed answer, which is noted as an assumption.
+What follows from the model's code alone is known (`values.py`) and answered as it is. Any
+other question gets the answer that a full batch would give, which is noted as an assumption:
+every element of an unknown mask is selected, and elements that are compared are alike.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
+from memorymark.errors import UnsupportedOperation
 from memorymark.simulator.session import Session
+from memorymark.simulator.values import MOST_ELEMENTS, Scalar, Values
 
 _aten = torch.ops.aten
-Scalar = bool | int | float
+_MASKS = (torch.bool, torch.uint8)
+# A copy on the host is made for real: what is larger is no question but a computation.
+_MOST_HOST_ELEMENTS = 1_000_000
 
-_FILLS = {
-    _aten.ones.default: 1, _aten.ones_like.default: 1, _aten.new_ones.default: 1,
-    _aten.zeros.default: 0, _aten.zeros_like.default: 0, _aten.new_zeros.default: 0,
-}  # fmt: skip
-_FILLS_WITH_ARGUMENT = {
-    _aten.full.default: 1, _aten.full_like.default: 1, _aten.new_full.default: 2,
-    _aten.fill_.Scalar: 1, _aten.scalar_tensor.default: 0,
-}  # fmt: skip
-# Reductions and copies under which a uniform value stays what it is.
-_KEEPING = {
-    _aten.all.default, _aten.all.dim, _aten.any.default, _aten.any.dim, _aten.max.default,
-    _aten.min.default, _aten.amax.default, _aten.amin.default, _aten.clone.default,
-    _aten._to_copy.default, _aten.mean.default, _aten.index_select.default,
-    _aten.constant_pad_nd.default,
-}  # fmt: skip
+NOT_A_QUESTION = object()
+# Guarded by the lock of `simulating`; what is known lives as long as the tensors do.
+_values = Values()
 
 
 class Answers:
-    """Keeps the values of uniform tensors, by storage, and answers questions.
+    """Answers questions about tensors without data.
 
     Args:
         session: Where assumptions are noted.
@@ -44,34 +36,42 @@ class Answers:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._uniform: dict[int, Scalar] = {}
+        self._values = _values
+        self.note = self._values.note
+        self._rules = {
+            _aten._local_scalar_dense.default: self.item,
+            _aten.equal.default: self.equal,
+            _aten._to_copy.default: self._to_host,
+            _aten.nonzero.default: self._nonzero,
+            _aten.index.Tensor: self._index,
+            _aten.masked_select.default: self._masked_select,
+            _aten.unique_consecutive.default: self._unique_consecutive,
+            _aten._unique2.default: self._unique,
+            _aten.repeat_interleave.Tensor: self._repeat_interleave,
+            _aten.bincount.default: self._bincount,
+        }
 
-    def note(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        """Follow uniform values through an operation."""
-        if not isinstance(output, Tensor) or not output.is_meta:
-            return
-        key = _key(output)
-        if func in _FILLS:
-            self._uniform[key] = _FILLS[func]
-        elif func in _FILLS_WITH_ARGUMENT:
-            self._set(key, args[_FILLS_WITH_ARGUMENT[func]])
-        elif self._uniform and self._concerns(func, args):
-            self._follow(func, args, kwargs, key)
+    def answer(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return the answer, or NOT_A_QUESTION where the operation asks nothing of the data.
 
-    def forget(self, storage_key: int) -> None:
-        """Drop the value of a storage that is released."""
-        self._uniform.pop(storage_key, None)
+        Raises:
+            UnsupportedOperation: The question has no sensible answer.
+        """
+        rule = self._rules.get(func)
+        if rule is None or not args[0].is_meta:
+            return NOT_A_QUESTION
+        return rule(*args, **kwargs)
 
     def item(self, tensor: Tensor) -> Scalar:
         """Answer what the one element of a tensor is."""
-        known = self._uniform.get(_key(tensor))
+        known = self._values.value_of(tensor)
         if known is not None:
-            return _as_python(tensor, known)
+            return known
         answer: Scalar = True if tensor.dtype is torch.bool else 0
         if tensor.is_floating_point():
             answer = 0.0
         self._session.assume(
-            f"The model asked for the value of a {str(tensor.dtype).removeprefix('torch.')} "
+            f"The model asked for the value of a {_name(tensor.dtype)} "
             f"element; it was told {answer}."
         )
         return answer
@@ -80,53 +80,110 @@ class Answers:
         """Answer whether two tensors are equal."""
         if first.shape != second.shape:
             return False
-        known, other = self._uniform.get(_key(first)), self._uniform.get(_key(second))
+        known, other = self._values.value_of(first), self._values.value_of(second)
         if known is not None and other is not None:
             return known == other
+        copies = self._values.copy_of(first), self._values.copy_of(second)
+        if copies[0] is not None and copies[1] is not None:
+            return torch.equal(*copies)
         self._session.assume("The model asked whether two tensors are equal; it was told yes.")
         return True
 
-    def _concerns(self, func: Any, args: tuple[Any, ...]) -> bool:
-        if torch.Tag.pointwise not in func.tags and func not in _KEEPING:
-            return False
-        return any(isinstance(x, Tensor) and _key(x) in self._uniform for x in args)
+    def _to_host(self, tensor: Tensor, **kwargs: Any) -> Any:
+        device = kwargs.get("device")
+        if device is None or torch.device(device).type != "cpu":
+            return NOT_A_QUESTION
+        dtype = kwargs.get("dtype") or tensor.dtype
+        known, value = self._values.copy_of(tensor), self._values.value_of(tensor)
+        if known is not None:
+            return known.to(dtype, copy=True)
+        if tensor.numel() > _MOST_HOST_ELEMENTS:
+            raise UnsupportedOperation(
+                f"The model copies {tensor.numel():,} elements to the host to compute with them "
+                "there, and a simulation has no data. Measure this model on a device instead."
+            )
+        if value is None:
+            self._session.assume(
+                f"The model copied {_name(tensor.dtype)} values to the host; they were taken "
+                "for zeros."
+            )
+        return torch.full(tensor.shape, value or 0, dtype=dtype)
 
-    def _follow(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], key: int) -> None:
-        unknown = any(isinstance(x, Tensor) and self._value_of(x) is None for x in args)
-        if unknown:
-            self._uniform.pop(key, None)
-            return
-        kwargs = {name: value for name, value in kwargs.items() if name != "device"}
-        args, kwargs = tree_map(self._small, (args, kwargs))
-        try:
-            self._set(key, func(*args, **kwargs))
-        except (RuntimeError, OverflowError):
-            self._uniform.pop(key, None)  # it does not run on one element: no value is known
+    def _nonzero(self, tensor: Tensor) -> Tensor:
+        known, value = self._values.copy_of(tensor), self._values.value_of(tensor)
+        if known is None and value is None:
+            self._session.assume(
+                "The model asked which elements of a tensor are not zero; it was told all."
+            )
+        if known is None and tensor.numel() <= MOST_ELEMENTS:
+            known = torch.ones(tensor.shape, dtype=torch.bool)
+        if known is not None:
+            found = known.nonzero()
+            answer = torch.empty(found.shape, dtype=torch.long, device="meta")
+            self._values.set_copy(answer, found)
+            return answer
+        count = tensor.numel() if value is None or value else 0
+        return torch.empty((count, tensor.dim()), dtype=torch.long, device="meta")
 
-    def _small(self, x: Any) -> Any:
-        if not isinstance(x, Tensor):
-            return x
-        return torch.full((1,) * x.dim(), self._value_of(x), dtype=x.dtype)
+    def _index(self, tensor: Tensor, indices: list[Tensor | None]) -> Any:
+        if not any(index is not None and index.dtype in _MASKS for index in indices):
+            return NOT_A_QUESTION
+        positions: list[Tensor | None] = []
+        for index in indices:
+            if index is not None and index.dtype in _MASKS:
+                positions += self._nonzero(index).unbind(1)
+            else:
+                positions.append(index)
+        return _aten.index.Tensor(tensor, positions)
 
-    def _value_of(self, x: Tensor) -> Scalar | None:
-        if not x.is_meta:
-            return x.item() if x.numel() == 1 else None
-        return self._uniform.get(_key(x))
+    def _masked_select(self, tensor: Tensor, mask: Tensor) -> Tensor:
+        shape = torch.broadcast_shapes(tensor.shape, mask.shape)
+        count = self._nonzero(mask).size(0) * math.prod(shape) // max(1, mask.numel())
+        return tensor.new_empty((count,))
 
-    def _set(self, key: int, value: Any) -> None:
-        if isinstance(value, Tensor):
-            value = value.flatten()[0].item() if value.numel() else None
-        if isinstance(value, bool | int | float):
-            self._uniform[key] = value
+    def _unique_consecutive(
+        self, tensor: Tensor, inverse: bool = False, counts: bool = False, dim: int | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        self._session.assume("The model asked for distinct values; it was told all are alike.")
+        if dim is None:
+            shape: list[int] = [min(1, tensor.numel())]
         else:
-            self._uniform.pop(key, None)
+            shape = list(tensor.shape)
+            shape[dim] = min(1, shape[dim])
+        places = tensor.shape if dim is None else (tensor.size(dim),)
+        inverse_shape = places if inverse else (0,)
+        return (
+            tensor.new_empty(shape),
+            tensor.new_empty(inverse_shape, dtype=torch.long),
+            tensor.new_empty((1,) if counts else (0,), dtype=torch.long),
+        )
+
+    def _unique(
+        self, tensor: Tensor, is_sorted: bool = True, inverse: bool = False, counts: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return self._unique_consecutive(tensor, inverse, counts)
+
+    def _repeat_interleave(self, repeats: Tensor, *, output_size: int | None = None) -> Tensor:
+        known = self._values.copy_of(repeats)
+        if known is None and output_size is None:
+            self._session.assume("The model repeats elements by its data; each was taken once.")
+        count = repeats.numel() if known is None else int(known.sum())
+        answer = repeats.new_empty((count if output_size is None else output_size,))
+        if known is not None:
+            self._values.set_copy(answer, torch.repeat_interleave(known))
+        return answer
+
+    def _bincount(
+        self, tensor: Tensor, weights: Tensor | None = None, minlength: int = 0
+    ) -> Tensor:
+        known = self._values.copy_of(tensor)
+        if known is None and not minlength:
+            self._session.assume("The model counts values of its data; they were taken for zeros.")
+        largest = int(known.max()) if known is not None and known.numel() else 0
+        like = tensor if weights is None else weights
+        dtype = torch.long if weights is None else weights.dtype
+        return like.new_empty((max(minlength, largest + 1),), dtype=dtype)
 
 
-def _key(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
-
-
-def _as_python(tensor: Tensor, value: Scalar) -> Scalar:
-    if tensor.dtype is torch.bool:
-        return bool(value)
-    return float(value) if tensor.is_floating_point() else int(value)
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -10,7 +10,7 @@ from memorymark.errors import UnsupportedOperation
 from memorymark.memory.trace import BACKWARD, STEP
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.simulator import scratch
-from memorymark.simulator.answers import Answers
+from memorymark.simulator.answers import NOT_A_QUESTION, Answers
 from memorymark.simulator.clock import Clock
 from memorymark.simulator.convolutions import is_convolution, workspace_bytes
 from memorymark.simulator.session import Session
@@ -50,24 +50,19 @@ class SimulatedDevice(MemoryTracker):
         self._timed_step = timed_step
         self._step = 0
         self._handles: set[bool] = set()
-        self._special = {
-            _aten._local_scalar_dense.default: self._answers.item,
-            _aten.equal.default: self._answers.equal,
-            **dict.fromkeys(_FUSED_OPTIMIZERS, _nothing),
-        }
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Run the operation without data and note what it would allocate on the device."""
         kwargs = kwargs or {}
-        special = self._special.get(func)
-        if special is not None and _is_on_meta(args):
-            output = special(*args)
-        else:
+        output = self._answers.answer(func, args, kwargs)
+        if output is NOT_A_QUESTION:
             output = self._run(func, args, kwargs)
             self._see_with_scratch(func, args, output)
             self._answers.note(func, args, kwargs, output)
+        else:
+            self.see(output, func)
         if self._clock is not None and self._step == self._timed_step:
             self._clock.count(func, args, output)
         return output
@@ -77,10 +72,9 @@ class SimulatedDevice(MemoryTracker):
         self._step += phase == STEP
         super().begin_phase(phase)
 
-    def _forget(self, storage_key: int) -> None:
-        self._answers.forget(storage_key)
-
     def _run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if func in _FUSED_OPTIMIZERS and args[0] and args[0][0].is_meta:
+            return None  # they work in place, and PyTorch has no kernel without data
         try:
             return self._shapes.run(func, args, kwargs)
         except NotImplementedError as error:
@@ -119,12 +113,3 @@ class SimulatedDevice(MemoryTracker):
             self._handles.add(in_autograd)
             size = self._session.rules.cublas_workspace_bytes
             self.borrow(size, "workspaces", "cuBLAS workspace")
-
-
-def _nothing(*args: Any) -> None:
-    """Stand for a kernel that works in place and allocates nothing."""
-
-
-def _is_on_meta(args: tuple[Any, ...]) -> bool:
-    first = args[0][0] if isinstance(args[0], list | tuple) else args[0]
-    return isinstance(first, torch.Tensor) and first.is_meta

@@ -76,6 +76,9 @@ def _patches() -> Iterator[tuple[Any, str, Any]]:
     yield autocast_mode, "is_autocast_available", available
     yield torch.amp, "is_autocast_available", available
     yield autocast_mode.autocast, "__init__", _slot_init(autocast_mode.autocast.__init__)
+    yield torch, "tensor", _with_values(torch.tensor)
+    yield torch, "as_tensor", _with_values(torch.as_tensor)
+    yield torch.Tensor, "__format__", _format_element
     devices = optimizer_module._get_fused_kernels_supported_devices
     yield optimizer_module, "_get_fused_kernels_supported_devices", lambda: [*devices(), "meta"]
 
@@ -94,6 +97,38 @@ def _slot_init(init: Any) -> Any:
         init(self, AUTOCAST_SLOT if simulated else device_type, *args, **kwargs)
 
     return with_slot
+
+
+def _with_values(make: Any) -> Any:
+    """Make the tensor on the host first: made without data, its values would be lost."""
+
+    def make_on_host(data: Any, *args: Any, **kwargs: Any) -> Any:
+        empty = isinstance(data, list) and not data
+        if current() is None or isinstance(data, torch.Tensor) or empty:
+            return make(data, *args, **kwargs)
+        # torch.get_default_device() calls torch.tensor itself in some versions.
+        target = kwargs.get("device") or make([]).device
+        if not _is_meta_device(target):
+            return make(data, *args, **kwargs)
+        requires_grad = kwargs.pop("requires_grad", False)
+        made = make(data, *args, **{**kwargs, "device": "cpu"}).to("meta")
+        return made.requires_grad_() if requires_grad else made
+
+    return make_on_host
+
+
+_format_tensor = torch.Tensor.__format__
+
+
+def _format_element(self: torch.Tensor, format_spec: str) -> str:
+    """Format an element without data as its value, as on any other device."""
+    if current() is not None and self.is_meta and self.dim() == 0:
+        return format(self.item(), format_spec)
+    return _format_tensor(self, format_spec)
+
+
+def _is_meta_device(device: Any) -> bool:
+    return isinstance(device, str | torch.device) and torch.device(device).type == "meta"
 
 
 def _clearing(clear: Any) -> Any:

@@ -105,12 +105,17 @@ def _build(workload: Workload, config: TrainingConfig, device: torch.device) -> 
             return workload.build(config)
     except BatchTooLong:
         raise
-    except WorkloadError:
-        if device.type != "meta":
+    except WorkloadError as error:
+        if device.type != "meta" or not _lacks_data(error.__cause__):
             raise
     # Some models compute with the values of tensors while they are built.
     with torch.device("cpu"):
         return workload.build(config)
+
+
+def _lacks_data(error: BaseException | None) -> bool:
+    """Return whether a build may have failed for want of values, as torch's own errors may."""
+    return isinstance(error, RuntimeError) and not isinstance(error, RecursionError)
 
 
 def match_batch(batch: Batch, config: TrainingConfig) -> Batch:

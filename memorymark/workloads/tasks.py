@@ -89,19 +89,41 @@ def fixes_image_size(hf_config: Any) -> bool:
 
 
 def set_special_tokens(hf_config: Any, task: Task | None) -> None:
-    """Give the configuration the tokens without which its forward refuses a batch."""
+    """Give the configuration what its build or forward refuses to go without."""
+    if getattr(hf_config, "architectures", None) is None:
+        hf_config.architectures = []  # the Auto class looks through them where it has a choice
+    _set_pad_token(hf_config)
+    text = _text_config(hf_config)
+    if text is not hf_config:
+        _set_pad_token(text)
+    is_encoder_decoder = task is Task.SEQ2SEQ_LM or getattr(hf_config, "is_encoder_decoder", False)
+    if is_encoder_decoder and getattr(hf_config, "decoder_start_token_id", None) is None:
+        hf_config.decoder_start_token_id = hf_config.pad_token_id
+    languages = getattr(hf_config, "languages", None)
+    if languages and getattr(hf_config, "default_language", "") is None:
+        hf_config.default_language = next(iter(languages))
+
+
+def _set_pad_token(hf_config: Any) -> None:
     if getattr(hf_config, "pad_token_id", None) is None:
         eos = getattr(hf_config, "eos_token_id", None)
         eos = eos[0] if isinstance(eos, list) and eos else eos
         vocabulary = vocabulary_size(hf_config)
         hf_config.pad_token_id = eos if isinstance(eos, int) and eos < vocabulary else 0
-    if task is Task.SEQ2SEQ_LM and getattr(hf_config, "decoder_start_token_id", None) is None:
-        hf_config.decoder_start_token_id = hf_config.pad_token_id
+
+
+def _text_config(hf_config: Any) -> Any:
+    if not hasattr(hf_config, "get_text_config"):
+        return hf_config
+    try:
+        return hf_config.get_text_config()
+    except ValueError:  # it has several; the labels are the decoder's
+        return hf_config.get_text_config(decoder=True)
 
 
 def vocabulary_size(hf_config: Any) -> int:
     """Return the number of token ids that the model knows."""
-    text = hf_config.get_text_config() if hasattr(hf_config, "get_text_config") else hf_config
+    text = _text_config(hf_config)
     return int(getattr(text, "vocab_size", None) or getattr(hf_config, "vocab_size", None) or 2)
 
 

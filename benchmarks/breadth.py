@@ -1,0 +1,275 @@
+"""Counts for how many architectures a training step can be simulated.
+
+    python benchmarks/breadth.py [--json FILE] [--only TEXT] [--task TASK ...] [--timeout SECONDS]
+
+Takes every architecture in transformers' own mappings for five tasks, small, from its default
+configuration, and every classifier of torchvision. Each is simulated in a worker process with a
+time limit, so that a crash of the process would be seen and counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+
+BATCH_SIZE = 2
+SEQ_LEN = 32
+IMAGE_SIZE = 224
+MAPPINGS = {
+    "causal-lm": "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
+    "masked-lm": "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
+    "sequence-classification": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
+    "seq2seq-lm": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
+    "image-classification": "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
+}
+TORCHVISION = "torchvision"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One architecture for one task.
+
+    Attributes:
+        task: A key of MAPPINGS, or "torchvision".
+        name: transformers' model type, or torchvision's name.
+    """
+
+    task: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a case.
+
+    Attributes:
+        task: The case's task.
+        name: The case's name.
+        status: "ok", "error", "timeout" or "abort".
+        reason: Why it is not "ok".
+        seconds: Wall-clock seconds.
+        assumptions: What the simulation noted.
+    """
+
+    task: str
+    name: str
+    status: str
+    reason: str | None
+    seconds: float
+    assumptions: tuple[str, ...] = ()
+
+
+def list_cases() -> list[Case]:
+    """Return every architecture of the mappings, and torchvision's classifiers."""
+    from transformers.models.auto import modeling_auto
+
+    from memorymark.workloads.vision import list_vision_models
+
+    cases = [
+        Case(task, name)
+        for task, mapping in MAPPINGS.items()
+        for name in sorted(getattr(modeling_auto, mapping))
+    ]
+    return cases + [Case(TORCHVISION, name) for name in list_vision_models("torchvision")]
+
+
+def run_case(case: Case) -> Result:
+    """Simulate one training step of the case in this process."""
+    start = time.perf_counter()
+    reason, assumptions = None, ()
+    for workload, config in _attempts(case):
+        reason, assumptions = _simulate(workload, config)
+        if reason is None:
+            break
+    status = "ok" if reason is None else "error"
+    return Result(case.task, case.name, status, reason, time.perf_counter() - start, assumptions)
+
+
+def _attempts(case: Case) -> Iterator[tuple[Any, Any]]:
+    """Yield the model as small as can be, then less small: not every shrunk one can exist."""
+    from memorymark.config import TrainingConfig
+    from memorymark.workloads.huggingface import HuggingFaceWorkload
+    from memorymark.workloads.vision import ImageClassifier
+
+    if case.task == TORCHVISION:
+        yield ImageClassifier(TORCHVISION, case.name), TrainingConfig(num_labels=10)
+        return
+    for hf_config in _configurations(case.name):
+        workload = HuggingFaceWorkload(f"hf:{case.name}", hf_config)
+        config = TrainingConfig(task=case.task, seq_len=SEQ_LEN, image_size=_image_size(hf_config))
+        yield workload, config
+
+
+def _configurations(model_type: str) -> Iterator[Any]:
+    from shrink import shrink
+    from transformers import AutoConfig
+
+    default = AutoConfig.for_model(model_type)
+    for narrow in (True, False):
+        try:
+            yield shrink(default, narrow=narrow)
+        except Exception:  # the values do not go together: the next one is less small
+            continue
+    yield default
+
+
+def _image_size(hf_config: Any) -> int:
+    size = getattr(hf_config, "image_size", None)
+    size = size[0] if isinstance(size, list | tuple) else size
+    return size if isinstance(size, int) else IMAGE_SIZE
+
+
+def _simulate(workload: Any, config: Any) -> tuple[str | None, tuple[str, ...]]:
+    from memorymark.errors import MemoryMarkError
+    from memorymark.simulator.rules import Platform, Rules
+    from memorymark.simulator.run import simulate
+
+    try:
+        run = simulate(workload, config, BATCH_SIZE, Rules(Platform.CUDA, (8, 0)), steps=1)
+    except MemoryMarkError as error:
+        return f"{type(error).__name__}: {error}", ()
+    return None, run.assumptions
+
+
+def _work(connection: Connection) -> None:
+    """Answer cases until the other side hangs up."""
+    import warnings
+
+    warnings.filterwarnings("ignore")
+    while True:
+        try:
+            case = connection.recv()
+        except EOFError:
+            return
+        start = time.perf_counter()
+        try:
+            result = run_case(case)
+        except Exception as error:
+            reason = f"not a MemoryMarkError: {type(error).__name__}: {error}"
+            result = Result(case.task, case.name, "error", reason, time.perf_counter() - start)
+        connection.send(result)
+
+
+class Worker:
+    """A process that simulates cases one after the other, and is replaced when it ends.
+
+    Args:
+        timeout_s: Seconds for one case.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._start()
+
+    def run(self, case: Case) -> Result:
+        """Return what came of the case, whatever happens to the process."""
+        start = time.perf_counter()
+        self._connection.send(case)
+        if not self._connection.poll(self._timeout_s):
+            self._restart()
+            return Result(case.task, case.name, "timeout", None, time.perf_counter() - start)
+        try:
+            return self._connection.recv()
+        except EOFError:
+            self._process.join()
+            reason = f"the process ended with code {self._process.exitcode}"
+            self._restart()
+            return Result(case.task, case.name, "abort", reason, time.perf_counter() - start)
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, other = context.Pipe()
+        self._process = context.Process(target=_work, args=(other,), daemon=True)
+        self._process.start()
+        other.close()
+
+    def _restart(self) -> None:
+        self.close()
+        self._start()
+
+
+def run_all(cases: Iterable[Case], workers: int, timeout_s: float) -> list[Result]:
+    """Run cases in worker processes and return the results in order of case."""
+    waiting, results, lock = list(reversed(list(cases))), [], threading.Lock()
+
+    def serve() -> None:
+        worker = Worker(timeout_s)
+        while True:
+            with lock:
+                case = waiting.pop() if waiting else None
+            if case is None:
+                worker.close()
+                return
+            results.append(worker.run(case))
+            _show(results[-1])
+
+    threads = [threading.Thread(target=serve) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sorted(results, key=lambda result: (result.task, result.name))
+
+
+def _show(result: Result) -> None:
+    if result.status != "ok":
+        print(f"{result.task:24} {result.name:28} {result.status:8} {result.reason or ''}")
+
+
+def summary(results: list[Result]) -> dict[str, dict[str, float]]:
+    """Return, by task and over all of transformers, how many simulate."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.task, []).append(result)
+        if result.task != TORCHVISION:
+            groups.setdefault("transformers", []).append(result)
+    return {task: _counts(group) for task, group in groups.items()}
+
+
+def _counts(group: list[Result]) -> dict[str, float]:
+    ok = sum(result.status == "ok" for result in group)
+    return {"simulate": ok, "of": len(group), "share": ok / len(group)}
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="write every result there")
+    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--task", nargs="*", help="tasks; all by default")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--timeout", type=float, default=60.0, help="seconds for one case")
+    options = parser.parse_args()
+    cases = [
+        case
+        for case in list_cases()
+        if options.only in case.name and (not options.task or case.task in options.task)
+    ]
+    results = run_all(cases, options.workers, options.timeout)
+    counts = summary(results)
+    for task, row in counts.items():
+        print(f"{task:24} {row['simulate']:4d} of {row['of']:4d}  {row['share']:.1%}")
+    if options.json:
+        document = {"summary": counts, "results": [asdict(result) for result in results]}
+        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
