@@ -109,6 +109,11 @@ class AcceleratorProbe:
         return {**found, "findings": (*found.get("findings", ()), *left)}
 
     def _measure(self, work: _Work) -> dict[str, Any]:
+        if not self._models.holds(work.workload, work.config):
+            # What the former model held would count as reserved by the new one.
+            self._models.release()
+            gc.collect()
+            self._device.release_cache()
         model = self._models.get(work.workload, work.config)
         found, peak = self._timed(work, model)
         if work.config.compile:

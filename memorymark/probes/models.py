@@ -32,11 +32,16 @@ class ModelKeeper:
         Raises:
             WorkloadError: The model cannot be built.
         """
-        key = (workload, config)
-        if self._model is None or self._key != key:
+        if not self.holds(workload, config):
             self.release()
-            self._model, self._key = build_model(workload, config, self._device), key
+            self._model = build_model(workload, config, self._device)
+            self._key = (workload, config)
+        assert self._model is not None
         return self._model
+
+    def holds(self, workload: Workload, config: TrainingConfig) -> bool:
+        """Return whether the model for this is there already."""
+        return self._model is not None and self._key == (workload, config)
 
     def tidy(self) -> None:
         """Drop the gradients that a trial left on the model."""

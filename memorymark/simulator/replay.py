@@ -14,6 +14,7 @@ from memorymark.simulator.allocator import CachingAllocator
 from memorymark.simulator.blocks import SEGMENT_ROUNDING_BYTES, round_request, round_up
 
 Events = Sequence[tuple[int, int]]
+_PRECISION = 1000
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def peak_live_bytes(events: Events) -> int:
 def minimum_bytes(
     events: Events, free_running: ReplayResult | None = None, *, expandable_segments: bool = False
 ) -> int:
-    """Return the least capacity, in steps of 2 MiB, in which the whole trace replays.
+    """Return the least capacity in which the whole trace replays, to within 0.1 % or 2 MiB.
 
     The trace replays at the figure that is returned. It is found by bisection between the peak of
     live blocks and the peak reserved of a run without limit. Whether a trace replays is not
@@ -146,7 +147,7 @@ def minimum_bytes(
     if free_running is None:
         free_running = replay(events, expandable_segments=expandable_segments)
     enough = free_running.peak_reserved_bytes // step
-    while enough - too_small > 1:
+    while enough - too_small > max(1, enough // _PRECISION):
         middle = (enough + too_small) // 2
         if replay(events, middle * step, expandable_segments=expandable_segments).fits:
             enough = middle

@@ -118,7 +118,7 @@ def test_a_leak_is_a_finding():
 def test_a_leak_of_a_failed_trial_is_a_finding():
     trial = cuda_probe(FakeCuda(256 * MIB)).run(Leaking(90 * MIB), CONFIG, 8)
     assert trial.outcome is Outcome.OOM
-    assert trial.findings[0].startswith("Memory leaks: 270.0 MiB")
+    assert trial.findings[0].startswith("Memory leaks: 180.0 MiB")
 
 
 def test_a_models_own_error_is_an_outcome():
