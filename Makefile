@@ -27,7 +27,7 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(INSTALLED): requirements.txt pyproject.toml
+$(INSTALLED): requirements.txt pyproject.toml benchmarks/requirements-accuracy.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("MemoryMark needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12")'
 	@echo "Creating the environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV) || { echo "python -m venv failed; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
@@ -35,6 +35,9 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
 	@echo "Installing MemoryMark and its test tools"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[test]'
+	@echo "Installing the older transformers of the measured runs beside it, for the accuracy tests"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --upgrade \
+		--target $(VENV)/accuracy -r benchmarks/requirements-accuracy.txt
 	@touch $(INSTALLED)
 
 # The browser tests drive the system's Chromium.

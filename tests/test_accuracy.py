@@ -1,0 +1,71 @@
+"""Keeps the simulator's accuracy from slipping: a part of benchmarks/accuracy.py.
+
+The rows were measured with transformers 4.51.3, which is installed into a folder of its own:
+the environment variable MEMORYMARK_ACCURACY_PACKAGES names it, .venv/accuracy by default.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = Path(os.environ.get("MEMORYMARK_ACCURACY_PACKAGES") or ROOT / ".venv" / "accuracy")
+TRANSFORMERS = (
+    "xmem-087", "xmem-092", "xmem-096", "xmem-101", "xmem-107", "xmem-112", "xmem-114",
+    "xmem-117", "xmem-141", "xmem-143", "xmem-145",
+)  # fmt: skip
+CNNS = (
+    "xmem-014", "xmem-017", "xmem-023", "xmem-028", "xmem-049", "xmem-051", "xmem-062",
+    "xmem-065", "xmem-073", "xmem-075",
+)  # fmt: skip
+PUBLISHED = ("seed-bert-a100-528", "seed-bert-a100-536")
+OUT_OF_MEMORY = ("xmem-072", "xmem-074", "xmem-076", "xmem-094")
+
+SCORE = """
+import json, sys
+sys.path.insert(0, "benchmarks")
+import accuracy, transformers
+wanted = json.loads(sys.argv[1])
+scores = [accuracy.score(row) for row in accuracy.load_rows() if row.id in wanted]
+json.dump({"transformers": transformers.__version__,
+           "summary": accuracy.summarize(scores),
+           "scored": [score.id for score in scores if score.simulated_bytes]}, sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def result():
+    assert (PACKAGES / "transformers").is_dir(), (
+        f"The packages of the measured runs are not in {PACKAGES}. Make them with: pip install "
+        f"--no-deps --target {PACKAGES} -r benchmarks/requirements-accuracy.txt"
+    )
+    wanted = json.dumps([*TRANSFORMERS, *CNNS, *PUBLISHED, *OUT_OF_MEMORY])
+    environment = {**os.environ, "PYTHONPATH": f"{PACKAGES}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-c", SCORE, wanted], cwd=ROOT, env=environment, capture_output=True,
+        text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+def test_all_rows_were_simulated_with_their_own_version(result):
+    assert result["transformers"] == "4.51.3"
+    assert set(result["scored"]) == {*TRANSFORMERS, *CNNS, *PUBLISHED, *OUT_OF_MEMORY}
+
+
+@pytest.mark.parametrize(("family", "limit"), [("transformer", 0.006), ("cnn", 0.03)])
+def test_median_errors(result, family, limit):
+    found = result["summary"][family]
+    assert found["rows"] >= 10
+    assert found["median_error"] <= limit
+    assert found["median_error"] < found["xmem_median_error"]
+
+
+def test_all_verdicts_are_right(result):
+    for family, found in result["summary"].items():
+        assert found["verdicts_right"] == found["verdicts"] > 0, family

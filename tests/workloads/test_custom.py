@@ -1,0 +1,102 @@
+import textwrap
+
+import pytest
+import torch
+
+from memorymark.config import TrainingConfig
+from memorymark.errors import ModelNotFound, UnknownChoice, WorkloadError
+from memorymark.workloads.base import build_model, make_batch
+from memorymark.workloads.custom import load_custom
+
+CPU = torch.device("cpu")
+CONFIG = TrainingConfig()
+MODULE = """
+    import torch
+    from torch import nn
+    from tiny import TinyNet
+
+    def triple():
+        return nn.Linear(4, 1), lambda n: torch.rand(n, 4), lambda model, x: model(x).mean()
+
+    def with_outputs():
+        def loss(model, x):
+            y = model(x)
+            return y.mean(), y
+        return nn.Linear(4, 1), lambda n: torch.rand(n, 4), loss
+
+    def wrong_loss():
+        return nn.Linear(4, 1), lambda n: torch.rand(n, 4), lambda model, x: model(x)
+
+    def no_batch():
+        return nn.Linear(4, 1), lambda n: 1 / 0, lambda model, x: model(x).mean()
+
+    def raising():
+        raise ValueError("no such weights")
+
+    def wrong():
+        return nn.Linear(4, 1), 3
+
+    workload = TinyNet
+    number = 3
+"""
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path, monkeypatch):
+    (tmp_path / "users_models.py").write_text(textwrap.dedent(MODULE))
+    (tmp_path / "users_broken.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def loss_of(name, batch_size=3):
+    workload = load_custom(f"users_models:{name}")
+    model = build_model(workload, CONFIG, CPU)
+    return workload.forward(model, make_batch(workload, batch_size, CONFIG, CPU))
+
+
+@pytest.mark.parametrize(("name", "has_outputs"), [("triple", False), ("with_outputs", True)])
+def test_three_parts(name, has_outputs):
+    loss, outputs = loss_of(name)
+    assert loss.numel() == 1 and (outputs is not None) is has_outputs
+
+
+def test_every_build_is_a_new_model():
+    workload = load_custom("users_models:triple")
+    assert workload.build(CONFIG) is not workload.build(CONFIG)
+
+
+def test_a_workload_of_the_users():
+    workload = load_custom("users_models:workload")
+    assert workload.runs_own_code and workload.name == "tiny-net"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("users_models:raising", "raised ValueError.'no such weights'."),
+        ("users_models:wrong", "returned a tuple of Linear, int; accepted: "),
+        ("users_broken:make", "Importing 'users_broken' raised ZeroDivisionError"),
+    ],
+)
+def test_what_cannot_be_used(name, reason):
+    with pytest.raises(WorkloadError, match=reason):
+        load_custom(name)
+
+
+def test_names_that_are_not_there():
+    with pytest.raises(ModelNotFound, match="no module 'users_nothing'"):
+        load_custom("users_nothing:make")
+    with pytest.raises(UnknownChoice, match="Did you mean 'triple'"):
+        load_custom("users_models:tripel")
+    with pytest.raises(UnknownChoice):
+        load_custom("users_models:number")
+
+
+def test_a_loss_of_the_wrong_shape():
+    with pytest.raises(WorkloadError, match=r"a tensor of shape \(3, 1\)"):
+        loss_of("wrong_loss")
+
+
+def test_a_batch_that_cannot_be_made():
+    with pytest.raises(WorkloadError, match=r"make_batch\(3\).*ZeroDivisionError"):
+        loss_of("no_batch")

@@ -1,0 +1,135 @@
+import pytest
+import torch
+import transformers
+from tiny import tiny_bert, tiny_gpt2, tiny_llama
+
+from memorymark.config import Task, TrainingConfig
+from memorymark.errors import BatchTooLong, InvalidValue, WorkloadError
+from memorymark.workloads.base import build_model, make_batch
+from memorymark.workloads.huggingface import HuggingFaceWorkload
+
+CPU = torch.device("cpu")
+SMALL = {
+    "vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+    "intermediate_size": 32, "max_position_embeddings": 40,
+}  # fmt: skip
+
+
+def small(kind, **values):
+    config = getattr(transformers, f"{kind}Config")(**{**SMALL, **values})
+    return HuggingFaceWorkload(kind, config)
+
+
+def loss_of(workload, config, batch_size=3):
+    config = workload.describe(config)
+    model = build_model(workload, config, CPU)
+    return workload.forward(model, make_batch(workload, batch_size, config, CPU))
+
+
+@pytest.mark.parametrize(
+    "task", [t for t in Task if t not in ("seq2seq-lm", "image-classification")]
+)
+def test_every_task_of_bert_has_a_loss(task):
+    loss, _ = loss_of(tiny_bert(), TrainingConfig(task=task, seq_len=8))
+    assert loss.numel() == 1 and loss.requires_grad and loss.isfinite()
+
+
+def test_gpt2_classifies_batches_over_one():
+    loss, outputs = loss_of(tiny_gpt2(), TrainingConfig(seq_len=8), batch_size=4)
+    assert loss.isfinite() and outputs.logits.shape == (4, 2)
+
+
+def test_the_cache_for_generation_is_off():
+    _, outputs = loss_of(tiny_gpt2(Task.CAUSAL_LM), TrainingConfig(seq_len=8))
+    assert getattr(outputs, "past_key_values", None) is None
+    assert build_model(tiny_llama(), TrainingConfig(), CPU).config.use_cache is False
+
+
+def test_the_given_configuration_is_not_changed():
+    given = transformers.GPT2Config(vocab_size=100, n_embd=32, n_layer=1, n_head=2)
+    HuggingFaceWorkload("x", given).build(TrainingConfig(task="causal-lm", seq_len=8))
+    assert given.pad_token_id is None and getattr(given, "use_cache", True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "limit"),
+    [
+        ("Bert", {}, 40),
+        ("Roberta", {"pad_token_id": 1}, 38),
+        ("OPT", {"word_embed_proj_dim": 32, "ffn_dim": 32}, 40),
+    ],
+)
+def test_sequences_longer_than_the_table_of_positions(kind, values, limit):
+    workload = small(kind, **values)
+    assert loss_of(workload, TrainingConfig(seq_len=limit))[0].isfinite()
+    with pytest.raises(BatchTooLong, match=rf"length is {limit + 1},.*table of {limit} ") as caught:
+        workload.build(TrainingConfig(seq_len=limit + 1))
+    assert caught.value.exit_code == 2
+
+
+def test_models_without_a_table_take_any_length():
+    workload = tiny_llama()
+    config = workload.describe(TrainingConfig(seq_len=5000))
+    assert workload.batch(1, config)["input_ids"].shape == (1, 5000)
+    with torch.device("meta"):
+        workload.build(config)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "task"),
+    [
+        ("BertForMaskedLM", Task.MASKED_LM),
+        ("BertForSequenceClassification", Task.SEQUENCE_CLASSIFICATION),
+        ("BertForTokenClassification", Task.TOKEN_CLASSIFICATION),
+        ("BertForQuestionAnswering", Task.QUESTION_ANSWERING),
+        ("BertLMHeadModel", Task.CAUSAL_LM),
+        (None, Task.MASKED_LM),
+    ],
+)
+def test_the_default_task_follows_the_architecture(architecture, task):
+    workload = small("Bert", architectures=[architecture] if architecture else None)
+    assert workload.describe(TrainingConfig(seq_len=8)).task is task
+
+
+def test_labels():
+    config = TrainingConfig(task="sequence-classification", num_labels=7, seq_len=8)
+    _, outputs = loss_of(small("Bert"), config)
+    assert outputs.logits.shape == (3, 7)
+    described = small("Bert", num_labels=5).describe(TrainingConfig(task=config.task, seq_len=8))
+    assert described.num_labels == 5
+    assert small("Bert").describe(TrainingConfig(task="masked-lm")).num_labels is None
+
+
+def test_a_task_that_the_model_has_not():
+    with pytest.raises(WorkloadError, match="image-classification"):
+        small("Bert").build(TrainingConfig(task="image-classification"))
+
+
+def test_attention_by_name():
+    for name, implementation in (("sdpa", "sdpa"), ("eager", "eager")):
+        model = tiny_bert().build(TrainingConfig(attention=name, seq_len=8))
+        assert model.config._attn_implementation == implementation
+
+
+def test_flash_attention_needs_16_bits():
+    with pytest.raises(InvalidValue, match="16 bits"):
+        tiny_bert().describe(TrainingConfig(attention="flash"))
+    assert tiny_bert().describe(TrainingConfig(attention="flash", precision="bf16"))
+
+
+def test_images_of_a_fixed_size():
+    config = transformers.ViTConfig(
+        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        image_size=32, patch_size=8,
+    )  # fmt: skip
+    workload = HuggingFaceWorkload("vit", config)
+    assert loss_of(workload, TrainingConfig(image_size=32))[0].isfinite()
+    with pytest.raises(BatchTooLong, match="32 pixels, not 48"):
+        workload.describe(TrainingConfig(image_size=48))
+
+
+def test_batches_are_full_and_in_range():
+    batch = tiny_bert().batch(5, TrainingConfig(seq_len=8))
+    assert batch["input_ids"].shape == (5, 8) and batch["attention_mask"].all()
+    assert batch["input_ids"].min() >= 0 and batch["input_ids"].max() < 500
+    assert set(batch["labels"].tolist()) <= {0, 1}

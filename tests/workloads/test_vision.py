@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+from memorymark.config import TrainingConfig
+from memorymark.errors import InvalidValue, MissingPackage, UnknownChoice
+from memorymark.workloads.base import build_model, make_batch
+from memorymark.workloads.vision import ImageClassifier, list_vision_models
+
+CPU, META = torch.device("cpu"), torch.device("meta")
+
+
+def test_classifiers_are_listed_and_detectors_are_not():
+    names = list_vision_models("torchvision")
+    assert {"resnet50", "vit_b_16", "vgg16"} <= set(names)
+    assert not any("rcnn" in name or "deeplab" in name for name in names)
+
+
+def test_a_small_network_trains():
+    workload = ImageClassifier("torchvision", "squeezenet1_1")
+    config = workload.describe(TrainingConfig(image_size=64, num_labels=3))
+    model = build_model(workload, config, CPU)
+    loss, outputs = workload.forward(model, make_batch(workload, 2, config, CPU))
+    assert outputs.shape == (2, 3) and loss.isfinite()
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_auxiliary_heads_count_in_the_loss(name):
+    workload = ImageClassifier("torchvision", name)
+    config = workload.describe(TrainingConfig(image_size=299))
+    model = build_model(workload, config, META)
+    loss, outputs = workload.forward(model, make_batch(workload, 2, config, META))
+    loss.backward()
+    assert loss.numel() == 1 and len(outputs) > 1
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_a_transformer_takes_the_size_that_is_asked_for():
+    workload = ImageClassifier("torchvision", "vit_b_32")
+    config = workload.describe(TrainingConfig(image_size=64))
+    model = build_model(workload, config, META)
+    assert workload.forward(model, make_batch(workload, 2, config, META))[0].numel() == 1
+
+
+def test_defaults_and_other_tasks():
+    workload = ImageClassifier("torchvision", "resnet18")
+    config = workload.describe(TrainingConfig())
+    assert (config.task, config.num_labels) == ("image-classification", 1000)
+    with pytest.raises(InvalidValue, match="image-classification"):
+        workload.describe(TrainingConfig(task="causal-lm"))
+
+
+def test_the_nearest_name():
+    with pytest.raises(UnknownChoice, match="Did you mean 'resnet50'"):
+        ImageClassifier("torchvision", "resnet5O")
+
+
+def test_a_library_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "timm", None)
+    with pytest.raises(MissingPackage, match="pip install timm"):
+        ImageClassifier("timm", "resnet18")
