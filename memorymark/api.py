@@ -18,7 +18,7 @@ from memorymark.errors import InvalidValue, UsageError
 from memorymark.events import CancelToken, Event, EventKind, OnEvent, ignore
 from memorymark.gpus.catalogue import find_gpu, load_catalogue
 from memorymark.locks import device_lock
-from memorymark.prediction import predict_max_batch
+from memorymark.prediction import extrapolated_max_batch, predict_max_batch
 from memorymark.probes.choose import measuring_probe, resolve_probe, simulated_probe
 from memorymark.trial import Source, Trial
 
@@ -119,12 +119,13 @@ def analyze_with(
     *,
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
+    guess: int | None = None,
 ) -> Analysis:
     """Run an analysis on a probe: price from the catalogue, device held, start predicted."""
     config, cancel = config or TrainingConfig(), cancel or CancelToken()
     options = _with_price(options, probe)
     with _held(probe, on_event, cancel):
-        guess = _predicted(probe, workload, config, options, on_event, cancel)
+        guess = guess or _predicted(probe, workload, config, options, on_event, cancel)
         return analyze_on(
             probe, workload, config, options, on_event=on_event, cancel=cancel, guess=guess
         )
@@ -261,10 +262,15 @@ def compare_costs(
     rows = {gpu.key: gpu for gpu in map(find_gpu, names)}
     probes = [simulated_probe(gpu) for gpu in rows.values()]
     workload = _workload(model)
-    analyses = [
-        analyze_with(probe, workload, config, options, on_event=on_event, cancel=cancel)
-        for probe in probes
-    ]
+    analyses: list[Analysis] = []
+    for probe in probes:
+        seen = [trial for analysis in analyses for trial in analysis.trials]
+        guess = extrapolated_max_batch(seen, probe.target.capacity_bytes, options.granularity)
+        analyses.append(
+            analyze_with(
+                probe, workload, config, options, on_event=on_event, cancel=cancel, guess=guess
+            )
+        )
     return comparison_of(analyses, options.plan)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from memorymark.analysis_options import AnalysisOptions
@@ -51,6 +52,32 @@ def predict_max_batch(
         raise
     except Exception:
         return None  # a prediction only saves trials: the measured search does without it
+
+
+def extrapolated_max_batch(
+    trials: Sequence[Trial], capacity_bytes: int | None, granularity: int
+) -> int | None:
+    """Return where the max batch is to be expected from trials on other GPUs.
+
+    Memory grows by the same bytes with every sample, nearly: the line through the largest batch
+    with a reading and one of at most half its size is followed to the capacity. Two that lie
+    closer would have a slope of the allocator's rounding.
+
+    Args:
+        trials: Trials of the same training, on any GPU.
+        capacity_bytes: What a trial may use on this one.
+        granularity: The batch that is returned is a multiple of it.
+    """
+    readings = {t.batch_size: t.minimum_bytes for t in trials if t.minimum_bytes is not None}
+    if len(readings) < 2 or capacity_bytes is None:
+        return None
+    high = max(readings)
+    low = max((batch for batch in readings if batch <= high // 2), default=min(readings))
+    per_sample = (readings[high] - readings[low]) / (high - low)
+    if per_sample <= 0:
+        return None
+    expected = high + (capacity_bytes - readings[high]) / per_sample
+    return max(granularity, int(expected) // granularity * granularity)
 
 
 def gpu_of(target: Target, compute_capability: tuple[int, int] | None = None) -> Gpu | None:

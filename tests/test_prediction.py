@@ -7,8 +7,8 @@ from memorymark.config import TrainingConfig
 from memorymark.errors import Cancelled
 from memorymark.events import CancelToken
 from memorymark.gpus.catalogue import find_gpu
-from memorymark.prediction import gpu_of, predict_max_batch
-from memorymark.trial import Source, Target
+from memorymark.prediction import extrapolated_max_batch, gpu_of, predict_max_batch
+from memorymark.trial import Outcome, Source, Target, Trial
 from memorymark.units import GIB
 
 
@@ -71,3 +71,22 @@ def test_only_cancelling_gets_through(monkeypatch):
     token.cancel()
     with pytest.raises(Cancelled):
         predict(card(key="a10"), cancel=token)
+
+
+def _trial(batch_size: int, minimum_bytes: int | None) -> Trial:
+    return Trial(
+        model="any", batch_size=batch_size, config=TrainingConfig(), source=Source.SIMULATED,
+        device="any", outcome=Outcome.OK, minimum_bytes=minimum_bytes,
+    )  # fmt: skip
+
+
+def test_the_max_batch_is_extrapolated_from_other_gpus():
+    trials = [_trial(8, 1800), _trial(16, 2600), _trial(32, None)]
+    assert extrapolated_max_batch(trials, 10_050, 8) == 88  # 1000 + 100 n
+    assert extrapolated_max_batch(trials, 900, 8) == 8
+
+
+def test_without_two_readings_nothing_is_extrapolated():
+    assert extrapolated_max_batch([], 10_000, 8) is None
+    assert extrapolated_max_batch([_trial(8, 1800)], 10_000, 8) is None
+    assert extrapolated_max_batch([_trial(8, 1800), _trial(16, 1700)], 10_000, 8) is None
