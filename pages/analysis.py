@@ -6,7 +6,7 @@ import streamlit as st
 
 from memorymark.requests import Request, RequestKind
 from memorymark.runs import Run
-from ui.choices import as_chosen, choices
+from ui.choices import as_chosen, options_to_ask
 from ui.engine import analysis_of, request_of, start
 from ui.frame import need_frame
 from ui.outside import wait_for_estimate
@@ -28,7 +28,7 @@ st.title("Analysis", anchor=False)
 st.caption("How large the training batch can be, where the memory goes, what more is worth.")
 asked = training_form("analysis", ["Analyze"], analysis_options)
 if asked is not None:
-    options = {**choices().to_options(), **asked.options}
+    options = {**options_to_ask(), **asked.options}
     start(
         Request(
             RequestKind.ANALYSIS,

@@ -107,6 +107,23 @@ def test_sliders_redraw_from_the_trials_that_exist(app):
     assert len(RunHistory().list()) == 1
 
 
+def test_another_target_is_priced_by_the_catalogue_until_the_price_is_touched(app):
+    app.run()
+    run_to_end(app, "Analyze")
+    app.selectbox(key="target").set_value("gpu=t4").run()
+    run_to_end(app, "Analyze")
+    assert newest_price() == 0.5904
+    app.slider(key="side_price_per_hour").set_value(3.0).run()
+    app.selectbox(key="target").set_value("gpu=l4").run()
+    run_to_end(app, "Analyze")
+    assert newest_price() == 3.0
+
+
+def newest_price():
+    history = RunHistory()
+    return history.open(history.list()[0].run_id).record["price_per_hour"]
+
+
 def test_batch_outside_of_the_trials_is_simulated(app):
     app.run()
     run_to_end(app, "Analyze")
@@ -123,6 +140,19 @@ def test_nothing_fits_says_what_to_change(app):
     assert not app.exception
     assert "not even a batch of 1 fits" in subheaders(app)[0]
     assert "Turn gradient checkpointing on." in list(app.dataframe[0].value["Change"])
+    assert any(caption.value == "Simulated at batch 1." for caption in app.caption)
+
+
+def test_changes_that_were_not_tried_are_not_called_simulated(app):
+    app.run()
+    app.selectbox(key="target").set_value("device=cpu")
+    app.selectbox(key="analysis_model").set_value("own:too_big")
+    run_to_end(app, "Analyze")
+    assert not app.exception
+    assert set(app.dataframe[0].value["Fits"]) == {"not tried"}
+    said = [caption.value for caption in app.caption]
+    assert any(text.startswith("None of these was tried") for text in said)
+    assert not any(text.startswith("Simulated at batch") for text in said)
 
 
 def test_failed_job_says_why(app):

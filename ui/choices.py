@@ -68,6 +68,20 @@ def value_of(name: str) -> Any:
     return _FIRST[name]
 
 
+def options_to_ask() -> dict[str, Any]:
+    """Return the values that a new analysis starts with, as fields of AnalysisOptions.
+
+    A price that was not touched is left out: the engine takes the target's own, while the shown
+    run may be of another GPU.
+    """
+    touched = st.session_state.get("chosen", {})
+    return {
+        name: value
+        for name, value in choices().to_options().items()
+        if name != "price_per_hour" or name in touched
+    }
+
+
 def set_shown(analysis: Analysis | None) -> None:
     """Note which analysis the page shows."""
     st.session_state["shown_analysis"] = analysis

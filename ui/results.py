@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import streamlit as st
 
-from memorymark.analysis import Analysis, Mark
+from memorymark.analysis import Advice, Analysis, Mark
 from memorymark.charts import batches, memory
 from memorymark.report import analysis_lines, command_line, to_json, trials_csv, verdict
 from memorymark.requests import Request
@@ -118,7 +118,7 @@ def draw_advice(analysis: Analysis) -> None:
     ]
     if rows:
         st.dataframe(rows, hide_index=True, width="stretch")
-        st.caption(f"Simulated at batch {analysis.advice[0].batch_size or 1}.")
+        st.caption(_about_gains(analysis.advice))
 
 
 def draw_evidence(analysis: Analysis, request: Request | None) -> None:
@@ -273,6 +273,13 @@ def _timeline(trial: Trial) -> None:
         draw_spec(memory.step_timeline(trial), "timeline_chart")
     else:
         st.caption("This run has no record of its last step over time.")
+
+
+def _about_gains(advice: Sequence[Advice]) -> str:
+    tried = next((change for change in advice if change.fits is not None), None)
+    if tried is None:
+        return "None of these was tried: a simulation for a GPU of the catalogue says their gains."
+    return f"Simulated at batch {tried.batch_size}."
 
 
 def _share(trial: Trial) -> float | None:
