@@ -36,7 +36,7 @@ def with_options(analysis: Analysis, *, supplied: Trial | None = None, **changes
     current = mark_at(analysis.trials, options.current_batch_size)
     fitting = supplied is not None and supplied.batch_size == options.current_batch_size
     if fitting and current.trial is None and not current.interpolated:
-        current = _mark_of(supplied)
+        current = _supplied_mark(supplied, analysis)
     optimal = optimal_mark(analysis, options)
     largest = Mark()
     if analysis.max_batch_size is not None:
@@ -127,6 +127,16 @@ def _mark_of(trial: Trial) -> Mark:
     )
 
 
+def _supplied_mark(supplied: Trial, analysis: Analysis) -> Mark:
+    """Make a mark of a trial from elsewhere.
+
+    Simulated seconds beside measured ones would make a speed-up that is neither.
+    """
+    mark = _mark_of(supplied)
+    same = supplied.source is analysis.target.source
+    return mark if same else dataclasses.replace(mark, samples_per_second=None)
+
+
 def _neighbours(trials: Sequence[Trial], batch_size: int) -> tuple[Trial | None, Trial | None]:
     fitting = [trial for trial in trials if trial.fits]
     below = [trial for trial in fitting if trial.batch_size < batch_size]
@@ -161,6 +171,11 @@ def _remarks(analysis: Analysis) -> Iterable[str]:
         yield (
             f"Batch {current.batch_size}, the current one, lies outside of the batches tried: "
             "its memory and its speed are unknown."
+        )
+    elif current.trial is not None and current.trial.source is not analysis.target.source:
+        yield (
+            f"Batch {current.batch_size}, the current one, was not {analysis.target.source}: its "
+            f"memory is {current.trial.source}, and its speed and what is gained are unknown."
         )
     yield from _remarks_on_optimal(analysis)
 

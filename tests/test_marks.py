@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from fakes import FakeProbe, FakeWorkload, measured_target
 
@@ -8,6 +10,7 @@ from memorymark.analysis_options import AnalysisOptions
 from memorymark.config import TrainingConfig
 from memorymark.errors import InvalidValue, UnknownChoice
 from memorymark.marks import mark_at, with_options
+from memorymark.trial import Source
 from memorymark.units import GIB, MIB
 
 CONFIG = TrainingConfig()
@@ -55,6 +58,18 @@ def test_a_supplied_trial_is_used_outside_of_the_trials_only():
     other = FakeProbe(1 * GIB).run(FakeWorkload(), CONFIG, 16)
     assert with_options(first, supplied=other).current.trial is not other
     assert with_options(first, current_batch_size=2, supplied=supplied).current.trial is None
+
+
+def test_a_simulated_trial_gives_no_speed_to_set_against_measured_ones():
+    first = analysis(price_per_hour=1.0)
+    trial = FakeProbe(1 * GIB).run(FakeWorkload(), CONFIG, 1)
+    supplied = dataclasses.replace(trial, source=Source.SIMULATED)
+    changed = with_options(first, current_batch_size=1, supplied=supplied)
+    assert changed.current.memory_bytes == supplied.memory_bytes
+    assert changed.speedup is None and changed.costs.usd_per_run is None
+    assert "its memory is simulated" in changed.remarks[0]
+    same = with_options(first, current_batch_size=1, supplied=trial)
+    assert same.speedup is not None and same.remarks == ()
 
 
 def test_above_the_boundary_it_does_not_fit():
