@@ -88,7 +88,8 @@ def _target_words(analysis: Analysis) -> list[str]:
     target = analysis.target
     if target.gpu_key is not None and target.kind == "simulated":
         return ["--gpu", target.gpu_key]
-    return ["--device", target.kind]
+    number = f":{target.index}" if target.index else ""
+    return ["--device", f"{target.kind}{number}"]
 
 
 def _options_words(options: AnalysisOptions) -> list[str]:

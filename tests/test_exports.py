@@ -67,6 +67,11 @@ def test_the_command_says_all_that_differs():
     assert {"--gradient-checkpointing", "--no-dropout"} <= set(words)
 
 
+def test_the_command_names_the_card_among_several():
+    second = dataclasses.replace(measured_target(), index=1)
+    assert command_line(analysis(second)) == "memorymark analyze bert --device cuda:1"
+
+
 def test_on_the_cpu_the_budget_is_said():
     cpu = Target("CPU", "cpu", Source.MEASURED, 8 * GIB)
     assert command_line(analysis(cpu)).endswith(f"--device cpu --memory-budget {8 * GIB}")
