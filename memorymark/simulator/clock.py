@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import flop_registry
 
-# Shares of the peaks that large training kernels reach; the estimate's error is in the README.
+# Shares of the peaks that large training kernels are taken to reach. They are not calibrated:
+# benchmarks/accuracy.py scores the estimate against the steps that were measured.
 _ARITHMETIC_SHARE = 0.6
 _BANDWIDTH_SHARE = 0.75
 # Time between two kernels that the host launches one after the other.
