@@ -1,8 +1,9 @@
 """The values of tensors without data, where they follow from the model's code alone.
 
-Two kinds are known, each by storage: tensors whose elements are all alike, of any size (a full
-attention mask), and small tensors made from constants (positions, window sizes, tables of
-indices). What operations make of them is computed for real, beside the run without data.
+Three kinds are known, each by storage: tensors whose elements are all alike, of any size (a full
+attention mask), small tensors made from constants (positions, window sizes, tables of indices),
+and large tensors of few values that repeat (`tables.py`). What operations make of them is
+computed for real, beside the run without data.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
+
+from memorymark.simulator.tables import Table
 
 _aten = torch.ops.aten
 Scalar = bool | int | float
@@ -81,7 +84,7 @@ class Values:
     def value_of(self, tensor: Tensor) -> Scalar | None:
         """Return what all elements of a tensor are; None where it is unknown or they differ."""
         known = self._known.get(_key(tensor))
-        if known is not None and known.copy is None:
+        if known is not None and known.is_uniform:
             return _as_python(tensor.dtype, known.scalar)
         copy = self.copy_of(tensor) if tensor.numel() == 1 else None
         return None if copy is None else copy.item()
@@ -95,6 +98,8 @@ class Values:
         known = self._known.get(_key(tensor))
         if known is None:
             return None
+        if known.table is not None:
+            return known.table.copy_of(tensor)
         if known.copy is None:
             return torch.full(tensor.shape, known.scalar, dtype=tensor.dtype)
         view = torch.empty(0, dtype=tensor.dtype)
@@ -104,6 +109,9 @@ class Values:
         """Say what the values of a tensor are."""
         if tensor.numel() > MOST_ELEMENTS or not _is_whole(tensor):
             self._forget(tensor)
+            return
+        if values.numel() and not tensor.is_complex() and _are_alike(values):
+            self._remember(tensor, _Known(scalar=values.flatten()[0].to(tensor.dtype).item()))
             return
         laid_out = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
         laid_out.copy_(values)
@@ -142,8 +150,21 @@ class Values:
         value = self._uniform_result(func, args, kwargs) if _is_whole(target) else None
         if value is not None:
             self._remember(target, _Known(scalar=value))
+        elif self._is_table(target):
+            self._write_view(func, args, kwargs)
         elif not (self._spread(target) and self._run(func, args, kwargs) is not None):
             self._forget(target)
+
+    def _is_table(self, tensor: Tensor) -> bool:
+        known = self._known.get(_key(tensor))
+        return known is not None and known.table is not None
+
+    def _write_view(self, func: Any, args: tuple[Any, ...], kwargs: Any) -> None:
+        """Know, of a table that is written to, no more than the view that was written."""
+        values = self._run(func, args, kwargs)
+        self._forget(args[0])
+        if isinstance(values, Tensor):
+            self._remember(args[0], _Known(table=Table(args[0], values)))
 
     def _overwrite(self, func: Any, args: tuple[Any, ...], kwargs: Any) -> None:
         target, source = args[0], args[1] if len(args) > 1 else 0
@@ -188,7 +209,7 @@ class Values:
         if not x.is_meta:
             return x.item() if x.numel() == 1 else None
         known = self._known.get(_key(x))
-        return None if known is None or known.copy is not None else known.scalar
+        return known.scalar if known is not None and known.is_uniform else None
 
     def _one_element(self, x: Any) -> Any:
         if not isinstance(x, Tensor):
@@ -198,6 +219,7 @@ class Values:
     def _compute(self, func: Any, args: tuple[Any, ...], kwargs: Any, output: Any) -> None:
         outputs = output if isinstance(output, tuple | list) else (output,)
         if not any(_is_meta(x) and 0 < x.numel() <= MOST_ELEMENTS for x in outputs):
+            self._compute_table(func, args, kwargs, output)
             return
         results = self._run(func, args, kwargs)
         if results is None:
@@ -206,6 +228,30 @@ class Values:
         for tensor, values in zip(outputs, results, strict=False):
             if _is_meta(tensor) and tensor.shape == values.shape:
                 self.set_copy(tensor, values)
+
+    def _compute_table(self, func: Any, args: tuple[Any, ...], kwargs: Any, output: Any) -> None:
+        """Compute elementwise on what broadcasts to the inputs."""
+        if torch.Tag.pointwise not in func.tags and func is not _aten.clone.default:
+            return
+        try:
+            small, kwargs = tree_map(self._compact, (args, _on_host(kwargs)))
+        except _UnknownValue:
+            return
+        values = _try(func, small, kwargs)
+        if isinstance(values, Tensor) and values.numel() <= MOST_ELEMENTS:
+            self._remember(output, _Known(table=Table(output, values)))
+
+    def _compact(self, x: Any) -> Any:
+        if not isinstance(x, Tensor):
+            return x
+        known = self._known.get(_key(x))
+        if known is not None and known.is_uniform:
+            return self._one_element(x)
+        if known is not None and known.table is not None:
+            values = known.table.compact(x)
+            if values is not None:
+                return values
+        return self._copy(x)
 
     def _run(self, func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
         """Run an operation on the known values; None where one of them is not known."""
@@ -250,14 +296,25 @@ class Values:
 
 
 class _Known:
-    """What is known of one storage: one value for all elements, or a copy of them."""
+    """What is known of one storage: one value for all elements, a copy of them, or a table."""
 
-    __slots__ = ("copy", "life", "scalar")
+    __slots__ = ("copy", "life", "scalar", "table")
 
-    def __init__(self, scalar: Scalar = 0, copy: torch.UntypedStorage | None = None) -> None:
+    def __init__(
+        self,
+        scalar: Scalar = 0,
+        copy: torch.UntypedStorage | None = None,
+        table: Table | None = None,
+    ) -> None:
         self.scalar = scalar
         self.copy = copy
+        self.table = table
         self.life: Any = None
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all elements are alike."""
+        return self.copy is None and self.table is None
 
 
 class _UnknownValue(Exception):
@@ -293,6 +350,10 @@ def _try(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     except (RuntimeError, OverflowError, IndexError, TypeError, ValueError):
         return None  # it does not run on these values, or not on the host
     return args[0] if result is None else result
+
+
+def _are_alike(values: Tensor) -> bool:
+    return bool((values == values.flatten()[0]).all())
 
 
 def _is_meta(x: Any) -> bool:

@@ -8,6 +8,7 @@ from memorymark.simulator.device import SimulatedDevice
 from memorymark.simulator.rules import Platform, Rules
 from memorymark.simulator.session import simulating
 from memorymark.simulator.shapes import ShapeCache
+from memorymark.simulator.values import MOST_ELEMENTS
 
 META = torch.device("meta")
 
@@ -56,6 +57,27 @@ def test_a_large_uniform_mask_keeps_its_value(session):
     assert (mask == 1).all().item() is True
     assert torch.equal(mask, torch.ones_like(mask))
     assert not session.assumptions
+
+
+def test_a_large_mask_of_small_ones_is_known_row_by_row(session):
+    keys = torch.nn.functional.pad(torch.ones(2, 200, device=META), (0, 100)).bool()
+    queries = torch.arange(300, device=META) >= 0
+    mask = queries[:, None] & keys[:, None, :]
+    bias = torch.where(mask, 0.0, -1.0)
+    assert mask.numel() > MOST_ELEMENTS
+    assert bias[1, 7, 199:201].tolist() == [0.0, -1.0]
+    assert (bias[:, 0] > 0).any().item() is False
+    assert not session.assumptions
+
+
+def test_a_row_written_in_a_large_mask_is_all_that_stays_known(session):
+    mask = torch.zeros(200, 1, device=META) - torch.arange(200, device=META)
+    assert mask[4, 1].item() == -1
+    mask[3] = 5
+    assert mask[3].tolist() == [5] * 200
+    assert not session.assumptions
+    mask[4, 0].item()
+    assert len(session.assumptions) == 1
 
 
 def test_a_known_mask_selects_what_it_selects(session):
