@@ -227,7 +227,13 @@ class Trial:
 
     @property
     def memory_bytes(self) -> int | None:
-        """The reading that people compare with a device's memory: reserved, else allocated."""
+        """The reading that people compare with a device's memory: reserved, else allocated.
+
+        Out of memory: the least that the step would run in, None where nobody knows. What was
+        alive when the allocator gave up may be far below the capacity.
+        """
+        if self.outcome is Outcome.OOM:
+            return self.minimum_bytes
         if self.peak_reserved_bytes is not None:
             return self.peak_reserved_bytes
         return self.peak_allocated_bytes

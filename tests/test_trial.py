@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from fakes import FakeProbe, FakeWorkload
+
+from memorymark.config import TrainingConfig
+from memorymark.trial import GradientCheck, Holder, Outcome, Stage, Timeline, Trial
+from memorymark.units import GIB
+
+
+def trial(**changes) -> Trial:
+    made = FakeProbe().run(FakeWorkload(), TrainingConfig(gradient_accumulation=2), 8)
+    return dataclasses.replace(made, **changes)
+
+
+def test_a_trial_survives_json():
+    whole = trial(
+        holders=(Holder("encoder.layer.0", "activations", 10),),
+        timeline=Timeline((0, 1), (5, 6), (("forward", 0),)),
+        gradient_check=GradientCheck(2, 1, None, 8, 4, ("head.bias",)),
+        stage=Stage.BACKWARD,
+        assumptions=("one",),
+        findings=("two",),
+    )
+    assert Trial.from_dict(json.loads(json.dumps(whole.to_dict()))) == whole
+
+
+def test_samples_of_an_accumulated_step_are_all_counted():
+    assert trial(step_seconds=0.5).samples_per_second == pytest.approx(8 * 2 / 0.5)
+    assert trial(step_seconds=None).samples_per_second is None
+
+
+def test_memory_is_what_is_reserved_else_what_is_allocated():
+    held = trial(peak_allocated_bytes=3 * GIB, peak_reserved_bytes=4 * GIB)
+    assert held.memory_bytes == 4 * GIB
+    assert dataclasses.replace(held, peak_reserved_bytes=None).memory_bytes == 3 * GIB
+
+
+@pytest.mark.parametrize("needed", [9 * GIB, None])
+def test_memory_out_of_memory_is_what_it_would_take(needed):
+    failed = trial(
+        outcome=Outcome.OOM,
+        peak_allocated_bytes=3 * GIB,
+        peak_reserved_bytes=None,
+        minimum_bytes=needed,
+    )
+    assert failed.memory_bytes == needed
