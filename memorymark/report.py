@@ -83,7 +83,7 @@ def _without_result(analysis: Analysis, place: str) -> str:
     tried = min((trial.batch_size for trial in analysis.trials), default=1)
     return (
         f"On {place}, {analysis.workload} does not train: not even a batch of {tried} fits in "
-        f"{gib(analysis.capacity_bytes)}."
+        f"{mib_or_gib(analysis.capacity_bytes)}."
     )
 
 
