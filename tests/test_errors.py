@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+from memorymark import errors
+from memorymark.errors import InvalidValue, MemoryMarkError, MissingPackage, UnknownChoice
+
+
+def classes() -> list[type]:
+    return [
+        value
+        for _, value in inspect.getmembers(errors, inspect.isclass)
+        if value.__module__ == errors.__name__
+    ]
+
+
+@pytest.mark.parametrize("kind", classes(), ids=lambda kind: kind.__name__)
+def test_the_tree_names_every_error(kind: type):
+    assert re.search(rf"\b{kind.__name__}\b", errors.__doc__ or "")
+
+
+def test_words_that_are_off_end_with_two():
+    codes = {
+        kind.__name__: kind.exit_code for kind in classes() if issubclass(kind, MemoryMarkError)
+    }
+    off = {name for name, code in codes.items() if code == 2}
+    assert off == {"UsageError", "UnknownChoice", "InvalidValue", "BatchTooLong"}
+    assert set(codes.values()) == {1, 2}
+
+
+def test_an_unknown_choice_names_what_was_given_what_is_accepted_and_the_nearest():
+    error = UnknownChoice("optimizer", "AdamV", ["adam", "sgd"], "More follow.")
+    assert error.nearest == "adam"
+    assert str(error) == (
+        "Unknown optimizer 'AdamV'. Did you mean 'adam'? Accepted: adam, sgd. More follow."
+    )
+    assert "mean" not in str(UnknownChoice("optimizer", "zzzz", ["adam"]))
+
+
+def test_an_invalid_value_says_what_is_accepted():
+    assert (
+        str(InvalidValue("batch size", 0, "1 or more")) == "batch size is 0; accepted: 1 or more."
+    )
+
+
+def test_a_missing_package_says_how_to_install_it():
+    assert "pip install timm" in str(MissingPackage("timm", "timm:NAME"))
+
+
+def test_out_of_memory_is_an_outcome():
+    assert not issubclass(errors.OutOfMemory, MemoryMarkError)
+    assert "3.0 MiB asked for" in str(errors.OutOfMemory(3 * 1024**2, 0, 1024**2))

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from memorymark import units
+from memorymark.errors import InvalidValue
+from memorymark.units import GIB, MIB
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4GiB", 4 * GIB), ("512 MiB", 512 * MIB), ("2.5GB", 2_500_000_000), ("7", 7), (9, 9),
+     ("1g", GIB), ("0.5gib", GIB // 2)],
+)  # fmt: skip
+def test_amounts_of_memory_are_read(text, size):
+    assert units.parse_bytes(text) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["lots", "", "0", "0GiB", "-1GiB", "nan", "infGiB", "4 GiBs", "1e9"]
+)
+def test_what_is_no_amount_is_refused(text):
+    with pytest.raises(InvalidValue, match="such as 4GiB"):
+        units.parse_bytes(text)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [units.gib, units.mib_or_gib, units.rate, units.seconds, units.hours, units.usd, units.percent],
+)
+def test_unknown_is_a_dash_and_zero_is_not(write):
+    assert write(None) == units.UNKNOWN
+    assert write(0) != units.UNKNOWN
+
+
+def test_gib_are_powers_of_two():
+    assert units.gib(80 * GIB) == "80.00 GiB"
+    assert units.mib_or_gib(100 * MIB) == "100.0 MiB"
+    assert units.mib_or_gib(GIB) == "1.00 GiB"
+
+
+def test_times_and_money_read_well():
+    assert units.seconds(0.0123) == "12.3 ms"
+    assert units.seconds(600) == "10 min"
+    assert units.hours(-2.5) == "-2.5 h"
+    assert units.usd(-41.2) == "-$41.20"
+    assert units.usd(1234.4) == "$1,234"
+    assert units.rate(0.215) == "0.215"
+    assert units.rate(12345.6) == "12,346"
