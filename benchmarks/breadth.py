@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import sys
 import threading
@@ -26,6 +27,8 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 BATCH_SIZE = 2
 SEQ_LEN = 32
 IMAGE_SIZE = 224
+# Its auxiliary head cannot take less: torchvision, `inception_v3`.
+TORCHVISION_IMAGE_SIZES = {"inception_v3": 299}
 MAPPINGS = {
     "causal-lm": "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
     "masked-lm": "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
@@ -103,11 +106,17 @@ def _attempts(case: Case) -> Iterator[tuple[Any, Any]]:
     from memorymark.workloads.vision import ImageClassifier
 
     if case.task == TORCHVISION:
-        yield ImageClassifier(TORCHVISION, case.name), TrainingConfig(num_labels=10)
+        size = TORCHVISION_IMAGE_SIZES.get(case.name, IMAGE_SIZE)
+        config = TrainingConfig(num_labels=10, image_size=size)
+        yield ImageClassifier(TORCHVISION, case.name), config
         return
     for hf_config in _configurations(case.name):
+        if case.task == "causal-lm" and hasattr(hf_config, "is_decoder"):
+            hf_config.is_decoder = True
         workload = HuggingFaceWorkload(f"hf:{case.name}", hf_config)
-        config = TrainingConfig(task=case.task, seq_len=SEQ_LEN, image_size=_image_size(hf_config))
+        config = TrainingConfig(
+            task=case.task, seq_len=_seq_len(hf_config), image_size=_image_size(hf_config)
+        )
         yield workload, config
 
 
@@ -122,6 +131,15 @@ def _configurations(model_type: str) -> Iterator[Any]:
         except Exception:  # the values do not go together: the next one is less small
             continue
     yield default
+
+
+def _seq_len(hf_config: Any) -> int:
+    """Return the one length that a model takes, where it takes but one."""
+    if getattr(hf_config, "axial_pos_embds", False):  # Reformer's table of positions
+        return math.prod(hf_config.axial_pos_shape)
+    if hf_config.model_type == "perceiver":  # it decodes to all positions
+        return hf_config.max_position_embeddings
+    return SEQ_LEN
 
 
 def _image_size(hf_config: Any) -> int:

@@ -18,6 +18,9 @@ _LISTS_BY_LAYER = (
 _EXPERTS = ("num_experts", "n_routed_experts", "num_local_experts", "moe_num_experts")
 _SMALLEST_LAYERS = 2
 _FEW_EXPERTS = 8
+# PyTorch's grouped matrix multiplication wants rows of a multiple of 16 bytes.
+_ALIGNED = 16
+_ROPE_THETA = 500_000
 # Widths are divided by one factor, and heads with them, so that a head keeps its size.
 _WIDTHS = (
     "hidden_size", "d_model", "n_embd", "dim", "intermediate_size", "encoder_ffn_dim",
@@ -54,13 +57,20 @@ def _shrink_values(values: dict[str, Any], narrow: bool) -> None:
 
 def _fill_in(values: dict[str, Any]) -> None:
     """Give what the defaults leave open and published models of the architecture state."""
+    experts_width = values.get("moe_intermediate_size")
+    if _is_above(experts_width, _ALIGNED):
+        values["moe_intermediate_size"] = experts_width // _ALIGNED * _ALIGNED
+    attention = values.get("attn_config")
+    if isinstance(attention, dict):
+        attention.setdefault("rope_theta", _ROPE_THETA)
     heads = values.get("num_attention_heads")
     if not isinstance(heads, int):
         return
     width = values.get("hidden_size") or 0
     filling = {
         "num_key_value_heads": heads, "head_dim": width // heads, "n_group": 1, "topk_group": 1,
-        "n_routed_experts": _FEW_EXPERTS, "num_experts_per_tok": 2, "vocab_size": 1000,
+        "n_routed_experts": _FEW_EXPERTS, "n_shared_experts": 1, "num_experts_per_tok": 2,
+        "vocab_size": 1000,
     }  # fmt: skip
     for name, value in filling.items():
         if name in values and values[name] is None:
