@@ -10,6 +10,7 @@ from typing import Any
 from memorymark.analysis_record import Analysis
 from memorymark.config import TrainingConfig
 from memorymark.costs import Offer, Plan, PricedOffer, RunCost, compare_offers
+from memorymark.trial import Source
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class ComparedGpu:
         price_observed_at: When.
         cost: What a run costs on it.
         efficient: Whether no other GPU is at least as cheap and as fast, and better in one.
+        source: Where its figures come from: measured or simulated.
+        run_id: The run in which they were measured; None where they are simulated.
+        assumptions: What was allowed for without knowing, one sentence each.
     """
 
     gpu: str
@@ -43,6 +47,9 @@ class ComparedGpu:
     price_observed_at: str | None
     cost: RunCost
     efficient: bool
+    source: str = "simulated"
+    run_id: str | None = None
+    assumptions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,7 @@ def _row(priced: PricedOffer, analysis: Analysis) -> ComparedGpu:
     from memorymark.gpus.catalogue import load_catalogue
 
     gpu = load_catalogue()[priced.offer.name]
+    trial, source = analysis.optimal.trial, analysis.target.source
     return ComparedGpu(
         gpu=gpu.key,
         name=gpu.name,
@@ -107,6 +115,9 @@ def _row(priced: PricedOffer, analysis: Analysis) -> ComparedGpu:
         price_observed_at=gpu.price_observed_at,
         cost=priced.cost,
         efficient=priced.efficient,
+        source=str(source),
+        run_id=analysis.run_id if source is Source.MEASURED else None,
+        assumptions=trial.assumptions if trial else (),
     )
 
 

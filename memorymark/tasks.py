@@ -214,14 +214,7 @@ def load_factory(name: str) -> Callable[..., Probe] | None:
 
 
 def _comparison_record(record: dict[str, Any], analyses: Sequence[Analysis]) -> dict[str, Any]:
-    """Add to each GPU's row where its throughput comes from, and what was assumed for it."""
-    by_key = {analysis.target.gpu_key: analysis for analysis in analyses}
-    for row in record["gpus"]:
-        analysis = by_key[row["gpu"]]
-        trial = analysis.optimal.trial
-        row["source"] = str(analysis.target.source)
-        row["run_id"] = analysis.run_id if analysis.target.source is Source.MEASURED else None
-        row["assumptions"] = list(trial.assumptions) if trial else []
+    """Add what the run history lists: the device, the source of all and the seconds it took."""
     sources = {row["source"] for row in record["gpus"]}
     seconds = sum(analysis.elapsed_seconds or 0.0 for analysis in analyses)
     source = "simulated" if "simulated" in sources else "measured"

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 pytest.importorskip("streamlit")
+import stand_in_api
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest, app_test
@@ -226,6 +227,15 @@ def test_cost_comparison_sorts_by_cost_and_redraws_for_the_plan(app):
     before = metric(app, "Dollars a run").value
     app.number_input(key="side_dataset_size").set_value(50_000_000).run()
     assert metric(app, "Dollars a run").value != before
+
+
+def test_a_comparison_of_the_command_line_opens_on_the_page(app, monkeypatch):
+    stand_in_api.install(monkeypatch)
+    assert main(["compare", "bert", "--gpus", "t4,a10", "--dataset-size", "1000"]) == 0
+    app.query_params["run"] = RunHistory().list()[0].run_id
+    app.switch_page("pages/cost_comparison.py").run()
+    assert not app.exception
+    assert any("on every GPU that can hold it" in text for text in subheaders(app))
 
 
 def test_edited_prices_hold_by_gpu_and_sort_the_table_anew(app):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 from fakes import FakeProbe, FakeWorkload
@@ -34,6 +35,15 @@ def test_the_cheapest_comes_first_and_unknown_last():
     assert first.optimal_batch_size == fast.optimal.batch_size
     assert first.price_source == find_gpu("a100-40gb").price_source
     assert last.usd_per_hour is None and last.cost.usd_per_run is None and not last.efficient
+
+
+def test_each_row_says_where_its_figures_come_from():
+    measured = analysis("a10")
+    target = dataclasses.replace(measured.target, source=Source.MEASURED)
+    measured = dataclasses.replace(measured, target=target, run_id="ab12cd34")
+    rows = {row.gpu: row for row in comparison_of([measured, analysis("l4")], PLAN).gpus}
+    assert (rows["a10"].source, rows["a10"].run_id) == ("measured", "ab12cd34")
+    assert (rows["l4"].source, rows["l4"].run_id) == ("simulated", None)
 
 
 def test_what_went_wrong_is_said():
