@@ -126,6 +126,11 @@ class SimulatedProbe:
             noted.append("cuDNN's workspaces are an allowance by rule, not known.")
         if config.optimizer is Optimizer.ADAMW_8BIT:
             noted.append("The states of adamw-8bit are counted by bitsandbytes' rules.")
+        if not _has_units_for(self._gpu, config.precision):
+            noted.append(
+                f"{self._gpu.name} has no units for {config.precision}: its seconds are taken at "
+                "the rate of fp32."
+            )
         noted.append("Seconds are an estimate from the GPU's peak rates.")
         return noted
 
@@ -136,6 +141,11 @@ def _breakdown(trace: Trace, free: ReplayResult) -> tuple[Breakdown, tuple[Holde
     rounding = free.peak_allocated_bytes - parts.total
     values = {**vars(parts), "workspaces": parts.workspaces + rounding}
     return Breakdown(**values), holders
+
+
+def _has_units_for(gpu: Gpu, precision: Precision) -> bool:
+    name = str(precision).removeprefix("amp-")
+    return gpu.peak_flops[name] is not None
 
 
 def _rates(gpu: Gpu, precision: Precision) -> Rates:

@@ -46,6 +46,17 @@ def test_a_context_that_is_not_known_is_said_to_be_assumed():
     assert any("context" in sentence for sentence in trial.assumptions)
 
 
+@pytest.mark.parametrize(
+    ("key", "precision", "said"),
+    [("t4", "tf32", True), ("v100-16gb", "amp-bf16", True), ("t4", "fp16", False),
+     ("a100-40gb", "bf16", False)],
+)  # fmt: skip
+def test_a_precision_that_the_gpu_has_no_units_for_is_said(key, precision, said):
+    config = dataclasses.replace(SMALL, precision=precision)
+    trial = SimulatedProbe(find_gpu(key)).run(TinyNet(), config, 8)
+    assert any(f"no units for {precision}" in text for text in trial.assumptions) is said
+
+
 def test_a_budget_ends_in_out_of_memory():
     free = SimulatedProbe(A100).run(tiny_bert(), SMALL, 64)
     budget = free.minimum_bytes
