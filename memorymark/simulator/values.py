@@ -39,6 +39,7 @@ _KEEPING = {
     _aten.min.default, _aten.amax.default, _aten.amin.default, _aten.clone.default,
     _aten._to_copy.default, _aten.mean.default, _aten.index_select.default,
 }  # fmt: skip
+_COPYING = {_aten.clone.default, _aten._to_copy.default}
 _OVERWRITING = {
     _aten.fill_.Scalar, _aten.fill_.Tensor, _aten.zero_.default, _aten.copy_.default,
 }  # fmt: skip
@@ -231,7 +232,7 @@ class Values:
 
     def _compute_table(self, func: Any, args: tuple[Any, ...], kwargs: Any, output: Any) -> None:
         """Compute elementwise on what broadcasts to the inputs."""
-        if torch.Tag.pointwise not in func.tags and func is not _aten.clone.default:
+        if torch.Tag.pointwise not in func.tags and func not in _COPYING:
             return
         try:
             small, kwargs = tree_map(self._compact, (args, _on_host(kwargs)))
@@ -251,7 +252,7 @@ class Values:
             values = known.table.compact(x)
             if values is not None:
                 return values
-        return self._copy(x)
+        return self._copy(_without_repeats(x))
 
     def _run(self, func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
         """Run an operation on the known values; None where one of them is not known."""
@@ -350,6 +351,11 @@ def _try(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     except (RuntimeError, OverflowError, IndexError, TypeError, ValueError):
         return None  # it does not run on these values, or not on the host
     return args[0] if result is None else result
+
+
+def _without_repeats(tensor: Tensor) -> Tensor:
+    """Return one element for all along the dimensions that an expansion has made."""
+    return tensor[tuple(slice(0, 1) if s == 0 else slice(None) for s in tensor.stride())]
 
 
 def _are_alike(values: Tensor) -> bool:

@@ -70,6 +70,13 @@ def test_a_large_mask_of_small_ones_is_known_row_by_row(session):
     assert not session.assumptions
 
 
+def test_an_expanded_mask_stays_known_through_copies(session):
+    keys = torch.nn.functional.pad(torch.ones(2, 200, device=META), (0, 100))
+    mask = keys[:, None, :].expand(2, 300, 300).to(torch.float16)
+    assert (1 - mask)[0, 299, 198:202].tolist() == [0, 0, 1, 1]
+    assert not session.assumptions
+
+
 def test_a_row_written_in_a_large_mask_is_all_that_stays_known(session):
     mask = torch.zeros(200, 1, device=META) - torch.arange(200, device=META)
     assert mask[4, 1].item() == -1
