@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from memorymark import settings as settings_module
 from memorymark.settings import load_settings
+
+
+def test_every_setting_is_in_the_readme():
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    names = set(re.findall(r"\bMEMORYMARK_[A-Z_]+", settings_module.__doc__ or ""))
+    assert len(names) > 5
+    assert names <= set(re.findall(r"`(MEMORYMARK_[A-Z_]+)`", readme))
 
 
 def test_nothing_set_guards_nothing():
