@@ -120,6 +120,15 @@ def test_another_target_is_priced_by_the_catalogue_until_the_price_is_touched(ap
     assert newest_price() == 3.0
 
 
+def test_a_price_beyond_the_slider_is_shown_as_it_is(app, monkeypatch):
+    stand_in_api.install(monkeypatch)
+    assert main(["analyze", "bert", "--gpu", "a10", "--price", "98.32"]) == 0
+    app.query_params["run"] = RunHistory().list()[0].run_id
+    app.run()
+    assert not app.exception
+    assert app.slider(key="side_price_per_hour").value == 98.32
+
+
 def newest_price():
     history = RunHistory()
     return history.open(history.list()[0].run_id).record["price_per_hour"]

@@ -36,11 +36,11 @@ def draw_sidebar(with_plan: bool) -> None:
 
 def _price() -> None:
     price = value_of("price_per_hour")
-    st.session_state["side_price_per_hour"] = min(price or 0.0, _LARGEST_PRICE)
+    st.session_state["side_price_per_hour"] = price or 0.0
     st.slider(
         "GPU price ($ an hour)",
         0.0,
-        _LARGEST_PRICE,
+        max(_LARGEST_PRICE, price or 0.0),
         step=0.01,
         format="$%.2f",
         key="side_price_per_hour",
