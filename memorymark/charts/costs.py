@@ -7,11 +7,9 @@ from collections.abc import Sequence
 import altair as alt
 
 from memorymark.charts.palette import GROUND, MARK_COLOURS, data, finish
-from memorymark.costs import PricedOffer
-from memorymark.units import seconds, usd
-
-_SECONDS_PER_HOUR = 3600
-_MILLION = 1_000_000
+from memorymark.costs import MILLION, PricedOffer, hours_for
+from memorymark.units import hours as hours_text
+from memorymark.units import usd
 
 
 def cost_against_time(offers: Sequence[PricedOffer], names: dict[str, str]) -> alt.LayerChart:
@@ -58,15 +56,14 @@ def _row(priced: PricedOffer, names: dict[str, str], per_run: bool) -> dict | No
     usd_amount = cost.usd_per_run if per_run else cost.usd_per_million_samples
     if usd_amount is None or not cost.samples_per_second:
         return None
-    million_hours = _MILLION / cost.samples_per_second / _SECONDS_PER_HOUR
-    hours = cost.hours_per_run if per_run else million_hours
+    hours = cost.hours_per_run if per_run else hours_for(MILLION, cost.samples_per_second)
     if hours is None:
         return None
     return {
         "name": names[priced.offer.name].removeprefix("NVIDIA "),
         "hours": hours,
         "usd": usd_amount,
-        "time_text": seconds(hours * _SECONDS_PER_HOUR),
+        "time_text": hours_text(hours),
         "usd_text": usd(usd_amount),
         "kind": "efficient" if priced.efficient else "another GPU beats it",
     }
