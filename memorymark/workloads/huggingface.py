@@ -61,7 +61,8 @@ class HuggingFaceWorkload(Workload):
             if is_out_of_memory(error):
                 raise
             raise WorkloadError(tasks.build_failure(self.name, config.task, error)) from error
-        _check_positions(model, config.seq_len, self.name)
+        if config.task is not Task.IMAGE_CLASSIFICATION:
+            _check_positions(model, config.seq_len, self.name)
         return model.float()
 
     def batch(self, batch_size: int, config: TrainingConfig) -> Batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -139,12 +140,36 @@ def make_batch(hf_config: Any, config: TrainingConfig, batch_size: int) -> dict[
 
 
 def _images(hf_config: Any, config: TrainingConfig, batch_size: int) -> dict[str, Tensor]:
+    make = _IMAGES_IN_ANOTHER_FORM.get(getattr(hf_config, "model_type", ""), _pixels)
+    batch = make(hf_config, config, batch_size)
+    return batch | {"labels": torch.randint(config.num_labels or 2, (batch_size,))}
+
+
+def _pixels(hf_config: Any, config: TrainingConfig, batch_size: int) -> dict[str, Tensor]:
     channels = getattr(hf_config, "num_channels", None) or 3
     size = config.image_size
+    return {"pixel_values": torch.rand(batch_size, channels, size, size)}
+
+
+def _color_tokens(hf_config: Any, config: TrainingConfig, batch_size: int) -> dict[str, Tensor]:
+    """Make images as ImageGPT's processor does: one color cluster for each pixel."""
+    clusters = hf_config.vocab_size - 1  # the last id starts a sequence
+    return {"input_ids": torch.randint(clusters, (batch_size, hf_config.n_positions))}
+
+
+def _patches(hf_config: Any, config: TrainingConfig, batch_size: int) -> dict[str, Tensor]:
+    """Make images as SigLIP 2's processor does: patches, up to the model's number of them."""
+    vision = hf_config.vision_config
+    side = math.isqrt(vision.num_patches)
+    values = vision.num_channels * vision.patch_size**2
     return {
-        "pixel_values": torch.rand(batch_size, channels, size, size),
-        "labels": torch.randint(config.num_labels or 2, (batch_size,)),
+        "pixel_values": torch.rand(batch_size, vision.num_patches, values),
+        "pixel_attention_mask": torch.ones((batch_size, vision.num_patches), dtype=torch.long),
+        "spatial_shapes": torch.full((batch_size, 2), side),
     }
+
+
+_IMAGES_IN_ANOTHER_FORM = {"imagegpt": _color_tokens, "siglip2": _patches}
 
 
 def _tokens(hf_config: Any, config: TrainingConfig, batch_size: int) -> dict[str, Tensor]:

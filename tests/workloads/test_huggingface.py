@@ -128,6 +128,20 @@ def test_images_of_a_fixed_size():
         workload.describe(TrainingConfig(image_size=48))
 
 
+def test_images_in_the_form_that_the_model_takes():
+    clusters = transformers.ImageGPTConfig(
+        n_embd=32, n_layer=1, n_head=2, vocab_size=17, n_positions=16
+    )
+    size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    patches = transformers.Siglip2Config(
+        vision_config={**size, "intermediate_size": 32, "patch_size": 4, "num_patches": 9},
+    )
+    config = TrainingConfig(task="image-classification", num_labels=3)
+    for hf_config in (clusters, patches):
+        workload = HuggingFaceWorkload(hf_config.model_type, hf_config)
+        assert loss_of(workload, config)[0].isfinite()
+
+
 def test_batches_are_full_and_in_range():
     batch = tiny_bert().batch(5, TrainingConfig(seq_len=8))
     assert batch["input_ids"].shape == (5, 8) and batch["attention_mask"].all()
