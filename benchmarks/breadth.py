@@ -90,12 +90,14 @@ def list_cases() -> list[Case]:
 def run_case(case: Case) -> Result:
     """Simulate one training step of the case in this process."""
     start = time.perf_counter()
-    reason, assumptions = None, ()
+    reasons = []
     for workload, config in _attempts(case):
         reason, assumptions = _simulate(workload, config)
+        reasons.append(reason)
         if reason is None:
             break
     status = "ok" if reason is None else "error"
+    reason = reasons[0] if reason else None
     return Result(case.task, case.name, status, reason, time.perf_counter() - start, assumptions)
 
 

@@ -20,7 +20,7 @@ _SMALLEST_LAYERS = 2
 _FEW_EXPERTS = 8
 # PyTorch's grouped matrix multiplication wants rows of a multiple of 16 bytes.
 _ALIGNED = 16
-_ROPE_THETA = 500_000
+_ROPE_THETA, _CLIP_QKV = 500_000, 8  # as DBRX's published config.json
 # Widths are divided by one factor, and heads with them, so that a head keeps its size.
 _WIDTHS = (
     "hidden_size", "d_model", "n_embd", "dim", "intermediate_size", "encoder_ffn_dim",
@@ -63,6 +63,8 @@ def _fill_in(values: dict[str, Any]) -> None:
     attention = values.get("attn_config")
     if isinstance(attention, dict):
         attention.setdefault("rope_theta", _ROPE_THETA)
+        if attention.get("clip_qkv", 0) is None:
+            attention["clip_qkv"] = _CLIP_QKV
     heads = values.get("num_attention_heads")
     if not isinstance(heads, int):
         return
