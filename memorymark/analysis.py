@@ -189,7 +189,7 @@ class _Work:
             trials=tuple(self.trials),
             max_batch_size=found.max_batch_size,
             search_granularity=found.granularity,
-            findings=(*found.findings, *_findings(self.trials)),
+            findings=(*found.findings, *_about_bound(found), *_findings(self.trials)),
             advice=advice,
             complete=found.complete,
             stopped_by=found.error,
@@ -234,6 +234,15 @@ class _Teller:
     def progress(self) -> float:
         """Share of the trials that an analysis usually takes; 1 only when all is done."""
         return self.trials / max(_EXPECTED_TRIALS, self.trials + 1)
+
+
+def _about_bound(found: SearchResult) -> list[str]:
+    if not found.at_upper_bound or found.max_batch_size is None:
+        return []
+    return [
+        f"Batch {found.max_batch_size} is the largest that may be tried (the data set's size, or "
+        "the bound that was set), not what the memory holds."
+    ]
 
 
 def _findings(trials: list[Trial]) -> list[str]:

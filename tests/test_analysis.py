@@ -210,3 +210,13 @@ def test_nothing_here_needs_torch():
         "assert not {'torch', 'transformers', 'streamlit', 'altair'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_max_that_is_the_bound_is_said_to_be_one():
+    bounded = analyze_on(
+        FakeProbe(), FakeWorkload(), TrainingConfig(), AnalysisOptions(dataset_size=3)
+    )
+    assert bounded.max_batch_size == 3
+    assert any("not what the memory holds" in text for text in bounded.findings)
+    free = analyze_on(FakeProbe(), FakeWorkload(), TrainingConfig(), AnalysisOptions())
+    assert not any("not what the memory holds" in text for text in free.findings)
