@@ -18,7 +18,7 @@ from memorymark.errors import InvalidValue, UsageError
 from memorymark.events import CancelToken, Event, EventKind, OnEvent, ignore
 from memorymark.gpus.catalogue import find_gpu, load_catalogue
 from memorymark.locks import device_lock
-from memorymark.prediction import extrapolated_max_batch, predict_max_batch
+from memorymark.prediction import expected_max_batch, predict_max_batch
 from memorymark.probes.choose import measuring_probe, resolve_probe, simulated_probe
 from memorymark.trial import Source, Trial
 
@@ -264,8 +264,7 @@ def compare_costs(
     workload = _workload(model)
     analyses: list[Analysis] = []
     for probe in probes:
-        seen = [trial for analysis in analyses for trial in analysis.trials]
-        guess = extrapolated_max_batch(seen, probe.target.capacity_bytes, options.granularity)
+        guess = expected_max_batch(analyses, probe.target, options)
         analyses.append(
             analyze_with(
                 probe, workload, config, options, on_event=on_event, cancel=cancel, guess=guess

@@ -13,9 +13,10 @@ from memorymark.events import CancelToken
 from memorymark.gpus.catalogue import Gpu, load_catalogue
 from memorymark.probes.choose import simulated_probe
 from memorymark.search import find_max_batch
-from memorymark.trial import Target, Trial
+from memorymark.trial import Source, Target, Trial
 
 if TYPE_CHECKING:
+    from memorymark.analysis_record import Analysis
     from memorymark.workloads.base import Workload
 
 
@@ -78,6 +79,15 @@ def extrapolated_max_batch(
         return None
     expected = high + (capacity_bytes - readings[high]) / per_sample
     return max(granularity, int(expected) // granularity * granularity)
+
+
+def expected_max_batch(
+    analyses: Sequence[Analysis], target: Target, options: AnalysisOptions
+) -> int | None:
+    """Return where the max batch of a simulated GPU is to be expected from those of others."""
+    simulated = [a.trials for a in analyses if a.target.source is Source.SIMULATED]
+    trials = [trial for each in simulated for trial in each]
+    return extrapolated_max_batch(trials, target.capacity_bytes, options.granularity)
 
 
 def gpu_of(target: Target, compute_capability: tuple[int, int] | None = None) -> Gpu | None:

@@ -77,15 +77,21 @@ class _Task:
         return self.analyze_on(probe, self.workload(probe), options, self.on_event).to_dict()
 
     def analyze_on(
-        self, probe: Probe, workload: Workload, options: AnalysisOptions, on_event: OnEvent
+        self,
+        probe: Probe,
+        workload: Workload,
+        options: AnalysisOptions,
+        on_event: OnEvent,
+        guess: int | None = None,
     ) -> Analysis:
         """Run an analysis on a probe."""
         from memorymark.api import analyze_with, check_headroom
 
         check_headroom(options.headroom)
         return analyze_with(
-            probe, workload, self.request.config, options, on_event=on_event, cancel=self.cancel
-        )
+            probe, workload, self.request.config, options,
+            on_event=on_event, cancel=self.cancel, guess=guess,
+        )  # fmt: skip
 
     def validate_backward(self) -> dict[str, Any]:
         """Run one batch four ways and check the gradients."""
@@ -108,6 +114,7 @@ class _Task:
         """Analyze the same training on every GPU of the catalogue."""
         from memorymark.comparison import comparison_of
         from memorymark.gpus.catalogue import load_catalogue
+        from memorymark.prediction import expected_max_batch
 
         options = AnalysisOptions(**self.request.options)
         keys, workload, analyses = list(load_catalogue()), None, []
@@ -116,7 +123,10 @@ class _Task:
             if analysis is None:
                 probe = self.probe(key)
                 workload = workload or self.workload(probe)
-                analysis = self.analyze_on(probe, workload, options, self._part(number, len(keys)))
+                analysis = self.analyze_on(
+                    probe, workload, options, self._part(number, len(keys)),
+                    expected_max_batch(analyses, probe.target, options),
+                )  # fmt: skip
             else:
                 self._note(f"{key}: measured in run {analysis.run_id}", number / len(keys))
             analyses.append(analysis)
