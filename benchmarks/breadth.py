@@ -17,7 +17,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,7 @@ MAPPINGS = {
     "image-classification": "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
 }
 TORCHVISION = "torchvision"
+_LONGEST_REASON = 240
 
 
 @dataclass(frozen=True)
@@ -268,10 +271,32 @@ def _counts(group: list[Result]) -> dict[str, float]:
     return {"simulate": ok, "of": len(group), "share": ok / len(group)}
 
 
+def document(results: list[Result]) -> dict[str, Any]:
+    """Return the run as it is kept: the counts, and what does not simulate with its reason."""
+    failures = [
+        {"task": r.task, "name": r.name, "status": r.status, "reason": _first_line(r.reason)}
+        for r in results
+        if r.status != "ok"
+    ]
+    packages = ("torch", "torchvision", "transformers")
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "software": {package: version(package) for package in packages},
+        "summary": summary(results),
+        "with_assumptions": sum(bool(r.assumptions) for r in results),
+        "seconds": round(sum(r.seconds for r in results)),
+        "failures": failures,
+    }
+
+
+def _first_line(reason: str | None) -> str | None:
+    return None if reason is None else reason.splitlines()[0][:_LONGEST_REASON]
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="write every result there")
+    parser.add_argument("--json", type=Path, help="write counts and failures there")
     parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--task", nargs="*", help="tasks; all by default")
     parser.add_argument("--workers", type=int, default=2)
@@ -287,8 +312,8 @@ def main() -> None:
     for task, row in counts.items():
         print(f"{task:24} {row['simulate']:4d} of {row['of']:4d}  {row['share']:.1%}")
     if options.json:
-        document = {"summary": counts, "results": [asdict(result) for result in results]}
-        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(document(results), indent=1)
+        options.json.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
