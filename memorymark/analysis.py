@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,7 @@ def analyze_on(
     cancel: CancelToken | None = None,
     guess: int | None = None,
     run_id: str | None = None,
+    advisor: Callable[[], Probe | None] = lambda: None,
 ) -> Analysis:
     """Find the largest batch that fits, and the batch that is worth running.
 
@@ -76,6 +78,8 @@ def analyze_on(
         cancel: Looked at before each trial.
         guess: Where the max batch is expected, as from a simulation.
         run_id: Name of the run; None makes a new one.
+        advisor: Makes a probe that simulates what would make room, where nothing fits on a
+            measured device; a simulated probe tries that itself.
 
     Raises:
         AnalysisStopped: The user cancelled or interrupted; carries what was known by then.
@@ -85,6 +89,7 @@ def analyze_on(
     described = workload.describe(config)
     work = _Work(probe, workload, described, options or AnalysisOptions(), teller)
     work.run_id = run_id or work.run_id
+    work.make_advisor = advisor
     try:
         return work.analyze(guess)
     except (Cancelled, KeyboardInterrupt) as stop:
@@ -120,6 +125,8 @@ class _Work:
         self.started = time.perf_counter()
         self.created_at = datetime.now(UTC).isoformat(timespec="seconds")
         self.run_id = secrets.token_hex(4)
+        self.make_advisor: Callable[[], Probe | None] = lambda: None
+        self.advisor: Probe | None = None
 
     def analyze(self, guess: int | None) -> Analysis:
         """Search, climb the ladder, and put together what is known."""
@@ -150,9 +157,13 @@ class _Work:
         """List changes that make room; a simulated probe tries each of them."""
         self.teller.enter("advice", "Not even the smallest batch fits")
         changes = possible_changes(self.config)
-        if self.probe.target.source is not Source.SIMULATED:
+        simulated = self.probe.target.source is Source.SIMULATED
+        self.advisor = self.probe if simulated else self.make_advisor()
+        if self.advisor is None:
             return changes
         smallest = min(self.trials, key=lambda trial: trial.batch_size)
+        if smallest.source is not Source.SIMULATED:
+            smallest = self.run_config(self.config, smallest.batch_size)
         needed = needed_bytes(smallest)
         return with_gains(self.run_config, self.config, smallest.batch_size, needed, changes)
 
@@ -165,9 +176,10 @@ class _Work:
         return trial
 
     def run_config(self, config: TrainingConfig, batch_size: int) -> Trial:
-        """Run a trial unless somebody has cancelled, and tell of it."""
+        """Let the advisor run a trial unless somebody has cancelled, and tell of it."""
+        assert self.advisor is not None
         self.teller.starting(batch_size)
-        trial = self.probe.run(self.workload, config, batch_size)
+        trial = self.advisor.run(self.workload, config, batch_size)
         self.teller.finished(trial)
         return trial
 

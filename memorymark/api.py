@@ -18,7 +18,7 @@ from memorymark.errors import InvalidValue, UsageError
 from memorymark.events import CancelToken, Event, EventKind, OnEvent, ignore
 from memorymark.gpus.catalogue import find_gpu, load_catalogue
 from memorymark.locks import device_lock
-from memorymark.prediction import expected_max_batch, predict_max_batch
+from memorymark.prediction import expected_max_batch, gpu_of, predict_max_batch
 from memorymark.probes.choose import measuring_probe, resolve_probe, simulated_probe
 from memorymark.trial import Source, Trial
 
@@ -127,8 +127,10 @@ def analyze_with(
     with _held(probe, on_event, cancel):
         guess = guess or _predicted(probe, workload, config, options, on_event, cancel)
         return analyze_on(
-            probe, workload, config, options, on_event=on_event, cancel=cancel, guess=guess
-        )
+            probe, workload, config, options,
+            on_event=on_event, cancel=cancel, guess=guess,
+            advisor=lambda: _advisor(probe, workload, config),
+        )  # fmt: skip
 
 
 def estimate(
@@ -338,6 +340,14 @@ def _predicted(
         text = f"A simulation expects the largest batch near {guess}; the search starts there."
         on_event(Event(EventKind.NOTE, text))
     return guess
+
+
+def _advisor(probe: Probe, workload: Workload, config: TrainingConfig) -> Probe | None:
+    """Return a simulation of a measured CUDA device, for what would make room on it."""
+    if workload.runs_own_code or config.compile:
+        return None
+    gpu = gpu_of(probe.target, getattr(probe, "compute_capability", None))
+    return None if gpu is None else simulated_probe(gpu, probe.target.capacity_bytes)
 
 
 def _notes_on_choice(device: str | None, gpu: str | None, probe: Probe) -> tuple[str, ...]:

@@ -184,6 +184,14 @@ def test_nothing_fits_says_what_to_change():
     assert all(advice.saved_bytes is None for advice in result.advice)
 
 
+def test_nothing_fits_when_measured_asks_the_advisor():
+    advisor = FakeProbe(50 * GIB, 4 * GIB, target=simulated_target(), oom_readings=True)
+    result = analyze_on(FakeProbe(9 * GIB), FakeWorkload(), CONFIG, advisor=lambda: advisor)
+    assert result.nothing_fits and result.target.source is Source.MEASURED
+    assert all(trial.source is Source.MEASURED for trial in result.trials)
+    assert any(advice.saved_bytes is not None for advice in result.advice)
+
+
 def test_nothing_fits_in_simulation_tries_each_change():
     probe = FakeProbe(50 * GIB, 4 * GIB, target=simulated_target(), oom_readings=True)
     result = analyze(probe)

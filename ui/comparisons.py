@@ -154,8 +154,9 @@ def _sources(rows: dict[str, dict[str, Any]]) -> str:
     measured = [row["name"] for row in rows.values() if row["source"] == "measured"]
     said = f"Throughput measured on {', '.join(measured)}. " if measured else ""
     return (
-        f"{said}Where it is simulated, throughput is an estimate from the GPU's peak rates, and "
-        "the ranking of GPUs that lie close together may be another in practice. Efficient: no "
+        f"{said}Where it is simulated, throughput is an estimate from the GPU's peak rates; its "
+        "error is not known yet, and GPUs that lie close together may rank otherwise in practice. "
+        "Efficient: no "
         "other GPU is both cheaper and faster."
     )
 

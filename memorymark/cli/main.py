@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -56,6 +57,8 @@ def root(
     ] = False,
 ) -> None:
     """Take what stands before the command."""
+    # transformers warns of what a user of this program cannot change; errors still come through.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from memorymark.config import TrainingConfig, check_batch_size
-from memorymark.errors import MemoryMarkError, OutOfMemory
+from memorymark.config import Attention, TrainingConfig, check_batch_size
+from memorymark.errors import InvalidValue, MemoryMarkError, OutOfMemory
 from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
 from memorymark.memory.tracked import TrackedSteps, live_bytes_of, run_tracked_steps
 from memorymark.memory.tracker import MemoryTracker
@@ -83,6 +83,10 @@ class CpuProbe:
         """Run one warm-up step and one timed step, or as many timed ones as asked for."""
         check_batch_size(batch_size)
         config = workload.describe(config)
+        if config.attention is Attention.FLASH:
+            raise InvalidValue(
+                "attention", "flash", "sdpa or eager on the CPU; flash needs a CUDA device"
+            )
         start = time.perf_counter()
         count = timed_steps or 1
         found = self._attempt(workload, config, batch_size, stage, count)

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from memorymark.config import Attention, Task, TrainingConfig
-from memorymark.errors import BatchTooLong, InvalidValue, WorkloadError
+from memorymark.errors import BatchTooLong, InvalidValue, UnknownChoice, WorkloadError
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.workloads import tasks
 from memorymark.workloads.base import Batch, Workload
@@ -43,6 +43,7 @@ class HuggingFaceWorkload(Workload):
     def describe(self, config: TrainingConfig) -> TrainingConfig:
         """Fill in the task and the number of labels."""
         task = config.task or self._task or tasks.default_task(self._hf_config)
+        self._check_task(task)
         num_labels = config.num_labels or self._num_labels
         if num_labels is None and tasks.has_labels(task):
             num_labels = getattr(self._hf_config, "num_labels", None)
@@ -90,6 +91,11 @@ class HuggingFaceWorkload(Workload):
             hf_config.num_labels = config.num_labels
         tasks.set_special_tokens(hf_config, config.task)
         return hf_config
+
+    def _check_task(self, task: Task) -> None:
+        supported = tasks.supported_tasks(self._hf_config)
+        if task not in supported:
+            raise UnknownChoice(f"task for {self.name}", task.value, supported)
 
     def _check(self, config: TrainingConfig) -> None:
         if config.attention is Attention.FLASH and config.precision in ("fp32", "tf32"):

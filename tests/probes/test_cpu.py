@@ -153,3 +153,9 @@ def test_built_in_models_add_up(model):
     assert trial.breakdown.parameters == parameters
     assert trial.breakdown.optimizer_states == 2 * parameters
     assert trial.breakdown.gradients == parameters
+
+
+def test_flash_attention_is_refused_in_words():
+    config = TrainingConfig(attention="flash", precision="bf16", seq_len=16)
+    with pytest.raises(InvalidValue, match="sdpa or eager on the CPU"):
+        CpuProbe(GIB).run(tiny_bert(), config, 2)

@@ -4,9 +4,10 @@ import transformers
 from tiny import tiny_bert, tiny_gpt2, tiny_llama
 
 from memorymark.config import Task, TrainingConfig
-from memorymark.errors import BatchTooLong, InvalidValue, WorkloadError
+from memorymark.errors import BatchTooLong, InvalidValue, UnknownChoice
 from memorymark.workloads.base import build_model, make_batch
 from memorymark.workloads.huggingface import HuggingFaceWorkload
+from memorymark.workloads.registry import resolve
 
 CPU = torch.device("cpu")
 SMALL = {
@@ -100,11 +101,6 @@ def test_labels():
     assert small("Bert").describe(TrainingConfig(task="masked-lm")).num_labels is None
 
 
-def test_a_task_that_the_model_has_not():
-    with pytest.raises(WorkloadError, match="image-classification"):
-        small("Bert").build(TrainingConfig(task="image-classification"))
-
-
 def test_attention_by_name():
     for name, implementation in (("sdpa", "sdpa"), ("eager", "eager")):
         model = tiny_bert().build(TrainingConfig(attention=name, seq_len=8))
@@ -147,3 +143,8 @@ def test_batches_are_full_and_in_range():
     assert batch["input_ids"].shape == (5, 8) and batch["attention_mask"].all()
     assert batch["input_ids"].min() >= 0 and batch["input_ids"].max() < 500
     assert set(batch["labels"].tolist()) <= {0, 1}
+
+
+def test_a_task_that_the_model_has_no_class_for_is_refused():
+    with pytest.raises(UnknownChoice, match=r"task for resnet 'causal-lm'.*image-classification"):
+        resolve("resnet").describe(TrainingConfig(task="causal-lm"))
