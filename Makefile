@@ -17,7 +17,7 @@ app: $(INSTALLED)
 	@$(BIN)/python -m memorymark app
 
 test: $(INSTALLED) browser
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

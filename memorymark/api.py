@@ -344,10 +344,10 @@ def _predicted(
 
 def _advisor(probe: Probe, workload: Workload, config: TrainingConfig) -> Probe | None:
     """Return a simulation of a measured CUDA device, for what would make room on it."""
-    if workload.runs_own_code or config.compile:
-        return None
     gpu = gpu_of(probe.target, getattr(probe, "compute_capability", None))
-    return None if gpu is None else simulated_probe(gpu, probe.target.capacity_bytes)
+    if gpu is None or workload.runs_own_code or config.compile:
+        return None
+    return simulated_probe(gpu, probe.target.capacity_bytes)
 
 
 def _notes_on_choice(device: str | None, gpu: str | None, probe: Probe) -> tuple[str, ...]:
