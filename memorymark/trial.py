@@ -238,6 +238,13 @@ class Trial:
             return self.peak_reserved_bytes
         return self.peak_allocated_bytes
 
+    @property
+    def capacity_share(self) -> float | None:
+        """Share of the capacity that the memory takes, at most 1; None where unknown."""
+        if self.memory_bytes is None or not self.capacity_bytes:
+            return None
+        return min(self.memory_bytes / self.capacity_bytes, 1.0)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the trial as documented in the interface, ready for JSON."""
         values = dataclasses.asdict(self)

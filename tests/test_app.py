@@ -9,8 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
-pytest.importorskip("streamlit")
 import stand_in_api
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager

@@ -7,7 +7,7 @@ import pytest
 from fakes import FakeProbe, FakeWorkload
 
 from memorymark.config import TrainingConfig
-from memorymark.trial import GradientCheck, Holder, Outcome, Stage, Timeline, Trial
+from memorymark.trial import GradientCheck, Holder, Outcome, Source, Stage, Timeline, Trial
 from memorymark.units import GIB
 
 
@@ -48,3 +48,17 @@ def test_memory_out_of_memory_is_what_it_would_take(needed):
         minimum_bytes=needed,
     )
     assert failed.memory_bytes == needed
+
+
+def test_the_share_of_the_capacity_is_at_most_one_and_unknown_without_either():
+    def share(memory, capacity):
+        trial = Trial(
+            model="any", batch_size=1, config=TrainingConfig(), source=Source.MEASURED,
+            device="any", outcome=Outcome.OK, peak_allocated_bytes=memory, capacity_bytes=capacity,
+        )  # fmt: skip
+        return trial.capacity_share
+
+    assert share(50, 200) == 0.25
+    assert share(300, 200) == 1.0
+    assert share(None, 200) is None
+    assert share(50, None) is None

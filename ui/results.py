@@ -181,7 +181,7 @@ def trial_rows(analysis: Analysis) -> list[dict[str, Any]]:
         {
             "Batch": trial.batch_size,
             "Outcome": str(trial.outcome),
-            "Of capacity": _share(trial),
+            "Of capacity": trial.capacity_share,
             "Allocated": gib(trial.peak_allocated_bytes),
             "Reserved": gib(trial.peak_reserved_bytes),
             "Process": gib(trial.process_bytes),
@@ -280,12 +280,6 @@ def _about_gains(advice: Sequence[Advice]) -> str:
     if tried is None:
         return "None of these was tried: a simulation for a GPU of the catalogue says their gains."
     return f"Simulated at batch {tried.batch_size}."
-
-
-def _share(trial: Trial) -> float | None:
-    if trial.memory_bytes is None or not trial.capacity_bytes:
-        return None
-    return min(trial.memory_bytes / trial.capacity_bytes, 1.0)
 
 
 def _legend(analysis: Analysis) -> str:

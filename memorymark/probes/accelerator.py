@@ -22,13 +22,13 @@ from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
 from memorymark.memory.tracked import live_bytes_of, run_tracked_steps
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.probes.back_end import AcceleratorDevice, Peak
-from memorymark.probes.common import failure, forget_frames, one_sentence, software
+from memorymark.probes.common import failure, forget_frames, one_sentence, record
 from memorymark.probes.exclusive import check_usable, give_up, only_user
 from memorymark.probes.models import ModelKeeper
 from memorymark.probes.reconcile import with_remainder
 from memorymark.runtime import DeviceRuntime
 from memorymark.training import TrainingStep
-from memorymark.trial import Outcome, Source, Stage, Target, Trial
+from memorymark.trial import Outcome, Stage, Target, Trial
 from memorymark.units import MIB, mib_or_gib
 from memorymark.workloads.base import Workload
 
@@ -76,18 +76,7 @@ class AcceleratorProbe:
         work = _Work(workload, config, batch_size, stage, timed_steps or self.timed_steps)
         with only_user(self.target), self._device.selected(), self._device.limited():
             found = self._attempt(work)
-        return Trial(
-            model=workload.name,
-            batch_size=batch_size,
-            config=config,
-            source=Source.MEASURED,
-            device=self.target.name,
-            capacity_bytes=self.target.capacity_bytes,
-            stage=stage,
-            elapsed_seconds=time.perf_counter() - start,
-            software=software(),
-            **found,
-        )
+        return record(self.target, workload, config, batch_size, stage, start, found)
 
     def _attempt(self, work: _Work) -> dict[str, Any]:
         before = self._bytes_beside_model()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import platform
+import time
 from functools import cache
 from importlib import metadata
 from typing import Any
 
 import torch
 
+from memorymark.config import TrainingConfig
 from memorymark.errors import MemoryMarkError, OutOfMemory
 from memorymark.memory.oom import is_out_of_memory
-from memorymark.trial import Outcome
+from memorymark.trial import Outcome, Stage, Target, Trial
+from memorymark.workloads.base import Workload
 
 _PACKAGES = ("torch", "transformers", "torchvision", "timm", "bitsandbytes", "memorymark")
 
@@ -57,3 +60,37 @@ def forget_frames(error: BaseException) -> None:
             seen.add(id(each))
             each.__traceback__ = None
             chain += [each.__cause__, each.__context__]
+
+
+def record(
+    target: Target,
+    workload: Workload,
+    config: TrainingConfig,
+    batch_size: int,
+    stage: Stage,
+    started: float,
+    found: dict[str, Any],
+) -> Trial:
+    """Return the record of a trial.
+
+    Args:
+        target: What it ran on.
+        workload: What was trained.
+        config: How it was trained.
+        batch_size: Samples in one forward pass.
+        stage: How far each step went.
+        started: `time.perf_counter` when the trial began.
+        found: The other fields of the record: outcome, readings and what else was seen.
+    """
+    return Trial(
+        model=workload.name,
+        batch_size=batch_size,
+        config=config,
+        source=target.source,
+        device=target.name,
+        capacity_bytes=target.capacity_bytes,
+        stage=stage,
+        elapsed_seconds=time.perf_counter() - started,
+        software=software(),
+        **found,
+    )

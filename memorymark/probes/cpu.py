@@ -21,7 +21,7 @@ from memorymark.errors import InvalidValue, MemoryMarkError, OutOfMemory
 from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
 from memorymark.memory.tracked import TrackedSteps, live_bytes_of, run_tracked_steps
 from memorymark.memory.tracker import MemoryTracker
-from memorymark.probes.common import failure, software
+from memorymark.probes.common import failure, record
 from memorymark.probes.models import ModelKeeper
 from memorymark.runtime import DeviceRuntime
 from memorymark.training import TrainingStep
@@ -92,18 +92,7 @@ class CpuProbe:
         found = self._attempt(workload, config, batch_size, stage, count)
         self._models.tidy()
         gc.collect()
-        return Trial(
-            model=workload.name,
-            batch_size=batch_size,
-            config=config,
-            source=Source.MEASURED,
-            device=self.target.name,
-            capacity_bytes=self.target.capacity_bytes,
-            stage=stage,
-            elapsed_seconds=time.perf_counter() - start,
-            software=software(),
-            **found,
-        )
+        return record(self.target, workload, config, batch_size, stage, start, found)
 
     def _attempt(
         self,

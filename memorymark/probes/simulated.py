@@ -11,7 +11,7 @@ from memorymark.config import Optimizer, Precision, TrainingConfig, check_batch_
 from memorymark.gpus.catalogue import Gpu
 from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
 from memorymark.memory.trace import Trace
-from memorymark.probes.common import software
+from memorymark.probes.common import record
 from memorymark.probes.models import ModelKeeper
 from memorymark.simulator.clock import Rates
 from memorymark.simulator.replay import ReplayResult, minimum_bytes, replay
@@ -66,22 +66,13 @@ class SimulatedProbe:
         )  # fmt: skip
         self._models.tidy()
         found = self._found(run)
-        return Trial(
-            model=workload.name,
-            batch_size=batch_size,
-            config=config,
-            source=Source.SIMULATED,
-            device=self.target.name,
-            capacity_bytes=self.target.capacity_bytes,
-            stage=stage,
-            step_seconds=run.step_seconds if found["outcome"] is Outcome.OK else None,
-            gradient_check=run.gradient_check,
-            convolution_workspace_bytes=run.convolution_workspace_bytes or None,
-            assumptions=(*run.assumptions, *self._assumptions(run, config)),
-            elapsed_seconds=time.perf_counter() - start,
-            software=software(),
-            **found,
-        )
+        found |= {
+            "step_seconds": run.step_seconds if found["outcome"] is Outcome.OK else None,
+            "gradient_check": run.gradient_check,
+            "convolution_workspace_bytes": run.convolution_workspace_bytes or None,
+            "assumptions": (*run.assumptions, *self._assumptions(run, config)),
+        }
+        return record(self.target, workload, config, batch_size, stage, start, found)
 
     def _found(self, run: SimulatedRun) -> dict[str, Any]:
         events = run.trace.events
