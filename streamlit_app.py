@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui.frame import COMPARISON, navigate, run_framed
-from ui.shown import note_shown_analysis
-from ui.sidebar import draw_sidebar
-from ui.slots import drawing
+from memorymark.ui.frame import COMPARISON, LOGO, navigate, run_framed
+from memorymark.ui.shown import note_shown_analysis
+from memorymark.ui.sidebar import draw_sidebar
+from memorymark.ui.slots import drawing
 
-st.logo("ui/logo.svg", size="large")
+st.logo(LOGO, size="large")
 page = navigate()
 with drawing():
     note_shown_analysis()

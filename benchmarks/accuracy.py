@@ -28,13 +28,13 @@ import step_time
 from recording import Replayed, replay_file
 from rows import Row, load_measured, load_rows, load_traces, workload_of
 
-from memorymark.config import TrainingConfig
 from memorymark.errors import MemoryMarkError
 from memorymark.gpus.catalogue import find_gpu_by_device_name
 from memorymark.probes.common import software
-from memorymark.simulator.replay import replay
-from memorymark.simulator.rules import Platform, Rules
-from memorymark.simulator.run import simulate
+from memorymark.records.config import TrainingConfig
+from memorymark.simulator.allocator.replay import replay
+from memorymark.simulator.cuda.rules import Platform, Rules
+from memorymark.simulator.simulate import simulate
 from memorymark.units import MIB
 
 LARGE_ERROR = 0.05

@@ -106,7 +106,7 @@ def run_case(case: Case) -> Result:
 
 def _attempts(case: Case) -> Iterator[tuple[Any, Any]]:
     """Yield the model as small as can be, then less small: not every shrunk one can exist."""
-    from memorymark.config import TrainingConfig
+    from memorymark.records.config import TrainingConfig
     from memorymark.workloads.huggingface import HuggingFaceWorkload
     from memorymark.workloads.vision import ImageClassifier
 
@@ -155,8 +155,8 @@ def _image_size(hf_config: Any) -> int:
 
 def _simulate(workload: Any, config: Any) -> tuple[str | None, tuple[str, ...]]:
     from memorymark.errors import MemoryMarkError
-    from memorymark.simulator.rules import Platform, Rules
-    from memorymark.simulator.run import simulate
+    from memorymark.simulator.cuda.rules import Platform, Rules
+    from memorymark.simulator.simulate import simulate
 
     try:
         run = simulate(workload, config, BATCH_SIZE, Rules(Platform.CUDA, (8, 0)), steps=1)

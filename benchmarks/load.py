@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from app_server import server
 
-from memorymark.runs import RunHistory, RunStatus
+from memorymark.service.history import RunHistory, RunStatus
 
 LIMITS = {"first_paint_seconds": 2.0, "slider_seconds": 0.2, "slowdown": 0.05}
 

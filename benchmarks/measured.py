@@ -29,13 +29,13 @@ import recording
 from card import Card
 from workload_set import Setting, benchmark_set, build_workload
 
-from memorymark.config import TrainingConfig
 from memorymark.errors import MemoryMarkError, PoisonedDevice
-from memorymark.locks import device_lock
-from memorymark.probes.base import Probe
 from memorymark.probes.common import software
 from memorymark.probes.cuda import CudaProbe, catalogue_row
-from memorymark.trial import Outcome
+from memorymark.probes.lease import device_lock
+from memorymark.probes.probe import Probe
+from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Outcome
 from memorymark.units import GIB
 
 RESULTS = Path(__file__).parent / "results"

@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from memorymark.config import TrainingConfig
-from memorymark.runtime import DeviceRuntime
-from memorymark.simulator.replay import replay
-from memorymark.simulator.snapshot import read_trace
-from memorymark.training import TrainingStep
+from memorymark.records.config import TrainingConfig
+from memorymark.simulator.allocator.replay import replay
+from memorymark.simulator.allocator.snapshot import read_trace
+from memorymark.training.runtime import DeviceRuntime
+from memorymark.training.step import TrainingStep
 from memorymark.workloads.base import Workload, build_model
 
 STEPS = 3

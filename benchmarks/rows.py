@@ -10,7 +10,7 @@ from typing import Any
 
 from workload_set import PREFIX, build_workload
 
-from memorymark.config import Optimizer, Task, TrainingConfig
+from memorymark.records.config import Optimizer, Task, TrainingConfig
 from memorymark.workloads import Workload
 
 GROUND_TRUTH = Path(__file__).parent / "ground_truth" / "measured.csv"

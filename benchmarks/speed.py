@@ -30,8 +30,8 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import memorymark
-from memorymark.config import TrainingConfig
 from memorymark.probes.common import software
+from memorymark.records.config import TrainingConfig
 from memorymark.units import GIB
 from memorymark.workloads.base import Workload
 

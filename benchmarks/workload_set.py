@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from memorymark.config import Task, TrainingConfig
 from memorymark.errors import UnknownChoice
+from memorymark.records.config import Task, TrainingConfig
 from memorymark.units import GIB
 from memorymark.workloads import Workload, resolve
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from memorymark.analysis import Analysis as Analysis
     from memorymark.api import analyze as analyze
     from memorymark.api import compare_costs as compare_costs
     from memorymark.api import estimate as estimate
@@ -25,9 +24,10 @@ if TYPE_CHECKING:
     from memorymark.api import measure as measure
     from memorymark.api import validate_backward_pass as validate_backward_pass
     from memorymark.api import validate_compilation_benefit as validate_compilation_benefit
-    from memorymark.config import TrainingConfig as TrainingConfig
     from memorymark.errors import MemoryMarkError as MemoryMarkError
-    from memorymark.trial import Trial as Trial
+    from memorymark.records.analysis import Analysis as Analysis
+    from memorymark.records.config import TrainingConfig as TrainingConfig
+    from memorymark.records.trial import Trial as Trial
 
 _HOMES = {
     "analyze": "api",
@@ -37,10 +37,10 @@ _HOMES = {
     "measure": "api",
     "validate_backward_pass": "api",
     "validate_compilation_benefit": "api",
-    "Analysis": "analysis",
+    "Analysis": "records.analysis",
     "MemoryMarkError": "errors",
-    "TrainingConfig": "config",
-    "Trial": "trial",
+    "TrainingConfig": "records.config",
+    "Trial": "records.trial",
 }
 
 __all__ = [*_HOMES, "__version__"]

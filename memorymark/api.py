@@ -11,20 +11,20 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from memorymark.analysis import Analysis, AnalysisOptions, analyze_on
-from memorymark.comparison import Comparison, comparison_of
-from memorymark.config import MAX_BATCH_SIZE, TrainingConfig, check_batch_size
+from memorymark.analysis.analyze import Analysis, AnalysisOptions, analyze_on
+from memorymark.analysis.prediction import expected_max_batch, gpu_of, predict_max_batch
 from memorymark.errors import InvalidValue, UsageError
-from memorymark.events import CancelToken, Event, EventKind, OnEvent, ignore
 from memorymark.gpus.catalogue import find_gpu, load_catalogue
-from memorymark.locks import device_lock
-from memorymark.prediction import expected_max_batch, gpu_of, predict_max_batch
 from memorymark.probes.choose import measuring_probe, resolve_probe, simulated_probe
-from memorymark.trial import Source, Trial
+from memorymark.probes.lease import device_lock
+from memorymark.records.comparison import Comparison, comparison_of
+from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig, check_batch_size
+from memorymark.records.event import CancelToken, Event, EventKind, OnEvent, ignore
+from memorymark.records.trial import Source, Trial
 
 if TYPE_CHECKING:
-    from memorymark.probes.base import Probe
-    from memorymark.validation import BackwardValidation, CompileValidation
+    from memorymark.analysis.validate import BackwardValidation, CompileValidation
+    from memorymark.probes.probe import Probe
     from memorymark.workloads.base import Workload
 
 __all__ = [
@@ -188,7 +188,7 @@ def validate_backward_pass(
         UsageError: A word or a number is off.
         MemoryMarkError: The model, the device or the simulation cannot do it.
     """
-    from memorymark.validation import validate_backward_on
+    from memorymark.analysis.validate import validate_backward_on
 
     check_batch_size(batch_size)
     probe = resolve_probe(device, gpu, memory_budget)
@@ -218,7 +218,7 @@ def validate_compilation_benefit(
         UsageError: A word or a number is off.
         MemoryMarkError: The model or the device cannot do it.
     """
-    from memorymark.validation import validate_compile_on
+    from memorymark.analysis.validate import validate_compile_on
 
     check_batch_size(batch_size)
     probe = measuring_probe(device, memory_budget)

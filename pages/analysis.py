@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from memorymark.requests import Request, RequestKind
-from memorymark.runs import Run
-from ui.choices import as_chosen, options_to_ask
-from ui.engine import analysis_of, request_of, start
-from ui.frame import need_frame
-from ui.outside import wait_for_estimate
-from ui.results import draw_analysis, draw_evidence
-from ui.shown import draw_run, shown_runs
-from ui.targets import chosen_target
-from ui.training_form import analysis_options, training_form
+from memorymark.records.request import Request, RequestKind
+from memorymark.service.history import Run
+from memorymark.ui.analysis_view import draw_analysis, draw_evidence
+from memorymark.ui.choices import as_chosen, options_to_ask
+from memorymark.ui.engine import analysis_of, request_of, start
+from memorymark.ui.frame import need_frame
+from memorymark.ui.outside import wait_for_estimate
+from memorymark.ui.shown import draw_run, shown_runs
+from memorymark.ui.targets import chosen_target
+from memorymark.ui.training_form import analysis_options, training_form
 
 
 def draw_result(run: Run) -> None:

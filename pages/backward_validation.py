@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from memorymark.requests import Request, RequestKind
-from ui.engine import start
-from ui.frame import need_frame
-from ui.shown import draw_run, shown_runs
-from ui.targets import chosen_target
-from ui.training_form import training_form, validation_options
-from ui.validations import draw_backward, draw_compile
+from memorymark.records.request import Request, RequestKind
+from memorymark.ui.engine import start
+from memorymark.ui.frame import need_frame
+from memorymark.ui.shown import draw_run, shown_runs
+from memorymark.ui.targets import chosen_target
+from memorymark.ui.training_form import training_form, validation_options
+from memorymark.ui.validation_view import draw_backward, draw_compile
 
 BUTTONS = {
     "Validate the backward pass": RequestKind.BACKWARD,

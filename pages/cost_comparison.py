@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from memorymark.requests import Request, RequestKind
-from ui.choices import as_chosen, choices, shown_analysis
-from ui.comparisons import draw_comparison, draw_savings
-from ui.engine import start
-from ui.frame import need_frame
-from ui.shown import draw_run, shown_runs
-from ui.sidebar import draw_plan
-from ui.training_form import training_form
+from memorymark.records.request import Request, RequestKind
+from memorymark.ui.choices import as_chosen, choices, shown_analysis
+from memorymark.ui.comparison_view import draw_comparison, draw_savings
+from memorymark.ui.engine import start
+from memorymark.ui.frame import need_frame
+from memorymark.ui.shown import draw_run, shown_runs
+from memorymark.ui.sidebar import draw_plan
+from memorymark.ui.training_form import training_form
 
 need_frame()
 st.title("Cost comparison", anchor=False)

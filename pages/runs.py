@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui.frame import need_frame
-from ui.history import draw_actions, draw_queue, draw_side_by_side, draw_table
+from memorymark.ui.frame import need_frame
+from memorymark.ui.runs_view import draw_actions, draw_queue, draw_side_by_side, draw_table
 
 need_frame()
 st.title("Runs", anchor=False)

@@ -15,9 +15,9 @@ from typing import Any
 
 from fakes import FakeProbe, FakeWorkload, measured_target, simulated_target
 
-from memorymark.config import TrainingConfig
 from memorymark.errors import WorkloadError
-from memorymark.trial import Holder, Source, Target, Timeline, Trial
+from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Holder, Source, Target, Timeline, Trial
 from memorymark.units import GIB
 
 

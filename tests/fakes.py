@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from memorymark.config import Optimizer, TrainingConfig
-from memorymark.trial import (
+from memorymark.records.config import Optimizer, TrainingConfig
+from memorymark.records.trial import (
     Breakdown,
     GradientCheck,
     Outcome,

@@ -12,19 +12,19 @@ import pytest
 from fakes import FakeProbe, FakeWorkload, simulated_target
 
 import memorymark
-from memorymark.analysis import analyze_on
-from memorymark.analysis_options import AnalysisOptions
-from memorymark.analysis_record import Analysis, Mark
-from memorymark.comparison import Comparison, comparison_of
-from memorymark.config import TrainingConfig
-from memorymark.events import Event, EventKind, ignore
-from memorymark.trial import Trial
-from memorymark.validation import (
+from memorymark.analysis.analyze import analyze_on
+from memorymark.analysis.validate import (
     BackwardValidation,
     CompileValidation,
     validate_backward_on,
     validate_compile_on,
 )
+from memorymark.records.analysis import Analysis, Mark
+from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.comparison import Comparison, comparison_of
+from memorymark.records.config import TrainingConfig
+from memorymark.records.event import Event, EventKind, ignore
+from memorymark.records.trial import Trial
 
 _OPTIONS = {field.name for field in fields(AnalysisOptions)}
 

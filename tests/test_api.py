@@ -8,7 +8,6 @@ import torch
 from fakes import FakeProbe, FakeWorkload, measured_target, simulated_target
 
 from memorymark import api
-from memorymark.config import TrainingConfig
 from memorymark.errors import (
     Cancelled,
     InvalidValue,
@@ -16,11 +15,12 @@ from memorymark.errors import (
     UnknownChoice,
     UsageError,
 )
-from memorymark.events import CancelToken
 from memorymark.gpus.catalogue import find_gpu
-from memorymark.locks import device_lock, is_locked
 from memorymark.probes import choose
-from memorymark.trial import Source, Target
+from memorymark.probes.lease import device_lock, is_locked
+from memorymark.records.config import TrainingConfig
+from memorymark.records.event import CancelToken
+from memorymark.records.trial import Source, Target
 from memorymark.units import GIB
 
 GPU = "a100-40gb"

@@ -17,10 +17,10 @@ from streamlit.testing.v1 import AppTest, app_test
 from memorymark import units
 from memorymark.cli import main
 from memorymark.gpus.telemetry import GpuProcess, Telemetry
-from memorymark.runs import RunHistory
+from memorymark.service.history import RunHistory
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from ui import comparisons, machine, progress
+from memorymark.ui import comparison_view, job_view, machine_view
 
 ROOT = Path(__file__).parents[1]
 
@@ -263,9 +263,9 @@ def test_edited_prices_hold_by_gpu_and_sort_the_table_anew(app):
 
 def test_edits_of_the_price_table_are_kept_by_gpu():
     st.session_state["price_editor"] = 0
-    edits = {"edited_rows": {1: {comparisons.PRICE: 2.5}, 0: {"other": 1}}}
+    edits = {"edited_rows": {1: {comparison_view.PRICE: 2.5}, 0: {"other": 1}}}
     st.session_state["prices_0"] = edits
-    comparisons.take_prices("prices_0", ["t4", "l4"])
+    comparison_view.take_prices("prices_0", ["t4", "l4"])
     assert st.session_state["edited_prices"] == {"l4": 2.5}
     assert st.session_state["price_editor"] == 1
 
@@ -321,7 +321,9 @@ def test_machine_with_a_gpu_is_shown_live_and_is_the_target(app, monkeypatch):
     reading = Telemetry(
         "Tesla T4", "GPU-1", "600.1", 16 * units.GIB, 3 * units.GIB, other_processes=(other,)
     )
-    monkeypatch.setattr(machine, "read_telemetry", lambda index: Telemetry() if index else reading)
+    monkeypatch.setattr(
+        machine_view, "read_telemetry", lambda index: Telemetry() if index else reading
+    )
     app.run()
     assert not app.exception
     said = " ".join(element.value for element in (*app.sidebar.markdown, *app.sidebar.caption))
@@ -336,7 +338,9 @@ def test_machine_with_a_gpu_is_shown_live_and_is_the_target(app, monkeypatch):
 
 def test_gpu_that_may_not_be_read_says_why(app, monkeypatch):
     reading = Telemetry("Tesla T4", "GPU-1", reason="No permission.")
-    monkeypatch.setattr(machine, "read_telemetry", lambda index: Telemetry() if index else reading)
+    monkeypatch.setattr(
+        machine_view, "read_telemetry", lambda index: Telemetry() if index else reading
+    )
     app.run()
     assert not app.exception
     said = [caption.value for caption in app.sidebar.caption]
@@ -380,13 +384,13 @@ def test_runs_are_listed_and_found(app):
     [("cuda:1", "GPU 1"), ("cpu:0", "the CPU"), ("simulated:0", "the simulator")],
 )
 def test_devices_are_named_for_people(lock_name, words):
-    assert progress.device_words(lock_name) == words
+    assert job_view.device_words(lock_name) == words
 
 
 def test_waiting_job_says_who_is_before_it(monkeypatch):
     ahead = SimpleNamespace(run_id="ab12", left_seconds=20.2)
     job = SimpleNamespace(device="cuda:0")
     jobs = SimpleNamespace(ahead_of=lambda job: [ahead])
-    monkeypatch.setattr(progress, "get_door", lambda: SimpleNamespace(jobs=jobs))
+    monkeypatch.setattr(job_view, "get_door", lambda: SimpleNamespace(jobs=jobs))
     told = "GPU 0 is busy with run ab12, about 20 s left; yours is next."
-    assert progress.queue_words(job) == told
+    assert job_view.queue_words(job) == told

@@ -5,10 +5,10 @@ import re
 import pytest
 from app_server import SCREENSHOTS, browser, server
 
-from memorymark.requests import Request, RequestKind
-from memorymark.runs import RunHistory
+from memorymark.records.request import Request, RequestKind
+from memorymark.service.execute import run_request
+from memorymark.service.history import RunHistory
 from memorymark.settings import load_settings
-from memorymark.tasks import run_request
 
 pytestmark = pytest.mark.browser
 PAGES = {
@@ -63,7 +63,7 @@ def runs(home):
 
 
 def _record(request, settings):
-    from memorymark.events import CancelToken, ignore
+    from memorymark.records.event import CancelToken, ignore
 
     return run_request(request, settings, ignore, CancelToken())
 

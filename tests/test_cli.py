@@ -15,14 +15,14 @@ from stand_in_api import StandInApi, install
 
 import memorymark
 from memorymark import errors
-from memorymark.analysis import AnalysisStopped
-from memorymark.analysis_options import AnalysisOptions
-from memorymark.analysis_record import Analysis
+from memorymark.analysis.analyze import AnalysisStopped
 from memorymark.cli import main, serve
-from memorymark.config import TrainingConfig
-from memorymark.requests import Request
-from memorymark.runs import RunHistory, RunStatus
-from memorymark.trial import GradientCheck, Outcome, Trial
+from memorymark.records.analysis import Analysis
+from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.config import TrainingConfig
+from memorymark.records.request import Request
+from memorymark.records.trial import GradientCheck, Outcome, Trial
+from memorymark.service.history import RunHistory, RunStatus
 from memorymark.units import GIB
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -446,7 +446,7 @@ def test_python_dash_m_is_the_program() -> None:
 
 
 def test_trial_line_has_no_error_word_for_an_ok_trial() -> None:
-    from memorymark.cli.progress import trial_line
+    from memorymark.cli.live import trial_line
 
     trial = FakeProbe(thrashing_from=1).run(FakeWorkload(), TrainingConfig(), 8)
     assert trial.outcome is Outcome.OK

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from fakes import FakeProbe, FakeWorkload
 
-from memorymark.analysis import AnalysisStopped, analyze_on
-from memorymark.config import TrainingConfig
-from memorymark.events import Event, EventKind
-from memorymark.locks import is_locked
+from memorymark.analysis.analyze import AnalysisStopped, analyze_on
+from memorymark.probes.lease import is_locked
+from memorymark.records.config import TrainingConfig
+from memorymark.records.event import Event, EventKind
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKLOAD = """

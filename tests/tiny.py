@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from memorymark.config import Task
+from memorymark.records.config import Task
 from memorymark.workloads.base import Workload
 
 

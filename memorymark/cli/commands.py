@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from memorymark.analysis import Analysis, AnalysisStopped
-from memorymark.cli import options, results
-from memorymark.cli.history import changed_options, keep
+from memorymark.analysis.analyze import Analysis, AnalysisStopped
+from memorymark.cli import options, printed
+from memorymark.cli.keep import changed_options, keep
+from memorymark.cli.live import partial_sentence, work
 from memorymark.cli.output import show
-from memorymark.cli.progress import partial_sentence, work
-from memorymark.config import MAX_BATCH_SIZE, TrainingConfig
 from memorymark.errors import Cancelled
-from memorymark.requests import Request, RequestKind
+from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig
+from memorymark.records.request import Request, RequestKind
 from memorymark.units import parse_bytes
 
 
@@ -71,7 +71,7 @@ def analyze(
         _show_if_known(stop.partial, as_json)
         raise Cancelled(partial_sentence(stop.partial.trials)) from stop
     _show_if_known(analysis, as_json)
-    results.check_analysis(analysis)
+    printed.check_analysis(analysis)
     asked = changed_options(analysis.options)
     asked["price_per_hour"] = price
     keep(_request("analysis", model, config, device, gpu, memory_budget, options=asked), analysis)
@@ -95,7 +95,7 @@ def _request(
 def _show_if_known(analysis: Analysis, as_json: bool) -> None:
     """Print an analysis unless its first trial already failed: then its error says it all."""
     if analysis.nothing_fits or any(trial.fits for trial in analysis.trials):
-        show(analysis, as_json, results.show_analysis)
+        show(analysis, as_json, printed.show_analysis)
 
 
 @options.with_training_options
@@ -111,8 +111,8 @@ def estimate(
         from memorymark import api
 
         trial = api.estimate(model, config, batch_size=batch_size, gpu=gpu)
-    results.check_trial(trial)
-    show(trial, as_json, results.show_trial)
+    printed.check_trial(trial)
+    show(trial, as_json, printed.show_trial)
 
 
 @options.with_training_options
@@ -136,8 +136,8 @@ def measure(
             memory_budget=memory_budget,
             on_event=progress,
         )
-    results.check_trial(trial)
-    show(trial, as_json, results.show_trial)
+    printed.check_trial(trial)
+    show(trial, as_json, printed.show_trial)
 
 
 @options.with_training_options
@@ -163,9 +163,9 @@ def validate_backward(
             memory_budget=memory_budget,
             on_event=progress,
         )
-    show(result, as_json, results.show_backward)
+    show(result, as_json, printed.show_backward)
     keep(_request("backward", model, config, device, gpu, memory_budget, batch_size), result)
-    results.check_validation(result)
+    printed.check_validation(result)
 
 
 @options.with_training_options
@@ -189,9 +189,9 @@ def validate_compile(
             memory_budget=memory_budget,
             on_event=progress,
         )
-    show(result, as_json, results.show_compile)
+    show(result, as_json, printed.show_compile)
     keep(_request("compile", model, config, device, None, memory_budget, batch_size), result)
-    results.check_validation(result)
+    printed.check_validation(result)
 
 
 @options.with_training_options
@@ -220,7 +220,7 @@ def compare(
             runs_per_year=runs_per_year,
             on_event=progress,
         )
-    show(result, as_json, results.show_comparison)
+    show(result, as_json, printed.show_comparison)
     asked = {"gpus": ",".join(names) if names else None, "dataset_size": dataset_size}
     asked |= {"epochs": epochs, "runs_per_year": runs_per_year}
     keep(_request("comparison", model, config, None, None, None, options=asked), result)

@@ -10,12 +10,12 @@ from typer import Argument
 
 from memorymark import units
 from memorymark.cli import options
-from memorymark.cli.machine import describe_machine
+from memorymark.cli.machine_facts import describe_machine
 from memorymark.cli.output import print_json, print_table
 from memorymark.errors import UnknownChoice
 from memorymark.gpus.catalogue import Gpu, load_catalogue
-from memorymark.model_forms import MODEL_FORMS, VISION_LIBRARIES
-from memorymark.runs import Run, RunHistory
+from memorymark.service.history import Run, RunHistory
+from memorymark.workloads.naming import MODEL_FORMS, VISION_LIBRARIES
 
 
 def models(library: options.Library = None, as_json: options.AsJson = False) -> None:

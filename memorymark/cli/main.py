@@ -12,7 +12,7 @@ from typer import Option
 
 from memorymark import __version__
 from memorymark.cli import commands, lists, serve
-from memorymark.cli.errors import INTERRUPTED, Commands, report_error
+from memorymark.cli.failures import INTERRUPTED, Commands, report_error
 
 DEBUG = "--debug"
 PROGRAM = "memorymark"

@@ -1,6 +1,6 @@
 """The options that commands share, and the training options as one TrainingConfig.
 
-Names of choices stay plain strings here: memorymark.config reads them and suggests the nearest.
+Names of choices stay plain strings here: the records read them and suggest the nearest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from memorymark.config import (
+from memorymark.records.config import (
     Attention,
     Optimizer,
     OptimizerImpl,

@@ -16,8 +16,8 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from memorymark.config import Precision
 from memorymark.errors import UnknownChoice
+from memorymark.records.config import Precision
 from memorymark.units import MIB
 
 DEFAULT_GPU = "a100-40gb"

@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import accumulate
 
 from memorymark.memory.trace import BACKWARD, FORWARD, SETUP, STEP, Block, Trace
-from memorymark.trial import Breakdown, Holder, Timeline
+from memorymark.records.trial import Breakdown, Holder, Timeline
 
 MAX_POINTS = 2000
 MAX_HOLDERS = 10

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from memorymark.trial import GradientCheck
+from memorymark.records.trial import GradientCheck
 
 _NAMED = 10
 

@@ -16,19 +16,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from memorymark.config import TrainingConfig, check_batch_size
 from memorymark.errors import MemoryMarkError
 from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
-from memorymark.memory.tracked import live_bytes_of, run_tracked_steps
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.probes.back_end import AcceleratorDevice, Peak
 from memorymark.probes.common import failure, forget_frames, one_sentence, record
 from memorymark.probes.exclusive import check_usable, give_up, only_user
-from memorymark.probes.models import ModelKeeper
+from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.reconcile import with_remainder
-from memorymark.runtime import DeviceRuntime
-from memorymark.training import TrainingStep
-from memorymark.trial import Outcome, Stage, Target, Trial
+from memorymark.records.config import TrainingConfig, check_batch_size
+from memorymark.records.trial import Outcome, Stage, Target, Trial
+from memorymark.training.runtime import DeviceRuntime
+from memorymark.training.step import TrainingStep
+from memorymark.training.tracked import live_bytes_of, run_tracked_steps
 from memorymark.units import MIB, mib_or_gib
 from memorymark.workloads.base import Workload
 

@@ -13,7 +13,7 @@ from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu
 from memorymark.units import parse_bytes
 
 if TYPE_CHECKING:
-    from memorymark.probes.base import Probe
+    from memorymark.probes.probe import Probe
 
 DEVICES = ("cuda", "mps", "cpu")
 _WITHOUT = "Use the device cpu, or simulate a GPU by its name in the catalogue."

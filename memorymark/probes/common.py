@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from memorymark.config import TrainingConfig
 from memorymark.errors import MemoryMarkError, OutOfMemory
 from memorymark.memory.oom import is_out_of_memory
-from memorymark.trial import Outcome, Stage, Target, Trial
+from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Outcome, Stage, Target, Trial
 from memorymark.workloads.base import Workload
 
 _PACKAGES = ("torch", "transformers", "torchvision", "timm", "bitsandbytes", "memorymark")

@@ -16,16 +16,16 @@ from typing import Any
 
 import torch
 
-from memorymark.config import Attention, TrainingConfig, check_batch_size
 from memorymark.errors import InvalidValue, MemoryMarkError, OutOfMemory
 from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
-from memorymark.memory.tracked import TrackedSteps, live_bytes_of, run_tracked_steps
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.probes.common import failure, record
-from memorymark.probes.models import ModelKeeper
-from memorymark.runtime import DeviceRuntime
-from memorymark.training import TrainingStep
-from memorymark.trial import Outcome, Source, Stage, Target, Trial
+from memorymark.probes.model_keeper import ModelKeeper
+from memorymark.records.config import Attention, TrainingConfig, check_batch_size
+from memorymark.records.trial import Outcome, Source, Stage, Target, Trial
+from memorymark.training.runtime import DeviceRuntime
+from memorymark.training.step import TrainingStep
+from memorymark.training.tracked import TrackedSteps, live_bytes_of, run_tracked_steps
 from memorymark.units import GIB
 from memorymark.workloads.base import Workload, build_model
 

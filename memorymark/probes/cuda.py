@@ -14,7 +14,7 @@ from memorymark.gpus.telemetry import Telemetry, read_telemetry
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.probes.accelerator import AcceleratorProbe
 from memorymark.probes.back_end import Peak, Usage
-from memorymark.trial import Source, Target
+from memorymark.records.trial import Source, Target
 from memorymark.units import mib_or_gib
 
 # Errors after which every later call in the process fails: the CUDA runtime's own texts

@@ -1,7 +1,7 @@
 """One trial at a time on a device within a process, and none on a device that is broken.
 
 Peak statistics belong to the whole process: two trials at once would spoil each other. Between
-processes `memorymark.locks` does the same.
+processes `memorymark.probes.lease` does the same.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from memorymark.errors import PoisonedDevice
-from memorymark.trial import Target
+from memorymark.records.trial import Target
 
 _locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
 _poisoned: dict[str, str] = {}

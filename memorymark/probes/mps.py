@@ -12,7 +12,7 @@ import torch
 
 from memorymark.probes.accelerator import AcceleratorProbe
 from memorymark.probes.back_end import Peak, Usage
-from memorymark.trial import Source, Target
+from memorymark.records.trial import Source, Target
 
 # What PyTorch's allocator takes by itself, as a multiple of the recommended maximum
 # (aten/src/ATen/mps/MPSAllocator.h); there is no call that reads the value in force.

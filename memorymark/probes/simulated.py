@@ -7,17 +7,17 @@ from typing import Any
 
 import torch
 
-from memorymark.config import Optimizer, Precision, TrainingConfig, check_batch_size
 from memorymark.gpus.catalogue import Gpu
 from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
 from memorymark.memory.trace import Trace
 from memorymark.probes.common import record
-from memorymark.probes.models import ModelKeeper
-from memorymark.simulator.clock import Rates
-from memorymark.simulator.replay import ReplayResult, minimum_bytes, replay
-from memorymark.simulator.rules import Platform, Rules
-from memorymark.simulator.run import SimulatedRun, simulate
-from memorymark.trial import Breakdown, Holder, Outcome, Source, Stage, Target, Trial
+from memorymark.probes.model_keeper import ModelKeeper
+from memorymark.records.config import Optimizer, Precision, TrainingConfig, check_batch_size
+from memorymark.records.trial import Breakdown, Holder, Outcome, Source, Stage, Target, Trial
+from memorymark.simulator.allocator.replay import ReplayResult, minimum_bytes, replay
+from memorymark.simulator.cuda.rules import Platform, Rules
+from memorymark.simulator.simulate import SimulatedRun, simulate
+from memorymark.simulator.time.clock import Rates
 from memorymark.workloads.base import Workload
 
 

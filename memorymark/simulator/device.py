@@ -9,12 +9,12 @@ import torch
 from memorymark.errors import UnsupportedOperation
 from memorymark.memory.trace import BACKWARD, STEP
 from memorymark.memory.tracker import MemoryTracker
-from memorymark.simulator import scratch
-from memorymark.simulator.answers import NOT_A_QUESTION, Answers
-from memorymark.simulator.clock import Clock
-from memorymark.simulator.convolutions import is_convolution, workspace_bytes
+from memorymark.simulator.cuda import scratch
+from memorymark.simulator.cuda.convolutions import is_convolution, workspace_bytes
 from memorymark.simulator.session import Session
-from memorymark.simulator.shapes import ShapeCache
+from memorymark.simulator.tensors.answers import NOT_A_QUESTION, Answers
+from memorymark.simulator.tensors.shapes import ShapeCache
+from memorymark.simulator.time.clock import Clock
 
 _aten = torch.ops.aten
 _FUSED_OPTIMIZERS = {

@@ -17,7 +17,7 @@ import torch
 from torch.amp import autocast_mode
 from torch.optim import optimizer as optimizer_module
 
-from memorymark.simulator.rules import Rules
+from memorymark.simulator.cuda.rules import Rules
 
 # Autocast keeps its state by device type and has none for meta. This slot is free on every
 # machine without such a device, and asks for no driver.

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from memorymark.config import TrainingConfig
 from memorymark.errors import BatchTooLong, WorkloadError
+from memorymark.records.config import TrainingConfig
 
 Batch = Mapping[str, Tensor] | Any
 

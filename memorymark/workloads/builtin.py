@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from memorymark.config import Task
+from memorymark.records.config import Task
 from memorymark.workloads.base import Workload
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from memorymark.config import TrainingConfig
 from memorymark.errors import ModelNotFound, UnknownChoice, WorkloadError
+from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import Batch, Workload
 
 _ACCEPTED = (

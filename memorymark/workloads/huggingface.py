@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from memorymark.config import Attention, Task, TrainingConfig
 from memorymark.errors import BatchTooLong, InvalidValue, UnknownChoice, WorkloadError
 from memorymark.memory.oom import is_out_of_memory
+from memorymark.records.config import Attention, Task, TrainingConfig
 from memorymark.workloads import tasks
 from memorymark.workloads.base import Batch, Workload
 

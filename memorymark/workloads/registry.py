@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from memorymark.errors import UnknownChoice, UsageError
-from memorymark.model_forms import VISION_LIBRARIES
 from memorymark.workloads.base import Workload
 from memorymark.workloads.builtin import BUILTIN_NAMES, builtin_workload
+from memorymark.workloads.naming import VISION_LIBRARIES
 
 _FORMS = "Other forms: hf:ID, hf:FOLDER, torchvision:NAME, timm:NAME, package.module:factory."
 

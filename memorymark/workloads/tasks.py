@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memorymark.config import Task, TrainingConfig
 from memorymark.errors import UnknownChoice
+from memorymark.records.config import Task, TrainingConfig
 
 _AUTO_CLASSES = {
     Task.SEQUENCE_CLASSIFICATION: "AutoModelForSequenceClassification",

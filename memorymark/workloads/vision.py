@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memorymark.config import Task, TrainingConfig
 from memorymark.errors import InvalidValue, MissingPackage, UnknownChoice, WorkloadError
 from memorymark.memory.oom import is_out_of_memory
+from memorymark.records.config import Task, TrainingConfig
 from memorymark.workloads.base import Batch, Workload
 
 _NUM_CLASSES = 1000

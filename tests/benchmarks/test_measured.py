@@ -16,13 +16,13 @@ from step_time import step_times
 from tiny import TinyNet, tiny_bert
 from workload_set import Setting, benchmark_set, build_workload
 
-from memorymark.config import TrainingConfig
 from memorymark.errors import PoisonedDevice, UnknownChoice, WorkloadError
 from memorymark.gpus.catalogue import find_gpu
 from memorymark.probes.simulated import SimulatedProbe
-from memorymark.simulator.replay import replay
-from memorymark.simulator.snapshot import read_trace
-from memorymark.trial import Outcome, Trial
+from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Outcome, Trial
+from memorymark.simulator.allocator.replay import replay
+from memorymark.simulator.allocator.snapshot import read_trace
 from memorymark.units import GIB, MIB
 
 A100 = find_gpu("a100-40gb")

@@ -37,7 +37,7 @@ def test_check_fails_on_a_broken_bound(monkeypatch, capsys, value, words, code):
 def test_the_large_model_has_eight_billion_parameters():
     import torch
 
-    from memorymark.config import TrainingConfig
+    from memorymark.records.config import TrainingConfig
 
     with torch.device("meta"):
         model = speed.llama_8b().build(TrainingConfig())

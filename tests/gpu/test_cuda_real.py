@@ -7,12 +7,12 @@ import torch
 from tiny import Leaking, TinyNet, tiny_bert
 
 from memorymark import api
-from memorymark.config import TrainingConfig
+from memorymark.analysis.prediction import gpu_of
 from memorymark.gpus.telemetry import read_telemetry
-from memorymark.prediction import gpu_of
 from memorymark.probes.choose import simulated_probe
 from memorymark.probes.cuda import CudaProbe
-from memorymark.trial import Outcome, Stage
+from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Outcome, Stage
 from memorymark.units import GIB, MIB
 from memorymark.workloads import resolve
 

@@ -8,7 +8,6 @@ from importlib import resources
 
 import pytest
 
-from memorymark.config import Precision
 from memorymark.errors import UnknownChoice
 from memorymark.gpus.catalogue import (
     DEFAULT_GPU,
@@ -16,6 +15,7 @@ from memorymark.gpus.catalogue import (
     find_gpu_by_device_name,
     load_catalogue,
 )
+from memorymark.records.config import Precision
 
 GIB = 1024**3
 PROMISED = [

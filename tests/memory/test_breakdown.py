@@ -4,12 +4,12 @@ import pytest
 import torch
 from tiny import TinyNet, tiny_bert
 
-from memorymark.config import TrainingConfig
 from memorymark.memory.breakdown import breakdown_at, live_at, peak_position, timeline
 from memorymark.memory.trace import BACKWARD, FORWARD, OPTIMIZER, STEP, Block, Trace
-from memorymark.memory.tracked import run_tracked_steps
 from memorymark.memory.tracker import MemoryTracker
-from memorymark.runtime import DeviceRuntime
+from memorymark.records.config import TrainingConfig
+from memorymark.training.runtime import DeviceRuntime
+from memorymark.training.tracked import run_tracked_steps
 from memorymark.workloads.base import build_model
 
 CPU = torch.device("cpu")

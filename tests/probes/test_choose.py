@@ -5,7 +5,7 @@ import torch
 
 from memorymark.errors import DeviceError, InvalidValue, UnknownChoice, UsageError
 from memorymark.probes import choose
-from memorymark.trial import Source
+from memorymark.records.trial import Source
 from memorymark.units import GIB
 
 

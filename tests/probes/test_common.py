@@ -3,7 +3,7 @@ import torch
 
 from memorymark.errors import OutOfMemory, WorkloadError
 from memorymark.probes.common import failure, forget_frames, one_sentence, software
-from memorymark.trial import Outcome
+from memorymark.records.trial import Outcome
 
 
 def test_versions_of_what_takes_part():

@@ -7,13 +7,13 @@ import pytest
 import torch
 from tiny import Leaking, Raising, TinyNet, tiny_bert
 
-from memorymark.config import TrainingConfig
+from memorymark.analysis.search import find_max_batch
 from memorymark.errors import InvalidValue, WorkloadError
-from memorymark.memory.tracked import live_bytes_of
 from memorymark.probes import cpu
 from memorymark.probes.cpu import CpuProbe
-from memorymark.search import find_max_batch
-from memorymark.trial import Outcome, Source, Stage
+from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Outcome, Source, Stage
+from memorymark.training.tracked import live_bytes_of
 from memorymark.units import GIB, MIB
 from memorymark.workloads import resolve
 

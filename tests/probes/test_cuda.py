@@ -7,14 +7,14 @@ import torch
 from fake_accelerators import FakeCuda, cuda_probe
 from tiny import Leaking, Raising, TinyNet, tiny_bert
 
-from memorymark.config import TrainingConfig
 from memorymark.errors import InvalidValue, PoisonedDevice, WorkloadError
 from memorymark.gpus.catalogue import find_gpu
 from memorymark.gpus.telemetry import GpuProcess, Telemetry
-from memorymark.memory.tracked import live_bytes_of
 from memorymark.probes import exclusive
 from memorymark.probes.cuda import catalogue_row
-from memorymark.trial import Outcome, Source, Stage
+from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Outcome, Source, Stage
+from memorymark.training.tracked import live_bytes_of
 from memorymark.units import GIB, MIB
 
 CONFIG = TrainingConfig(seq_len=16)

@@ -5,10 +5,10 @@ import torch
 from fake_accelerators import FakeMps, run_on_mps
 from tiny import Raising, TinyNet
 
-from memorymark.config import TrainingConfig
-from memorymark.memory.tracked import live_bytes_of
 from memorymark.probes import mps as module
-from memorymark.trial import Outcome, Stage
+from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Outcome, Stage
+from memorymark.training.tracked import live_bytes_of
 from memorymark.units import GIB, MIB
 
 CONFIG = TrainingConfig()

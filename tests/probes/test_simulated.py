@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 from tiny import TinyNet, tiny_bert, tiny_resnet
 
-from memorymark.config import TrainingConfig
 from memorymark.errors import InvalidValue
 from memorymark.gpus.catalogue import find_gpu
 from memorymark.probes.simulated import SimulatedProbe
-from memorymark.trial import Outcome, Source, Stage
+from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Outcome, Source, Stage
 from memorymark.units import GIB, MIB
 from memorymark.workloads import resolve
 

@@ -3,7 +3,7 @@
 import pytest
 
 from memorymark.errors import OutOfMemory
-from memorymark.simulator.allocator import CachingAllocator
+from memorymark.simulator.allocator.caching_allocator import CachingAllocator
 
 MIB = 1024**2
 

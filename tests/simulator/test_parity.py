@@ -6,12 +6,12 @@ from itertools import accumulate
 import pytest
 from tiny import TinyNet, tiny_bert, tiny_gpt2, tiny_llama, tiny_resnet
 
-from memorymark.config import Task, TrainingConfig
 from memorymark.memory.breakdown import breakdown_at, peak_position
 from memorymark.probes.cpu import CpuProbe
-from memorymark.simulator.rules import Platform, Rules
-from memorymark.simulator.run import simulate
-from memorymark.trial import Stage
+from memorymark.records.config import Task, TrainingConfig
+from memorymark.records.trial import Stage
+from memorymark.simulator.cuda.rules import Platform, Rules
+from memorymark.simulator.simulate import simulate
 from memorymark.units import GIB
 from memorymark.workloads import resolve
 

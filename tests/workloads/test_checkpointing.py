@@ -5,8 +5,8 @@ import torch
 from tiny import TinyNet, tiny_bert
 from torch import nn
 
-from memorymark.config import TrainingConfig
 from memorymark.errors import WorkloadError
+from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import build_model, make_batch
 from memorymark.workloads.checkpointing import checkpoint_blocks
 

@@ -3,8 +3,8 @@ import textwrap
 import pytest
 import torch
 
-from memorymark.config import TrainingConfig
 from memorymark.errors import ModelNotFound, UnknownChoice, WorkloadError
+from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import build_model, make_batch
 from memorymark.workloads.custom import load_custom
 

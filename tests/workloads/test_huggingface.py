@@ -3,8 +3,8 @@ import torch
 import transformers
 from tiny import tiny_bert, tiny_gpt2, tiny_llama
 
-from memorymark.config import Task, TrainingConfig
 from memorymark.errors import BatchTooLong, InvalidValue, UnknownChoice
+from memorymark.records.config import Task, TrainingConfig
 from memorymark.workloads.base import build_model, make_batch
 from memorymark.workloads.huggingface import HuggingFaceWorkload
 from memorymark.workloads.registry import resolve

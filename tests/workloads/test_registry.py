@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from memorymark.config import TrainingConfig
 from memorymark.errors import ModelNotFound, UnknownChoice, UsageError
+from memorymark.records.config import TrainingConfig
 from memorymark.workloads import resolve
 from memorymark.workloads.custom import CustomWorkload
 from memorymark.workloads.huggingface import HuggingFaceWorkload

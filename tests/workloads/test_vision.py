@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from memorymark.config import TrainingConfig
 from memorymark.errors import InvalidValue, MissingPackage, UnknownChoice
+from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import build_model, make_batch
 from memorymark.workloads.vision import ImageClassifier, list_vision_models
 

@@ -1,0 +1,1 @@
+"""Analysis: search, marks and what follows from trials."""

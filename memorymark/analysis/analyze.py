@@ -1,0 +1,271 @@
+"""The main job: how large a batch can be trained, and what is gained by it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from memorymark.analysis.ladder import next_rung
+from memorymark.analysis.levers import needed_bytes, possible_changes, with_gains
+from memorymark.analysis.marks import with_options
+from memorymark.analysis.search import SearchResult, find_max_batch, not_monotone
+from memorymark.errors import Cancelled
+from memorymark.probes.probe import Probe
+from memorymark.records.analysis import Advice, Analysis, Mark
+from memorymark.records.analysis_options import AnalysisOptions, Objective
+from memorymark.records.config import TrainingConfig
+from memorymark.records.event import CancelToken, Event, EventKind, OnEvent, ignore
+from memorymark.records.trial import Outcome, Source, Trial
+from memorymark.units import mib_or_gib, rate
+
+if TYPE_CHECKING:
+    from memorymark.workloads.base import Workload
+
+__all__ = [
+    "Advice",
+    "Analysis",
+    "AnalysisOptions",
+    "AnalysisStopped",
+    "Mark",
+    "Objective",
+    "analyze_on",
+    "trial_line",
+    "with_options",
+]
+
+_EXPECTED_TRIALS = 8
+
+
+class AnalysisStopped(Cancelled):
+    """The analysis was stopped by the user.
+
+    Args:
+        partial: What was known by then; its `complete` is False.
+    """
+
+    def __init__(self, partial: Analysis) -> None:
+        self.partial = partial
+        super().__init__(partial.stopped_by)
+
+
+def analyze_on(
+    probe: Probe,
+    workload: Workload,
+    config: TrainingConfig,
+    options: AnalysisOptions | None = None,
+    *,
+    on_event: OnEvent = ignore,
+    cancel: CancelToken | None = None,
+    guess: int | None = None,
+    run_id: str | None = None,
+    advisor: Callable[[], Probe | None] = lambda: None,
+) -> Analysis:
+    """Find the largest batch that fits, and the batch that is worth running.
+
+    After the search, the current batch and a few below the max are run where no trial is near
+    them yet. Where a trial ends in an error of its own, or nothing fits, the analysis says so
+    and is returned all the same.
+
+    Args:
+        probe: Runs the trials.
+        workload: What is trained.
+        config: How it is trained.
+        options: What the user wants to know.
+        on_event: Is told of each phase and each trial.
+        cancel: Looked at before each trial.
+        guess: Where the max batch is expected, as from a simulation.
+        run_id: Name of the run; None makes a new one.
+        advisor: Makes a probe that simulates what would make room, where nothing fits on a
+            measured device; a simulated probe tries that itself.
+
+    Raises:
+        AnalysisStopped: The user cancelled or interrupted; carries what was known by then.
+        MemoryMarkError: The workload cannot be built or fed, or the device is unusable.
+    """
+    teller = _Teller(on_event, cancel or CancelToken())
+    described = workload.describe(config)
+    work = _Work(probe, workload, described, options or AnalysisOptions(), teller)
+    work.run_id = run_id or work.run_id
+    work.make_advisor = advisor
+    try:
+        return work.analyze(guess)
+    except (Cancelled, KeyboardInterrupt) as stop:
+        raise AnalysisStopped(work.partial("The work was stopped by the user.")) from stop
+
+
+def trial_line(trial: Trial) -> str:
+    """Write a trial as one line for people."""
+    start = f"batch {trial.batch_size}:"
+    if trial.outcome is Outcome.OOM:
+        return f"{start} out of memory"
+    if trial.outcome is Outcome.ERROR:
+        return f"{start} error: {trial.error}"
+    speed = f", {rate(trial.samples_per_second)} samples/s" if trial.samples_per_second else ""
+    retries = ", thrashing" if trial.thrashing else ""
+    return f"{start} {mib_or_gib(trial.memory_bytes)}{speed}, ok{retries}"
+
+
+class _Work:
+    """One analysis while it runs."""
+
+    def __init__(
+        self,
+        probe: Probe,
+        workload: Workload,
+        config: TrainingConfig,
+        options: AnalysisOptions,
+        teller: _Teller,
+    ) -> None:
+        self.probe, self.workload, self.config, self.options = probe, workload, config, options
+        self.teller = teller
+        self.trials: list[Trial] = []
+        self.started = time.perf_counter()
+        self.created_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self.run_id = secrets.token_hex(4)
+        self.make_advisor: Callable[[], Probe | None] = lambda: None
+        self.advisor: Probe | None = None
+
+    def analyze(self, guess: int | None) -> Analysis:
+        """Search, climb the ladder, and put together what is known."""
+        target = self.probe.target
+        self.teller.enter("search", f"Searching the largest batch on {target.name}")
+        found = find_max_batch(
+            self.run,
+            granularity=self.options.granularity,
+            upper=self.options.upper_bound,
+            capacity_bytes=target.capacity_bytes,
+            guess=guess,
+        )
+        if found.max_batch_size is not None:
+            self.teller.enter("throughput", f"The largest batch is {found.max_batch_size}")
+            self.climb(found)
+        advice = self.advice() if found.complete and found.max_batch_size is None else ()
+        self.teller.tell(EventKind.NOTE, f"Done after {len(self.trials)} trials", progress=1.0)
+        return self.analysis(found, advice)
+
+    def climb(self, found: SearchResult) -> None:
+        """Run the current batch and a few below the max."""
+        rungs = 0
+        while (batch_size := next_rung(self.analysis(found), rungs)) is not None:
+            self.run(batch_size)
+            rungs += batch_size != self.options.current_batch_size
+
+    def advice(self) -> tuple[Advice, ...]:
+        """List changes that make room; a simulated probe tries each of them."""
+        self.teller.enter("advice", "Not even the smallest batch fits")
+        changes = possible_changes(self.config)
+        simulated = self.probe.target.source is Source.SIMULATED
+        self.advisor = self.probe if simulated else self.make_advisor()
+        if self.advisor is None:
+            return changes
+        smallest = min(self.trials, key=lambda trial: trial.batch_size)
+        if smallest.source is not Source.SIMULATED:
+            smallest = self.run_config(self.config, smallest.batch_size)
+        needed = needed_bytes(smallest)
+        return with_gains(self.run_config, self.config, smallest.batch_size, needed, changes)
+
+    def run(self, batch_size: int) -> Trial:
+        """Run a trial that counts; it is kept before it is told of, as Ctrl-C may come then."""
+        self.teller.starting(batch_size)
+        trial = self.probe.run(self.workload, self.config, batch_size)
+        self.trials.append(trial)
+        self.teller.finished(trial)
+        return trial
+
+    def run_config(self, config: TrainingConfig, batch_size: int) -> Trial:
+        """Let the advisor run a trial unless somebody has cancelled, and tell of it."""
+        assert self.advisor is not None
+        self.teller.starting(batch_size)
+        trial = self.advisor.run(self.workload, config, batch_size)
+        self.teller.finished(trial)
+        return trial
+
+    def partial(self, reason: str) -> Analysis:
+        """Put together what is known although the work is not done."""
+        oom = min((t.batch_size for t in self.trials if t.outcome is Outcome.OOM), default=None)
+        fitting = [trial.batch_size for trial in self.trials if trial.fits]
+        largest = max((n for n in fitting if oom is None or n < oom), default=None)
+        found = SearchResult(largest, (), self.options.granularity, complete=False, error=reason)
+        return self.analysis(found)
+
+    def analysis(self, found: SearchResult, advice: tuple[Advice, ...] = ()) -> Analysis:
+        """Put together what is known so far."""
+        record = Analysis(
+            workload=self.workload.name,
+            target=self.probe.target,
+            config=self.config,
+            options=self.options,
+            trials=tuple(self.trials),
+            max_batch_size=found.max_batch_size,
+            search_granularity=found.granularity,
+            findings=(*found.findings, *_about_bound(found), *_findings(self.trials)),
+            advice=advice,
+            complete=found.complete,
+            stopped_by=found.error,
+            elapsed_seconds=time.perf_counter() - self.started,
+            run_id=self.run_id,
+            created_at=self.created_at,
+            software={k: v for trial in self.trials for k, v in trial.software.items()},
+        )
+        return with_options(record)
+
+
+class _Teller:
+    """Tells what happens, and stops where somebody has cancelled."""
+
+    def __init__(self, on_event: OnEvent, cancel: CancelToken) -> None:
+        self.on_event, self.cancel = on_event, cancel
+        self.phase: str | None = None
+        self.trials = 0
+
+    def enter(self, phase: str, text: str) -> None:
+        self.phase = phase
+        self.tell(EventKind.PHASE, text, progress=self.progress)
+
+    def starting(self, batch_size: int) -> None:
+        self.cancel.check()
+        self.tell(EventKind.TRIAL_STARTED, f"batch {batch_size}: running", batch_size=batch_size)
+
+    def finished(self, trial: Trial) -> None:
+        self.trials += 1
+        self.tell(
+            EventKind.TRIAL_FINISHED,
+            trial_line(trial),
+            batch_size=trial.batch_size,
+            trial=trial,
+            progress=self.progress,
+        )
+
+    def tell(self, kind: EventKind, text: str, **about: Any) -> None:
+        self.on_event(Event(kind, text, phase=self.phase, **about))
+
+    @property
+    def progress(self) -> float:
+        """Share of the trials that an analysis usually takes; 1 only when all is done."""
+        return self.trials / max(_EXPECTED_TRIALS, self.trials + 1)
+
+
+def _about_bound(found: SearchResult) -> list[str]:
+    if not found.at_upper_bound or found.max_batch_size is None:
+        return []
+    return [
+        f"Batch {found.max_batch_size} is the largest that may be tried (the data set's size, or "
+        "the bound that was set), not what the memory holds."
+    ]
+
+
+def _findings(trials: list[Trial]) -> list[str]:
+    """Gather what trials brought to light, each sentence once."""
+    found = [not_monotone(trials)] if not_monotone(trials) else []
+    thrashing = [trial.batch_size for trial in trials if trial.fits and trial.thrashing]
+    if thrashing:
+        found.append(
+            f"From batch {min(thrashing)} on the allocator has to give back its cache within the "
+            "step: it fits and is slow."
+        )
+    for trial in trials:
+        found += [finding for finding in trial.findings if finding not in found]
+    return found

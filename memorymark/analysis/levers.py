@@ -1,0 +1,109 @@
+"""What to change where nothing fits, and what each change saves."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from memorymark.errors import Cancelled, MemoryMarkError
+from memorymark.records.analysis import Advice
+from memorymark.records.config import Optimizer, Precision, Task, TrainingConfig
+from memorymark.records.trial import Outcome, Trial
+
+_SMALLEST_SEQ_LEN = 16
+_SMALLEST_IMAGE = 64
+_WITHOUT_STATES = (Optimizer.NONE, Optimizer.SGD)
+_FULL_PRECISION = (Precision.FP32, Precision.TF32)
+
+
+def possible_changes(config: TrainingConfig) -> tuple[Advice, ...]:
+    """List the changes of a config that take less memory, those that cost least first."""
+    return tuple(Advice(text, change) for text, change in _changes(config))
+
+
+def with_gains(
+    run: Callable[[TrainingConfig, int], Trial],
+    config: TrainingConfig,
+    batch_size: int,
+    before_bytes: int | None,
+    changes: Iterable[Advice],
+) -> tuple[Advice, ...]:
+    """Try each change and say what it saves.
+
+    A change that cannot be tried keeps its words and has no figures.
+
+    Args:
+        run: Runs a trial of a config at a batch size, as a simulated probe does.
+        config: The config that does not fit.
+        batch_size: Batch size to try each change at.
+        before_bytes: What the unchanged config needs there; None where unknown.
+        changes: The changes to try.
+    """
+    return tuple(_tried(run, config, batch_size, before_bytes, change) for change in changes)
+
+
+def needed_bytes(trial: Trial) -> int | None:
+    """Return what a trial needs; None where it was abandoned before that was known."""
+    needed = trial.minimum_bytes or trial.peak_allocated_bytes
+    if needed is None or trial.fits:
+        return needed
+    return needed if trial.capacity_bytes is not None and needed > trial.capacity_bytes else None
+
+
+def _tried(
+    run: Callable[[TrainingConfig, int], Trial],
+    config: TrainingConfig,
+    batch_size: int,
+    before_bytes: int | None,
+    advice: Advice,
+) -> Advice:
+    if not advice.change:
+        return advice
+    try:
+        trial = run(dataclasses.replace(config, **advice.change), batch_size)
+    except Cancelled:
+        raise
+    except MemoryMarkError:
+        return advice
+    if trial.outcome is Outcome.ERROR:
+        return advice
+    after = needed_bytes(trial)
+    return dataclasses.replace(
+        advice,
+        batch_size=batch_size,
+        memory_bytes=after,
+        saved_bytes=None if before_bytes is None or after is None else before_bytes - after,
+        fits=trial.fits,
+    )
+
+
+def _changes(config: TrainingConfig) -> Iterable[tuple[str, dict[str, Any]]]:
+    if not config.gradient_checkpointing:
+        yield "Turn gradient checkpointing on.", {"gradient_checkpointing": True}
+    if config.precision in _FULL_PRECISION:
+        yield "Train in mixed precision (amp-bf16).", {"precision": "amp-bf16"}
+    if config.precision not in (Precision.BF16, Precision.FP16):
+        yield "Keep the weights in bf16.", {"precision": "bf16"}
+    yield from _optimizer_changes(config)
+    yield from _input_changes(config)
+    yield "Use a GPU with more memory, or a smaller model.", {}
+
+
+def _optimizer_changes(config: TrainingConfig) -> Iterable[tuple[str, dict[str, Any]]]:
+    if config.optimizer in _WITHOUT_STATES:
+        return
+    if config.optimizer is not Optimizer.ADAFACTOR:
+        yield "Use Adafactor, which keeps factored states.", {"optimizer": "adafactor"}
+    yield "Use SGD without momentum, which keeps no states.", {"optimizer": "sgd"}
+
+
+def _input_changes(config: TrainingConfig) -> Iterable[tuple[str, dict[str, Any]]]:
+    if config.task is Task.IMAGE_CLASSIFICATION:
+        half = config.image_size // 2
+        if half >= _SMALLEST_IMAGE:
+            yield f"Train on smaller images ({half} pixels).", {"image_size": half}
+        return
+    half = config.seq_len // 2
+    if half >= _SMALLEST_SEQ_LEN:
+        yield f"Train on shorter sequences ({half} tokens).", {"seq_len": half}

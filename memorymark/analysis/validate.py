@@ -1,0 +1,217 @@
+"""Two checks of a training: its backward pass, and whether compiling it pays."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from memorymark.analysis.analyze import trial_line
+from memorymark.analysis.search import SearchResult, find_max_batch
+from memorymark.analysis.verdicts import judge_backward, judge_compile
+from memorymark.probes.probe import Probe
+from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig, check_batch_size
+from memorymark.records.event import CancelToken, Event, EventKind, OnEvent, ignore
+from memorymark.records.trial import Stage, Trial
+from memorymark.records.validation import BackwardValidation, CompileValidation
+
+if TYPE_CHECKING:
+    from memorymark.workloads.base import Workload
+
+__all__ = [
+    "BackwardValidation",
+    "CompileValidation",
+    "validate_backward_on",
+    "validate_compile_on",
+]
+
+_STAGE_TEXT = {
+    Stage.FORWARD_ONLY: "forward only, under no_grad",
+    Stage.FORWARD: "forward that keeps activations",
+    Stage.BACKWARD: "forward and backward",
+    Stage.STEP: "whole step",
+}
+
+
+def validate_backward_on(
+    probe: Probe,
+    workload: Workload,
+    config: TrainingConfig,
+    batch_size: int,
+    *,
+    granularity: int = 8,
+    max_batch_size: int = MAX_BATCH_SIZE,
+    search: bool = True,
+    on_event: OnEvent = ignore,
+    cancel: CancelToken | None = None,
+) -> BackwardValidation:
+    """Run one batch four ways, each going further, and compare what they hold.
+
+    Args:
+        probe: Runs the trials.
+        workload: What is trained.
+        config: How it is trained.
+        batch_size: Samples in one forward pass.
+        granularity: To how many samples the two largest batches are exact.
+        max_batch_size: The largest batch that is tried.
+        search: Whether to look for the batch that a forward-only tool would recommend, and for
+            the one that really trains.
+        on_event: Is told of each phase and each trial.
+        cancel: Looked at before each trial.
+
+    Raises:
+        InvalidValue: The batch size is out of range.
+        Cancelled: The user stopped the work.
+    """
+    check_batch_size(batch_size)
+    config = workload.describe(config)
+    run = _runner(probe, workload, on_event, cancel or CancelToken())
+    trials = {stage: run(config, batch_size, stage) for stage in Stage}
+    forward_only = whole = None
+    if search:
+        bounds = {"granularity": granularity, "upper": max_batch_size}
+        forward_only = _search(run, config, Stage.FORWARD_ONLY, trials, probe, bounds)
+        whole = _search(run, config, Stage.STEP, trials, probe, bounds)
+    judged = judge_backward(trials)
+    return BackwardValidation(
+        workload=workload.name,
+        target=probe.target,
+        config=config,
+        batch_size=batch_size,
+        trials=tuple(trials.values()),
+        ratio=judged.ratio,
+        verdict=judged.verdict,
+        reasons=judged.reasons,
+        gradients=trials[Stage.BACKWARD].gradient_check or trials[Stage.STEP].gradient_check,
+        forward_only_max_batch_size=forward_only.max_batch_size if forward_only else None,
+        max_batch_size=whole.max_batch_size if whole else None,
+        search_trials=(*_kept(forward_only, batch_size), *_kept(whole, batch_size)),
+        findings=_search_findings(forward_only, whole),
+    )
+
+
+def validate_compile_on(
+    probe: Probe,
+    workload: Workload,
+    config: TrainingConfig,
+    batch_size: int,
+    *,
+    timed_steps: int | None = None,
+    on_event: OnEvent = ignore,
+    cancel: CancelToken | None = None,
+) -> CompileValidation:
+    """Run one batch eagerly and compiled, and compare seconds and memory.
+
+    Args:
+        probe: Runs the trials.
+        workload: What is trained.
+        config: How it is trained; its `compile` is set to both values in turn.
+        batch_size: Samples in one forward pass.
+        timed_steps: Steps that are timed after the warm-up; None leaves it to the probe.
+        on_event: Is told of each phase and each trial.
+        cancel: Looked at before each trial.
+
+    Raises:
+        InvalidValue: The batch size is out of range.
+        Cancelled: The user stopped the work.
+    """
+    check_batch_size(batch_size)
+    config = workload.describe(config)
+    run = _runner(probe, workload, on_event, cancel or CancelToken(), timed_steps)
+    eager = run(dataclasses.replace(config, compile=False), batch_size, Stage.STEP, "eager")
+    compiled = run(dataclasses.replace(config, compile=True), batch_size, Stage.STEP, "compiled")
+    seconds = compile_seconds(eager, compiled)
+    steps = break_even_steps(eager, compiled)
+    verdict, reasons = judge_compile(eager, compiled, seconds, steps)
+    return CompileValidation(
+        workload=workload.name,
+        target=probe.target,
+        config=config,
+        batch_size=batch_size,
+        eager=eager,
+        compiled=compiled,
+        compile_seconds=seconds,
+        break_even_steps=steps,
+        verdict=verdict,
+        reasons=reasons,
+    )
+
+
+def compile_seconds(eager: Trial, compiled: Trial) -> float | None:
+    """Seconds that compiling takes: the first compiled step less a later compiled step.
+
+    What an eager first step takes longer than a later one (libraries that load, memory that is
+    claimed) is subtracted, since a compiled first step pays that as well.
+    """
+    if compiled.first_step_seconds is None or compiled.step_seconds is None:
+        return None
+    once = 0.0
+    if eager.first_step_seconds is not None and eager.step_seconds is not None:
+        once = max(0.0, eager.first_step_seconds - eager.step_seconds)
+    return max(0.0, compiled.first_step_seconds - compiled.step_seconds - once)
+
+
+def break_even_steps(eager: Trial, compiled: Trial) -> int | None:
+    """Steps after which compiling has paid: compile seconds over seconds saved in a step.
+
+    None where a compiled step saves nothing, or where a figure is unknown.
+    """
+    seconds = compile_seconds(eager, compiled)
+    if seconds is None or eager.step_seconds is None or compiled.step_seconds is None:
+        return None
+    saved = eager.step_seconds - compiled.step_seconds
+    return math.ceil(seconds / saved) if saved > 0 else None
+
+
+_Run = Callable[..., Trial]
+
+
+def _runner(
+    probe: Probe,
+    workload: Workload,
+    on_event: OnEvent,
+    cancel: CancelToken,
+    timed_steps: int | None = None,
+) -> _Run:
+    """Make a function that runs a trial and tells of it."""
+
+    def run(config: TrainingConfig, batch_size: int, stage: Stage, label: str = "") -> Trial:
+        cancel.check()
+        what = label or _STAGE_TEXT[stage]
+        about = {"phase": "validation", "batch_size": batch_size}
+        on_event(Event(EventKind.TRIAL_STARTED, f"{what}, batch {batch_size}: running", **about))
+        trial = probe.run(workload, config, batch_size, stage=stage, timed_steps=timed_steps)
+        on_event(
+            Event(EventKind.TRIAL_FINISHED, f"{what}, {trial_line(trial)}", trial=trial, **about)
+        )
+        return trial
+
+    return run
+
+
+def _search(
+    run: _Run,
+    config: TrainingConfig,
+    stage: Stage,
+    trials: dict[Stage, Trial],
+    probe: Probe,
+    bounds: dict[str, int],
+) -> SearchResult:
+    """Find the largest batch for a stage, without repeating the trial that exists."""
+
+    def once(batch_size: int) -> Trial:
+        known = trials[stage]
+        return known if known.batch_size == batch_size else run(config, batch_size, stage)
+
+    return find_max_batch(once, capacity_bytes=probe.target.capacity_bytes, **bounds)
+
+
+def _kept(found: SearchResult | None, batch_size: int) -> tuple[Trial, ...]:
+    trials = found.trials if found else ()
+    return tuple(trial for trial in trials if trial.batch_size != batch_size)
+
+
+def _search_findings(*searches: SearchResult | None) -> tuple[str, ...]:
+    stopped = [found.error for found in searches if found and found.error]
+    return tuple(f"A search stopped early: {error}" for error in dict.fromkeys(stopped))

@@ -1,0 +1,104 @@
+"""What the engine says while it works, line by line on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.status import Status
+
+from memorymark import units
+from memorymark.errors import Cancelled
+from memorymark.records.event import Event, EventKind
+from memorymark.records.trial import Outcome, Stage, Trial
+
+_WORDS = {
+    Outcome.OK: "[green]ok[/]",
+    Outcome.OOM: "[yellow]out of memory[/]",
+    Outcome.ERROR: "[red]error[/]",
+}
+
+
+class Progress:
+    """Prints events and remembers the finished trials, for what to say after Ctrl-C."""
+
+    def __init__(self) -> None:
+        self.trials: list[Trial] = []
+        self._console = Console(stderr=True, highlight=False)
+        self._status: Status | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Print one event."""
+        self._stop_status()
+        if event.kind is EventKind.TRIAL_FINISHED and event.trial is not None:
+            self.trials.append(event.trial)
+            self._console.print(trial_line(event.trial), soft_wrap=True)
+        elif event.kind is EventKind.TRIAL_STARTED:
+            self._start_status(event.text)
+        else:
+            style = "bold" if event.kind is EventKind.PHASE else "dim"
+            self._console.print(event.text, style=style, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the moving status line away."""
+        self._stop_status()
+
+    def _start_status(self, text: str) -> None:
+        if self._console.is_terminal:
+            self._status = self._console.status(text)
+            self._status.start()
+
+    def _stop_status(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def trial_line(trial: Trial) -> str:
+    """Write a finished trial as one line: batch, memory, samples per second, outcome."""
+    memory = units.gib(trial.memory_bytes)
+    words = _WORDS[trial.outcome]
+    if trial.thrashing:
+        words += ", thrashing"
+    if trial.stage is not Stage.STEP:
+        words += f", {trial.stage}"
+    if trial.config.compile:
+        words += ", compiled"
+    speed = trial.samples_per_second
+    rate = " " * 18 if speed is None else f"{units.rate(speed):>8} samples/s"
+    return f"  batch {trial.batch_size:>5}  {memory:>11}  {rate}  {words}"
+
+
+def partial_sentence(trials: Sequence[Trial]) -> str:
+    """Say what is known when the work is stopped before its end."""
+    if not trials:
+        return "Stopped before the first trial ended; there is no result."
+    ran = [trial.batch_size for trial in trials if trial.outcome is Outcome.OK]
+    failed = [trial.batch_size for trial in trials if trial.outcome is Outcome.OOM]
+    count = f"{len(trials)} trial{'s' if len(trials) > 1 else ''}"
+    largest = f"the largest batch that ran is {max(ran)}" if ran else "no batch ran"
+    smallest = f", batch {min(failed)} was out of memory" if failed else ""
+    return f"Stopped after {count}; this is a partial result: {largest}{smallest}."
+
+
+@contextlib.contextmanager
+def work() -> Iterator[Progress]:
+    """Run a command's work: events go to standard error, and so does all that is printed.
+
+    Standard output is for the result alone, so that --json stays one document whatever a
+    library or the user's own model prints.
+
+    Raises:
+        Cancelled: Ctrl-C; the sentence says what was found until then.
+        AnalysisStopped: Ctrl-C during an analysis; carries what was known by then.
+    """
+    progress = Progress()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield progress
+    except KeyboardInterrupt as stop:
+        raise Cancelled(partial_sentence(progress.trials)) from stop
+    finally:
+        progress.close()

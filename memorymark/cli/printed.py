@@ -1,0 +1,130 @@
+"""Results in words: the verdict first, then the figures that it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from memorymark import units
+from memorymark.cli.output import print_line, print_table
+from memorymark.errors import NothingFits, WorkloadError
+from memorymark.records.analysis import Analysis
+from memorymark.records.comparison import ComparedGpu, Comparison
+from memorymark.records.trial import CATEGORIES, Outcome, Trial
+from memorymark.records.validation import BackwardValidation, CompileValidation, Verdict
+from memorymark.report import sentences
+
+_STYLES = {Verdict.PASS: "bold green", Verdict.WARN: "bold yellow", Verdict.FAIL: "bold red"}
+
+
+def show_analysis(analysis: Analysis) -> None:
+    """Print an analysis."""
+    _show_lines(sentences.analysis_lines(analysis))
+
+
+def show_backward(validation: BackwardValidation) -> None:
+    """Print a validation of the backward pass."""
+    _show_lines(sentences.backward_lines(validation), _STYLES[validation.verdict])
+
+
+def show_compile(validation: CompileValidation) -> None:
+    """Print a validation of torch.compile."""
+    _show_lines(sentences.compile_lines(validation), _STYLES[validation.verdict])
+
+
+def show_trial(trial: Trial) -> None:
+    """Print one trial: readings, and what is alive at the peak."""
+    print_line(trial_verdict(trial), style="bold")
+    rows = [
+        ["peak allocated", units.mib_or_gib(trial.peak_allocated_bytes)],
+        ["peak reserved", units.mib_or_gib(trial.peak_reserved_bytes)],
+        ["process", units.mib_or_gib(trial.process_bytes)],
+        ["least that it runs in", units.mib_or_gib(trial.minimum_bytes)],
+        ["capacity", units.mib_or_gib(trial.capacity_bytes)],
+        ["step", units.seconds(trial.step_seconds)],
+        ["samples/s", units.rate(trial.samples_per_second)],
+    ]
+    print_table(["reading", "value"], rows, right=["value"])
+    if trial.breakdown is not None:
+        print_line("")
+        parts = {name: getattr(trial.breakdown, name) for name in CATEGORIES}
+        named = [[name.replace("_", " "), units.mib_or_gib(size)] for name, size in parts.items()]
+        print_table(["alive at the peak", "memory"], named, right=["memory"])
+    for note in (*trial.findings, *trial.assumptions):
+        print_line(f"Note: {note}")
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """Print what the training costs on each GPU, cheapest first."""
+    print_line(f"{comparison.model_name} ({comparison.source}), cheapest first", style="bold")
+    names = ["gpu", "max", "optimal", "samples/s", "$/h", "$/million", "h/run", "$/run", ""]
+    rows = [_compared_cells(row) for row in comparison.gpus]
+    print_table(names, rows, right=names[1:-1])
+    for finding in comparison.findings:
+        print_line(f"Note: {finding}")
+
+
+def trial_verdict(trial: Trial) -> str:
+    """Say in one sentence whether a trial fits."""
+    where = f"{trial.model} at batch {trial.batch_size} on {trial.device} ({trial.source})"
+    capacity = units.mib_or_gib(trial.capacity_bytes)
+    if trial.outcome is Outcome.OOM:
+        return f"{where} is out of memory: it does not fit in {capacity}."
+    return f"{where} fits: {units.mib_or_gib(trial.memory_bytes)} of {capacity}."
+
+
+def check_analysis(analysis: Analysis) -> None:
+    """Raise if an analysis did not come to a batch size.
+
+    Raises:
+        NothingFits: Not even the smallest batch trains.
+        WorkloadError: A trial's own error ended it.
+    """
+    if analysis.nothing_fits:
+        raise NothingFits(sentences.verdict(analysis))
+    if not analysis.complete:
+        raise WorkloadError(analysis.stopped_by or "The analysis ended before its end.")
+
+
+def check_trial(trial: Trial) -> None:
+    """Raise if a trial ended in an error; out of memory is a result.
+
+    Raises:
+        WorkloadError: The model's own error.
+    """
+    if trial.outcome is Outcome.ERROR:
+        raise WorkloadError(trial.error or "The trial ended in an error that says nothing.")
+
+
+def check_validation(validation: BackwardValidation | CompileValidation) -> None:
+    """Raise if a validation failed, so that scripts notice.
+
+    Raises:
+        WorkloadError: The verdict is FAIL; gives the reasons.
+    """
+    if validation.verdict is Verdict.FAIL:
+        raise WorkloadError(" ".join(["The validation failed.", *validation.reasons]))
+
+
+def _show_lines(lines: Sequence[str], style: str = "bold") -> None:
+    print_line(lines[0], style=style)
+    for line in lines[1:]:
+        print_line(line)
+
+
+def _compared_cells(row: ComparedGpu) -> list[str]:
+    hours = row.cost.hours_per_run
+    return [
+        row.gpu,
+        _count(row.max_batch_size),
+        _count(row.optimal_batch_size),
+        units.rate(row.samples_per_second),
+        units.usd(row.usd_per_hour),
+        units.usd(row.cost.usd_per_million_samples),
+        units.UNKNOWN if hours is None else f"{hours:,.2f}",
+        units.usd(row.cost.usd_per_run),
+        "best of its price" if row.efficient else "",
+    ]
+
+
+def _count(value: int | None) -> str:
+    return units.UNKNOWN if value is None else str(value)

@@ -1,0 +1,53 @@
+"""Keeps the model of the last trial, so that a search does not build it again and again."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from memorymark.records.config import TrainingConfig
+from memorymark.workloads.base import Workload, build_model
+
+
+class ModelKeeper:
+    """Builds models on one device and keeps the last one, without gradients.
+
+    Args:
+        device: Where the models are built.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._key: tuple[Workload, TrainingConfig] | None = None
+        self._model: nn.Module | None = None
+
+    @property
+    def model(self) -> nn.Module | None:
+        """The model that is kept, None where there is none."""
+        return self._model
+
+    def get(self, workload: Workload, config: TrainingConfig) -> nn.Module:
+        """Return the model that trains this workload in this way, built anew only if it must be.
+
+        Raises:
+            WorkloadError: The model cannot be built.
+        """
+        if not self.holds(workload, config):
+            self.release()
+            self._model = build_model(workload, config, self._device)
+            self._key = (workload, config)
+        assert self._model is not None
+        return self._model
+
+    def holds(self, workload: Workload, config: TrainingConfig) -> bool:
+        """Return whether the model for this is there already."""
+        return self._model is not None and self._key == (workload, config)
+
+    def tidy(self) -> None:
+        """Drop the gradients that a trial left on the model."""
+        if self._model is not None:
+            self._model.zero_grad(set_to_none=True)
+
+    def release(self) -> None:
+        """Let go of the model and its memory."""
+        self._model, self._key = None, None

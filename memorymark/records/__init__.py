@@ -1,0 +1,1 @@
+"""Records: frozen data, and how it is written and read."""

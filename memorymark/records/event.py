@@ -1,0 +1,86 @@
+"""What the engine says while it works, for logs, progress bars and job records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+from memorymark.errors import Cancelled
+from memorymark.records.trial import Trial
+
+
+class EventKind(StrEnum):
+    """Kinds of events."""
+
+    PHASE = "phase"
+    TRIAL_STARTED = "trial-started"
+    TRIAL_FINISHED = "trial-finished"
+    NOTE = "note"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that really happened in the engine.
+
+    Attributes:
+        kind: What kind of event.
+        text: One line for people.
+        phase: Name of the phase it belongs to: search, throughput, validation …
+        batch_size: Batch size of the trial, where it is about one.
+        trial: The finished trial, where it is about one.
+        progress: Share of the work done, from 0 to 1, where it can be said.
+        at: Seconds since the epoch.
+    """
+
+    kind: EventKind
+    text: str
+    phase: str | None = None
+    batch_size: int | None = None
+    trial: Trial | None = None
+    progress: float | None = None
+    at: float = field(default_factory=time.time)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as JSON, without its trial."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "trial"}
+        return {**values, "kind": str(self.kind)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Event:
+        """Rebuild an event from `to_dict`."""
+        return cls(**{**values, "kind": EventKind(values["kind"])})
+
+
+OnEvent = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Take an event and do nothing with it."""
+
+
+class CancelToken:
+    """A flag that one thread sets and the working thread looks at between trials."""
+
+    def __init__(self) -> None:
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Ask the work to stop at the next point where it can."""
+        self._cancelled = True
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody asked."""
+        return self._cancelled
+
+    def check(self) -> None:
+        """Raise if somebody asked.
+
+        Raises:
+            Cancelled: Somebody asked.
+        """
+        if self._cancelled:
+            raise Cancelled("The work was stopped.")

@@ -1,0 +1,289 @@
+"""One training run of one batch size, and what was read: data only.
+
+Bytes are integers. None means unknown, never 0 or -1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from memorymark.records.config import TrainingConfig
+
+
+class Source(StrEnum):
+    """Where a number comes from."""
+
+    MEASURED = "measured"
+    SIMULATED = "simulated"
+
+
+class Outcome(StrEnum):
+    """How a trial ended. Out of memory is a normal result."""
+
+    OK = "ok"
+    OOM = "oom"
+    ERROR = "error"
+
+
+class Stage(StrEnum):
+    """How far a training step goes. Everything but validations runs the whole step."""
+
+    FORWARD_ONLY = "forward-only"
+    FORWARD = "forward"
+    BACKWARD = "backward"
+    STEP = "step"
+
+
+CATEGORIES = (
+    "parameters",
+    "gradients",
+    "optimizer_states",
+    "activations",
+    "inputs",
+    "temporaries",
+    "workspaces",
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What trials run on.
+
+    Attributes:
+        name: As people call it, as in "NVIDIA A100 40GB".
+        kind: cuda, mps, cpu or simulated.
+        source: Whether its trials are measured or simulated.
+        capacity_bytes: What a trial may use: the device's memory or the budget, the smaller.
+        total_bytes: The device's whole memory, where known.
+        gpu_key: Key in the GPU catalogue, where it is one of its rows.
+        index: Number of the device among its kind.
+    """
+
+    name: str
+    kind: str
+    source: Source
+    capacity_bytes: int | None
+    total_bytes: int | None = None
+    gpu_key: str | None = None
+    index: int = 0
+
+    @property
+    def lock_name(self) -> str:
+        """Name of the lock that trials on this device share."""
+        return f"{self.kind}:{self.index}"
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """Bytes alive at the peak, by what they are for. They add up to the peak allocated.
+
+    Attributes:
+        parameters: The model's parameters.
+        gradients: What `.grad` holds, or is about to.
+        optimizer_states: Moments and the like; counters of one element are temporaries.
+        activations: Made in a forward pass and kept for the backward pass.
+        inputs: The batch.
+        temporaries: Everything else that tensors hold, the model's buffers included.
+        workspaces: Libraries' scratch memory; on CUDA the remainder that no tensor explains.
+    """
+
+    parameters: int = 0
+    gradients: int = 0
+    optimizer_states: int = 0
+    activations: int = 0
+    inputs: int = 0
+    temporaries: int = 0
+    workspaces: int = 0
+
+    @property
+    def total(self) -> int:
+        """Sum of all categories, in bytes."""
+        return sum(getattr(self, name) for name in CATEGORIES)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A part of the model that holds memory at the peak.
+
+    Attributes:
+        path: Module path, as in "bert.encoder.layer.7.attention", or what else holds it.
+        category: One of CATEGORIES.
+        bytes: Bytes alive at the peak.
+    """
+
+    path: str
+    category: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Live bytes over one training step, at most 2,000 points.
+
+    Attributes:
+        positions: Event number of each point, rising.
+        allocated_bytes: Live bytes at each point.
+        phases: (name, position of its first event) in the order in which they run.
+    """
+
+    positions: tuple[int, ...]
+    allocated_bytes: tuple[int, ...]
+    phases: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """What a backward pass left in `.grad`.
+
+    Attributes:
+        trainable_parameters: Parameters that require a gradient.
+        with_gradient: Those of them that have one.
+        finite: Whether all gradients are finite; None where there are no values to look at.
+        trainable_bytes: Bytes of the parameters that require a gradient.
+        gradient_bytes: Bytes of their gradients.
+        missing: Names of the first parameters without a gradient, at most ten.
+    """
+
+    trainable_parameters: int
+    with_gradient: int
+    finite: bool | None
+    trainable_bytes: int
+    gradient_bytes: int
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One workload, one config, one batch size, run once on one target.
+
+    Attributes:
+        model: The workload's name.
+        batch_size: Samples in one forward pass.
+        config: How it was trained.
+        source: Measured or simulated.
+        device: Name of the device, measured or simulated.
+        outcome: ok, oom or error.
+        peak_allocated_bytes: Most bytes that live tensors held.
+        peak_reserved_bytes: Most bytes that the caching allocator held.
+        process_bytes: Reserved plus context: what nvidia-smi shows for the process.
+        capacity_bytes: What the trial could use.
+        minimum_bytes: Least device memory in which the step still runs.
+        breakdown: What was alive at the peak.
+        holders: The ten largest holders at the peak.
+        timeline: Live bytes over the last step.
+        step_seconds: Median seconds of one optimizer step.
+        first_step_seconds: Seconds of the first step, with all that is done only once.
+        elapsed_seconds: Seconds that the trial took, all included.
+        stage: How far each step went.
+        gradient_check: What the backward pass left, where one ran.
+        thrashing: Whether the allocator had to give back its cache and retry.
+        convolution_workspace_bytes: Allowance for convolution workspaces within the peak.
+        assumptions: What was answered or allowed for without knowing, one sentence each.
+        findings: What the user should know, such as a leak.
+        error: The sentence of the error, where the outcome is error or oom.
+        software: Versions of what ran.
+    """
+
+    model: str
+    batch_size: int
+    config: TrainingConfig
+    source: Source
+    device: str
+    outcome: Outcome
+    peak_allocated_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+    process_bytes: int | None = None
+    capacity_bytes: int | None = None
+    minimum_bytes: int | None = None
+    breakdown: Breakdown | None = None
+    holders: tuple[Holder, ...] = ()
+    timeline: Timeline | None = None
+    step_seconds: float | None = None
+    first_step_seconds: float | None = None
+    elapsed_seconds: float | None = None
+    stage: Stage = Stage.STEP
+    gradient_check: GradientCheck | None = None
+    thrashing: bool | None = None
+    convolution_workspace_bytes: int | None = None
+    assumptions: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    error: str | None = None
+    software: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the step completed within the capacity."""
+        return self.outcome is Outcome.OK
+
+    @property
+    def samples_per_second(self) -> float | None:
+        """Samples through one optimizer step, over its seconds."""
+        if not self.step_seconds:
+            return None
+        return self.batch_size * self.config.gradient_accumulation / self.step_seconds
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The reading that people compare with a device's memory: reserved, else allocated.
+
+        Out of memory: the least that the step would run in, None where nobody knows. What was
+        alive when the allocator gave up may be far below the capacity.
+        """
+        if self.outcome is Outcome.OOM:
+            return self.minimum_bytes
+        if self.peak_reserved_bytes is not None:
+            return self.peak_reserved_bytes
+        return self.peak_allocated_bytes
+
+    @property
+    def capacity_share(self) -> float | None:
+        """Share of the capacity that the memory takes, at most 1; None where unknown."""
+        if self.memory_bytes is None or not self.capacity_bytes:
+            return None
+        return min(self.memory_bytes / self.capacity_bytes, 1.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the trial as documented in the interface, ready for JSON."""
+        values = dataclasses.asdict(self)
+        values["config"] = self.config.to_dict()
+        values["source"] = str(self.source)
+        values["outcome"] = str(self.outcome)
+        values["stage"] = str(self.stage)
+        values["fits"] = self.fits
+        values["samples_per_second"] = self.samples_per_second
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Trial:
+        """Rebuild a trial from `to_dict`."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        kept = {key: value for key, value in values.items() if key in known}
+        kept["config"] = TrainingConfig.from_dict(kept["config"])
+        kept["source"] = Source(kept["source"])
+        kept["outcome"] = Outcome(kept["outcome"])
+        kept["stage"] = Stage(kept.get("stage", Stage.STEP))
+        if kept.get("breakdown") is not None:
+            kept["breakdown"] = Breakdown(**kept["breakdown"])
+        kept["holders"] = tuple(Holder(**holder) for holder in kept.get("holders", ()))
+        if kept.get("timeline") is not None:
+            kept["timeline"] = _timeline(kept["timeline"])
+        if kept.get("gradient_check") is not None:
+            kept["gradient_check"] = _gradient_check(kept["gradient_check"])
+        for key in ("assumptions", "findings"):
+            kept[key] = tuple(kept.get(key, ()))
+        return cls(**kept)
+
+
+def _timeline(values: dict[str, Any]) -> Timeline:
+    return Timeline(
+        positions=tuple(values["positions"]),
+        allocated_bytes=tuple(values["allocated_bytes"]),
+        phases=tuple((name, position) for name, position in values["phases"]),
+    )
+
+
+def _gradient_check(values: dict[str, Any]) -> GradientCheck:
+    return GradientCheck(**{**values, "missing": tuple(values["missing"])})

@@ -1,0 +1,1 @@
+"""Report: sentences, exports and charts."""

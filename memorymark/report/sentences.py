@@ -1,0 +1,184 @@
+"""What records say to people, in sentences and lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from memorymark.analysis.analyze import trial_line
+from memorymark.records.analysis import Advice, Analysis, Mark
+from memorymark.records.exports import command_line, config_words, to_json, trials_csv
+from memorymark.records.trial import Target
+from memorymark.records.validation import BackwardValidation, CompileValidation
+from memorymark.units import gib, mib_or_gib, percent, rate, seconds, usd
+
+__all__ = [
+    "analysis_lines",
+    "backward_lines",
+    "command_line",
+    "compile_lines",
+    "config_words",
+    "target_phrase",
+    "to_json",
+    "trials_csv",
+    "verdict",
+]
+
+
+def target_phrase(target: Target) -> str:
+    """Name a target with its source, as in "NVIDIA A100 40GB (simulated)"."""
+    return f"{target.name} ({target.source})"
+
+
+def verdict(analysis: Analysis) -> str:
+    """Say in one sentence what the analysis found."""
+    place = target_phrase(analysis.target)
+    if analysis.optimal.batch_size is None:
+        return _without_result(analysis, place)
+    start = f"On {place}, {analysis.workload} trains at batch {analysis.optimal.batch_size}"
+    clauses = [start, *_about_current(analysis), *_about_gain(analysis)]
+    end = "" if analysis.complete else f" Not all was tried: {analysis.stopped_by}"
+    return f"{'; '.join(clauses)}.{end}"
+
+
+def analysis_lines(analysis: Analysis) -> list[str]:
+    """Write an analysis as lines of text: verdict, figures, costs, and what else to know."""
+    lines = [verdict(analysis), ""]
+    if analysis.optimal.batch_size is not None:
+        lines += [*_figures(analysis), *_cost_lines(analysis)]
+    lines += [f"Note: {text}" for text in (*analysis.findings, *analysis.remarks)]
+    lines += [f"Try: {_advice_line(advice)}" for advice in analysis.advice]
+    lines.append(_origin(analysis))
+    return lines
+
+
+def backward_lines(validation: BackwardValidation) -> list[str]:
+    """Write a validation of the backward pass as lines of text."""
+    place = target_phrase(validation.target)
+    start = f"{validation.verdict}: {validation.workload}, batch {validation.batch_size}, {place}"
+    lines = [start, *(f"  {reason}" for reason in validation.reasons)]
+    lines += [f"  {trial.stage}: {trial_line(trial)}" for trial in validation.trials]
+    if validation.overestimate is not None:
+        lines.append(
+            f"A forward-only tool would recommend batch {validation.forward_only_max_batch_size}; "
+            f"the largest that trains is {validation.max_batch_size}."
+        )
+    return [*lines, *(f"Note: {finding}" for finding in validation.findings)]
+
+
+def compile_lines(validation: CompileValidation) -> list[str]:
+    """Write a validation of torch.compile as lines of text."""
+    place = target_phrase(validation.target)
+    start = f"{validation.verdict}: {validation.workload}, batch {validation.batch_size}, {place}"
+    return [
+        start,
+        *(f"  {reason}" for reason in validation.reasons),
+        f"  eager: {trial_line(validation.eager)}",
+        f"  compiled: {trial_line(validation.compiled)}",
+    ]
+
+
+def _without_result(analysis: Analysis, place: str) -> str:
+    if not analysis.complete:
+        return f"On {place}, no batch was found for {analysis.workload}: {analysis.stopped_by}"
+    tried = min((trial.batch_size for trial in analysis.trials), default=1)
+    return (
+        f"On {place}, {analysis.workload} does not train: not even a batch of {tried} fits in "
+        f"{mib_or_gib(analysis.capacity_bytes)}."
+    )
+
+
+def _about_current(analysis: Analysis) -> Iterable[str]:
+    current, optimal = analysis.current, analysis.optimal
+    if current.batch_size == optimal.batch_size:
+        yield "that is what you run"
+    elif current.fits is False:
+        yield f"you run {current.batch_size}, which does not fit"
+    elif analysis.waste_share is None:
+        yield f"you run {current.batch_size}"
+    else:
+        yield (
+            f"you run {current.batch_size} and leave {_whole_percent(analysis.waste_share)} of "
+            "the memory unused"
+        )
+
+
+def _about_gain(analysis: Analysis) -> Iterable[str]:
+    current, optimal = analysis.current, analysis.optimal
+    if current.batch_size == optimal.batch_size or analysis.speedup is None:
+        return
+    which = "larger" if optimal.batch_size > current.batch_size else "smaller"
+    yield f"the {which} batch is {analysis.speedup:.2g} times as fast{_saving(analysis)}"
+
+
+def _saving(analysis: Analysis) -> str:
+    saved = analysis.costs.usd_per_run
+    if saved is None:
+        return ""
+    return (
+        f" and saves {usd(saved)} a run" if saved >= 0 else f" and costs {usd(-saved)} more a run"
+    )
+
+
+def _whole_percent(share: float) -> str:
+    return f"{share * 100:.0f} %"
+
+
+def _figures(analysis: Analysis) -> list[str]:
+    total = gib(analysis.capacity_bytes)
+    lines = [
+        _mark_line("Current", analysis.current),
+        _mark_line("Optimal", analysis.optimal),
+        _mark_line("Max", analysis.max),
+        f"Capacity   {total}; unused at the current batch {gib(analysis.waste_bytes)} "
+        f"({percent(analysis.waste_share)}), free at the optimal {gib(analysis.headroom_bytes)}",
+    ]
+    if analysis.speedup is not None:
+        source = "measured" if analysis.target.source == "measured" else "simulated"
+        lines.append(
+            f"Speed-up   {analysis.speedup:.2f} ({source} throughput); "
+            f"batch ratio {analysis.batch_ratio:.1f}"
+        )
+    return lines
+
+
+def _mark_line(label: str, mark: Mark) -> str:
+    if mark.fits is False:
+        return f"{label:<10} batch {mark.batch_size}: does not fit"
+    how = " (between two trials)" if mark.interpolated else ""
+    return (
+        f"{label:<10} batch {mark.batch_size}: {mib_or_gib(mark.memory_bytes)}, "
+        f"{rate(mark.samples_per_second)} samples/s{how}"
+    )
+
+
+def _cost_lines(analysis: Analysis) -> list[str]:
+    costs = analysis.costs
+    lines = []
+    million = (costs.current.usd_per_million_samples, costs.optimal.usd_per_million_samples)
+    if any(value is not None for value in million):
+        lines.append(f"Cost       {usd(million[0])} a million samples now, {usd(million[1])} then")
+    if costs.current.usd_per_run is not None or costs.optimal.usd_per_run is not None:
+        lines.append(
+            f"A run      {usd(costs.current.usd_per_run)} now, {usd(costs.optimal.usd_per_run)} "
+            f"then; saves {usd(costs.usd_per_run)} a run, {usd(costs.usd_per_year)} a year"
+        )
+    return lines
+
+
+def _advice_line(advice: Advice) -> str:
+    if advice.fits is None:
+        return advice.text
+    outcome = "fits" if advice.fits else "still does not fit"
+    saves = f"saves {mib_or_gib(advice.saved_bytes)}" if advice.saved_bytes is not None else ""
+    figures = ", ".join(part for part in (saves, f"batch {advice.batch_size} {outcome}") if part)
+    return f"{advice.text} Simulated: {figures}."
+
+
+def _origin(analysis: Analysis) -> str:
+    software = ", ".join(f"{name} {version}" for name, version in analysis.software.items())
+    how = "Measured on" if analysis.target.source == "measured" else "Simulated for"
+    return (
+        f"{how} {analysis.target.name}, {analysis.created_at}, {len(analysis.trials)} trials in "
+        f"{seconds(analysis.elapsed_seconds)}{', ' + software if software else ''}. "
+        f"Run {analysis.run_id}."
+    )

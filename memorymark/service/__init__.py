@@ -1,0 +1,1 @@
+"""Service: what stands between many people and one device."""

@@ -1,0 +1,192 @@
+"""The door of the engine for visitors of the app: who may start, stop and delete, and what.
+
+A page only shows what a visitor may do. Whether it is done is decided here.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memorymark.errors import NotAllowed, UsageError
+from memorymark.records.event import CancelToken, OnEvent
+from memorymark.records.request import Request
+from memorymark.records.trial import Trial
+from memorymark.service.estimates import Estimates
+from memorymark.service.history import RunHistory
+from memorymark.service.jobs import Job, JobManager
+from memorymark.settings import Settings
+
+MAX_ACTIVE_JOBS = 20
+_BUILT_IN_OR_LIBRARY = re.compile(r"(bert|gpt2|resnet|(torchvision|timm):[\w.\-]+)")
+_HUB_ID = re.compile(r"(hf:)?([A-Za-z0-9][\w.\-]*/)?[A-Za-z0-9][\w.\-]*")
+
+RunRequest = Callable[[Request, Settings, OnEvent, CancelToken], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Somebody at the door.
+
+    Attributes:
+        user: Address under which the visitor is signed in; None where not signed in.
+        run_key: The word that the visitor gave.
+    """
+
+    user: str | None = None
+    run_key: str | None = None
+
+
+class Door:
+    """Starts, stops and deletes for those who may.
+
+    Args:
+        settings: The owner's settings.
+        run_request: Does the work of a request; None takes the engine's own.
+    """
+
+    def __init__(self, settings: Settings, run_request: RunRequest | None = None) -> None:
+        self.settings = settings
+        self.history = RunHistory(settings.history_path)
+        self.jobs = JobManager(self.history, settings.locks_folder)
+        self.estimates = Estimates()
+        self._run_request = run_request or _run_in_engine
+
+    def start(self, request: Request, visitor: Visitor) -> Job:
+        """Queue a job for a request, or return the active job for an equal one.
+
+        Raises:
+            NotAllowed: The visitor may not start work, or the model may not run from here.
+            UsageError: The model is not one that the app takes.
+        """
+        self.check(visitor)
+        check_model(request.model, self.settings)
+        if len(self.jobs.active()) >= MAX_ACTIVE_JOBS:
+            raise NotAllowed(
+                f"{MAX_ACTIVE_JOBS} jobs wait already. Wait until one ends, or stop one."
+            )
+
+        def work(on_event: OnEvent, cancel: CancelToken) -> dict[str, Any]:
+            return self._run_request(request, self.settings, on_event, cancel)
+
+        return self.jobs.submit(
+            request.kind, request.to_dict(), request.lock_name, work, identity=request.identity
+        )
+
+    def estimate(self, request: Request, batch_size: int) -> Trial | None:
+        """Return a simulated trial of one batch; None until it is there, or where it cannot be.
+
+        Open to everybody: it is simulated, never run on a device.
+        """
+        key = _estimate_key(request, batch_size)
+        return self.estimates.ask(key, lambda: _simulate(request, self.settings, batch_size))
+
+    def is_estimating(self, request: Request, batch_size: int) -> bool:
+        """Say whether a simulated trial is on its way."""
+        return self.estimates.is_pending(_estimate_key(request, batch_size))
+
+    def close(self) -> None:
+        """Stop all work."""
+        self.jobs.close()
+        self.estimates.close()
+
+    def cancel(self, run_id: str, visitor: Visitor) -> None:
+        """Stop a job.
+
+        Raises:
+            NotAllowed: The visitor may not.
+            RunNotFound: There is no such job here.
+        """
+        self.check(visitor)
+        self.jobs.cancel(run_id)
+
+    def delete(self, run_id: str, visitor: Visitor) -> None:
+        """Delete a run that is not active.
+
+        Raises:
+            NotAllowed: The visitor may not, or the run is active.
+            RunNotFound: There is no such run.
+        """
+        self.check(visitor)
+        if self.history.open(run_id).status.is_active:
+            raise NotAllowed(f"The run {run_id} is active. Cancel it before deleting it.")
+        self.history.delete(run_id)
+
+    def check(self, visitor: Visitor) -> None:
+        """Let a visitor pass who may start, stop and delete.
+
+        Raises:
+            NotAllowed: The visitor may not; the error says what is missing.
+        """
+        if self.settings.run_key is not None and not self._has_key(visitor):
+            raise NotAllowed("This needs the run key of this machine. Ask its owner for it.")
+        if self.settings.sign_in:
+            self._check_user(visitor)
+
+    def _has_key(self, visitor: Visitor) -> bool:
+        given, expected = visitor.run_key or "", self.settings.run_key or ""
+        return hmac.compare_digest(given.encode(), expected.encode())
+
+    def _check_user(self, visitor: Visitor) -> None:
+        if visitor.user is None:
+            raise NotAllowed("This needs a sign-in. Sign in with the button in the sidebar.")
+        allowed = self.settings.allowed_users
+        if allowed and visitor.user not in allowed:
+            raise NotAllowed(f"{visitor.user} may look, but not start or delete on this machine.")
+
+
+def check_model(model: str, settings: Settings) -> None:
+    """Let a model pass that may run from the app: no folder and no code of a visitor's.
+
+    Raises:
+        NotAllowed: It is a folder, or a workload that the owner's settings do not name.
+        UsageError: It is no model's name.
+    """
+    if model in settings.workloads or _BUILT_IN_OR_LIBRARY.fullmatch(model):
+        return
+    if _HUB_ID.fullmatch(model):
+        _check_no_folder(model)
+        return
+    prefix, _, rest = model.partition(":")
+    if prefix == "hf" or "/" in model:
+        raise NotAllowed(
+            f"{model!r} is no id of the Hugging Face hub, and the app opens no folders. "
+            "Give an id such as hf:google-bert/bert-base-uncased, or use the command line."
+        )
+    if rest:
+        raise NotAllowed(
+            f"{model!r} would run code. The owner of this machine can allow it with "
+            "MEMORYMARK_WORKLOADS; or use the command line."
+        )
+    raise UsageError(f"{model!r} is no model's name. Give bert, gpt2, resnet or hf:ID.")
+
+
+def _check_no_folder(model: str) -> None:
+    if Path(model.removeprefix("hf:")).exists():
+        raise NotAllowed(
+            f"{model!r} is also a folder on this machine, and the app opens no folders. "
+            "Use the command line for it."
+        )
+
+
+def _estimate_key(request: Request, batch_size: int) -> Hashable:
+    return request.model, request.config, request.gpu, request.memory_budget, batch_size
+
+
+def _simulate(request: Request, settings: Settings, batch_size: int) -> Trial | None:
+    from memorymark.service.execute import simulate
+
+    check_model(request.model, settings)
+    return simulate(request, settings, batch_size)
+
+
+def _run_in_engine(
+    request: Request, settings: Settings, on_event: OnEvent, cancel: CancelToken
+) -> dict[str, Any]:
+    from memorymark.service.execute import run_request
+
+    return run_request(request, settings, on_event, cancel)

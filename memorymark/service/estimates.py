@@ -1,0 +1,57 @@
+"""Simulated trials of single batches, made in the background for what a slider asks.
+
+One thread works, and only on the latest question: a slider that is moved asks many.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from memorymark.records.trial import Trial
+
+KEPT = 256
+
+
+class Estimates:
+    """Answers questions about single batches, at once where they were asked before.
+
+    Example:
+        >>> estimates = Estimates()
+        >>> estimates.ask("bert", lambda: None) is None
+        True
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="memorymark-estimates")
+        self._answers: OrderedDict[Hashable, Future[Trial | None]] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def ask(self, key: Hashable, simulate: Callable[[], Trial | None]) -> Trial | None:
+        """Return the answer if it is known; else start on it and return None.
+
+        A simulation that fails is an answer too: None, for good.
+        """
+        with self._guard:
+            future = self._answers.get(key)
+            if future is None or future.cancelled():
+                self._drop_waiting()
+                future = self._answers[key] = self._pool.submit(simulate)
+            while len(self._answers) > KEPT:
+                self._answers.popitem(last=False)
+        return future.result() if future.done() and future.exception() is None else None
+
+    def is_pending(self, key: Hashable) -> bool:
+        """Say whether an answer is still being worked on."""
+        future = self._answers.get(key)
+        return future is not None and not future.done()
+
+    def close(self) -> None:
+        """Stop working."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _drop_waiting(self) -> None:
+        for key in [key for key, future in self._answers.items() if future.cancel()]:
+            del self._answers[key]

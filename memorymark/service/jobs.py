@@ -1,0 +1,273 @@
+"""Background jobs: one at a time per device, in a visible queue, with an event stream.
+
+A job's id is the id of the run that it makes, so one link shows its progress and then its
+result. The result is in the run history before the job says that it is done. Each manager
+holds a lock that ends with its process: runs that were active under a manager whose lock is
+free were interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from memorymark.errors import Cancelled, MemoryMarkError, RunNotFound
+from memorymark.probes.lease import Owner, device_lock
+from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
+from memorymark.service.event_log import EventLog
+from memorymark.service.history import RunHistory, RunStatus, new_run_id
+
+Work = Callable[[OnEvent, CancelToken], dict[str, Any]]
+
+KEPT_JOBS = 50
+_LEAST_SHARE = 0.05
+_INTERRUPTED = "The process that ran it ended before the run did. Start it again."
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Job:
+    """A request on its way to a result. Other threads read it; only its worker changes it.
+
+    Attributes:
+        run_id: Id of the run that it makes.
+        kind: analysis, backward, compile or comparison.
+        request: What was asked for, as JSON.
+        device: Name of the lock of the device it runs on.
+        work: What does the work.
+        key: Equal for equal requests.
+        created_at: Seconds since the epoch.
+        status: Where it stands.
+        events: What the engine said so far, in order.
+        started_at: Seconds since the epoch; None while it waits.
+        finished_at: Seconds since the epoch; None while it is active.
+        error: The sentence of the error, where it failed.
+        expected_seconds: How long an earlier run like it took, where there is one.
+        token: Stops the work.
+    """
+
+    run_id: str
+    kind: str
+    request: dict[str, Any]
+    device: str
+    work: Work
+    key: str
+    created_at: float = field(default_factory=time.time)
+    status: RunStatus = RunStatus.QUEUED
+    events: list[Event] = field(default_factory=list)
+    started_at: float | None = None
+    finished_at: float | None = None
+    error: str | None = None
+    expected_seconds: float | None = None
+    token: CancelToken = field(default_factory=CancelToken)
+
+    @property
+    def share(self) -> float | None:
+        """Share of the work done as the engine last said it, from 0 to 1."""
+        said = (event.progress for event in reversed(self.events))
+        return next((share for share in said if share is not None), None)
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Seconds of work so far, waiting not counted."""
+        if self.started_at is None:
+            return 0.0
+        return (self.finished_at or time.time()) - self.started_at
+
+    @property
+    def left_seconds(self) -> float | None:
+        """Estimate of the seconds left, from the share done or from earlier runs."""
+        if not self.status.is_active:
+            return 0.0
+        share = self.share
+        if share is not None and share >= _LEAST_SHARE and self.started_at is not None:
+            return self.elapsed_seconds * (1 - share) / share
+        if self.expected_seconds is None:
+            return None
+        return max(self.expected_seconds - self.elapsed_seconds, 0.0)
+
+
+class JobManager:
+    """Runs jobs in worker threads, one for each device.
+
+    Args:
+        history: Where runs are kept.
+        locks_folder: Folder of the device locks; None takes a folder beside the history.
+    """
+
+    def __init__(self, history: RunHistory, locks_folder: Path | None = None) -> None:
+        self.history = history
+        self._folder = locks_folder or history.path.parent / "locks"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._guard = threading.Lock()
+        self._jobs: dict[str, Job] = {}
+        self._queues: dict[str, queue.Queue[Job | None]] = {}
+        self._owner = Owner(self._folder)
+        self._log = EventLog(history)
+        self._mark_interrupted()
+
+    def submit(
+        self,
+        kind: str,
+        request: dict[str, Any],
+        device: str,
+        work: Work,
+        *,
+        identity: dict[str, Any] | None = None,
+    ) -> Job:
+        """Queue a job; the same request that is already active is not queued twice.
+
+        Args:
+            kind: analysis, backward, compile or comparison.
+            request: What is asked for, as JSON.
+            device: Name of the lock of the device that it needs.
+            work: Does the work and returns the record, as JSON.
+            identity: What makes two requests equal; None takes the whole request.
+        """
+        expected = self._expected_seconds(kind, request)
+        key = _key(kind, request if identity is None else identity)
+        with self._guard:
+            for job in self._jobs.values():
+                if job.status.is_active and job.key == key:
+                    return job
+            job = Job(new_run_id(), kind, request, device, work, key, expected_seconds=expected)
+            self.history.begin(job.run_id, kind, request, owner=self._owner.name)
+            self._jobs[job.run_id] = job
+            self._forget_old()
+            self._queue_of(device).put(job)
+        return job
+
+    def get(self, run_id: str) -> Job | None:
+        """Return a job of this manager; older ones are in the history only."""
+        return self._jobs.get(run_id)
+
+    def active(self, device: str | None = None) -> list[Job]:
+        """Return the jobs that work or wait, in the order in which they were asked for."""
+        with self._guard:
+            jobs = [job for job in self._jobs.values() if job.status.is_active]
+        return [job for job in jobs if device is None or job.device == device]
+
+    def ahead_of(self, job: Job) -> list[Job]:
+        """Return the jobs that run before this one on its device."""
+        line = self.active(job.device)
+        return line[: line.index(job)] if job in line else []
+
+    def cancel(self, run_id: str) -> None:
+        """Ask a job to stop: at once while it waits, else after the trial at hand.
+
+        Raises:
+            RunNotFound: This manager has no such job.
+        """
+        job = self.get(run_id)
+        if job is None:
+            raise RunNotFound(f"There is no job {run_id!r} that could be stopped.")
+        job.token.cancel()
+        with self._guard:
+            if job.status is RunStatus.QUEUED:
+                self._end(job, RunStatus.CANCELLED)
+
+    def close(self) -> None:
+        """Stop all jobs and let the workers end."""
+        for job in self.active():
+            self.cancel(job.run_id)
+        for line in self._queues.values():
+            line.put(None)
+        self._log.close()
+        self._owner.close()
+
+    def _queue_of(self, device: str) -> queue.Queue[Job | None]:
+        if device not in self._queues:
+            self._queues[device] = queue.Queue()
+            name = f"memorymark-{device}"
+            threading.Thread(target=self._serve, args=(device,), name=name, daemon=True).start()
+        return self._queues[device]
+
+    def _serve(self, device: str) -> None:
+        while (job := self._queues[device].get()) is not None:
+            with self._guard:
+                waits = job.status is RunStatus.QUEUED
+            if waits:
+                self._run(job)
+
+    def _run(self, job: Job) -> None:
+        try:
+            with self._device(job):
+                with self._guard:
+                    job.token.check()
+                    job.status, job.started_at = RunStatus.RUNNING, time.time()
+                self.history.set_status(job.run_id, RunStatus.RUNNING)
+                record = job.work(lambda event: self._note(job, event), job.token)
+        except Cancelled as stop:
+            self._end(job, RunStatus.CANCELLED, record=_partial(stop))
+        except MemoryMarkError as error:
+            self._end(job, RunStatus.FAILED, error=str(error))
+        except Exception as error:
+            _log.exception("Job %s failed", job.run_id)
+            self._end(job, RunStatus.FAILED, error=f"{type(error).__name__}: {error}")
+        else:
+            self._end(job, RunStatus.DONE, record=record)
+
+    def _device(self, job: Job) -> Any:
+        if job.device.startswith("simulated"):
+            return nullcontext()
+        wait = Event(EventKind.NOTE, f"{job.device} is held by another process; waiting for it.")
+        return device_lock(
+            job.device,
+            folder=self._folder,
+            on_wait=lambda: self._note(job, wait),
+            check=job.token.check,
+        )
+
+    def _note(self, job: Job, event: Event) -> None:
+        job.events.append(event)
+        self._log.add(job.run_id, len(job.events) - 1, event)
+
+    def _end(self, job: Job, status: RunStatus, **result: Any) -> None:
+        if job.status.is_active:
+            error = result.get("error")
+            self._log.flush()
+            try:
+                self.history.finish(job.run_id, status, **result)
+            except sqlite3.Error as failure:
+                status, error = RunStatus.FAILED, f"The result could not be saved: {failure}"
+            job.finished_at, job.error = time.time(), error
+            job.status = status
+
+    def _forget_old(self) -> None:
+        ended = [job.run_id for job in self._jobs.values() if not job.status.is_active]
+        for run_id in ended[:-KEPT_JOBS]:
+            del self._jobs[run_id]
+
+    def _expected_seconds(self, kind: str, request: dict[str, Any]) -> float | None:
+        done = self.history.find(kinds=[kind], statuses=[RunStatus.DONE], limit=20)
+        alike = [run for run in done if run.model == request.get("model")]
+        for run in alike[:3]:
+            opened = self.history.open(run.run_id)
+            if _key(kind, opened.request or {}) == _key(kind, request):
+                return (opened.record or {}).get("elapsed_seconds")
+        return None
+
+    def _mark_interrupted(self) -> None:
+        active = [status for status in RunStatus if status.is_active]
+        for run in self.history.find(statuses=active, limit=10_000):
+            if not self._owner.lives(run.owner):
+                self.history.finish(run.run_id, RunStatus.INTERRUPTED, error=_INTERRUPTED)
+
+
+def _partial(stop: Cancelled) -> dict[str, Any] | None:
+    """Return what was known when the work was stopped, where the work says so."""
+    partial = getattr(stop, "partial", None)
+    return None if partial is None else partial.to_dict()
+
+
+def _key(kind: str, request: dict[str, Any]) -> str:
+    return json.dumps([kind, request], sort_keys=True, default=str)

@@ -1,0 +1,210 @@
+"""PyTorch's CUDA caching allocator, played through in pure Python.
+
+The rules are those of c10/cuda/CUDACachingAllocator.cpp in PyTorch (read at commit
+001074d25084fdb87a799823e395a50f5ec044d3; the constants are unchanged in the headers of torch
+2.15, c10/core/AllocatorConfig.h), with the allocator's default settings and one stream.
+
+Sizes. A request is rounded up to 512 B (`roundup_power2_divisions` is off). Up to 1 MiB it goes
+to the small pool, above to the large pool; the pools share nothing.
+
+Finding. The smallest free block that is large enough, at equal size the one with the lowest
+address. No block is too large for it: `max_split_size` is unlimited.
+
+Splitting. What is left of the block becomes a free block where it is at least 512 B in the small
+pool, more than 1 MiB in the large pool, or at least 512 B in either with expandable segments.
+Otherwise it stays with the allocation, and `allocated_bytes` counts it.
+
+Growing. Without a fitting block a segment is taken from the device: 2 MiB for the small pool,
+20 MiB for requests under 10 MiB, the request rounded up to 2 MiB from there on.
+
+Freeing. A freed block merges with the free neighbours in its segment and stays cached.
+
+At the capacity. Where the device has too little left, all segments without a block in use go
+back, then the request is tried once more (`retries` counts these); only then it is out of memory.
+Parts of a segment never go back. Garbage collection by threshold is off.
+
+Expandable segments (off by default). Each pool has one stretch of addresses, 1 1/8 of the
+capacity long, backed by pages of 2 MiB (small) or 20 MiB (large) where needed. It grows at the
+lowest address where the request fits, a free block before the unmapped part included. In the
+search for the best fit, a block counts as long as it could grow. At the capacity every page on
+which nothing is in use is unmapped.
+
+Accounting as in `torch.cuda.memory_stats`: allocated bytes are sizes of blocks, requested bytes
+what was asked for, reserved bytes what is taken from the device.
+
+What is simpler than the original: the driver's choice of addresses is not published, and it
+decides between free blocks of one size. Segments lie scattered here, in a fixed order: peaks of
+measured runs agree with that, and not with addresses that only rise or only fall. Blocks used
+on several streams, private pools of CUDA graphs, and other users of the device's memory are not
+modelled. The capacity is where the device ends; under `set_per_process_memory_fraction` PyTorch
+also refuses to map a page of an expandable segment where a whole new segment for the request
+would pass the limit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from memorymark.errors import InvalidValue, OutOfMemory
+from memorymark.simulator.allocator.blocks import SMALL_REQUEST_BYTES, Block, Pool, round_request
+from memorymark.simulator.allocator.segments import Device, ExpandableSegments, FixedSegments
+
+
+@dataclass(frozen=True)
+class BlockView:
+    """One block of a segment.
+
+    Attributes:
+        address: First byte.
+        size_bytes: Length.
+        requested_bytes: What its user asked for; zero while it is free.
+        allocated: Whether it is in use.
+    """
+
+    address: int
+    size_bytes: int
+    requested_bytes: int
+    allocated: bool
+
+
+@dataclass(frozen=True)
+class SegmentView:
+    """Memory in one piece, with its blocks in order of address.
+
+    Attributes:
+        is_small: Whether it belongs to the pool of small requests.
+        blocks: Its blocks, without gaps.
+    """
+
+    is_small: bool
+    blocks: tuple[BlockView, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the segment."""
+        return sum(block.size_bytes for block in self.blocks)
+
+
+class CachingAllocator:
+    """Simulate PyTorch's caching allocator on one device and one stream.
+
+    Args:
+        capacity_bytes: What cudaMalloc hands out in all, the CUDA context not included; None is
+            without limit. Reserved bytes never exceed it.
+        expandable_segments: Whether segments grow page by page.
+
+    Example:
+        >>> allocator = CachingAllocator()
+        >>> handle = allocator.allocate(3_000_000)
+        >>> allocator.allocated_bytes, allocator.reserved_bytes
+        (3000320, 20971520)
+    """
+
+    def __init__(
+        self, capacity_bytes: int | None = None, *, expandable_segments: bool = False
+    ) -> None:
+        if capacity_bytes is not None and capacity_bytes < 0:
+            raise InvalidValue("capacity in bytes", capacity_bytes, "zero or more, or None")
+        self._device = Device(capacity_bytes)
+        kind = ExpandableSegments if expandable_segments else FixedSegments
+        self._segments = kind(self._device)
+        self._pools = (Pool(is_small=True), Pool(is_small=False))
+        self._live: dict[int, Block] = {}
+        self._next_handle = 0
+        self.retries = 0
+        self.allocated_bytes = 0
+        self.requested_bytes = 0
+        self.peak_allocated_bytes = 0
+        self.peak_requested_bytes = 0
+
+    @property
+    def capacity_bytes(self) -> int | None:
+        """What the device hands out in all."""
+        return self._device.capacity_bytes
+
+    @property
+    def reserved_bytes(self) -> int:
+        """What is taken from the device, in use or cached."""
+        return self._device.taken_bytes
+
+    @property
+    def peak_reserved_bytes(self) -> int:
+        """The most that was taken from the device."""
+        return self._device.peak_taken_bytes
+
+    def allocate(self, size_bytes: int) -> int:
+        """Allocate memory and return a handle for `free`.
+
+        Raises:
+            OutOfMemory: The device has no room, even after the cache was given back.
+            InvalidValue: The size is not above zero.
+        """
+        if size_bytes <= 0:
+            raise InvalidValue("size of an allocation", size_bytes, "a number of bytes above zero")
+        rounded = round_request(size_bytes)
+        pool = self._pools[0 if rounded <= SMALL_REQUEST_BYTES else 1]
+        block = self._find(pool, rounded)
+        if block is None:
+            raise OutOfMemory(size_bytes, self.allocated_bytes, self.capacity_bytes or 0)
+        if self._segments.should_split(block, rounded):
+            pool.free.add(block.cut(rounded))
+        block.allocated = True
+        block.requested_bytes = size_bytes
+        self._count(block.size_bytes, size_bytes)
+        self._next_handle += 1
+        self._live[self._next_handle] = block
+        return self._next_handle
+
+    def free(self, handle: int) -> None:
+        """Put the memory of a handle back into the cache.
+
+        Raises:
+            KeyError: The handle is not in use.
+        """
+        block = self._live.pop(handle)
+        self.allocated_bytes -= block.size_bytes
+        self.requested_bytes -= block.requested_bytes
+        block.allocated = False
+        block.requested_bytes = 0
+        block.absorb_neighbours()
+        block.pool.free.add(block)
+
+    def empty_cache(self) -> None:
+        """Give everything back to the device that holds nothing in use."""
+        for pool in reversed(self._pools):
+            self._segments.release(pool)
+
+    def segments(self) -> tuple[SegmentView, ...]:
+        """Return the memory taken from the device, in order of address."""
+        mapped = [*self._live.values(), *self._pools[0].free, *self._pools[1].free]
+        heads = [block for block in mapped if block.before is None or not block.before.mapped]
+        return tuple(_view(head) for head in sorted(heads, key=lambda block: block.address))
+
+    def _find(self, pool: Pool, size_bytes: int) -> Block | None:
+        block = self._segments.best_fit(pool, size_bytes)
+        if block is not None:
+            pool.free.remove(block)
+            return block
+        block = self._segments.grow(pool, size_bytes)
+        if block is None:
+            self.retries += 1
+            self.empty_cache()
+            block = self._segments.grow(pool, size_bytes)
+        return block
+
+    def _count(self, block_bytes: int, requested_bytes: int) -> None:
+        self.allocated_bytes += block_bytes
+        self.requested_bytes += requested_bytes
+        self.peak_allocated_bytes = max(self.peak_allocated_bytes, self.allocated_bytes)
+        self.peak_requested_bytes = max(self.peak_requested_bytes, self.requested_bytes)
+
+
+def _view(head: Block) -> SegmentView:
+    blocks = []
+    block: Block | None = head
+    while block is not None and block.mapped:
+        blocks.append(
+            BlockView(block.address, block.size_bytes, block.requested_bytes, block.allocated)
+        )
+        block = block.after
+    return SegmentView(head.pool.is_small, tuple(blocks))

@@ -1,0 +1,1 @@
+"""The rules of CUDA's kernels and libraries."""

@@ -1,0 +1,77 @@
+"""Operations that CUDA runs with other kernels than those that meta tensors would take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memorymark.simulator.cuda.attention import Call, attend
+from memorymark.simulator.cuda.autocast import autocast_off, cast_arguments
+from memorymark.simulator.session import current
+from memorymark.simulator.tensors.redispatch import call_replaced
+
+_aten = torch.ops.aten
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    session = current()
+    args = (query, key, value, attn_mask, dropout_p, is_causal)
+    if session is None:
+        op = _aten.scaled_dot_product_attention.default
+        return call_replaced(op, *args, scale=scale, enable_gqa=enable_gqa)
+    args, _ = cast_arguments("scaled_dot_product_attention", args, {})
+    with autocast_off():
+        return attend(Call(*args, scale=scale, enable_gqa=enable_gqa), session.rules)
+
+
+def _dropout(input: Tensor, p: float, train: bool) -> Tensor:
+    """CUDA fuses dropout and saves a mask of one byte an element (native/Dropout.cpp)."""
+    session = current()
+    fused = session is not None and session.rules.is_cuda and train and 0 < p < 1
+    if fused and input.numel():
+        return _aten.native_dropout(input, p, train)[0]
+    return call_replaced(_aten.dropout.default, input, p, train)
+
+
+def _softmax_like(op: torch._ops.OpOverload, fused: Any, name: str) -> Any:
+    """CUDA reads fp16 and writes fp32 in one kernel; bf16 is cast before (native/SoftMax.cpp)."""
+
+    def kernel(input: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tensor:
+        session = current()
+        if session is None:
+            return call_replaced(op, input, dim, dtype)
+        _, options = cast_arguments(name, (input, dim), {"dtype": dtype})
+        dtype = options["dtype"]
+        with autocast_off():
+            half = input.dtype is torch.float16
+            if session.rules.is_cuda and half and dtype is torch.float32:
+                return fused(input, dim, True)
+            return call_replaced(op, input, dim, dtype)
+
+    return kernel
+
+
+def _register() -> torch.library.Library:
+    library = torch.library.Library("aten", "IMPL")
+    library.impl("scaled_dot_product_attention", _attention, "AutogradMeta")
+    library.impl("dropout", _dropout, "AutogradMeta")
+    for name, fused in (("softmax.int", _aten._softmax), ("log_softmax.int", _aten._log_softmax)):
+        packet = getattr(_aten, name.partition(".")[0])
+        library.impl(name, _softmax_like(packet.int, fused, name), "AutogradMeta")
+    return library
+
+
+# Registered for the life of the process; outside of a simulation they pass every call on.
+_LIBRARY = _register()

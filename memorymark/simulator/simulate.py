@@ -1,0 +1,125 @@
+"""Simulate training steps and keep their trace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from memorymark.errors import MemoryMarkError, WorkloadError
+from memorymark.memory.trace import Trace
+from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import GradientCheck, Stage
+from memorymark.simulator.allocator.replay import Replay, ReplayResult
+from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
+from memorymark.simulator.cuda.rules import Rules
+from memorymark.simulator.device import SimulatedDevice
+from memorymark.simulator.session import simulating
+from memorymark.simulator.simulated_runtime import SimulatedRuntime
+from memorymark.simulator.tensors.shapes import ShapeCache
+from memorymark.simulator.time.clock import Clock, Rates
+from memorymark.training.tracked import run_tracked_steps
+from memorymark.workloads.base import Workload, build_model
+
+# The first step allocates the optimizer's states among its activations, and later ones find
+# other cached blocks than it did; most models are steady after two or three.
+_MOST_STEPS = 6
+_TIMED_STEP = 2
+# Guarded by the lock of `simulating`.
+_shapes = ShapeCache()
+
+
+@dataclass(frozen=True)
+class SimulatedRun:
+    """A trace of simulated steps and what was noted on the way.
+
+    Attributes:
+        trace: Every allocation and release.
+        free_running: What the trace comes to in a caching allocator without limit.
+        step_seconds: Estimated seconds of a step; None where no rates were given.
+        assumptions: What was answered or allowed for, one sentence each.
+        convolution_workspace_bytes: The largest allowance for a convolution's workspace.
+        gradient_check: What the backward pass left, where the stage is `backward`.
+    """
+
+    trace: Trace
+    free_running: ReplayResult
+    step_seconds: float | None
+    assumptions: tuple[str, ...]
+    convolution_workspace_bytes: int
+    gradient_check: GradientCheck | None
+
+
+def simulate(
+    workload: Workload,
+    config: TrainingConfig,
+    batch_size: int,
+    rules: Rules,
+    *,
+    stage: Stage = Stage.STEP,
+    rates: Rates | None = None,
+    steps: int | None = None,
+    model: nn.Module | None = None,
+) -> SimulatedRun:
+    """Run training steps on tensors without data, until one takes no more than those before.
+
+    Args:
+        workload: What is trained.
+        config: How it is trained.
+        batch_size: Samples in one forward pass.
+        rules: The device that is stood for.
+        stage: How far each step goes.
+        rates: What the device does in a second; None leaves out the time.
+        steps: Run just that many steps.
+        model: The workload's model without data, as `build_model` gives it; None builds it.
+
+    Raises:
+        UnsupportedOperation: An operation cannot be run without data.
+        WorkloadError: The model or its own code fails.
+    """
+    config = workload.describe(config)
+    clock = Clock(rates) if rates else None
+    with simulating(rules) as session:
+        device = SimulatedDevice(session, _shapes, clock, timed_step=steps or _TIMED_STEP)
+        peak = _SteadyPeak(device.trace)
+        try:
+            if model is None:
+                model = build_model(workload, config, torch.device("meta"))
+            tracked = run_tracked_steps(
+                workload, model, config, batch_size, SimulatedRuntime(rules), device,
+                steps=steps or _MOST_STEPS, stage=stage,
+                is_steady=lambda: peak.is_steady() and steps is None,
+            )  # fmt: skip
+        except MemoryMarkError:
+            raise
+        except Exception as error:
+            raise WorkloadError(_sentence(workload, error)) from error
+        return SimulatedRun(
+            trace=device.trace,
+            free_running=peak.replay.result(),
+            step_seconds=clock.seconds if clock else None,
+            assumptions=tuple(session.assumptions),
+            convolution_workspace_bytes=device.convolution_workspace_bytes,
+            gradient_check=tracked.gradient_check,
+        )
+
+
+class _SteadyPeak:
+    """Watches the reserved memory of a growing trace."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.replay = Replay()
+        self._trace = trace
+
+    def is_steady(self) -> bool:
+        """Whether the newest step reserved nothing more."""
+        before = self.replay.peak_reserved_bytes
+        self.replay.feed(self._trace.events)
+        return 0 < before == self.replay.peak_reserved_bytes
+
+
+def _sentence(workload: Workload, error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return f"The model {workload.name!r} cannot be simulated: {reason}"

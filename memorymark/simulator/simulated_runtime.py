@@ -1,0 +1,55 @@
+"""The simulated device, as the training step sees it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import nn
+
+from memorymark.records.config import OptimizerImpl, Precision, TrainingConfig
+from memorymark.simulator.cuda.adamw8bit import SimulatedAdamW8bit
+from memorymark.simulator.cuda.autocast import autocast_kernels
+from memorymark.simulator.cuda.rules import Rules
+from memorymark.training.runtime import AUTOCAST_DTYPES, attention_kernels
+
+
+class SimulatedRuntime:
+    """Stands for a device, on tensors without data.
+
+    Args:
+        rules: The device that is stood for.
+    """
+
+    device = torch.device("meta")
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        # torch.optim takes foreach on CUDA by itself, and the loop on the CPU and on meta.
+        self.default_optimizer_impl = (
+            OptimizerImpl.FOREACH if rules.is_cuda else OptimizerImpl.FOR_LOOP
+        )
+
+    @contextlib.contextmanager
+    def settings(self, config: TrainingConfig) -> Iterator[None]:
+        """Hold autocast's kernels and the choice of attention kernels while steps run."""
+        kernels = autocast_kernels() if config.precision.is_amp else contextlib.nullcontext()
+        with kernels, attention_kernels(config):
+            yield
+
+    def autocast(self, precision: Precision) -> AbstractContextManager[Any]:
+        """Return torch.autocast over the simulated device's state."""
+        if not precision.is_amp:
+            return contextlib.nullcontext()
+        return torch.autocast("meta", dtype=AUTOCAST_DTYPES[precision])
+
+    def grad_scaler(self, precision: Precision) -> torch.amp.GradScaler:
+        """Return torch's gradient scaler, enabled for amp-fp16."""
+        return torch.amp.GradScaler("meta", enabled=precision is Precision.AMP_FP16)
+
+    def adamw_8bit(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return an optimizer with the states of bitsandbytes' AdamW8bit."""
+        return SimulatedAdamW8bit(parameters)

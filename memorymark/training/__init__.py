@@ -1,0 +1,1 @@
+"""Training: the step, and what it runs with."""

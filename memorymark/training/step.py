@@ -1,0 +1,119 @@
+"""THE training step: the only place where one is written.
+
+Measured and simulated trials run the same code; what differs between devices is in the
+runtime that it is given.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from memorymark.memory.trace import BACKWARD, FORWARD, OPTIMIZER, STEP, STEP_END
+from memorymark.records.config import TrainingConfig, ZeroGrad
+from memorymark.records.trial import Stage
+from memorymark.training.optimizers import build_optimizer
+from memorymark.training.runtime import Runtime
+from memorymark.workloads.base import Workload, make_batch, match_batch
+
+
+class TrainingStep:
+    """One model, its optimizer and its batches, ready to train step by step.
+
+    Args:
+        workload: Makes batches and gives the loss.
+        model: The model, on the runtime's device.
+        config: How it is trained.
+        batch_size: Samples in one forward pass.
+        runtime: The place where it runs.
+        stage: How far each step goes.
+        on_phase: Called with the name of each phase as it begins.
+
+    Attributes:
+        model: The model.
+        optimizer: The optimizer, None where there is none.
+        batch: The newest batch.
+        outputs: What the model returned for it.
+
+    Raises:
+        InvalidValue: The optimizer does not exist in the form asked for.
+        MissingPackage: It needs a package that is not installed.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        model: nn.Module,
+        config: TrainingConfig,
+        batch_size: int,
+        runtime: Runtime,
+        *,
+        stage: Stage = Stage.STEP,
+        on_phase: Callable[[str], None] = lambda phase: None,
+    ) -> None:
+        self.model = model
+        self.optimizer: torch.optim.Optimizer | None = None
+        if stage is Stage.STEP:
+            self.optimizer = build_optimizer(config, model.parameters(), runtime)
+        self._workload = workload
+        self._config = config
+        self._batch_size = batch_size
+        self._runtime = runtime
+        self._stage = stage
+        self._on_phase = on_phase
+        self._scaler = runtime.grad_scaler(config.precision)
+        self._forward = torch.compile(model) if config.compile else model
+        self.batch: object = None
+        self.outputs: object = None
+
+    def run(self) -> None:
+        """Run one step, accumulation included."""
+        self._on_phase(STEP)
+        self._zero_grad(ZeroGrad.BEFORE_FORWARD)
+        for index in range(self._config.gradient_accumulation):
+            self._on_phase(FORWARD)
+            with self._grad_mode(), self._runtime.autocast(self._config.precision):
+                loss = self._loss()
+            if index == 0:
+                self._zero_grad(ZeroGrad.BEFORE_BACKWARD)
+            self._backward(loss)
+            del loss
+        self._update()
+
+    def _loss(self) -> Tensor:
+        # The former batch is alive until this one exists, as in every training loop.
+        self.batch = match_batch(
+            make_batch(self._workload, self._batch_size, self._config, self._runtime.device),
+            self._config,
+        )
+        loss, self.outputs = self._workload.forward(self._forward, self.batch)
+        count = self._config.gradient_accumulation
+        return loss / count if count > 1 else loss
+
+    def _backward(self, loss: Tensor) -> None:
+        if self._stage in (Stage.FORWARD_ONLY, Stage.FORWARD):
+            # No backward pass will free the graph that the outputs hold on to.
+            self.outputs = None
+            return
+        self._on_phase(BACKWARD)
+        self._scaler.scale(loss).backward()
+
+    def _update(self) -> None:
+        self._on_phase(OPTIMIZER)
+        if self.optimizer is not None:
+            self._scaler.step(self.optimizer)
+            self._scaler.update()
+        self._zero_grad(ZeroGrad.AFTER_STEP)
+        self._on_phase(STEP_END)
+
+    def _zero_grad(self, position: ZeroGrad) -> None:
+        if self._config.zero_grad is position:
+            self.model.zero_grad(set_to_none=True)
+
+    def _grad_mode(self) -> contextlib.AbstractContextManager[object]:
+        if self._stage is Stage.FORWARD_ONLY:
+            return torch.no_grad()
+        return contextlib.nullcontext()

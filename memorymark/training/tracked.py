@@ -1,0 +1,153 @@
+"""Runs training steps under a tracker, with everything labelled by what it is for."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._pytree import tree_leaves
+
+from memorymark.memory.gradients import check_gradients
+from memorymark.memory.trace import BACKWARD, OPTIMIZER, STEP_END
+from memorymark.memory.tracker import MemoryTracker
+from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import GradientCheck, Stage
+from memorymark.training.optimizers import state_tensors
+from memorymark.training.runtime import Runtime
+from memorymark.training.step import TrainingStep
+from memorymark.workloads.base import Workload
+
+
+@dataclass(frozen=True)
+class TrackedSteps:
+    """What a few steps under a tracker gave.
+
+    Attributes:
+        seconds: Wall-clock seconds of each step.
+        gradient_check: What the backward pass left, where the stage is `backward`.
+    """
+
+    seconds: tuple[float, ...]
+    gradient_check: GradientCheck | None
+
+
+def run_tracked_steps(
+    workload: Workload,
+    model: nn.Module,
+    config: TrainingConfig,
+    batch_size: int,
+    runtime: Runtime,
+    tracker: MemoryTracker,
+    *,
+    steps: int,
+    stage: Stage = Stage.STEP,
+    synchronize: Callable[[], None] = lambda: None,
+    is_steady: Callable[[], bool] = lambda: False,
+) -> TrackedSteps:
+    """Run training steps with every storage followed.
+
+    Runs as many as `steps` says, fewer where `is_steady`, asked after each, says so.
+
+    Python's garbage collector is held back meanwhile: when it runs would decide when some
+    tensors die, and two runs would differ.
+
+    Raises:
+        OutOfMemory: The tracker's budget is exceeded.
+    """
+    labels = _Labels(tracker, stage, model)
+    with collector_off(), _watched(tracker, model), tracker, runtime.settings(config):
+        tracker.add(model.named_parameters(), "parameters")
+        tracker.add(model.named_buffers(), "temporaries")
+        step = TrainingStep(
+            workload, model, config, batch_size, runtime, stage=stage, on_phase=labels.begin
+        )
+        labels.step = step
+        seconds = []
+        for _ in range(steps):
+            seconds.append(_timed(step.run, synchronize))
+            if is_steady():
+                break
+    return TrackedSteps(tuple(seconds), labels.gradient_check)
+
+
+class _Labels:
+    """Says what live tensors are for, at each change of phase."""
+
+    def __init__(self, tracker: MemoryTracker, stage: Stage, model: nn.Module) -> None:
+        self.step: TrainingStep | None = None
+        self.gradient_check: GradientCheck | None = None
+        self._tracker = tracker
+        self._stage = stage
+        self._names = {parameter: name for name, parameter in model.named_parameters()}
+
+    def begin(self, phase: str) -> None:
+        assert self.step is not None
+        if phase == BACKWARD:
+            self._label_inputs(self.step.batch)
+        if phase == OPTIMIZER:
+            self._label_gradients(self.step.model)
+        if phase == STEP_END:
+            self._label_states(self.step.optimizer)
+        self._tracker.begin_phase(phase)
+
+    def _label_inputs(self, batch: object) -> None:
+        for tensor in tree_leaves(batch):
+            if isinstance(tensor, Tensor):
+                self._tracker.label(tensor, "inputs")
+
+    def _label_states(self, optimizer: torch.optim.Optimizer | None) -> None:
+        for parameter, state in state_tensors(optimizer):
+            self._tracker.label(state, "optimizer_states", self._names.get(parameter))
+
+    def _label_gradients(self, model: nn.Module) -> None:
+        for parameter, name in self._names.items():
+            if parameter.grad is not None:
+                self._tracker.label(parameter.grad, "gradients", name)
+        if self._stage is Stage.BACKWARD:
+            with _disable_current_modes():
+                self.gradient_check = check_gradients(model)
+
+
+@contextmanager
+def _watched(tracker: MemoryTracker, model: nn.Module) -> Iterator[None]:
+    tracker.watch(model)
+    try:
+        yield
+    finally:
+        tracker.unwatch()
+        tracker.stop()
+
+
+def _timed(run: Callable[[], None], synchronize: Callable[[], None]) -> float:
+    synchronize()
+    start = time.perf_counter()
+    run()
+    synchronize()
+    return time.perf_counter() - start
+
+
+@contextmanager
+def collector_off() -> Iterator[None]:
+    """Hold Python's collector back."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def live_bytes_of(model: nn.Module) -> int:
+    """Return the bytes of a model's parameters and buffers, shared storages counted once."""
+    tensors = [*model.parameters(), *model.buffers()]
+    storages: dict[int, torch.UntypedStorage] = {}
+    for tensor in tensors:
+        storages[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
+    return sum(storage.nbytes() for storage in storages.values())

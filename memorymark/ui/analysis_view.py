@@ -1,0 +1,291 @@
+"""An analysis on the page, from the verdict down to the raw evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import streamlit as st
+
+from memorymark.analysis.analyze import Advice, Analysis, Mark
+from memorymark.records.request import Request
+from memorymark.records.trial import Source, Target, Trial
+from memorymark.report.charts import batch_charts, memory_charts
+from memorymark.report.sentences import analysis_lines, command_line, to_json, trials_csv, verdict
+from memorymark.ui.charting import draw_spec
+from memorymark.units import gib, percent, rate, seconds, usd
+
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+def draw_analysis(analysis: Analysis) -> None:
+    """Draw the results from top to bottom."""
+    st.subheader(verdict(analysis), anchor=False)
+    st.caption(source_line(analysis.target, analysis.created_at, analysis.software))
+    if analysis.nothing_fits:
+        draw_advice(analysis)
+    else:
+        draw_key_figures(analysis)
+    draw_findings(analysis)
+    draw_curves(analysis)
+    draw_memory(analysis)
+
+
+def draw_key_figures(analysis: Analysis) -> None:
+    """Draw the figures that matter as cards."""
+    current, optimal, largest = analysis.current, analysis.optimal, analysis.max
+    with st.grid(4, min_column_width=180):
+        _card("Current batch", current, analysis)
+        _card("Optimal batch", optimal, analysis)
+        _card("Max batch", largest, analysis)
+        st.metric(
+            "Unused now",
+            percent(analysis.waste_share),
+            gib(analysis.waste_bytes),
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+            help="Share of the capacity that the current batch leaves unused.",
+        )
+        _speed_card(analysis)
+        _saving_card("Saved a run", analysis.costs.usd_per_run, analysis)
+        _saving_card("Saved a year", analysis.costs.usd_per_year, analysis)
+        st.metric(
+            "Left at optimal",
+            gib(analysis.headroom_bytes),
+            f"of {gib(analysis.capacity_bytes)}",
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+        )
+
+
+def draw_findings(analysis: Analysis) -> None:
+    """Draw what the user should know."""
+    for finding in (*analysis.findings, *analysis.remarks):
+        st.info(finding, icon=":material/info:")
+
+
+def draw_curves(analysis: Analysis, key: str = "analysis") -> None:
+    """Draw memory and throughput over the batch size."""
+    st.subheader("Memory over batch size", anchor=False)
+    draw_spec(batch_charts.memory_over_batch(analysis), f"{key}_memory")
+    st.caption(_legend(analysis))
+    st.subheader("Samples per second over batch size", anchor=False)
+    if any(trial.samples_per_second is not None for trial in analysis.trials):
+        draw_spec(batch_charts.throughput_over_batch(analysis), f"{key}_throughput")
+        st.caption(
+            f"The knee is the optimal batch: the smallest that reaches 98 % of the best "
+            f"throughput within {percent(analysis.options.headroom)} of headroom. "
+            f"Throughput is {analysis.target.source}."
+        )
+    else:
+        st.caption("No throughput is known for this run.")
+
+
+def draw_memory(analysis: Analysis) -> None:
+    """Draw where the memory goes at the marks, the largest holders and one step."""
+    trials = marked_trials(analysis)
+    if not trials:
+        return
+    st.subheader("Where the memory goes", anchor=False)
+    draw_spec(memory_charts.category_bars(trials), "category_chart")
+    labels = list(trials)
+    chosen = st.segmented_control(
+        "Look closer at", labels, default=labels[0], key="closer", required=True
+    )
+    trial = trials.get(chosen or "", trials[labels[0]])
+    left, right = st.columns(2)
+    with left:
+        _holders(trial)
+    with right:
+        _timeline(trial)
+
+
+def draw_advice(analysis: Analysis) -> None:
+    """Say what to change where nothing fits, with each change's simulated gain."""
+    st.error("Nothing fits. What would make room:", icon=":material/block:")
+    rows = [
+        {
+            "Change": advice.text,
+            "Needs": gib(advice.memory_bytes),
+            "Saves": gib(advice.saved_bytes),
+            "Fits": {True: "yes", False: "no", None: "not tried"}[advice.fits],
+        }
+        for advice in analysis.advice
+    ]
+    if rows:
+        st.dataframe(rows, hide_index=True, width="stretch")
+        st.caption(_about_gains(analysis.advice))
+
+
+def draw_evidence(analysis: Analysis, request: Request | None) -> None:
+    """Draw the trials and the ways to take the result along."""
+    st.subheader("Trials", anchor=False)
+    st.dataframe(
+        trial_rows(analysis),
+        hide_index=True,
+        column_config={
+            "Of capacity": st.column_config.ProgressColumn(
+                format="percent", min_value=0.0, max_value=1.0
+            )
+        },
+    )
+    draw_assumptions(analysis)
+    st.subheader("Take it along", anchor=False)
+    st.caption("The same on the command line")
+    budget = request.memory_budget if request else None
+    st.code(command_line(analysis, budget), language="shell", wrap_lines=True)
+    st.caption("A link to this run")
+    st.code(share_link(analysis.run_id), language=None, wrap_lines=True)
+    name = f"memorymark-{analysis.run_id}"
+    with st.container(horizontal=True):
+        download("JSON", lambda: to_json(analysis), f"{name}.json", "application/json")
+        download(
+            "CSV of the trials", lambda: trials_csv(analysis.trials), f"{name}.csv", "text/csv"
+        )
+        report = "\n".join(analysis_lines(analysis))
+        download("Report", lambda: report, f"{name}.txt", "text/plain")
+
+
+def draw_assumptions(analysis: Analysis) -> None:
+    """List what the trials allowed for without knowing."""
+    said = dict.fromkeys(text for trial in analysis.trials for text in trial.assumptions)
+    if said:
+        with st.expander("What was assumed", icon=":material/help:"):
+            for text in said:
+                st.markdown(f"- {text}")
+
+
+def download(label: str, make: Callable[[], str], name: str, mime: str) -> None:
+    """Draw a button that makes a file when it is pressed."""
+    st.download_button(
+        label, make, file_name=name, mime=mime, on_click="ignore", icon=":material/download:"
+    )
+
+
+def marked_trials(analysis: Analysis) -> dict[str, Trial]:
+    """Return the trials at the marks, those at one batch size once, with their labels."""
+    trials: dict[str, Trial] = {}
+    for names, mark in batch_charts.grouped_marks(analysis):
+        if mark.trial is not None and mark.trial.breakdown is not None:
+            trials[f"{' = '.join(names)} ({mark.batch_size:,})"] = mark.trial
+    return trials
+
+
+def trial_rows(analysis: Analysis) -> list[dict[str, Any]]:
+    """Return the trials as rows of a table, in the order in which they ran."""
+    return [
+        {
+            "Batch": trial.batch_size,
+            "Outcome": str(trial.outcome),
+            "Of capacity": trial.capacity_share,
+            "Allocated": gib(trial.peak_allocated_bytes),
+            "Reserved": gib(trial.peak_reserved_bytes),
+            "Process": gib(trial.process_bytes),
+            "Step": seconds(trial.step_seconds),
+            "Samples/s": rate(trial.samples_per_second),
+            "Source": str(trial.source),
+        }
+        for trial in analysis.trials
+    ]
+
+
+def share_link(run_id: str) -> str:
+    """Return the address under which anybody opens a run."""
+    page = urlsplit(st.context.url or "")
+    return urlunsplit((page.scheme, page.netloc, page.path or "/", f"run={run_id}", ""))
+
+
+def source_line(target: Target, created_at: str = "", software: Mapping[str, str] = _NONE) -> str:
+    """Say where figures come from: measured or simulated, on what, when, with what."""
+    how = "Measured on" if target.source is Source.MEASURED else "Simulated for"
+    when = f"{created_at[:16].replace('T', ' ')} UTC" if created_at else ""
+    versions = ", ".join(f"{name} {version}" for name, version in software.items())
+    return " · ".join(part for part in (f"{how} {target.name}", when, versions) if part)
+
+
+def _card(label: str, mark: Mark, analysis: Analysis) -> None:
+    how = " (between two trials)" if mark.interpolated else ""
+    if mark.fits is False:
+        how = " does not fit"
+    elif mark.trial is not None and mark.trial not in analysis.trials:
+        how = " (simulated)"
+    st.metric(
+        label,
+        "—" if mark.batch_size is None else f"{mark.batch_size:,}",
+        f"{gib(mark.memory_bytes)}{how}",
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+        help=f"Memory at this batch, {analysis.target.source}; "
+        f"{rate(mark.samples_per_second)} samples per second.",
+    )
+
+
+def _speed_card(analysis: Analysis) -> None:
+    speedup = analysis.speedup
+    st.metric(
+        "Speed-up",
+        "—" if speedup is None else f"{speedup:.2f} x",
+        f"{rate(analysis.current.samples_per_second)} to "
+        f"{rate(analysis.optimal.samples_per_second)} /s",
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+        help="Samples per second at the optimal batch over samples per second at the current one, "
+        f"{analysis.target.source}. The ratio of the batches is something else.",
+    )
+
+
+def _saving_card(label: str, saved: float | None, analysis: Analysis) -> None:
+    price = analysis.options.price_per_hour
+    missing = analysis.options.dataset_size is None
+    st.metric(
+        label,
+        usd(saved),
+        _money_note(price, missing),
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+    )
+
+
+def _money_note(price: float | None, no_size: bool) -> str:
+    if price is None:
+        return "set a price"
+    return "set a data set size" if no_size else f"at {usd(price)} an hour"
+
+
+def _holders(trial: Trial) -> None:
+    st.markdown("**The ten largest holders**")
+    if trial.holders:
+        draw_spec(memory_charts.holder_bars(trial), "holder_chart")
+    else:
+        st.caption("This run does not say who holds the memory.")
+
+
+def _timeline(trial: Trial) -> None:
+    st.markdown("**Memory over one step**")
+    if trial.timeline is not None:
+        draw_spec(memory_charts.step_timeline(trial), "timeline_chart")
+    else:
+        st.caption("This run has no record of its last step over time.")
+
+
+def _about_gains(advice: Sequence[Advice]) -> str:
+    tried = next((change for change in advice if change.fits is not None), None)
+    if tried is None:
+        return "None of these was tried: a simulation for a GPU of the catalogue says their gains."
+    return f"Simulated at batch {tried.batch_size}."
+
+
+def _legend(analysis: Analysis) -> str:
+    kinds = {str(trial.source) for trial in analysis.trials}
+    dots = {"measured": "Filled points are measured", "simulated": "Hollow points are simulated"}
+    said = [words for source, words in dots.items() if source in kinds]
+    said.append("crosses ran out of memory")
+    said.append(f"the band is the headroom of {percent(analysis.options.headroom)}")
+    return "; ".join(said) + ". Diamonds lie between two trials. Hover for exact bytes."

@@ -1,0 +1,142 @@
+"""What a visitor chose in the sidebar. A choice holds until it is reset; without one, the
+values of the run that is shown hold, or the catalogue's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from memorymark.analysis.analyze import Analysis
+from memorymark.analysis.marks import with_options
+from memorymark.records.request import Request, RequestKind
+from memorymark.records.trial import Trial
+from memorymark.ui.engine import get_door
+from memorymark.ui.targets import chosen_gpu
+
+MONEY = ("price_per_hour", "dataset_size", "epochs", "runs_per_year")
+NAMES = ("current_batch_size", *MONEY)
+_FIRST = {
+    "current_batch_size": 16,
+    "price_per_hour": None,
+    "dataset_size": 1_000_000,
+    "epochs": 1,
+    "runs_per_year": 12,
+}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The values that the figures of a page are worked out for.
+
+    Attributes:
+        current_batch_size: The batch that is run today.
+        price_per_hour: Dollars for an hour of the GPU.
+        dataset_size: Samples in the data set.
+        epochs: Passes over it in a run.
+        runs_per_year: Training runs in a year.
+    """
+
+    current_batch_size: int
+    price_per_hour: float | None
+    dataset_size: int | None
+    epochs: int | None
+    runs_per_year: float | None
+
+    def to_options(self) -> dict[str, Any]:
+        """Return the values as fields of AnalysisOptions."""
+        return {name: getattr(self, name) for name in NAMES}
+
+
+def choices() -> Choices:
+    """Return the values that hold on this page."""
+    return Choices(**{name: value_of(name) for name in NAMES})
+
+
+def value_of(name: str) -> Any:
+    """Return what the visitor chose, else what the shown run says, else the first value."""
+    chosen = st.session_state.setdefault("chosen", {})
+    if name in chosen:
+        return chosen[name]
+    shown = shown_analysis()
+    if shown is not None:
+        return getattr(shown.options, name)
+    if name == "price_per_hour":
+        gpu = chosen_gpu()
+        return gpu.usd_per_hour if gpu else None
+    return _FIRST[name]
+
+
+def options_to_ask() -> dict[str, Any]:
+    """Return the values that a new analysis starts with, as fields of AnalysisOptions.
+
+    A price that was not touched is left out: the engine takes the target's own, while the shown
+    run may be of another GPU.
+    """
+    touched = st.session_state.get("chosen", {})
+    return {
+        name: value
+        for name, value in choices().to_options().items()
+        if name != "price_per_hour" or name in touched
+    }
+
+
+def set_shown(analysis: Analysis | None) -> None:
+    """Note which analysis the page shows."""
+    st.session_state["shown_analysis"] = analysis
+
+
+def shown_analysis() -> Analysis | None:
+    """Return the analysis that was shown last, without the visitor's choices."""
+    return st.session_state.get("shown_analysis")
+
+
+def remember(name: str) -> None:
+    """Keep what a widget of the sidebar was set to."""
+    st.session_state.setdefault("chosen", {})[name] = st.session_state[f"side_{name}"]
+
+
+def has_chosen() -> bool:
+    """Say whether the visitor chose anything."""
+    return bool(st.session_state.get("chosen"))
+
+
+def reset() -> None:
+    """Forget what the visitor chose."""
+    st.session_state["chosen"] = {}
+
+
+def as_chosen(analysis: Analysis) -> Analysis:
+    """Work out an analysis for what the visitor chose; as it is where nothing differs."""
+    values = choices().to_options()
+    changed = {
+        name: value for name, value in values.items() if value != getattr(analysis.options, name)
+    }
+    if not changed:
+        return analysis
+    redrawn = with_options(analysis, **changed)
+    if redrawn.current.memory_bytes is None and redrawn.current.trial is None:
+        supplied = outside_trial(redrawn)
+        return with_options(analysis, supplied=supplied, **changed) if supplied else redrawn
+    return redrawn
+
+
+def outside_trial(analysis: Analysis) -> Trial | None:
+    """Return a simulated trial of a current batch that lies outside of the trials that exist."""
+    if analysis.target.gpu_key is None:
+        return None
+    request = outside_request(analysis)
+    return get_door().estimate(request, analysis.current.batch_size)
+
+
+def outside_request(analysis: Analysis) -> Request:
+    """Return what the simulation of another batch is asked for."""
+    budget = analysis.capacity_bytes if analysis.target.kind != "simulated" else None
+    return Request(
+        RequestKind.ANALYSIS,
+        analysis.workload,
+        analysis.config,
+        gpu=analysis.target.gpu_key,
+        memory_budget=budget,
+    )

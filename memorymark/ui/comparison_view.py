@@ -1,0 +1,175 @@
+"""The costs of a training: now against the optimal batch, and on every GPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from memorymark.analysis.analyze import Analysis
+from memorymark.records.costs import Offer, Plan, PricedOffer, RunCost, compare_offers
+from memorymark.report.charts.cost_charts import cost_against_time
+from memorymark.service.history import Run
+from memorymark.ui.analysis_view import download, share_link
+from memorymark.ui.charting import draw_kept
+from memorymark.ui.choices import choices
+from memorymark.ui.engine import export_run, request_of
+from memorymark.units import UNKNOWN, gib, hours, rate, usd
+
+_PRICES = "edited_prices"
+PRICE = "$ an hour (edit)"
+
+
+def draw_savings(analysis: Analysis) -> None:
+    """Draw the costs at the current batch against those at the optimal one."""
+    costs = analysis.costs
+    st.subheader("Current batch against optimal batch", anchor=False)
+    st.caption(
+        f"{analysis.workload} on {analysis.target.name}, throughput {analysis.target.source}, at "
+        f"{usd(analysis.options.price_per_hour)} an hour, run {analysis.run_id}."
+    )
+    if costs.optimal.samples_per_second is None:
+        st.info("This analysis knows no throughput, so there are no costs to compare.")
+        return
+    left, right, saved = st.columns(3)
+    _cost_card(left, f"Current batch {_batch(analysis.current.batch_size)}", costs.current)
+    _cost_card(right, f"Optimal batch {_batch(analysis.optimal.batch_size)}", costs.optimal)
+    with saved.container(border=True):
+        st.markdown("**Saved**")
+        st.metric("Hours a run", hours(costs.hours_per_run))
+        st.metric("Dollars a run", usd(costs.usd_per_run))
+        st.metric("Dollars a year", usd(costs.usd_per_year))
+
+
+def draw_comparison(run: Run) -> None:
+    """Draw the same training on every GPU of the catalogue."""
+    record = run.record or {}
+    rows = {row["gpu"]: row for row in record["gpus"]}
+    st.subheader(f"{record['model_name']} on every GPU that can hold it", anchor=False)
+    offers = _priced(rows)
+    names = {key: row["name"] for key, row in rows.items()}
+    holding = [offer for offer in offers if rows[offer.offer.name]["max_batch_size"] is not None]
+    _draw_cheapest(holding, rows)
+    draw_kept(cost_against_time, holding, names, key="costs", name=tuple(holding))
+    st.caption(_sources(rows))
+    _draw_table(holding, rows)
+    for finding in record["findings"]:
+        st.info(finding, icon=":material/info:")
+    request = request_of(run)
+    if request is not None:
+        st.code(request.command(), language="shell", wrap_lines=True)
+    st.code(share_link(run.run_id), language=None, wrap_lines=True)
+    download(
+        "JSON", lambda: export_run(run.run_id), f"memorymark-{run.run_id}.json", "application/json"
+    )
+
+
+def _priced(rows: dict[str, dict[str, Any]]) -> tuple[PricedOffer, ...]:
+    """Price the rows by the plan of the sidebar and the prices that were edited."""
+    chosen, edited = choices(), st.session_state.get(_PRICES, {})
+    plan = Plan(None, chosen.dataset_size, chosen.epochs, chosen.runs_per_year)
+    return compare_offers(
+        plan,
+        [
+            Offer(
+                key,
+                edited.get(key, row["usd_per_hour"]),
+                row["samples_per_second"],
+                row["optimal_batch_size"],
+            )
+            for key, row in rows.items()
+        ],
+    )
+
+
+def _draw_cheapest(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -> None:
+    known = [offer for offer in offers if offer.cost.usd_per_million_samples is not None]
+    if not known:
+        st.info("No GPU has both a price and a throughput. Enter prices in the table below.")
+        return
+    best = known[0]
+    row = rows[best.offer.name]
+    st.markdown(
+        f"Cheapest: **{row['name']}** at batch {_batch(row['optimal_batch_size'])}, "
+        f"**{usd(best.cost.usd_per_million_samples)}** for a million samples, "
+        f"{usd(best.cost.usd_per_run)} and {hours(best.cost.hours_per_run)} a run; "
+        f"throughput {row['source']}."
+    )
+
+
+def _draw_table(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -> None:
+    """Draw the table; a price that is edited in it holds for the session."""
+    order = [offer.offer.name for offer in offers]
+    version = st.session_state.setdefault("price_editor", 0)
+    key = f"prices_{version}"
+    st.data_editor(
+        [_cells(offer, rows[offer.offer.name]) for offer in offers],
+        key=key,
+        hide_index=True,
+        disabled=[name for name in _COLUMNS if name != PRICE],
+        column_config={
+            PRICE: st.column_config.NumberColumn(min_value=0.0, max_value=1000.0, format="$%.2f")
+        },
+        on_change=take_prices,
+        args=(key, order),
+    )
+    edited = st.session_state.get(_PRICES)
+    if edited and st.button("Back to the catalogue's prices", icon=":material/undo:"):
+        st.session_state[_PRICES] = {}
+        st.rerun()
+
+
+_COLUMNS = (
+    "GPU", "Max batch", "Optimal batch", "Samples/s", "Throughput", PRICE, "A run",
+    "Time of a run", "A year", "Million samples", "Efficient", "Memory", "Price from", "Seen",
+)  # fmt: skip
+
+
+def _cells(priced: PricedOffer, row: dict[str, Any]) -> dict[str, Any]:
+    cost = priced.cost
+    edited = row["gpu"] in st.session_state.get(_PRICES, {})
+    values = (
+        row["name"], _batch(row["max_batch_size"]), _batch(row["optimal_batch_size"]),
+        rate(row["samples_per_second"]), row["source"], priced.offer.usd_per_hour,
+        usd(cost.usd_per_run), hours(cost.hours_per_run), usd(cost.usd_per_year),
+        usd(cost.usd_per_million_samples), "yes" if priced.efficient else "",
+        f"{gib(row['memory_bytes'])} of {gib(row['capacity_bytes'])}",
+        "edited here" if edited else row["price_source"] or UNKNOWN,
+        "" if edited else row["price_observed_at"] or UNKNOWN,
+    )  # fmt: skip
+    return dict(zip(_COLUMNS, values, strict=True))
+
+
+def take_prices(key: str, order: list[str]) -> None:
+    """Keep edited prices by GPU: the table is sorted anew, so row numbers mean nothing later."""
+    prices = dict(st.session_state.get(_PRICES, {}))
+    for number, changes in st.session_state[key]["edited_rows"].items():
+        if PRICE in changes:
+            prices[order[int(number)]] = changes[PRICE]
+    st.session_state[_PRICES] = prices
+    st.session_state["price_editor"] += 1
+
+
+def _sources(rows: dict[str, dict[str, Any]]) -> str:
+    measured = [row["name"] for row in rows.values() if row["source"] == "measured"]
+    said = f"Throughput measured on {', '.join(measured)}. " if measured else ""
+    return (
+        f"{said}Where it is simulated, throughput is an estimate from the GPU's peak rates; its "
+        "error is not known yet, and GPUs that lie close together may rank otherwise in practice. "
+        "Efficient: no "
+        "other GPU is both cheaper and faster."
+    )
+
+
+def _cost_card(column: Any, title: str, cost: RunCost) -> None:
+    with column.container(border=True):
+        st.markdown(f"**{title}**")
+        st.metric("Hours a run", hours(cost.hours_per_run))
+        st.metric("Dollars a run", usd(cost.usd_per_run))
+        st.metric("Dollars a year", usd(cost.usd_per_year))
+        st.metric("Dollars a million samples", usd(cost.usd_per_million_samples))
+        st.caption(f"{rate(cost.samples_per_second)} samples per second")
+
+
+def _batch(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,}"

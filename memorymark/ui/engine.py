@@ -1,0 +1,88 @@
+"""The app's one door to the engine, and who stands before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from memorymark.analysis.analyze import Analysis
+from memorymark.errors import MemoryMarkError, RunNotFound
+from memorymark.records.event import Event
+from memorymark.records.request import Request
+from memorymark.service.access import Door, Visitor
+from memorymark.service.history import Run
+from memorymark.settings import load_settings
+
+RUN_PARAMETER = "run"
+
+
+@st.cache_resource(show_spinner=False, on_release=lambda door: door.close())
+def get_door() -> Door:
+    """Return the door that all visitors of this server share."""
+    return Door(load_settings())
+
+
+def visitor() -> Visitor:
+    """Say who visits: the signed-in address and the run key that was given."""
+    signed_in = bool(st.user.get("is_logged_in", False))
+    return Visitor(
+        user=st.user.get("email") if signed_in else None,
+        run_key=st.session_state.get("given_run_key") or None,
+    )
+
+
+def start(request: Request) -> None:
+    """Start a job, or join an equal one, and go on to its link."""
+    try:
+        job = get_door().start(request, visitor())
+    except MemoryMarkError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    show_run(job.run_id)
+    st.rerun()
+
+
+def show_run(run_id: str | None) -> None:
+    """Make a run the one that this page shows and that its address names."""
+    if run_id is None:
+        st.query_params.pop(RUN_PARAMETER, None)
+    else:
+        st.query_params[RUN_PARAMETER] = run_id
+
+
+def open_run(run_id: str | None) -> Run | None:
+    """Return a run of the history; None where there is none with this id."""
+    if not run_id:
+        return None
+    try:
+        return get_door().history.open(run_id)
+    except RunNotFound:
+        return None
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def analysis_of(run_id: str) -> Analysis:
+    """Return the analysis of a finished run."""
+    return Analysis.from_dict(get_door().history.open(run_id).record or {})
+
+
+def events_of(run_id: str) -> Sequence[Event]:
+    """Return what the engine said: from the job while this server has it, else from disk."""
+    job = get_door().jobs.get(run_id)
+    if job is not None:
+        return tuple(job.events)
+    return tuple(Event.from_dict(event) for event in get_door().history.events(run_id))
+
+
+def request_of(run: Run) -> Request | None:
+    """Return what a run was asked for; None where the history does not say."""
+    try:
+        return Request.from_dict(run.request) if run.request else None
+    except (KeyError, TypeError, MemoryMarkError):
+        return None
+
+
+def export_run(run_id: str) -> str:
+    """Return a run's record as a JSON document."""
+    return get_door().history.export(run_id)

@@ -1,0 +1,124 @@
+"""A run while it waits or works: phases, progress, the live log, cancel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import streamlit as st
+
+from memorymark.errors import MemoryMarkError
+from memorymark.records.event import Event, EventKind
+from memorymark.service.history import Run, RunStatus
+from memorymark.service.jobs import Job
+from memorymark.ui.engine import events_of, get_door, open_run, visitor
+from memorymark.ui.slots import drawing
+from memorymark.units import seconds
+
+POLL_SECONDS = 1.0
+_LOG_LINES = 300
+_PHASES = 5
+_STOP = ":material/stop_circle:"
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def watch(run_id: str) -> None:
+    """Draw a run until it ends, then draw the whole page once more."""
+    with drawing():
+        _draw_active(run_id)
+
+
+def _draw_active(run_id: str) -> None:
+    job = get_door().jobs.get(run_id)
+    run = open_run(run_id) if job is None else None
+    status = job.status if job else (run.status if run else None)
+    if status is None or not status.is_active:
+        st.rerun()
+    st.markdown(f"**{_headline(job)}**" if job else f"**{_elsewhere(run)}**")
+    st.progress((job.share if job else None) or 0.0, text=_time_left(job))
+    events = events_of(run_id)
+    draw_phases(events, status)
+    draw_log(events, run_id)
+    if job is not None and st.button("Cancel", key=f"cancel_{run_id}", icon=_STOP):
+        _cancel(run_id)
+
+
+def draw_ended(run: Run) -> None:
+    """Say how a run without a result ended, and show its log."""
+    words = {
+        RunStatus.FAILED: "This run failed.",
+        RunStatus.CANCELLED: "This run was cancelled.",
+        RunStatus.INTERRUPTED: "This run was interrupted.",
+    }
+    draw = st.error if run.status is RunStatus.FAILED else st.warning
+    draw(f"{words[run.status]} {run.error or ''}", icon=":material/error:")
+    events = events_of(run.run_id)
+    if events:
+        draw_log(events, run.run_id)
+
+
+def draw_phases(events: Sequence[Event], status: RunStatus) -> None:
+    """Draw the phases that have begun as a timeline."""
+    started = [event for event in events if event.kind is EventKind.PHASE]
+    if len(started) > _PHASES:
+        st.caption(f"{len(started) - _PHASES} phases before these are done.")
+    shown = started[-_PHASES:]
+    for number, event in enumerate(shown):
+        is_last = number == len(shown) - 1
+        state = "running" if is_last and status is RunStatus.RUNNING else "complete"
+        st.status(event.text, state=state, type="step")
+
+
+def draw_log(events: Sequence[Event], run_id: str) -> None:
+    """Draw the engine's own events as a terminal does."""
+    lines = [_line(event) for event in events[-_LOG_LINES:]]
+    with st.container(height=260, autoscroll=True, key=f"log_{run_id}"):
+        st.code("\n".join(lines) or "Waiting for the first event.", language=None, wrap_lines=True)
+
+
+def queue_words(job: Job) -> str:
+    """Say what a waiting job waits for."""
+    ahead = get_door().jobs.ahead_of(job)
+    if not ahead:
+        return f"Waiting for {device_words(job.device)}."
+    left = ahead[0].left_seconds
+    about = "" if left is None else f", about {seconds(round(left))} left"
+    place = "yours is next" if len(ahead) == 1 else f"{len(ahead) - 1} more before yours"
+    return f"{device_words(job.device)} is busy with run {ahead[0].run_id}{about}; {place}."
+
+
+def device_words(lock_name: str) -> str:
+    """Return what people call the device of a lock."""
+    kind, _, number = lock_name.partition(":")
+    named = {"cuda": f"GPU {number}", "mps": "the GPU", "cpu": "the CPU"}
+    return named.get(kind, "the simulator")
+
+
+def _headline(job: Job) -> str:
+    what = f"Run {job.run_id}: {job.kind} of {job.request.get('model')}"
+    if job.status is RunStatus.QUEUED:
+        return f"{what}. {queue_words(job)}"
+    return f"{what} on {device_words(job.device)}, {seconds(round(job.elapsed_seconds))} so far"
+
+
+def _elsewhere(run: Run | None) -> str:
+    name = run.run_id if run else ""
+    return f"Run {name} works in another process of this machine."
+
+
+def _time_left(job: Job | None) -> str:
+    left = None if job is None else job.left_seconds
+    return "Time left not known yet" if left is None else f"About {seconds(round(left))} left"
+
+
+def _line(event: Event) -> str:
+    return f"{time.strftime('%H:%M:%S', time.localtime(event.at))}  {event.text}"
+
+
+def _cancel(run_id: str) -> None:
+    try:
+        get_door().cancel(run_id, visitor())
+    except MemoryMarkError as error:
+        st.error(str(error))
+    else:
+        st.info("Stopping after the trial at hand.")

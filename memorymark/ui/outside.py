@@ -1,0 +1,30 @@
+"""A current batch outside of the trials that exist: simulated in the background."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from memorymark.analysis.analyze import Analysis
+from memorymark.ui.choices import outside_request
+from memorymark.ui.engine import get_door
+
+POLL_SECONDS = 0.5
+
+
+def wait_for_estimate(analysis: Analysis) -> None:
+    """Say that a simulation is on its way, and draw the page once more when it is there."""
+    if _is_pending(analysis):
+        _watch(analysis)
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def _watch(analysis: Analysis) -> None:
+    if not _is_pending(analysis):
+        st.rerun()
+    st.caption(f"Simulating batch {analysis.current.batch_size:,}, outside of the trials made …")
+
+
+def _is_pending(analysis: Analysis) -> bool:
+    if analysis.target.gpu_key is None or analysis.current.batch_size is None:
+        return False
+    return get_door().is_estimating(outside_request(analysis), analysis.current.batch_size)

@@ -1,0 +1,116 @@
+"""The sidebar of every page: this machine, the target, the price, the current batch."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from memorymark.records.config import MAX_BATCH_SIZE
+from memorymark.ui.choices import has_chosen, remember, reset, shown_analysis, value_of
+from memorymark.ui.engine import get_door
+from memorymark.ui.machine_view import draw_machine
+from memorymark.ui.targets import draw_target
+
+_LARGEST_PRICE = 20.0
+_SMALLEST_RANGE = 128
+
+
+def draw_sidebar(with_plan: bool) -> None:
+    """Draw the sidebar; a page may draw the plan itself instead."""
+    draw_machine()
+    draw_target()
+    _price()
+    _current_batch()
+    if with_plan:
+        with st.expander("Data set and runs", icon=":material/dataset:"):
+            draw_plan()
+    if has_chosen():
+        st.button(
+            "Back to the run's own values",
+            on_click=reset,
+            icon=":material/undo:",
+            type="tertiary",
+            help="Forget what was set here.",
+        )
+    _guard()
+
+
+def _price() -> None:
+    price = value_of("price_per_hour")
+    st.session_state["side_price_per_hour"] = price or 0.0
+    st.slider(
+        "GPU price ($ an hour)",
+        0.0,
+        max(_LARGEST_PRICE, price or 0.0),
+        step=0.01,
+        format="$%.2f",
+        key="side_price_per_hour",
+        on_change=remember,
+        args=("price_per_hour",),
+    )
+    if price is None:
+        st.caption("No price is known for this device: set one.")
+
+
+def _current_batch() -> None:
+    batch = value_of("current_batch_size")
+    st.session_state["side_current_batch_size"] = batch
+    st.slider(
+        "Current batch size",
+        1,
+        _range_end(batch),
+        key="side_current_batch_size",
+        on_change=remember,
+        args=("current_batch_size",),
+        help="The batch that you train with today. Moving it starts no work.",
+    )
+
+
+def _range_end(batch: int) -> int:
+    shown = shown_analysis()
+    largest = (shown.max_batch_size if shown else None) or 0
+    return min(max(_SMALLEST_RANGE, largest + largest // 4, batch), MAX_BATCH_SIZE)
+
+
+def draw_plan() -> None:
+    """Draw what is trained and how often."""
+    with st.grid(3, min_column_width=160):
+        _number("Samples in the data set", "dataset_size")
+        _number("Epochs in a run", "epochs")
+        _number("Runs a year", "runs_per_year")
+
+
+def _number(label: str, name: str) -> None:
+    value = value_of(name)
+    st.session_state[f"side_{name}"] = None if value is None else int(value)
+    st.number_input(
+        label,
+        1,
+        10**12,
+        value=None,
+        step=1,
+        key=f"side_{name}",
+        on_change=remember,
+        args=(name,),
+    )
+
+
+def _guard() -> None:
+    settings = get_door().settings
+    if settings.run_key is not None:
+        st.text_input(
+            "Run key",
+            type="password",
+            key="given_run_key",
+            persist_state="session",
+            help="Starting and deleting on this machine need its owner's run key.",
+        )
+    if settings.sign_in:
+        _sign_in()
+
+
+def _sign_in() -> None:
+    if st.user.get("is_logged_in", False):
+        st.caption(f"Signed in as {st.user.get('email')}")
+        st.button("Sign out", on_click=st.logout, icon=":material/logout:")
+    else:
+        st.button("Sign in", on_click=st.login, icon=":material/login:")

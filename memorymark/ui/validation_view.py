@@ -1,0 +1,146 @@
+"""The two validations on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from memorymark.records.trial import GradientCheck, Stage, Trial
+from memorymark.records.validation import BackwardValidation, CompileValidation, Verdict
+from memorymark.report.charts import validation_charts as charts
+from memorymark.service.history import Run
+from memorymark.ui.analysis_view import download, share_link, source_line
+from memorymark.ui.charting import draw_kept
+from memorymark.ui.engine import export_run, request_of
+from memorymark.units import UNKNOWN, gib, mib_or_gib, rate, seconds
+
+_BADGES = {
+    Verdict.PASS: ("green", ":material/check_circle:"),
+    Verdict.WARN: ("orange", ":material/warning:"),
+    Verdict.FAIL: ("red", ":material/error:"),
+}
+
+
+def draw_backward(run: Run) -> None:
+    """Draw a validation of the backward pass."""
+    validation = BackwardValidation.from_dict(run.record or {})
+    title = f"{validation.workload} at batch {validation.batch_size}"
+    _head(title, validation.verdict, validation.reasons)
+    st.caption(source_line(validation.target, software=validation.trials[0].software))
+    _backward_figures(validation)
+    draw_kept(charts.stage_bars, validation, key="stages", name=run.run_id)
+    _draw_gradients(validation.gradients)
+    _draw_overreach(validation, run.run_id)
+    for finding in validation.findings:
+        st.info(finding, icon=":material/info:")
+    _take_along(run)
+
+
+def draw_compile(run: Run) -> None:
+    """Draw a validation of torch.compile."""
+    validation = CompileValidation.from_dict(run.record or {})
+    title = f"torch.compile: {validation.workload} at batch {validation.batch_size}"
+    _head(title, validation.verdict, validation.reasons)
+    st.caption(source_line(validation.target, software=validation.eager.software))
+    speedup, steps = validation.speedup, validation.break_even_steps
+    with st.grid(4, min_column_width=215):
+        _card("Eager step", seconds(validation.eager.step_seconds), _rate(validation.eager))
+        _card(
+            "Compiled step", seconds(validation.compiled.step_seconds), _rate(validation.compiled)
+        )
+        _card("Speed-up", UNKNOWN if speedup is None else f"{speedup:.2f} x", "compiled over eager")
+        _card("Compiling takes", seconds(validation.compile_seconds), "once")
+        _card("Even after", UNKNOWN if steps is None else f"{steps:,} steps", "then it pays")
+        _card("Eager memory", gib(validation.eager.peak_allocated_bytes), "peak allocated")
+        _card("Compiled memory", gib(validation.compiled.peak_allocated_bytes), "peak allocated")
+    if validation.compile_seconds is not None and validation.eager.step_seconds is not None:
+        draw_kept(charts.break_even, validation, key="break_even", name=run.run_id)
+    _take_along(run)
+
+
+def _head(title: str, verdict: Verdict, reasons: Sequence[str]) -> None:
+    colour, icon = _BADGES[verdict]
+    st.subheader(title, anchor=False)
+    st.badge(str(verdict), icon=icon, color=colour)
+    for reason in reasons:
+        st.markdown(reason)
+
+
+def _backward_figures(validation: BackwardValidation) -> None:
+    ratio, over = validation.ratio, validation.overestimate
+    with st.grid(4, min_column_width=215):
+        _card(
+            "Backward ratio",
+            UNKNOWN if ratio is None else f"{ratio:.2f} x",
+            "to forward only",
+        )
+        for stage, words in charts.STAGE_WORDS.items():
+            trial = validation.trial(stage)
+            _card(words, mib_or_gib(trial.peak_allocated_bytes), str(trial.outcome))
+        _card("Trains", _batch(validation.max_batch_size), "largest batch")
+        _card(
+            "Forward-only tool says",
+            _batch(validation.forward_only_max_batch_size),
+            "largest batch" if over is None else f"{over:.1f} times too many",
+        )
+
+
+def _draw_gradients(check: GradientCheck | None) -> None:
+    st.subheader("Gradients", anchor=False)
+    if check is None:
+        st.caption("No backward pass ran to its end, so there is nothing to check.")
+        return
+    every = check.with_gradient == check.trainable_parameters
+    finite = {True: "yes", False: "no", None: "not looked at: a simulation has no values"}
+    equal = check.gradient_bytes == check.trainable_bytes
+    rows = [
+        ("Parameters with a gradient", f"{check.with_gradient} of {check.trainable_parameters}",
+         "yes" if every else "no"),
+        ("Gradients are finite", "", finite[check.finite]),
+        ("Gradient bytes equal trainable bytes",
+         f"{check.gradient_bytes:,} of {check.trainable_bytes:,} bytes", "yes" if equal else "no"),
+    ]  # fmt: skip
+    for name, figures, holds in rows:
+        st.markdown(f"- {name}: **{holds}**{f' ({figures})' if figures else ''}")
+    if check.missing:
+        st.caption(f"Without a gradient: {', '.join(check.missing)}")
+
+
+def _draw_overreach(validation: BackwardValidation, run_id: str) -> None:
+    recommended = validation.forward_only_max_batch_size
+    if recommended is None:
+        return
+    st.subheader("What a forward-only tool would recommend", anchor=False)
+    if validation.max_batch_size is not None:
+        st.markdown(
+            f"It would say **{recommended:,}**. The largest batch that trains is "
+            f"**{validation.max_batch_size:,}**: beyond it the step runs out of memory."
+        )
+    draw_kept(charts.overreach, validation, key="overreach", name=run_id)
+    st.caption(
+        "The dashed line extends the whole step's memory beyond the largest batch that was tried; "
+        f"the points are {validation.trial(Stage.STEP).source}."
+    )
+
+
+def _take_along(run: Run) -> None:
+    request = request_of(run)
+    if request is not None:
+        st.code(request.command(), language="shell", wrap_lines=True)
+    st.code(share_link(run.run_id), language=None, wrap_lines=True)
+    download(
+        "JSON", lambda: export_run(run.run_id), f"memorymark-{run.run_id}.json", "application/json"
+    )
+
+
+def _card(label: str, value: str, told: str) -> None:
+    st.metric(label, value, told, delta_color="off", delta_arrow="off", border=True)
+
+
+def _batch(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def _rate(trial: Trial) -> str:
+    return f"{rate(trial.samples_per_second)} samples/s"

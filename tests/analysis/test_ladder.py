@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import dataclasses
+
+from fakes import FakeProbe, FakeWorkload
+
+from memorymark.analysis.ladder import MAX_RUNGS, next_rung
+from memorymark.records.analysis import Analysis
+from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.config import TrainingConfig
+from memorymark.units import GIB, MIB
+
+
+def known(*batch_sizes: int, probe: FakeProbe | None = None, **options) -> Analysis:
+    probe = probe or FakeProbe(2 * GIB, 32 * MIB)
+    trials = tuple(probe.run(FakeWorkload(), TrainingConfig(), n) for n in batch_sizes)
+    return Analysis(
+        "fake", probe.target, TrainingConfig(), AnalysisOptions(**options), trials, 192, 8
+    )
+
+
+def test_the_current_batch_comes_first():
+    assert next_rung(known(8, 192, 200), 0) == 16
+    assert next_rung(known(8, 192, 200), MAX_RUNGS) == 16
+
+
+def test_then_the_largest_batch_within_the_headroom():
+    assert next_rung(known(8, 16, 192, 200), 0) == 176
+
+
+def test_then_halves_of_the_max_that_no_trial_is_near():
+    assert next_rung(known(8, 16, 176, 192, 200), 1) == 96
+    assert next_rung(known(8, 16, 80, 176, 192, 200), 1) == 48
+    assert next_rung(known(8, 16, 48, 96, 176, 192, 200), 1) is None
+
+
+def test_it_ends_after_a_few_rungs():
+    assert next_rung(known(8, 16, 176, 192, 200), MAX_RUNGS) is None
+
+
+def test_nothing_is_worth_a_trial_where_nothing_fits():
+    assert next_rung(dataclasses.replace(known(8), max_batch_size=None), 0) is None
+
+
+def test_without_throughput_only_the_headroom_matters():
+    silent = FakeProbe(2 * GIB, 32 * MIB, seconds_per_sample=None)
+    assert next_rung(known(8, 16, 176, 192, 200, probe=silent), 1) is None
+    assert next_rung(known(8, 16, 176, 192, 200, objective="memory"), 1) is None
+    assert next_rung(known(8, 16, 192, 200, objective="memory"), 0) == 176
+
+
+def test_a_current_batch_that_is_known_not_to_fit_is_left_out():
+    assert next_rung(known(8, 192, 200, current_batch_size=300), 0) == 176
+    assert next_rung(known(8, 192, 200, current_batch_size=196), 0) == 196
+    bounded = known(8, 192, current_batch_size=300, max_batch_size=192)
+    assert next_rung(bounded, 0) == 176
+
+
+def test_where_all_are_beyond_the_headroom_a_smaller_one_is_tried():
+    assert next_rung(known(184, 192, 200, current_batch_size=184), 0) == 88
+
+
+def test_on_a_slow_device_halves_of_the_max_are_left_out():
+    quick = known(8, 16, 176, 192, 200)
+    slow = [dataclasses.replace(trial, elapsed_seconds=20.0) for trial in quick.trials]
+    assert next_rung(dataclasses.replace(quick, trials=tuple(slow)), 1) is None
+    without_headroom = dataclasses.replace(quick, trials=(slow[0], slow[1], slow[3], slow[4]))
+    assert next_rung(without_headroom, 0) == 176

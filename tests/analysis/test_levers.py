@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+from fakes import FakeProbe, FakeWorkload, simulated_target
+
+from memorymark.analysis.levers import needed_bytes, possible_changes, with_gains
+from memorymark.errors import Cancelled, MissingPackage
+from memorymark.records.config import TrainingConfig
+from memorymark.units import GIB
+
+
+def test_changes_that_are_made_already_are_not_advised():
+    config = TrainingConfig(
+        gradient_checkpointing=True, precision="bf16", optimizer="sgd", seq_len=16
+    )
+    assert [advice.change for advice in possible_changes(config)] == [{}]
+
+
+def test_images_are_made_smaller_and_texts_shorter():
+    images = possible_changes(TrainingConfig(task="image-classification"))
+    assert {"image_size": 112} in [advice.change for advice in images]
+    texts = possible_changes(TrainingConfig(seq_len=512))
+    assert {"seq_len": 256} in [advice.change for advice in texts]
+
+
+def test_every_change_is_a_config():
+    for advice in possible_changes(TrainingConfig()):
+        TrainingConfig(**advice.change)
+
+
+def gains(raises: BaseException | None = None, errors=None):
+    probe = FakeProbe(
+        50 * GIB, GIB, target=simulated_target(), oom_readings=True, errors=errors,
+        raises={1: raises} if raises else None,
+    )  # fmt: skip
+    run = lambda config, n: probe.run(FakeWorkload(), config, n)  # noqa: E731
+    changes = possible_changes(TrainingConfig())
+    return with_gains(run, TrainingConfig(), 1, 51 * GIB, changes)
+
+
+def test_gains_are_what_the_change_saves():
+    checkpointing = gains()[0]
+    assert checkpointing.saved_bytes == 3 * GIB // 4
+    assert checkpointing.memory_bytes == 51 * GIB - 3 * GIB // 4
+    assert checkpointing.fits is False
+
+
+def test_a_change_that_cannot_be_tried_keeps_its_words():
+    changes = gains(MissingPackage("bitsandbytes", "adamw-8bit"))
+    assert (changes[0].fits, changes[0].saved_bytes) == (None, None)
+    assert changes[1].fits is not None
+    assert all(advice.fits is None for advice in gains(errors={1: "No."}))
+
+
+def test_cancelling_is_not_swallowed():
+    with pytest.raises(Cancelled):
+        gains(Cancelled("Stop."))
+
+
+def test_an_abandoned_trial_says_nothing_of_its_need():
+    probe = FakeProbe(50 * GIB, target=simulated_target(40 * GIB))
+    assert needed_bytes(probe.run(FakeWorkload(), TrainingConfig(), 1)) is None

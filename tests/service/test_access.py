@@ -1,0 +1,130 @@
+import threading
+from dataclasses import replace
+
+import pytest
+
+from memorymark.errors import NotAllowed, RunNotFound, UsageError
+from memorymark.records.request import Request, RequestKind
+from memorymark.service import access
+from memorymark.service.access import Door, Visitor, check_model
+from memorymark.service.history import RunStatus
+from memorymark.settings import Settings, load_settings
+
+REQUEST = Request(RequestKind.ANALYSIS, "bert", device="cpu")
+
+
+@pytest.fixture
+def make_door(tmp_path):
+    doors, go = [], threading.Event()
+
+    def run(request, settings, on_event, cancel):
+        assert go.wait(10)
+        return {"model_name": request.model}
+
+    def make(**settings):
+        door = Door(Settings(home=tmp_path, **settings), run)
+        doors.append(door)
+        return door
+
+    yield make
+    go.set()
+    for door in doors:
+        door.jobs.close()
+
+
+def test_open_door_starts_and_joins_equal_requests(make_door):
+    door = make_door()
+    job = door.start(REQUEST, Visitor())
+    assert door.start(replace(REQUEST, options={"price_per_hour": 9.0}), Visitor("b")) is job
+    assert job.device == "cpu:0"
+
+
+def test_run_key_guards_start_cancel_and_delete(make_door):
+    door = make_door(run_key="sésame")
+    for visitor in (Visitor(), Visitor(run_key="no"), Visitor("somebody@example.org")):
+        with pytest.raises(NotAllowed, match="run key"):
+            door.start(REQUEST, visitor)
+    job = door.start(REQUEST, Visitor(run_key="sésame"))
+    with pytest.raises(NotAllowed):
+        door.cancel(job.run_id, Visitor())
+    with pytest.raises(NotAllowed):
+        door.delete(job.run_id, Visitor())
+    assert door.history.open(job.run_id).status.is_active
+    door.cancel(job.run_id, Visitor(run_key="sésame"))
+
+
+def test_sign_in_guards_and_may_be_limited(make_door):
+    door = make_door(sign_in=True, allowed_users=("a@example.org",))
+    with pytest.raises(NotAllowed, match="sign-in"):
+        door.check(Visitor())
+    with pytest.raises(NotAllowed, match="may look"):
+        door.check(Visitor("b@example.org"))
+    door.check(Visitor("a@example.org"))
+
+
+def test_active_runs_are_not_deleted(make_door):
+    door = make_door()
+    job = door.start(REQUEST, Visitor())
+    with pytest.raises(NotAllowed, match="active"):
+        door.delete(job.run_id, Visitor())
+    run_id = door.history.save("analysis", {"model_name": "bert"})
+    door.delete(run_id, Visitor())
+    with pytest.raises(RunNotFound):
+        door.history.open(run_id)
+
+
+def test_queue_is_bounded(make_door, monkeypatch):
+    monkeypatch.setattr(access, "MAX_ACTIVE_JOBS", 2)
+    door = make_door()
+    for number in (1, 2):
+        door.start(replace(REQUEST, batch_size=number), Visitor())
+    with pytest.raises(NotAllowed, match="wait already"):
+        door.start(replace(REQUEST, batch_size=3), Visitor())
+    assert [job.status for job in door.jobs.active()].count(RunStatus.QUEUED) >= 1
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["bert", "resnet", "torchvision:vgg16", "hf:google-bert/bert-base-uncased", "a/b", "my.pkg:fn"],
+)
+def test_models_that_pass(tmp_path, model):
+    check_model(model, Settings(home=tmp_path, workloads=("my.pkg:fn",)))
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["hf:/etc", "hf:../x", "hf:~/m", "hf:a/b/c", "./model", "my.pkg:fn", "os:system", "hf:..",
+     "timm:../x"],
+)  # fmt: skip
+def test_folders_and_code_do_not_pass(tmp_path, model):
+    with pytest.raises(NotAllowed):
+        check_model(model, Settings(home=tmp_path))
+
+
+def test_hub_id_that_is_a_folder_does_not_pass(tmp_path, monkeypatch):
+    (tmp_path / "org" / "model").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NotAllowed, match="folder"):
+        check_model("hf:org/model", Settings(home=tmp_path))
+
+
+def test_nonsense_is_no_model(tmp_path):
+    for model in ("", "be rt", "bert;ls"):
+        with pytest.raises(UsageError):
+            check_model(model, Settings(home=tmp_path))
+
+
+def test_settings_come_from_the_environment(tmp_path):
+    settings = load_settings(
+        {
+            "MEMORYMARK_HOME": str(tmp_path),
+            "MEMORYMARK_RUN_KEY": "k",
+            "MEMORYMARK_SIGN_IN": "1",
+            "MEMORYMARK_ALLOWED_USERS": "a@x.org, b@x.org",
+            "MEMORYMARK_WORKLOADS": "p:f",
+        }
+    )
+    assert settings == Settings(tmp_path, "k", True, ("a@x.org", "b@x.org"), ("p:f",))
+    assert settings.is_guarded
+    assert not load_settings({}).is_guarded
+    assert load_settings({}).home.name == "memorymark"

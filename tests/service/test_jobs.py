@@ -1,0 +1,197 @@
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from memorymark.errors import NothingFits, RunNotFound
+from memorymark.probes.lease import device_lock, is_locked
+from memorymark.records.event import Event, EventKind
+from memorymark.service.history import RunHistory, RunStatus
+from memorymark.service.jobs import JobManager
+
+DEVICE = "cuda:0"
+
+
+@pytest.fixture
+def history(tmp_path):
+    return RunHistory(tmp_path / "runs.sqlite3")
+
+
+@pytest.fixture
+def manager(history):
+    manager = JobManager(history)
+    yield manager
+    manager.close()
+
+
+def until(said, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not said():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.002)
+
+
+def quick(on_event, cancel):
+    on_event(Event(EventKind.NOTE, "one", progress=0.5))
+    on_event(Event(EventKind.NOTE, "two"))
+    return {"model_name": "bert", "device": "A", "source": "measured", "elapsed_seconds": 3.0}
+
+
+class Gate:
+    """Work that waits until it is let go, and then looks at its cancel token."""
+
+    def __init__(self):
+        self.started, self.go = threading.Event(), threading.Event()
+        self.calls = 0
+
+    def __call__(self, on_event, cancel):
+        self.calls += 1
+        self.started.set()
+        assert self.go.wait(10)
+        cancel.check()
+        return {"model_name": "bert"}
+
+
+@pytest.fixture
+def gate():
+    gate = Gate()
+    yield gate
+    gate.go.set()
+
+
+def test_result_is_on_disk_when_the_job_says_done(manager, history):
+    job = manager.submit("analysis", {"model": "bert"}, DEVICE, quick)
+    until(lambda: job.status is RunStatus.DONE)
+    run = history.open(job.run_id)
+    assert run.status is RunStatus.DONE
+    assert run.record["run_id"] == job.run_id
+    assert [event["text"] for event in history.events(job.run_id)] == ["one", "two"]
+    assert job.share == 0.5
+    assert job.left_seconds == 0.0
+
+
+def test_equal_requests_become_one_job(manager, gate):
+    first = manager.submit("analysis", {"model": "bert", "n": 1}, DEVICE, gate)
+    second = manager.submit("analysis", {"n": 1, "model": "bert"}, DEVICE, gate)
+    other = manager.submit("analysis", {"model": "bert", "n": 2}, DEVICE, gate)
+    assert first is second
+    assert other is not first
+    gate.go.set()
+    until(lambda: not manager.active())
+    assert gate.calls == 2
+
+
+def test_one_job_at_a_time_on_a_device_and_others_see_the_queue(manager, gate):
+    first = manager.submit("analysis", {"model": "a"}, DEVICE, gate)
+    second = manager.submit("analysis", {"model": "b"}, DEVICE, quick)
+    elsewhere = manager.submit("analysis", {"model": "c"}, "cuda:1", quick)
+    assert gate.started.wait(5)
+    until(lambda: elsewhere.status is RunStatus.DONE)
+    assert second.status is RunStatus.QUEUED
+    assert manager.ahead_of(second) == [first]
+    assert manager.active(DEVICE) == [first, second]
+    gate.go.set()
+    until(lambda: second.status is RunStatus.DONE)
+    assert second.started_at >= first.finished_at
+
+
+def test_cancel_running_and_waiting(manager, history, gate):
+    running = manager.submit("analysis", {"model": "a"}, DEVICE, gate)
+    waiting = manager.submit("analysis", {"model": "b"}, DEVICE, quick)
+    assert gate.started.wait(5)
+    manager.cancel(waiting.run_id)
+    assert waiting.status is RunStatus.CANCELLED
+    manager.cancel(running.run_id)
+    assert running.status is RunStatus.RUNNING
+    gate.go.set()
+    until(lambda: running.status is RunStatus.CANCELLED)
+    assert history.open(waiting.run_id).status is RunStatus.CANCELLED
+    assert waiting.events == []
+    with pytest.raises(RunNotFound):
+        manager.cancel("no-such")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (NothingFits("Not even batch 1 fits."), "Not even batch 1 fits."),
+        (ValueError("odd"), "ValueError: odd"),
+    ],
+)
+def test_failed_job_keeps_its_sentence_and_frees_the_device(manager, history, error, sentence):
+    def fail(on_event, cancel):
+        raise error
+
+    job = manager.submit("analysis", {"model": "a"}, DEVICE, fail)
+    until(lambda: job.status is RunStatus.FAILED)
+    assert job.error == sentence
+    assert history.open(job.run_id).error == sentence
+    after = manager.submit("analysis", {"model": "a"}, DEVICE, quick)
+    until(lambda: after.status is RunStatus.DONE)
+
+
+def test_job_waits_for_another_holder_of_the_device(manager, tmp_path):
+    with device_lock(DEVICE, folder=tmp_path / "locks"):
+        job = manager.submit("analysis", {"model": "a"}, DEVICE, quick)
+        until(lambda: job.events)
+        assert "held by another process" in job.events[0].text
+        assert job.status is RunStatus.QUEUED
+    until(lambda: job.status is RunStatus.DONE)
+    until(lambda: not is_locked(DEVICE, folder=tmp_path / "locks"))
+
+
+def test_simulations_take_no_device_lock(manager, tmp_path):
+    with device_lock("simulated:0", folder=tmp_path / "locks"):
+        job = manager.submit("analysis", {"model": "a"}, "simulated:0", quick)
+        until(lambda: job.status is RunStatus.DONE)
+
+
+def test_time_left_comes_from_the_share_or_from_an_earlier_run(manager, gate):
+    manager.submit("analysis", {"model": "bert"}, DEVICE, quick)
+    until(lambda: not manager.active())
+    again = manager.submit("analysis", {"model": "bert"}, DEVICE, gate)
+    assert gate.started.wait(5)
+    assert 2.0 < again.left_seconds <= 3.0
+    again.events.append(Event(EventKind.NOTE, "half", progress=0.5))
+    assert again.left_seconds == pytest.approx(again.elapsed_seconds, abs=0.05)
+
+
+def test_runs_of_a_killed_process_are_marked_on_restart(tmp_path, history):
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from memorymark.service.jobs import JobManager\n"
+        "from memorymark.service.history import RunHistory\n"
+        "manager = JobManager(RunHistory(Path(sys.argv[1])))\n"
+        "work = lambda on_event, cancel: time.sleep(60)\n"
+        "job = manager.submit('analysis', {'model': 'a'}, 'cuda:0', work)\n"
+        "while not job.started_at: time.sleep(0.01)\n"
+        "print(job.run_id, flush=True); time.sleep(60)\n"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(history.path)], stdout=subprocess.PIPE, text=True
+    )
+    run_id = other.stdout.readline().strip()
+    JobManager(history).close()
+    assert history.open(run_id).status is RunStatus.RUNNING
+    other.kill()
+    other.wait()
+    other.stdout.close()
+    JobManager(history).close()
+    run = history.open(run_id)
+    assert run.status is RunStatus.INTERRUPTED
+    assert "ended before" in run.error
+    assert not is_locked(DEVICE, folder=tmp_path / "locks")
+
+
+def test_history_that_cannot_be_written_fails_the_job(manager, history, monkeypatch):
+    import sqlite3
+
+    def full(*args, **kwargs):
+        raise sqlite3.OperationalError("disk is full")
+
+    monkeypatch.setattr(history, "finish", full)
+    job = manager.submit("analysis", {"model": "a"}, DEVICE, quick)
+    until(lambda: job.status is RunStatus.FAILED)
+    assert "disk is full" in job.error

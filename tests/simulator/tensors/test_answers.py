@@ -1,0 +1,136 @@
+"""What a model may ask of its data, and what it is told."""
+
+import pytest
+import torch
+
+from memorymark.errors import UnsupportedOperation
+from memorymark.simulator.cuda.rules import Platform, Rules
+from memorymark.simulator.device import SimulatedDevice
+from memorymark.simulator.session import simulating
+from memorymark.simulator.tensors.shapes import ShapeCache
+from memorymark.simulator.tensors.values import MOST_ELEMENTS
+
+META = torch.device("meta")
+
+
+@pytest.fixture
+def session():
+    with (
+        simulating(Rules(Platform.CUDA, (8, 0))) as session,
+        SimulatedDevice(session, ShapeCache()),
+    ):
+        yield session
+
+
+def unknown(*shape, dtype=torch.float32):
+    return torch.empty(shape, device=META).normal_().to(dtype)
+
+
+def test_values_made_from_constants_are_known(session):
+    positions = torch.arange(6, device=META)
+    assert ((positions * 2).view(2, 3)[1] + 1).tolist() == [7, 9, 11]
+    assert torch.tensor([3, 5], device=META).sum().item() == 8
+    assert not session.assumptions
+
+
+def test_a_partial_write_changes_only_its_part(session):
+    mask = torch.ones(2, 3, device=META)
+    mask[:, 1:] = 0
+    assert mask.tolist() == [[1, 0, 0], [1, 0, 0]]
+    large = torch.ones(200, 200, device=META)
+    large[:, 1:] = 0
+    assert large.sum().item() == 0.0
+    assert len(session.assumptions) == 1
+
+
+def test_values_are_forgotten_with_what_is_written_over_them(session):
+    counted = torch.zeros(3, device=META)
+    counted.add_(unknown(3))
+    counted[0].item()
+    drawn = torch.ones(3, device=META).uniform_()
+    drawn[0].item()
+    assert any("value of a float32 element" in sentence for sentence in session.assumptions)
+
+
+def test_a_large_uniform_mask_keeps_its_value(session):
+    mask = torch.ones(512, 1024, device=META, dtype=torch.long)
+    assert (mask == 1).all().item() is True
+    assert torch.equal(mask, torch.ones_like(mask))
+    assert not session.assumptions
+
+
+def test_a_large_mask_of_small_ones_is_known_row_by_row(session):
+    keys = torch.nn.functional.pad(torch.ones(2, 200, device=META), (0, 100)).bool()
+    queries = torch.arange(300, device=META) >= 0
+    mask = queries[:, None] & keys[:, None, :]
+    bias = torch.where(mask, 0.0, -1.0)
+    assert mask.numel() > MOST_ELEMENTS
+    assert bias[1, 7, 199:201].tolist() == [0.0, -1.0]
+    assert (bias[:, 0] > 0).any().item() is False
+    assert not session.assumptions
+
+
+def test_an_expanded_mask_stays_known_through_copies(session):
+    keys = torch.nn.functional.pad(torch.ones(2, 200, device=META), (0, 100))
+    mask = keys[:, None, :].expand(2, 300, 300).to(torch.float16)
+    assert (1 - mask)[0, 299, 198:202].tolist() == [0, 0, 1, 1]
+    assert not session.assumptions
+
+
+def test_a_row_written_in_a_large_mask_is_all_that_stays_known(session):
+    mask = torch.zeros(200, 1, device=META) - torch.arange(200, device=META)
+    assert mask[4, 1].item() == -1
+    mask[3] = 5
+    assert mask[3].tolist() == [5] * 200
+    assert not session.assumptions
+    mask[4, 0].item()
+    assert len(session.assumptions) == 1
+
+
+def test_a_known_mask_selects_what_it_selects(session):
+    mask = torch.arange(10, device=META) < 4
+    assert unknown(10, 3)[mask].shape == (4, 3)
+    assert mask.nonzero().tolist() == [[0], [1], [2], [3]]
+    assert torch.masked_select(unknown(10), mask).shape == (4,)
+    assert not session.assumptions
+
+
+def test_an_unknown_mask_selects_everything_and_that_is_told(session):
+    mask = unknown(4, 5) > 0
+    assert unknown(4, 5, 3)[mask].shape == (20, 3)
+    assert mask.nonzero().shape == (20, 2)
+    assert any("told all" in sentence for sentence in session.assumptions)
+
+
+def test_distinct_values_are_one(session):
+    assert len(torch.unique_consecutive(unknown(7, dtype=torch.long))) == 1
+    values, inverse = torch.unique(unknown(7, dtype=torch.long), return_inverse=True)
+    assert (len(values), len(inverse)) == (1, 7)
+    assert any("distinct" in sentence for sentence in session.assumptions)
+
+
+def test_repeats_and_counts(session):
+    repeats = torch.tensor([1, 3], device=META)
+    assert torch.repeat_interleave(unknown(2, 4), repeats, dim=0).shape == (4, 4)
+    assert torch.bincount(torch.arange(4, device=META)).shape == (4,)
+    assert not session.assumptions
+
+
+def test_copies_to_the_host_hold_what_is_known(session):
+    assert torch.arange(3, device=META).cpu().sum() == 3
+    assert unknown(3).cpu().tolist() == [0.0, 0.0, 0.0]
+    with pytest.raises(UnsupportedOperation, match="copies 4,000,000 elements"):
+        unknown(2000, 2000).cpu()
+
+
+def test_an_element_is_formatted_as_its_value(session):
+    assert f"{torch.arange(3, device=META)[2]}" == "2"
+
+
+def test_selected_rows_are_counted_as_memory(session):
+    device = SimulatedDevice(session, ShapeCache())
+    with device:
+        table = torch.empty(8, 4, device=META)
+        before = device.live_bytes
+        selected = table[torch.ones(8, dtype=torch.bool, device=META)]
+        assert device.live_bytes - before >= selected.numel() * 4

@@ -1,0 +1,170 @@
+"""The training step: gradients, phases, precision, dropout, stages."""
+
+import dataclasses
+
+import pytest
+import torch
+from tiny import TinyNet, tiny_bert
+from torch import nn
+from torch.nn import functional
+
+from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Stage
+from memorymark.training.runtime import DeviceRuntime
+from memorymark.training.step import TrainingStep
+from memorymark.workloads.base import build_model
+
+CPU = torch.device("cpu")
+
+
+def step_of(workload, config=None, batch_size=4, **options):
+    config = workload.describe(config or TrainingConfig())
+    model = build_model(workload, config, CPU)
+    return TrainingStep(workload, model, config, batch_size, DeviceRuntime(CPU), **options)
+
+
+class Fixed(TinyNet):
+    """Gives parts of one batch, in turn."""
+
+    def __init__(self, count):
+        super().__init__()
+        torch.manual_seed(0)
+        self.parts = torch.rand(count, 8, self.width)
+        self.calls = 0
+
+    def batch(self, batch_size, config):
+        self.calls += 1
+        x = self.parts[: batch_size // 8] if batch_size > 8 else self.parts[self.calls - 1]
+        return {"x": x.reshape(-1, self.width), "labels": torch.zeros(batch_size).long()}
+
+
+@pytest.mark.parametrize(
+    ("position", "alive"),
+    [
+        ("before-forward", ["optimizer", "step-end"]),
+        ("before-backward", ["forward", "optimizer", "step-end"]),
+        ("after-step", ["optimizer"]),
+    ],
+)
+def test_where_gradients_are_released(position, alive):
+    seen = {}
+
+    def look(phase):
+        seen[phase] = any(parameter.grad is not None for parameter in step.model.parameters())
+
+    step = step_of(TinyNet(), TrainingConfig(zero_grad=position), on_phase=look)
+    step.run()
+    step.run()
+    phases = ("forward", "backward", "optimizer", "step-end")
+    assert [phase for phase in phases if seen[phase]] == alive
+
+
+def test_accumulation_gives_the_gradients_of_one_large_batch():
+    config = TrainingConfig(optimizer="none")
+    torch.manual_seed(1)
+    whole = step_of(Fixed(3), config, 24)
+    parts = step_of(Fixed(3), dataclasses.replace(config, gradient_accumulation=3), 8)
+    parts.model.load_state_dict(whole.model.state_dict())
+    whole.run()
+    parts.run()
+    for one, other in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+
+
+def test_a_step_changes_the_weights_and_none_does_not():
+    for optimizer, changes in (("adamw", True), ("none", False)):
+        step = step_of(TinyNet(), TrainingConfig(optimizer=optimizer))
+        before = [parameter.clone() for parameter in step.model.parameters()]
+        step.run()
+        same = [torch.equal(a, b) for a, b in zip(before, step.model.parameters(), strict=True)]
+        assert not any(same) if changes else all(same)
+
+
+@pytest.mark.parametrize(
+    ("stage", "gradients", "optimizer"),
+    [
+        (Stage.FORWARD_ONLY, False, False),
+        (Stage.FORWARD, False, False),
+        (Stage.BACKWARD, True, False),
+        (Stage.STEP, True, True),
+    ],
+)
+def test_stages(stage, gradients, optimizer):
+    seen = []
+
+    class Watching(TinyNet):
+        def forward(self, model, batch):
+            loss, outputs = super().forward(model, batch)
+            seen.append(loss.requires_grad)
+            return loss, outputs
+
+    step = step_of(Watching(), stage=stage)
+    step.run()
+    assert seen == [stage is not Stage.FORWARD_ONLY]
+    assert all((p.grad is not None) == gradients for p in step.model.parameters())
+    assert (step.optimizer is not None) == optimizer
+
+
+@pytest.mark.parametrize(
+    ("precision", "weights", "output"),
+    [
+        ("fp32", torch.float32, torch.float32),
+        ("amp-bf16", torch.float32, torch.bfloat16),
+        ("bf16", torch.bfloat16, torch.bfloat16),
+    ],
+)
+def test_precisions(precision, weights, output):
+    class Keeping(TinyNet):
+        def forward(self, model, batch):
+            outputs = model(batch["x"])
+            return functional.cross_entropy(outputs.float(), batch["labels"]), outputs
+
+    step = step_of(Keeping(), TrainingConfig(precision=precision))
+    step.run()
+    parameters = list(step.model.parameters())
+    assert {p.dtype for p in parameters} == {p.grad.dtype for p in parameters} == {weights}
+    assert step.outputs.dtype is output and step.batch["labels"].dtype is torch.long
+
+
+def test_without_dropout_it_is_eval_mode_with_gradients():
+    step = step_of(tiny_bert(), TrainingConfig(dropout=False, seq_len=8))
+    step.run()
+    assert not step.model.training
+    assert all(parameter.grad is not None for parameter in step.model.parameters())
+    assert step_of(tiny_bert(), TrainingConfig(seq_len=8)).model.training
+
+
+def test_outputs_live_until_the_next_forward_has_its_own():
+    alive = []
+
+    class Watching(TinyNet):
+        def forward(self, model, batch):
+            alive.append(step.outputs)
+            outputs = model(batch["x"])
+            return functional.cross_entropy(outputs, batch["labels"]), outputs
+
+    step = step_of(Watching())
+    step.run()
+    first = step.outputs
+    step.run()
+    assert alive[0] is None and alive[1] is first and step.outputs is not first
+
+
+def test_phases_in_order():
+    phases = []
+    step_of(TinyNet(), TrainingConfig(gradient_accumulation=2), on_phase=phases.append).run()
+    assert phases == ["step", *["forward", "backward"] * 2, "optimizer", "step-end"]
+
+
+def test_channels_last_reaches_weights_and_images():
+    class Convolving(TinyNet):
+        def build(self, config):
+            return nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+        def batch(self, batch_size, config):
+            return {"x": torch.rand(batch_size, 3, 8, 8), "labels": torch.zeros(batch_size).long()}
+
+    step = step_of(Convolving(), TrainingConfig(channels_last=True))
+    step.run()
+    assert step.batch["x"].is_contiguous(memory_format=torch.channels_last)
+    assert step.model[0].weight.is_contiguous(memory_format=torch.channels_last)
