@@ -25,6 +25,7 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import step_time
+import torch
 from recording import Replayed, replay_file
 from rows import Row, load_measured, load_rows, load_traces, workload_of
 
@@ -36,6 +37,8 @@ from memorymark.simulator.allocator.replay import replay
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.simulate import simulate
 from memorymark.units import MIB
+from memorymark.workloads.base import build_model
+from memorymark.workloads.trial_spec import TrialSpec
 
 LARGE_ERROR = 0.05
 # What a process takes beside the caching allocator, where the card's row does not say.
@@ -89,7 +92,9 @@ def _events(
 ) -> Any:
     """Simulate a run; kept for the next row, which may be another reading of the same run."""
     rules = Rules(Platform.CUDA, compute_capability)
-    return simulate(workload_of(model), config, batch_size, rules).trace.events
+    spec = TrialSpec(workload_of(model), config, batch_size)
+    built = build_model(spec.workload, spec.config, torch.device("meta"))
+    return simulate(spec, built, rules).trace.events
 
 
 def _context(row: Row) -> int:

@@ -154,12 +154,18 @@ def _image_size(hf_config: Any) -> int:
 
 
 def _simulate(workload: Any, config: Any) -> tuple[str | None, tuple[str, ...]]:
+    import torch
+
     from memorymark.errors import MemoryMarkError
     from memorymark.simulator.cuda.rules import Platform, Rules
     from memorymark.simulator.simulate import simulate
+    from memorymark.workloads.base import build_model
+    from memorymark.workloads.trial_spec import TrialSpec
 
     try:
-        run = simulate(workload, config, BATCH_SIZE, Rules(Platform.CUDA, (8, 0)), steps=1)
+        spec = TrialSpec(workload, config, BATCH_SIZE)
+        model = build_model(workload, spec.config, torch.device("meta"))
+        run = simulate(spec, model, Rules(Platform.CUDA, (8, 0)), steps=1)
     except MemoryMarkError as error:
         return f"{type(error).__name__}: {error}", ()
     return None, run.assumptions

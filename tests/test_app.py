@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import stand_in_api
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest, app_test
@@ -119,7 +118,6 @@ def test_another_target_is_priced_by_the_catalogue_until_the_price_is_touched(ap
 
 
 def test_a_price_beyond_the_slider_is_shown_as_it_is(app, monkeypatch):
-    stand_in_api.install(monkeypatch)
     assert main(["analyze", "bert", "--gpu", "a10", "--price", "98.32"]) == 0
     app.query_params["run"] = RunHistory().list()[0].run_id
     app.run()
@@ -237,7 +235,6 @@ def test_cost_comparison_sorts_by_cost_and_redraws_for_the_plan(app):
 
 
 def test_a_comparison_of_the_command_line_opens_on_the_page(app, monkeypatch):
-    stand_in_api.install(monkeypatch)
     assert main(["compare", "bert", "--gpus", "t4,a10", "--dataset-size", "1000"]) == 0
     app.query_params["run"] = RunHistory().list()[0].run_id
     app.switch_page("pages/cost_comparison.py").run()

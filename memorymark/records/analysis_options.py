@@ -61,8 +61,8 @@ class AnalysisOptions:
                 check_count(name.replace("_", " "), getattr(self, name), _LARGEST_COUNT)
         for name in ("price_per_hour", "runs_per_year"):
             _check_amount(name.replace("_", " "), getattr(self, name))
-        if not _is_number(self.headroom) or not 0 <= self.headroom < 1:
-            raise InvalidValue("headroom", self.headroom, "a share from 0 to below 1, such as 0.05")
+        if not _is_number(self.headroom) or not 0 <= self.headroom <= 0.9:
+            raise InvalidValue("headroom", self.headroom, "a share from 0 to 0.9, such as 0.05")
 
     @property
     def plan(self) -> Plan:

@@ -9,7 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from memorymark.errors import Cancelled
-from memorymark.records.trial import Trial
+from memorymark.records.trial import Outcome, Trial
+from memorymark.units import mib_or_gib, rate
 
 
 class EventKind(StrEnum):
@@ -84,3 +85,15 @@ class CancelToken:
         """
         if self._cancelled:
             raise Cancelled("The work was stopped.")
+
+
+def trial_line(trial: Trial) -> str:
+    """Write a trial as one line for people."""
+    start = f"batch {trial.batch_size}:"
+    if trial.outcome is Outcome.OOM:
+        return f"{start} out of memory"
+    if trial.outcome is Outcome.ERROR:
+        return f"{start} error: {trial.error}"
+    speed = f", {rate(trial.samples_per_second)} samples/s" if trial.samples_per_second else ""
+    retries = ", thrashing" if trial.thrashing else ""
+    return f"{start} {mib_or_gib(trial.memory_bytes)}{speed}, ok{retries}"

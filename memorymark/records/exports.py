@@ -67,7 +67,7 @@ def command_line(analysis: Analysis, memory_budget_bytes: int | None = None) -> 
     if memory_budget_bytes is not None:
         words += ["--memory-budget", str(memory_budget_bytes)]
     words += config_words(analysis.config)
-    words += _options_words(analysis.options)
+    words += options_words(analysis.options)
     return shlex.join(words)
 
 
@@ -92,7 +92,8 @@ def _target_words(analysis: Analysis) -> list[str]:
     return ["--device", f"{target.kind}{number}"]
 
 
-def _options_words(options: AnalysisOptions) -> list[str]:
+def options_words(options: AnalysisOptions) -> list[str]:
+    """Return the options of an analysis, those at their defaults left out."""
     default = AnalysisOptions()
     words: list[str] = []
     for name, word in _ANALYSIS_OPTIONS.items():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from memorymark.analysis.analyze import trial_line
 from memorymark.records.analysis import Advice, Analysis, Mark
+from memorymark.records.event import trial_line
 from memorymark.records.exports import command_line, config_words, to_json, trials_csv
 from memorymark.records.trial import Target
 from memorymark.records.validation import BackwardValidation, CompileValidation

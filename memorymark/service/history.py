@@ -173,7 +173,7 @@ class RunHistory:
                     None if record is None else json.dumps(record),
                     error,
                     model,
-                    said.get("device"),
+                    said.get("device") or ("several GPUs" if "gpus" in said else None),
                     said.get("source"),
                     run_id,
                 ),

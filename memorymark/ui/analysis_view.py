@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import streamlit as st
 
-from memorymark.analysis.analyze import Advice, Analysis, Mark
+from memorymark.records.analysis import Advice, Analysis, Mark
 from memorymark.records.request import Request
 from memorymark.records.trial import Source, Target, Trial
 from memorymark.report.charts import batch_charts, memory_charts

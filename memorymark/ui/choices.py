@@ -8,8 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from memorymark.analysis.analyze import Analysis
 from memorymark.analysis.marks import with_options
+from memorymark.records.analysis import Analysis
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
 from memorymark.ui.engine import get_door

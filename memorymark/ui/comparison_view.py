@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from memorymark.analysis.analyze import Analysis
+from memorymark.records.analysis import Analysis
 from memorymark.records.costs import Offer, Plan, PricedOffer, RunCost, compare_offers
 from memorymark.report.charts.cost_charts import cost_against_time
 from memorymark.service.history import Run

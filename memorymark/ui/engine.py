@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
-from memorymark.analysis.analyze import Analysis
 from memorymark.errors import MemoryMarkError, RunNotFound
+from memorymark.records.analysis import Analysis
+from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event
-from memorymark.records.request import Request
+from memorymark.records.request import Request, RequestKind
 from memorymark.service.access import Door, Visitor
 from memorymark.service.history import Run
 from memorymark.settings import load_settings
@@ -32,10 +34,10 @@ def visitor() -> Visitor:
     )
 
 
-def start(request: Request) -> None:
-    """Start a job, or join an equal one, and go on to its link."""
+def start(kind: RequestKind, model: str, config: TrainingConfig, **parts: Any) -> None:
+    """Start a job for a request, or join an equal one, and go on to its link."""
     try:
-        job = get_door().start(request, visitor())
+        job = get_door().start(Request(kind, model, config, **parts), visitor())
     except MemoryMarkError as error:
         st.error(str(error), icon=":material/error:")
         return
