@@ -141,8 +141,8 @@ def test_requirements_are_the_one_list() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert "dependencies" in project["project"]["dynamic"]
     assert "dependencies" not in project["project"]
-    dynamic = project["tool"]["setuptools"]["dynamic"]
-    assert dynamic["dependencies"] == {"file": ["requirements.txt"]}
+    hooks = project["tool"]["hatch"]["metadata"]["hooks"]
+    assert hooks["requirements_txt"] == {"files": ["requirements.txt"]}
     names = {line.split(">")[0].strip() for line in (ROOT / "requirements.txt").open()}
     assert {"torch", "torchvision", "transformers", "streamlit", "typer", "rich"} <= names
 

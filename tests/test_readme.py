@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from stand_in_engine import StandInEngine, install
 
+from memorymark import __version__
 from memorymark.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +49,9 @@ def test_every_command_is_one(words: list[str], engine: StandInEngine) -> None:
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     elif words[0] == "memorymark" or words[:3] == [*PYTHON_DASH_M, "memorymark"]:
         assert main(words[words.index("memorymark") + 1 :]) == 0
+    elif words[0] == "pip":  # tests/test_wheel.py builds and installs
+        wheel = f"dist/memorymark-{__version__}-py3-none-any.whl"
+        assert words[1] in ("install", "wheel") and words[-1] in (".", wheel)
     else:
         known = (["python3", "-m", "venv"], [*PYTHON_DASH_M, "pip"], [*PYTHON_DASH_M, "pytest"])
         assert words[:3] in known

@@ -406,8 +406,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def test_app_says_that_it_listens_everywhere(started: list[list[str]], capsys: Any) -> None:
     _, err = run(capsys, "app --port 8600")
     assert "all interfaces, port 8600" in err
-    assert started[0][1:4] == ["-m", "streamlit", "run"]
-    options = dict(zip(started[0][5::2], started[0][6::2], strict=True))
+    assert started[0][1:6] == ["-P", "-m", "streamlit", "run", str(ROOT / "streamlit_app.py")]
+    options = dict(zip(started[0][6::2], started[0][7::2], strict=True))
     assert options["--server.port"] == "8600" and options["--server.address"] == "0.0.0.0"
     assert options["--server.showEmailPrompt"] == "false"
 
@@ -415,13 +415,13 @@ def test_app_says_that_it_listens_everywhere(started: list[list[str]], capsys: A
 def test_app_on_one_address(started: list[list[str]], capsys: Any) -> None:
     _, err = run(capsys, "app --address 127.0.0.1")
     assert "127.0.0.1" in err and "all interfaces" not in err
-    assert started[0][-1] == "127.0.0.1"
+    assert started[0][started[0].index("--server.address") + 1] == "127.0.0.1"
 
 
 def test_app_without_its_pages_says_so(
     started: list[list[str]], capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(serve, "ENTRY", tmp_path / "streamlit_app.py")
+    monkeypatch.setattr(serve, "ENTRIES", (tmp_path / "streamlit_app.py",))
     _, err = run(capsys, "app", code=1)
     assert "make app" in err and not started
 
