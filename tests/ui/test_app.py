@@ -17,11 +17,9 @@ from memorymark import units
 from memorymark.cli import main
 from memorymark.gpus.telemetry import GpuProcess, Telemetry
 from memorymark.service.history import RunHistory
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from memorymark.ui import comparison_view, job_view, machine_view
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
