@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 from fakes import FakeProbe, FakeWorkload, measured_target
@@ -398,7 +399,8 @@ def test_runs(capsys: Any) -> None:
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     commands: list[list[str]] = []
-    monkeypatch.setattr(os, "execv", lambda path, words: commands.append(words))
+    execv = create_autospec(os.execv, side_effect=lambda path, words: commands.append(words))
+    monkeypatch.setattr(os, "execv", execv)
     monkeypatch.chdir(ROOT)
     return commands
 
