@@ -15,6 +15,7 @@ MemoryMarkError                 the root: one clear sentence, never a traceback 
 ├── NotAvailable                a part of MemoryMark that does not exist on this machine
 ├── NotAllowed                  the owner's settings do not let this visitor do it
 ├── Cancelled                   the user stopped the work
+├── InvalidRecord               a JSON document is damaged, or not of the expected kind
 └── RunNotFound                 the run history has no such run
 
 OutOfMemory is no MemoryMarkError: it is an outcome. The memory tracker raises it when a
@@ -138,6 +139,18 @@ class NotAllowed(MemoryMarkError):
 
 class Cancelled(MemoryMarkError):
     """The user stopped the work."""
+
+
+class InvalidRecord(MemoryMarkError):
+    """A JSON document is damaged, or is not a record of the expected kind.
+
+    Args:
+        what: What it should be, as in "Analysis".
+        reason: What is wrong and where.
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"The JSON is not a valid {what}: {reason.rstrip('.')}.")
 
 
 class RunNotFound(MemoryMarkError):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from memorymark.errors import InvalidValue
+from memorymark.records.codec import Record
 from memorymark.records.config import MAX_BATCH_SIZE, check_count, parse_choice
 from memorymark.records.costs import Plan
 
@@ -22,7 +21,7 @@ class Objective(StrEnum):
 
 
 @dataclass(frozen=True)
-class AnalysisOptions:
+class AnalysisOptions(Record):
     """What the user wants to know about a training.
 
     Attributes:
@@ -73,10 +72,6 @@ class AnalysisOptions:
     def upper_bound(self) -> int:
         """The largest batch that may be tried: no more than the data set holds."""
         return min(self.max_batch_size, self.dataset_size or self.max_batch_size)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON takes them."""
-        return {**dataclasses.asdict(self), "objective": str(self.objective)}
 
 
 def _is_number(value: object) -> bool:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from memorymark.records.analysis import Analysis
+from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import Offer, Plan, PricedOffer, RunCost, compare_offers
 from memorymark.records.trial import Source
@@ -53,7 +52,7 @@ class ComparedGpu:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Record):
     """The same training on several GPUs, cheapest first, unknown last.
 
     Attributes:
@@ -71,10 +70,6 @@ class Comparison:
     gpus: tuple[ComparedGpu, ...]
     findings: tuple[str, ...] = ()
     source: str = "simulated"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON takes them."""
-        return {**dataclasses.asdict(self), "config": self.config.to_dict()}
 
 
 def comparison_of(analyses: Sequence[Analysis], plan: Plan) -> Comparison:

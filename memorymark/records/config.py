@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from memorymark.errors import InvalidValue, UnknownChoice
+from memorymark.records.codec import Record
 
 MAX_BATCH_SIZE = 65_535
 _MAX_SEQ_LEN = 10_000_000
@@ -100,7 +102,7 @@ def parse_choice(kind: type[_E], what: str, given: str | _E) -> _E:
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(Record):
     """How a workload is trained. The batch size is not part of it: it is what is looked for.
 
     Enum fields accept their names as plain strings.
@@ -157,16 +159,9 @@ class TrainingConfig:
                 continue
             check_count(field.replace("_", " "), value, largest)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON takes them."""
-        return {
-            key: str(value) if isinstance(value, StrEnum) else value
-            for key, value in dataclasses.asdict(self).items()
-        }
-
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> TrainingConfig:
-        """Rebuild a config from `to_dict`; keys that this version does not know are refused.
+    def before_reading(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Refuse keys that this version does not know: figures would be of another training.
 
         Raises:
             UnknownChoice: A key is not a field.
@@ -175,7 +170,7 @@ class TrainingConfig:
         for key in values:
             if key not in known:
                 raise UnknownChoice("training option", key, known)
-        return cls(**values)
+        return values
 
 
 def check_count(what: str, value: object, largest: int, smallest: int = 1) -> int:

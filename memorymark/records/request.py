@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
 from memorymark.records.exports import config_words
 from memorymark.units import GIB, MIB
@@ -22,7 +22,6 @@ _COMMANDS = {
     "comparison": "compare",
 }
 _FLAGS = {"price_per_hour": "price"}
-_DEFAULTS = AnalysisOptions().to_dict()
 
 
 class RequestKind(StrEnum):
@@ -35,7 +34,7 @@ class RequestKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(Record):
     """One thing to do, for one model on one target.
 
     Attributes:
@@ -71,17 +70,6 @@ class Request:
         options = {name: value for name, value in self.options.items() if name not in _MONEY}
         return {**self.to_dict(), "options": options}
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON takes them."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {**values, "kind": str(self.kind), "config": self.config.to_dict()}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Request:
-        """Rebuild a request from `to_dict`."""
-        config = TrainingConfig.from_dict(values["config"])
-        return cls(**{**values, "kind": RequestKind(values["kind"]), "config": config})
-
     def command(self) -> str:
         """Return the command line that asks for the same.
 
@@ -93,8 +81,9 @@ class Request:
         words += [*self._target_words(), *config_words(self.config)]
         if self.batch_size is not None:
             words += ["--batch-size", str(self.batch_size)]
+        default = AnalysisOptions()
         for name, value in self.options.items():
-            if value is not None and value != _DEFAULTS.get(name):
+            if value is not None and value != getattr(default, name, None):
                 words += [_flag(name), str(value)]
         return shlex.join(words)
 
