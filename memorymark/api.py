@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from memorymark.analysis.analyze import Analysis, AnalysisOptions, analyze_on
 from memorymark.analysis.prediction import expected_max_batch, gpu_of, predict_max_batch
-from memorymark.errors import InvalidValue, UsageError
+from memorymark.errors import UsageError
 from memorymark.gpus.catalogue import find_gpu, load_catalogue
 from memorymark.probes.choose import measuring_probe, resolve_probe, simulated_probe
 from memorymark.probes.lease import device_lock
@@ -37,8 +37,6 @@ __all__ = [
     "validate_backward_pass",
     "validate_compilation_benefit",
 ]
-
-_MOST_HEADROOM = 0.9
 
 
 def analyze(
@@ -90,7 +88,6 @@ def analyze(
         >>> analysis.max_batch_size  # doctest: +SKIP
         8
     """
-    check_headroom(headroom)
     options = AnalysisOptions(
         current_batch_size=current_batch_size,
         price_per_hour=price_per_hour,
@@ -283,17 +280,6 @@ def find_optimal_batch_size(model_name: str, device: Any = None) -> Analysis:
         device: cuda, cuda:N, mps or cpu; a torch.device will do.
     """
     return analyze(model_name, device=None if device is None else str(device))
-
-
-def check_headroom(headroom: object) -> None:
-    """Let a headroom from 0 to 0.9 pass.
-
-    Raises:
-        InvalidValue: It is anything else.
-    """
-    number = isinstance(headroom, int | float) and not isinstance(headroom, bool)
-    if not number or not 0 <= headroom <= _MOST_HEADROOM:
-        raise InvalidValue("headroom", headroom, "a share from 0 to 0.9, such as 0.05")
 
 
 def _workload(model: str | Workload) -> Workload:

@@ -8,37 +8,26 @@ from typer import Option
 
 from memorymark.analysis.analyze import Analysis, AnalysisStopped
 from memorymark.cli import options, printed
-from memorymark.cli.keep import changed_options, keep
+from memorymark.cli.keep import keep
 from memorymark.cli.live import partial_sentence, work
 from memorymark.cli.output import show
 from memorymark.errors import Cancelled
-from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig
+from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.config import TrainingConfig
+from memorymark.records.option import changed
 from memorymark.records.request import Request, RequestKind
 from memorymark.units import parse_bytes
 
 
-@options.with_training_options
+@options.with_options
 def analyze(
     model: options.Model,
     config: TrainingConfig,
     gpu: options.Gpu = None,
     device: options.Device = None,
     memory_budget: options.MemoryBudget = None,
-    current_batch_size: Annotated[int, Option(help="The batch that is trained today.")] = 16,
-    price: options.Price = None,
-    dataset_size: options.DatasetSize = None,
-    epochs: options.Epochs = None,
-    runs_per_year: options.RunsPerYear = None,
-    objective: Annotated[
-        str, Option(help="What the optimal batch is chosen for: throughput, memory.")
-    ] = "throughput",
-    granularity: Annotated[
-        int, Option(help="The largest batch is exact to this many samples.")
-    ] = 8,
-    headroom: Annotated[
-        float, Option(help="Share of the memory that the optimal batch leaves free.")
-    ] = 0.05,
-    max_batch_size: Annotated[int, Option(help="Largest batch to try.")] = MAX_BATCH_SIZE,
+    *,
+    asked: AnalysisOptions,
     as_json: options.AsJson = False,
 ) -> None:
     """Find the largest batch, the optimal batch, and what the current one wastes.
@@ -56,15 +45,7 @@ def analyze(
                 device=device,
                 gpu=gpu,
                 memory_budget=memory_budget,
-                current_batch_size=current_batch_size,
-                price_per_hour=price,
-                dataset_size=dataset_size,
-                epochs=epochs,
-                runs_per_year=runs_per_year,
-                objective=objective,
-                granularity=granularity,
-                headroom=headroom,
-                max_batch_size=max_batch_size,
+                **vars(asked),
                 on_event=progress,
             )
     except AnalysisStopped as stop:
@@ -72,9 +53,8 @@ def analyze(
         raise Cancelled(partial_sentence(stop.partial.trials)) from stop
     _show_if_known(analysis, as_json)
     printed.check_analysis(analysis)
-    asked = changed_options(analysis.options)
-    asked["price_per_hour"] = price
-    keep(_request("analysis", model, config, device, gpu, memory_budget, options=asked), analysis)
+    wanted = changed(asked)
+    keep(_request("analysis", model, config, device, gpu, memory_budget, options=wanted), analysis)
 
 
 def _request(
@@ -98,7 +78,7 @@ def _show_if_known(analysis: Analysis, as_json: bool) -> None:
         show(analysis, as_json, printed.show_analysis)
 
 
-@options.with_training_options
+@options.with_options
 def estimate(
     model: options.Model,
     config: TrainingConfig,
@@ -115,7 +95,7 @@ def estimate(
     show(trial, as_json, printed.show_trial)
 
 
-@options.with_training_options
+@options.with_options
 def measure(
     model: options.Model,
     config: TrainingConfig,
@@ -140,7 +120,7 @@ def measure(
     show(trial, as_json, printed.show_trial)
 
 
-@options.with_training_options
+@options.with_options
 def validate_backward(
     model: options.Model,
     config: TrainingConfig,
@@ -168,7 +148,7 @@ def validate_backward(
     printed.check_validation(result)
 
 
-@options.with_training_options
+@options.with_options
 def validate_compile(
     model: options.Model,
     config: TrainingConfig,
@@ -194,16 +174,15 @@ def validate_compile(
     printed.check_validation(result)
 
 
-@options.with_training_options
+@options.with_options
 def compare(
     model: options.Model,
     config: TrainingConfig,
     gpus: Annotated[
         str | None, Option(help="Names with commas between, as in a10,a100-40gb; default: all.")
     ] = None,
-    dataset_size: options.DatasetSize = None,
-    epochs: options.Epochs = None,
-    runs_per_year: options.RunsPerYear = None,
+    *,
+    asked: Annotated[AnalysisOptions, ("dataset_size", "epochs", "runs_per_year")],
     as_json: options.AsJson = False,
 ) -> None:
     """Compare what the same training costs on several GPUs."""
@@ -215,12 +194,11 @@ def compare(
             model,
             config,
             gpus=names,
-            dataset_size=dataset_size,
-            epochs=epochs,
-            runs_per_year=runs_per_year,
+            dataset_size=asked.dataset_size,
+            epochs=asked.epochs,
+            runs_per_year=asked.runs_per_year,
             on_event=progress,
         )
     show(result, as_json, printed.show_comparison)
-    asked = {"gpus": ",".join(names) if names else None, "dataset_size": dataset_size}
-    asked |= {"epochs": epochs, "runs_per_year": runs_per_year}
-    keep(_request("comparison", model, config, None, None, None, options=asked), result)
+    wanted = {"gpus": ",".join(names) if names else None, **changed(asked)}
+    keep(_request("comparison", model, config, None, None, None, options=wanted), result)

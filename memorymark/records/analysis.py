@@ -207,7 +207,7 @@ class Analysis(Record):
     @classmethod
     def before_reading(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Put the marks' trials in the place of their numbers."""
-        trials = read(tuple[Trial, ...], values["trials"])
+        trials = read(tuple[Trial, ...], values["trials"], cls.__name__, "trials")
         marks = {}
         for name, mark in values["marks"].items():
             number = mark["trial"]

@@ -69,24 +69,34 @@ def same(*names: str) -> dict[str, Origin]:
     return {name: name for name in names}
 
 
-def read(kind: type[Any], values: object) -> Any:
+def read(kind: type[Any], values: object, what: str = "", where: str = "") -> Any:
     """Build a record of a kind from plain values.
+
+    Args:
+        kind: The record's class, or a tuple of such.
+        values: What JSON gave.
+        what: What an error calls the whole document; by default the name of the class.
+        where: Place of the values in that document.
 
     Raises:
         InvalidRecord: The values are not those of such a record; names the first place.
+        MemoryMarkError: A value is not one that the record accepts.
     """
     from cattrs import BaseValidationError, transform_error
 
     try:
         return _converter().structure(values, kind)
-    except BaseValidationError as error:
-        cause = _first(error)
+    except BaseValidationError as group:
+        cause = _first(group)
         if isinstance(cause, MemoryMarkError):
             raise cause from None
-        reason, _, place = transform_error(error, "", _words)[0].rpartition(" @ ")
-        raise InvalidRecord(kind.__name__, f"{place.lstrip('.')} {reason}".strip()) from cause
-    except TypeError as error:
-        raise InvalidRecord(kind.__name__, str(error)) from error
+        reason, _, place = transform_error(group, where, _words)[0].rpartition(" @ ")
+        if isinstance(cause, KeyError):  # it names the key, the place may say the field
+            place = place.rpartition(".")[0]
+        place = place.lstrip(".")
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        cause, reason, place = error, _words(error), where
+    raise InvalidRecord(what or kind.__name__, f"{place}: {reason}" if place else reason) from cause
 
 
 def parse_json(text: str, what: str) -> Any:
@@ -114,7 +124,8 @@ def _converter() -> Converter:
     for kind in _PLAIN:
         converter.register_structure_hook(kind, _read_plain)
     converter.register_structure_hook(StrEnum, lambda value, kind: kind(value))
-    converter.register_structure_hook_func((tuple[int, ...]).__eq__, _read_integers)
+    converter.register_structure_hook_func(lambda kind: kind == tuple[int, ...], _read_integers)
+    converter.register_unstructure_hook(StrEnum, attrgetter("value"))
     converter.register_unstructure_hook(float, _finite)
     converter.register_structure_hook_factory(dataclasses.is_dataclass, _reader)
     converter.register_unstructure_hook_factory(dataclasses.is_dataclass, _writer)
@@ -137,7 +148,7 @@ def _reader(kind: type[Any], converter: Converter) -> Callable[[Any, Any], Any]:
         if isinstance(values, kind):
             return values
         if not isinstance(values, Mapping):
-            raise TypeError(f"an object is expected, not {values!r:.40}")
+            raise TypeError(f"{values!r:.40} is not an object")
         return build(prepare(values), kind)
 
     return read_record
@@ -158,13 +169,13 @@ def _read_plain(value: Any, kind: type[Any]) -> Any:
     accepted, words = _PLAIN[kind]
     if isinstance(value, accepted) and (kind is bool or not isinstance(value, bool)):
         return value
-    raise TypeError(f"is {value!r:.40}, not {words}")
+    raise TypeError(f"{value!r:.40} is not {words}")
 
 
 def _read_integers(values: Any, _: Any) -> tuple[int, ...]:
     """Read a timeline's numbers at once: it has thousands of them."""
     if not isinstance(values, list | tuple) or not set(map(type, values)) <= {int}:
-        raise TypeError("is not a list of whole numbers")
+        raise TypeError("this is not a list of whole numbers")
     return tuple(values)
 
 
@@ -182,5 +193,5 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-def _words(error: BaseException, kind: type | None) -> str:
-    return "is missing" if isinstance(error, KeyError) else str(error)
+def _words(error: BaseException, kind: type | None = None) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)

@@ -10,7 +10,7 @@ from typing import Any
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
-from memorymark.records.exports import config_words
+from memorymark.records.option import changed_words
 from memorymark.units import GIB, MIB
 
 # What only changes figures that are worked out afterwards: it makes no other job.
@@ -21,7 +21,6 @@ _COMMANDS = {
     "compile": "validate compile",
     "comparison": "compare",
 }
-_FLAGS = {"price_per_hour": "price"}
 
 
 class RequestKind(StrEnum):
@@ -78,14 +77,13 @@ class Request(Record):
             'memorymark analyze bert --gpu l4'
         """
         words = ["memorymark", *_COMMANDS[self.kind].split(), self.model]
-        words += [*self._target_words(), *config_words(self.config)]
+        words += [*self._target_words(), *changed_words(self.config)]
         if self.batch_size is not None:
             words += ["--batch-size", str(self.batch_size)]
-        default = AnalysisOptions()
-        for name, value in self.options.items():
-            if value is not None and value != getattr(default, name, None):
-                words += [_flag(name), str(value)]
-        return shlex.join(words)
+        options = dict(self.options)
+        gpus = options.pop("gpus", None)
+        words += ["--gpus", gpus] if gpus else []
+        return shlex.join([*words, *changed_words(AnalysisOptions(**options))])
 
     def _target_words(self) -> list[str]:
         words = ["--gpu", self.gpu] if self.gpu else []
@@ -94,10 +92,6 @@ class Request(Record):
         if self.memory_budget is not None:
             words += ["--memory-budget", _amount(self.memory_budget)]
         return words
-
-
-def _flag(name: str) -> str:
-    return "--" + _FLAGS.get(name, name).replace("_", "-")
 
 
 def _amount(value: int) -> str:

@@ -85,9 +85,8 @@ class _Task:
         guess: int | None = None,
     ) -> Analysis:
         """Run an analysis on a probe."""
-        from memorymark.api import analyze_with, check_headroom
+        from memorymark.api import analyze_with
 
-        check_headroom(options.headroom)
         return analyze_with(
             probe, workload, self.request.config, options,
             on_event=on_event, cancel=self.cancel, guess=guess,

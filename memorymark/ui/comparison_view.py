@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from memorymark.analysis.analyze import Analysis
+from memorymark.records.comparison import Comparison
 from memorymark.records.costs import Offer, Plan, PricedOffer, RunCost, compare_offers
 from memorymark.report.charts.cost_charts import cost_against_time
 from memorymark.service.history import Run
@@ -43,7 +44,7 @@ def draw_savings(analysis: Analysis) -> None:
 
 def draw_comparison(run: Run) -> None:
     """Draw the same training on every GPU of the catalogue."""
-    record = run.record or {}
+    record = Comparison.from_dict(run.record or {}).to_dict()
     rows = {row["gpu"]: row for row in record["gpus"]}
     st.subheader(f"{record['model_name']} on every GPU that can hold it", anchor=False)
     offers = _priced(rows)
