@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, ClassVar
 
 from memorymark.records.analysis_options import AnalysisOptions
-from memorymark.records.codec import Origin, Record, read, same
+from memorymark.records.codec import Origin, Record, same
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import Savings, ratio
 from memorymark.records.trial import Target, Trial
@@ -207,12 +207,14 @@ class Analysis(Record):
     @classmethod
     def before_reading(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Put the marks' trials in the place of their numbers."""
-        trials = read(tuple[Trial, ...], values["trials"], cls.__name__, "trials")
-        marks = {}
-        for name, mark in values["marks"].items():
-            number = mark["trial"]
-            marks[name] = {**mark, "trial": trials[number]} if isinstance(number, int) else mark
-        return {**values, **marks, "trials": trials}
+        trials = values["trials"]
+        marks = {
+            name: {**mark, "trial": trials[mark["trial"]]}
+            if isinstance(mark["trial"], int)
+            else mark
+            for name, mark in values["marks"].items()
+        }
+        return {**values, **marks}
 
 
 def _left(capacity: int | None, used: int | None) -> int | None:

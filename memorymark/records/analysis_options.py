@@ -10,8 +10,7 @@ from memorymark.records.config import MAX_BATCH_SIZE
 from memorymark.records.costs import Plan
 from memorymark.records.option import check_options, option
 
-_BATCH = {"smallest": 1, "largest": MAX_BATCH_SIZE}
-_COUNT = {"smallest": 1, "largest": 10**15}  # a browser counts in whole numbers to 2**53
+LARGEST_COUNT = 10**15  # a browser counts in whole numbers to 2**53
 
 
 class Objective(StrEnum):
@@ -31,32 +30,29 @@ class AnalysisOptions(Record):
     """
 
     current_batch_size: int = option(
-        16, "Current batch size", "The batch that you train with today.", **_BATCH
+        16, "Current batch size", "The batch that you train with today.", largest=MAX_BATCH_SIZE
     )
     price_per_hour: float | None = option(
-        None,
-        "GPU price",
-        "Dollars per hour of the GPU; by default the catalogue's.",
-        flag="--price",
+        None, "GPU price", "Dollars per hour; by default the catalogue's.", flag="--price"
     )
     dataset_size: int | None = option(
-        None, "Samples in the data set", "Samples in the data set.", **_COUNT
+        None, "Samples in the data set", "Samples in the data set.", largest=LARGEST_COUNT
     )
     epochs: int | None = option(
-        None, "Epochs in a run", "Passes over the data set in one run.", **_COUNT
+        None, "Epochs in a run", "Passes over the data set in one run.", largest=LARGEST_COUNT
     )
     runs_per_year: int | float | None = option(None, "Runs a year", "Training runs in a year.")
     objective: Objective = option(
         Objective.THROUGHPUT, "Optimal for", "What the optimal batch is chosen for."
     )
     granularity: int = option(
-        8, "Granularity", "The largest batch is exact to this many samples.", **_BATCH
+        8, "Granularity", "The largest batch is exact to this many samples.", largest=MAX_BATCH_SIZE
     )
     headroom: float = option(
         0.05, "Headroom", "Share of the memory that the optimal batch leaves free.", largest=0.9
     )
     max_batch_size: int = option(
-        MAX_BATCH_SIZE, "Largest batch size", "Largest batch size to try.", **_BATCH
+        MAX_BATCH_SIZE, "Largest batch size", "Largest batch size to try.", largest=MAX_BATCH_SIZE
     )
 
     def __post_init__(self) -> None:

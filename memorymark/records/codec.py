@@ -56,7 +56,21 @@ class Record:
             InvalidRecord: A key without a default is missing, or a value is of a wrong type.
             MemoryMarkError: A value is not one that the record accepts.
         """
-        return read(cls, values)
+        from cattrs import BaseValidationError, transform_error
+
+        try:
+            return _converter().structure(values, cls)
+        except BaseValidationError as group:
+            cause = _first(group)
+            if isinstance(cause, MemoryMarkError):
+                raise cause from None
+            reason, _, place = transform_error(group, "", _words)[0].rpartition(" @ ")
+            if isinstance(cause, KeyError):  # it names the key, the place may say the field
+                place = place.rpartition(".")[0]
+            reason = f"{place.lstrip('.')}: {reason}" if place else reason
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            cause, reason = error, _words(error)
+        raise InvalidRecord(cls.__name__, reason) from cause
 
     @classmethod
     def before_reading(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -67,36 +81,6 @@ class Record:
 def same(*names: str) -> dict[str, Origin]:
     """Return `json_keys` for attributes that are written under their own names."""
     return {name: name for name in names}
-
-
-def read(kind: type[Any], values: object, what: str = "", where: str = "") -> Any:
-    """Build a record of a kind from plain values.
-
-    Args:
-        kind: The record's class, or a tuple of such.
-        values: What JSON gave.
-        what: What an error calls the whole document; by default the name of the class.
-        where: Place of the values in that document.
-
-    Raises:
-        InvalidRecord: The values are not those of such a record; names the first place.
-        MemoryMarkError: A value is not one that the record accepts.
-    """
-    from cattrs import BaseValidationError, transform_error
-
-    try:
-        return _converter().structure(values, kind)
-    except BaseValidationError as group:
-        cause = _first(group)
-        if isinstance(cause, MemoryMarkError):
-            raise cause from None
-        reason, _, place = transform_error(group, where, _words)[0].rpartition(" @ ")
-        if isinstance(cause, KeyError):  # it names the key, the place may say the field
-            place = place.rpartition(".")[0]
-        place = place.lstrip(".")
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        cause, reason, place = error, _words(error), where
-    raise InvalidRecord(what or kind.__name__, f"{place}: {reason}" if place else reason) from cause
 
 
 def parse_json(text: str, what: str) -> Any:
@@ -145,8 +129,6 @@ def _reader(kind: type[Any], converter: Converter) -> Callable[[Any, Any], Any]:
     prepare = getattr(kind, "before_reading", _as_it_is)
 
     def read_record(values: Any, _: Any) -> Any:
-        if isinstance(values, kind):
-            return values
         if not isinstance(values, Mapping):
             raise TypeError(f"{values!r:.40} is not an object")
         return build(prepare(values), kind)

@@ -100,54 +100,27 @@ class TrainingConfig(Record):
 
     options_panel: ClassVar[str] = "How the model is trained"
 
-    task: Task | None = option(
-        None, "Task", "What the model is trained for, by default its own task."
-    )
-    num_labels: int | None = option(
-        None, "Labels", "Classes of a classification head.", smallest=1, largest=10_000_000
-    )
-    seq_len: int = option(
-        128, "Sequence length", "Tokens per sample of text models.", smallest=1, largest=10_000_000
-    )
-    image_size: int = option(
-        224, "Image size", "Height and width of images in pixels.", smallest=1, largest=65_536
-    )
-    precision: Precision = option(
-        Precision.FP32, "Precision", "Number formats of weights and arithmetic."
-    )
-    optimizer: Optimizer = option(
-        Optimizer.ADAMW, "Optimizer", "The optimizer, whose states and temporaries are counted."
-    )
+    task: Task | None = option(None, "Task", "What it is trained for; by default the model's own.")
+    num_labels: int | None = option(None, "Labels", "Classes of the head.", largest=10_000_000)
+    seq_len: int = option(128, "Sequence length", "Tokens per text sample.", largest=10_000_000)
+    image_size: int = option(224, "Image size", "Height and width in pixels.", largest=65_536)
+    precision: Precision = option(Precision.FP32, "Precision", "Formats of weights and arithmetic.")
+    optimizer: Optimizer = option(Optimizer.ADAMW, "Optimizer", "What updates the parameters.")
     optimizer_impl: OptimizerImpl = option(
-        OptimizerImpl.DEFAULT,
-        "Optimizer implementation",
-        "Which of torch.optim's implementations steps.",
+        OptimizerImpl.DEFAULT, "Optimizer implementation", "Which of torch.optim's steps."
     )
     zero_grad: ZeroGrad = option(
-        ZeroGrad.BEFORE_FORWARD,
-        "Gradients are released",
-        "Where in the step gradients are released.",
+        ZeroGrad.BEFORE_FORWARD, "Gradients are released", "Where in the step they are freed."
     )
     gradient_checkpointing: bool = option(
         False, "Gradient checkpointing", "Recompute activations in the backward pass."
     )
     gradient_accumulation: int = option(
-        1,
-        "Gradient accumulation",
-        "Forward and backward passes per optimizer step; the effective batch is as many times "
-        "larger.",
-        smallest=1,
-        largest=1_000_000,
+        1, "Gradient accumulation", "Forward passes per optimizer step.", largest=1_000_000
     )
-    attention: Attention = option(
-        Attention.SDPA, "Attention", "Attention implementation of Hugging Face models."
-    )
-    dropout: bool = option(
-        True, "Dropout", "Without dropout, the model trains in eval mode, with gradients."
-    )
-    channels_last: bool = option(
-        False, "Channels last", "Keep images and convolution weights in NHWC order."
-    )
+    attention: Attention = option(Attention.SDPA, "Attention", "Hugging Face's implementation.")
+    dropout: bool = option(True, "Dropout", "Without it: eval mode, with gradients.")
+    channels_last: bool = option(False, "Channels last", "Images and weights in NHWC order.")
     compile: bool = False  # only what the validation of torch.compile sets: no option
 
     def __post_init__(self) -> None:

@@ -33,7 +33,6 @@ class Option:
         default: Its default; None where it may be left open.
         label: Its name on the page.
         help: What it does, in a sentence; the names of choices are left out.
-        smallest: The smallest number accepted.
         largest: The largest number accepted; None where there is no end.
         flag: Its flag on the command line.
     """
@@ -43,7 +42,6 @@ class Option:
     default: Any
     label: str
     help: str
-    smallest: int
     largest: float | None
     flag: str
 
@@ -51,6 +49,11 @@ class Option:
     def kind(self) -> type:
         """What people enter: where whole numbers and others are accepted, whole ones."""
         return self.types[0]
+
+    @property
+    def smallest(self) -> int:
+        """The smallest number accepted: counts begin at 1, amounts and shares at 0."""
+        return int(self.types == (int,))
 
     @property
     def choices(self) -> list[str]:
@@ -112,7 +115,6 @@ def option(
     label: str,
     help: str,
     *,
-    smallest: int = 0,
     largest: float | None = None,
     flag: str | None = None,
 ) -> Any:
@@ -120,7 +122,7 @@ def option(
 
     The flag is by default the field's name; for a switch that is on by default, --no- and it.
     """
-    given = {"label": label, "help": help, "smallest": smallest, "largest": largest, "flag": flag}
+    given = {"label": label, "help": help, "largest": largest, "flag": flag}
     return dataclasses.field(default=default, metadata={"option": given})
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import streamlit as st
 
+from memorymark.records.analysis_options import LARGEST_COUNT
 from memorymark.records.option import Option, options_of
 
 _BY_MODEL = "the model's own"
 _PERCENT = 100.0
-LARGEST_COUNT = 10**15  # a browser counts in whole numbers up to 2**53
 
 
 def draw_options(page: str, record: Any, *names: str) -> dict[str, Any]:

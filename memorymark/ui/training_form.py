@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
@@ -27,6 +27,7 @@ _MORE = (
     "num_labels", "gradient_checkpointing", "dropout", "channels_last",
 )  # fmt: skip
 _ANALYSIS = ("granularity", "headroom", "objective")
+_ADDRESS = ("model", "memory_budget", *_MAIN, *_MORE, *_ANALYSIS)
 
 
 @dataclass(frozen=True)
@@ -49,18 +50,26 @@ class Asked:
 
 
 def training_form(
-    page: str, buttons: Sequence[str], extra: Callable[[], dict[str, Any]] | None = None
+    page: str,
+    buttons: Sequence[str],
+    extra: Callable[[AnalysisOptions], dict[str, Any]] | None = None,
 ) -> Asked | None:
     """Draw the form; return what was asked for when one of its buttons was pressed.
 
     Args:
         page: Name of the page, which keeps the forms of pages apart.
         buttons: What the buttons say.
-        extra: Draws further widgets of the page and returns their values.
+        extra: Draws further widgets of the page from their first values; returns what is set.
     """
-    _warn_of_the_address()
+    first = _first(page)
     with st.form(f"{page}_form", border=True):
-        model, values, budget, options = _widgets(page, extra)
+        with st.grid(4, min_column_width=150):
+            model = _model(page, first.model)
+            values = draw_options(page, first.config, *_MAIN)
+        with st.expander("More settings", icon=":material/tune:"), st.grid(3, min_column_width=220):
+            values |= draw_options(page, first.config, *_MORE)
+            budget = _budget(page, first.memory_budget)
+            options = extra(first.options) if extra else {}
         with st.container(horizontal=True):
             pressed = [button for button in buttons if _submit(button, page)]
     if not pressed:
@@ -75,70 +84,47 @@ def training_form(
     return asked
 
 
-def _widgets(
-    page: str, extra: Callable[[], dict[str, Any]] | None
-) -> tuple[str, dict[str, Any], str, dict[str, Any]]:
-    """Draw the form's widgets; return model, fields of the config, budget, what else is asked."""
-    first = _first(page, TrainingConfig)
-    with st.grid(4, min_column_width=150):
-        model = _model(page)
-        values = draw_options(page, first, *_MAIN)
-    with st.expander("More settings", icon=":material/tune:"), st.grid(3, min_column_width=220):
-        values |= draw_options(page, first, *_MORE)
-        return model, values, _budget(page), extra() if extra else {}
-
-
-def analysis_options() -> dict[str, Any]:
+def analysis_options(first: AnalysisOptions) -> dict[str, Any]:
     """Draw what only an analysis asks for."""
-    return draw_options("analysis", _first("analysis", AnalysisOptions), *_ANALYSIS)
+    return draw_options("analysis", first, *_ANALYSIS)
 
 
-def validation_options() -> dict[str, Any]:
+def validation_options(_: AnalysisOptions) -> dict[str, Any]:
     """Draw what only a validation asks for."""
-    size = st.number_input(
-        "Batch size",
-        1,
-        MAX_BATCH_SIZE,
-        8,
-        key="backward_batch_size",
-        help="The batch that is run in each of the ways.",
-        persist_state="session",
-    )
+    told = {"key": "backward_batch_size", "help": "The batch that is run in each of the ways."}
+    size = st.number_input("Batch size", 1, MAX_BATCH_SIZE, 8, persist_state="session", **told)
     return {"batch_size": size}
 
 
-def _address() -> dict[str, str]:
-    """Return what the address says of the form."""
-    known = ("model", "memory_budget", *_MAIN, *_MORE, *_ANALYSIS)
-    return {name: st.query_params[name] for name in known if name in st.query_params}
+class _First(NamedTuple):
+    """What the widgets begin with."""
+
+    model: str
+    memory_budget: str
+    config: TrainingConfig
+    options: AnalysisOptions
 
 
-def _warn_of_the_address() -> None:
-    for kind in (TrainingConfig, AnalysisOptions):
-        for sentence in from_query(kind, _address())[1]:
-            st.warning(f"Left out of the address: {sentence}", icon=":material/link_off:")
-
-
-def _first(page: str, kind: type[Any]) -> Any:
-    """Return the values that the widgets begin with: the defaults, or what the address says.
+def _first(page: str) -> _First:
+    """Return the first values: the defaults, or what the address says, with a word on the rest.
 
     They stay the same for the session: a widget whose first value changes may start anew.
     """
-    record, _ = from_query(kind, _address())
-    return st.session_state.setdefault(f"{page}_first_{kind.__name__}", record)
+    said = {name: st.query_params[name] for name in _ADDRESS if name in st.query_params}
+    config, refused = from_query(TrainingConfig, said)
+    options, more = from_query(AnalysisOptions, said)
+    for sentence in (*refused, *more):
+        st.warning(f"Left out of the address: {sentence}", icon=":material/link_off:")
+    texts = (said.get(name, "").strip() for name in ("model", "memory_budget"))
+    return st.session_state.setdefault(f"{page}_first", _First(*texts, config, options))
 
 
-def _first_text(page: str, name: str) -> str:
-    return st.session_state.setdefault(f"{page}_first_{name}", _address().get(name, "").strip())
-
-
-def _model(page: str) -> str:
-    models = [*_MODELS, *get_door().settings.workloads]
-    first = _first_text(page, "model") or models[0]
+def _model(page: str, first: str) -> str:
+    models = list(dict.fromkeys([*_MODELS, *get_door().settings.workloads, first or _MODELS[0]]))
     chosen = st.selectbox(
         "Model",
-        models if first in models else [*models, first],
-        index=[*models, first].index(first),
+        models,
+        index=models.index(first or _MODELS[0]),
         accept_new_options=True,
         key=f"{page}_model",
         persist_state="session",
@@ -148,10 +134,10 @@ def _model(page: str) -> str:
     return (chosen or "").strip()
 
 
-def _budget(page: str) -> str:
+def _budget(page: str, first: str) -> str:
     text = st.text_input(
         "Memory budget",
-        _first_text(page, "memory_budget"),
+        first,
         key=f"{page}_budget",
         persist_state="session",
         placeholder="all there is, or 4GiB",
