@@ -19,7 +19,6 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from memorymark.errors import InvalidValue, UnknownChoice, UsageError
 
 _T = TypeVar("_T")
-_E = TypeVar("_E", bound=StrEnum)
 _SWITCH = {"true": True, "false": False}
 
 
@@ -85,7 +84,7 @@ class Option:
         if value is None and self.default is None:
             return None
         if self.choices:
-            return parse_choice(self.kind, words, value)
+            return self._member(words, str(value))
         if self.types == (int,):
             return check_count(words, value, int(self.largest or 0), self.smallest)
         if isinstance(value, bool) is not (self.kind is bool) or not self._is_within(value):
@@ -104,6 +103,12 @@ class Option:
             except (KeyError, ValueError):
                 continue
         return self.check(text)
+
+    def _member(self, words: str, name: str) -> Any:
+        try:
+            return self.kind(name)
+        except ValueError:
+            raise UnknownChoice(words, name, self.choices) from None
 
     def _is_within(self, value: Any) -> bool:
         largest = sys.float_info.max if self.largest is None else self.largest
@@ -198,18 +203,6 @@ def from_query(kind: type[_T], query: Mapping[str, str]) -> tuple[_T, list[str]]
             except UsageError as error:
                 refused.append(str(error))
     return kind(**taken), refused
-
-
-def parse_choice(kind: type[_E], what: str, given: str | _E) -> _E:
-    """Turn a name into a member of an enum.
-
-    Raises:
-        UnknownChoice: The name is not among the members; the error names the nearest one.
-    """
-    try:
-        return kind(str(given))
-    except ValueError:
-        raise UnknownChoice(what, str(given), [member.value for member in kind]) from None
 
 
 def check_count(what: str, value: object, largest: int, smallest: int = 1) -> int:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from memorymark.analysis.analyze import Analysis
 from memorymark.records.comparison import Comparison
-from memorymark.records.costs import Offer, Plan, PricedOffer, RunCost, compare_offers
+from memorymark.records.costs import Offer, PricedOffer, RunCost, compare_offers
 from memorymark.report.charts.cost_charts import cost_against_time
 from memorymark.service.history import Run
 from memorymark.ui.analysis_view import download, share_link
@@ -67,10 +67,9 @@ def draw_comparison(run: Run) -> None:
 
 def _priced(rows: dict[str, dict[str, Any]]) -> tuple[PricedOffer, ...]:
     """Price the rows by the plan of the sidebar and the prices that were edited."""
-    chosen, edited = choices(), st.session_state.get(_PRICES, {})
-    plan = Plan(None, chosen.dataset_size, chosen.epochs, chosen.runs_per_year)
+    edited = st.session_state.get(_PRICES, {})
     return compare_offers(
-        plan,
+        choices().plan,
         [
             Offer(
                 key,
