@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from memorymark.errors import UnknownChoice, UsageError
@@ -13,6 +13,7 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import CancelToken, OnEvent, ignore
+from memorymark.records.option import options_of
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
 from memorymark.service.execute import execute
@@ -33,6 +34,19 @@ __all__ = [
 ]
 
 
+def _naming_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let help() and editors see the options of an analysis among the keyword arguments."""
+    signature = inspect.signature(function)
+    named = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option.default)
+        for name, option in options_of(AnalysisOptions).items()
+    ]
+    *own, _ = signature.parameters.values()
+    function.__signature__ = signature.replace(parameters=[*own, *named])
+    return function
+
+
+@_naming_options
 def analyze(
     model: str | Workload,
     config: TrainingConfig | None = None,
@@ -220,7 +234,7 @@ def _execute(
 
 
 def _options(given: dict[str, Any]) -> AnalysisOptions:
-    known = [field.name for field in dataclasses.fields(AnalysisOptions)]
+    known = options_of(AnalysisOptions)
     for name in given:
         if name not in known:
             raise UnknownChoice("option", name, known)

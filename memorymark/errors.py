@@ -14,6 +14,7 @@ MemoryMarkError                 the root: one clear sentence, never a traceback 
 │   └── PoisonedDevice          the CUDA context is broken: only a restart helps
 ├── NotAvailable                a part of MemoryMark that does not exist on this machine
 ├── NotAllowed                  the owner's settings do not let this visitor do it
+├── InvalidRecord               a JSON document is damaged, or not of the expected kind
 └── RunNotFound                 the run history has no such run
 
 Cancelled is no error: it passes every `except Exception`, as KeyboardInterrupt does.
@@ -135,6 +136,18 @@ class NotAvailable(MemoryMarkError):
 
 class NotAllowed(MemoryMarkError):
     """The settings of the machine's owner do not let this visitor do it."""
+
+
+class InvalidRecord(MemoryMarkError):
+    """A JSON document is damaged, or is not a record of the expected kind.
+
+    Args:
+        what: What it should be, as in "Analysis".
+        reason: What is wrong and where.
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"The JSON is not a valid {what}: {reason.rstrip('.')}.")
 
 
 class RunNotFound(MemoryMarkError):

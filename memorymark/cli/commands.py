@@ -13,32 +13,19 @@ from memorymark.cli.output import show
 from memorymark.errors import Cancelled
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
-from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig
+from memorymark.records.config import TrainingConfig
 from memorymark.records.request import Request, RequestKind
 
 
-@options.with_training_options
+@options.with_options
 def analyze(
     model: options.Model,
     config: TrainingConfig,
     gpu: options.Gpu = None,
     device: options.Device = None,
     memory_budget: options.MemoryBudget = None,
-    current_batch_size: Annotated[int, Option(help="The batch that is trained today.")] = 16,
-    price: options.Price = None,
-    dataset_size: options.DatasetSize = None,
-    epochs: options.Epochs = None,
-    runs_per_year: options.RunsPerYear = None,
-    objective: Annotated[
-        str, Option(help="What the optimal batch is chosen for: throughput, memory.")
-    ] = "throughput",
-    granularity: Annotated[
-        int, Option(help="The largest batch is exact to this many samples.")
-    ] = 8,
-    headroom: Annotated[
-        float, Option(help="Share of the memory that the optimal batch leaves free.")
-    ] = 0.05,
-    max_batch_size: Annotated[int, Option(help="Largest batch to try.")] = MAX_BATCH_SIZE,
+    *,
+    asked: AnalysisOptions,
     as_json: options.AsJson = False,
 ) -> None:
     """Find the largest batch, the optimal batch, and what the current one wastes.
@@ -46,17 +33,6 @@ def analyze(
     Measured with a CUDA device or --device, simulated with --gpu. With neither, simulated for
     the catalogue's default GPU.
     """
-    asked = AnalysisOptions(
-        current_batch_size=current_batch_size,
-        price_per_hour=price,
-        dataset_size=dataset_size,
-        epochs=epochs,
-        runs_per_year=runs_per_year,
-        objective=objective,
-        granularity=granularity,
-        headroom=headroom,
-        max_batch_size=max_batch_size,
-    )
     request = Request(
         RequestKind.ANALYSIS, model, config, device, gpu, memory_budget, options=asked
     )
@@ -87,7 +63,7 @@ def _show_if_known(analysis: Analysis, as_json: bool) -> None:
         show(analysis, as_json, printed.show_analysis)
 
 
-@options.with_training_options
+@options.with_options
 def estimate(
     model: options.Model,
     config: TrainingConfig,
@@ -102,7 +78,7 @@ def estimate(
     show(trial, as_json, printed.show_trial)
 
 
-@options.with_training_options
+@options.with_options
 def measure(
     model: options.Model,
     config: TrainingConfig,
@@ -118,7 +94,7 @@ def measure(
     show(trial, as_json, printed.show_trial)
 
 
-@options.with_training_options
+@options.with_options
 def validate_backward(
     model: options.Model,
     config: TrainingConfig,
@@ -136,7 +112,7 @@ def validate_backward(
     printed.check_validation(result)
 
 
-@options.with_training_options
+@options.with_options
 def validate_compile(
     model: options.Model,
     config: TrainingConfig,
@@ -153,7 +129,7 @@ def validate_compile(
     printed.check_validation(result)
 
 
-@options.with_training_options
+@options.with_options
 def compare(
     model: options.Model,
     config: TrainingConfig,
@@ -161,15 +137,20 @@ def compare(
         str | None, Option(help="Names with commas between, as in a10,a100-40gb; default: all.")
     ] = None,
     memory_budget: options.MemoryBudget = None,
-    dataset_size: options.DatasetSize = None,
-    epochs: options.Epochs = None,
-    runs_per_year: options.RunsPerYear = None,
+    *,
+    asked: Annotated[AnalysisOptions, ("dataset_size", "epochs", "runs_per_year")],
     as_json: options.AsJson = False,
 ) -> None:
     """Compare what the same training costs on several GPUs."""
     names = [name.strip() for name in gpus.split(",") if name.strip()] if gpus else []
-    asked = AnalysisOptions(dataset_size=dataset_size, epochs=epochs, runs_per_year=runs_per_year)
-    request = Request(RequestKind.COMPARISON, model, config, options=asked, gpus=tuple(names))
+    request = Request(
+        RequestKind.COMPARISON,
+        model,
+        config,
+        memory_budget=memory_budget,
+        options=asked,
+        gpus=tuple(names),
+    )
     result = _done(request)
     show(result, as_json, printed.show_comparison)
     keep(request, result)

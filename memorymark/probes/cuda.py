@@ -15,7 +15,6 @@ from memorymark.gpus.telemetry import Telemetry, read_telemetry
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.probes.accelerator import AcceleratorProbe
 from memorymark.probes.back_end import Peak, Usage
-from memorymark.probes.choose import simulated_probe
 from memorymark.probes.probe import Probe
 from memorymark.records.trial import Source, Target
 from memorymark.units import mib_or_gib
@@ -197,8 +196,12 @@ class CudaProbe(AcceleratorProbe):
 
     def simulation(self) -> Probe | None:
         """Return a probe that simulates the card, or one of its generation with its memory."""
+        from memorymark.probes.simulated import SimulatedProbe
+
         gpu = gpu_like(self.target, self._compute_capability)
-        return None if gpu is None else simulated_probe(gpu, self.target.capacity_bytes)
+        if gpu is None:
+            return None
+        return SimulatedProbe(gpu, budget_bytes=self.target.capacity_bytes)
 
 
 def gpu_like(target: Target, compute_capability: tuple[int, int]) -> Gpu | None:

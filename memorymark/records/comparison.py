@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
+from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import Plan, RunCost
 
@@ -50,7 +49,7 @@ class ComparedGpu:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Record):
     """The same training on several GPUs, cheapest first, unknown last.
 
     Attributes:
@@ -68,7 +67,3 @@ class Comparison:
     gpus: tuple[ComparedGpu, ...]
     findings: tuple[str, ...] = ()
     source: str = "simulated"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON takes them."""
-        return {**dataclasses.asdict(self), "config": self.config.to_dict()}

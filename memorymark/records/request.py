@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from memorymark.errors import UsageError
 from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.codec import Origin, Record, same
 from memorymark.records.config import TrainingConfig, check_batch_size
-from memorymark.records.exports import config_words, options_words
+from memorymark.records.option import changed, changed_words
 from memorymark.units import GIB, MIB, parse_bytes
 
 # What only changes figures that are worked out afterwards: it makes no other job.
@@ -38,7 +40,7 @@ _COMMANDS = {
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(Record):
     """One thing to do, for one model on one target.
 
     Attributes:
@@ -57,6 +59,11 @@ class Request:
         InvalidValue: The budget or the batch size is out of range.
         UsageError: Both a device and a GPU are given.
     """
+
+    json_keys: ClassVar[Mapping[str, Origin]] = {
+        **same("kind", "model", "config", "device", "gpu", "memory_budget", "batch_size"),
+        "options": lambda request: _written_options(request),
+    }
 
     kind: RequestKind
     model: str
@@ -93,27 +100,12 @@ class Request:
             self, options=dataclasses.replace(self.options, **_MONEY)
         ).to_dict()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON takes them."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        plain = {"config": self.config.to_dict(), "options": self.options.to_dict()}
-        return {**values, **plain, "kind": str(self.kind), "gpus": list(self.gpus)}
-
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Request:
-        """Rebuild a request from `to_dict`, or from what version 0.1.0 kept.
-
-        That one kept only the options that were changed, and the compared GPUs among them.
-        """
-        options = dict(values["options"])
-        named = options.pop("gpus", None)
-        parts = {
-            "kind": RequestKind(values["kind"]),
-            "config": TrainingConfig.from_dict(values["config"]),
-            "options": AnalysisOptions(**options),
-            "gpus": tuple(named.split(",") if named else values.get("gpus", ())),
-        }
-        return cls(**{**values, **parts})
+    def before_reading(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Take the compared GPUs out of the options, among which they are written."""
+        options = dict(values.get("options") or {})
+        gpus = options.pop("gpus", None)
+        return {**values, "options": options, "gpus": gpus.split(",") if gpus else ()}
 
     def command(self) -> str:
         """Return the command line that asks for the same.
@@ -124,10 +116,10 @@ class Request:
         """
         command = _COMMANDS.get(self.kind, str(self.kind))
         words = ["memorymark", *command.split(), self.model]
-        words += [*self._target_words(), *config_words(self.config)]
+        words += [*self._target_words(), *changed_words(self.config)]
         if self.batch_size is not None:
             words += ["--batch-size", str(self.batch_size)]
-        return shlex.join([*words, *options_words(self.options)])
+        return shlex.join([*words, *changed_words(self.options)])
 
     def _target_words(self) -> list[str]:
         words = ["--gpus", ",".join(self.gpus)] if self.gpus else []
@@ -137,6 +129,11 @@ class Request:
         if self.memory_budget is not None:
             words += ["--memory-budget", _amount(self.memory_budget)]
         return words
+
+
+def _written_options(request: Request) -> dict[str, Any]:
+    gpus = {"gpus": ",".join(request.gpus)} if request.gpus else {}
+    return {**changed(request.options), **gpus}
 
 
 def _amount(value: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from memorymark.analysis.marks import with_options
+from memorymark.errors import InvalidRecord
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
@@ -29,7 +30,7 @@ def measured_analyses(path: Path, model: str) -> list[Analysis]:
     history = RunHistory(path)
     done = history.find(kinds=[RequestKind.ANALYSIS], statuses=[RunStatus.DONE], limit=_MOST_RUNS)
     alike = [run for run in done if run.source == Source.MEASURED and run.model == model]
-    return [Analysis.from_dict(history.open(run.run_id).record or {}) for run in alike]
+    return [analysis for run in alike if (analysis := _opened(history, run.run_id))]
 
 
 def measured_on(
@@ -53,3 +54,11 @@ def measured_on(
         if is_whole and is_same and analysis.complete and analysis.config == config:
             return with_options(analysis, **vars(options))
     return None
+
+
+def _opened(history: RunHistory, run_id: str) -> Analysis | None:
+    """Return an analysis of the history; None where what is kept of it is damaged."""
+    try:
+        return Analysis.from_dict(history.open(run_id).record or {})
+    except InvalidRecord:
+        return None

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from memorymark.errors import MemoryMarkError, RunNotFound
+from memorymark.errors import InvalidRecord, MemoryMarkError, RunNotFound
 from memorymark.records.analysis import Analysis
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event
@@ -54,18 +54,22 @@ def show_run(run_id: str | None) -> None:
 
 
 def open_run(run_id: str | None) -> Run | None:
-    """Return a run of the history; None where there is none with this id."""
+    """Return a run of the history; None where there is none with this id that can be read."""
     if not run_id:
         return None
     try:
         return get_door().history.open(run_id)
-    except RunNotFound:
+    except (RunNotFound, InvalidRecord):
         return None
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
 def analysis_of(run_id: str) -> Analysis:
-    """Return the analysis of a finished run."""
+    """Return the analysis of a finished run.
+
+    Raises:
+        InvalidRecord: What is kept of it is damaged.
+    """
     return Analysis.from_dict(get_door().history.open(run_id).record or {})
 
 
@@ -81,7 +85,7 @@ def request_of(run: Run) -> Request | None:
     """Return what a run was asked for; None where the history does not say."""
     try:
         return Request.from_dict(run.request) if run.request else None
-    except (KeyError, TypeError, MemoryMarkError):
+    except MemoryMarkError:
         return None
 
 

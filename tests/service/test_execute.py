@@ -302,6 +302,12 @@ def test_a_history_that_cannot_be_read_is_said(settings):
     assert "history cannot be read" in events[0].text
 
 
+def test_a_damaged_run_is_passed_over(settings, history):
+    run_id = keep_measured(history)
+    history.save("analysis", {"model_name": "bert", "source": "measured", "trials": "none"})
+    assert compared(settings)["l4"].run_id == run_id
+
+
 def test_no_history_is_made_by_looking(settings):
     compared(settings)
     assert not settings.history_path.exists()
