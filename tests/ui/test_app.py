@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest, app_test
 
 from memorymark import units
 from memorymark.cli import main
+from memorymark.gpus.catalogue import load_catalogue
 from memorymark.gpus.telemetry import GpuProcess, Telemetry, read_telemetry
 from memorymark.service.access import Door
 from memorymark.service.history import RunHistory
@@ -289,8 +290,11 @@ def test_cost_comparison_sorts_by_cost_and_redraws_for_the_plan(app):
     assert "Current batch 16" in " ".join(m.value for m in app.markdown)
     run_to_end(app, "Compare GPUs")
     assert not app.exception
-    table = app.dataframe[0].value if app.dataframe else None
-    assert table is None or len(table) > 5
+    table = next(drawn.value for drawn in app.dataframe if "Million samples" in drawn.value)
+    assert set(table["GPU"]) == {gpu.name for gpu in load_catalogue().values()}
+    prices = [float(cell.removeprefix("$")) for cell in table["Million samples"] if "$" in cell]
+    assert len(prices) > 5
+    assert prices == sorted(prices)
     before = metric(app, "Dollars a run").value
     app.number_input(key="side_dataset_size").set_value(50_000_000).run()
     assert metric(app, "Dollars a run").value != before

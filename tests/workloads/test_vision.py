@@ -32,7 +32,7 @@ def test_auxiliary_heads_count_in_the_loss(name):
     loss, outputs = workload.forward(model, make_batch(TrialSpec(workload, config, 2), META))
     loss.backward()
     assert loss.numel() == 1 and len(outputs) > 1
-    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert {parameter.grad is not None for parameter in model.parameters()} == {True}
 
 
 def test_a_transformer_takes_the_size_that_is_asked_for():
