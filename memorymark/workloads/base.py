@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
 from memorymark.errors import BatchTooLong, WorkloadError
+from memorymark.memory.storage import tree_map
 from memorymark.records.config import TrainingConfig
 
 Batch = Mapping[str, Tensor] | Any

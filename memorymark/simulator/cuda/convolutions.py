@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from memorymark.simulator.cuda.rules import Rules
+from memorymark.simulator.torch_compat import operation
 
-_FORWARD = torch.ops.aten.convolution.default
-_BACKWARD = torch.ops.aten.convolution_backward.default
+_FORWARD = operation("aten::convolution")
+_BACKWARD = operation("aten::convolution_backward")
 # Position of `groups` among the arguments.
 _GROUPS = {_FORWARD: 8, _BACKWARD: 9}
 
@@ -35,7 +36,7 @@ def workspace_bytes(func: Any, args: tuple[Any, ...], output: Any, rules: Rules)
         func: The convolution, forward or backward.
         args: Its arguments.
         output: What it returned.
-        rules: The device that is stood for.
+        rules: The simulated device.
     """
     operands = args[:2] if func is _FORWARD else args[:3]
     weight = operands[-1]
