@@ -17,6 +17,7 @@ import torch
 from torch.amp import autocast_mode
 
 from memorymark.simulator import torch_compat
+from memorymark.simulator.allocator import environment
 from memorymark.simulator.cuda.rules import Rules
 
 # Autocast keeps its state by device type and has none for meta. This slot is free on every
@@ -59,7 +60,8 @@ def simulating(rules: Rules) -> Iterator[Session]:
         for target, name, replacement in _patches():
             stack.enter_context(mock.patch.object(target, name, replacement))
         outer, session = current(), Session(rules)
-        for sentence in (torch_compat.untested_version(), torch_compat.missing_operations()):
+        noted = [torch_compat.untested_version(), torch_compat.missing_operations()]
+        for sentence in (*noted, *(environment.assumptions() if rules.is_cuda else ())):
             if sentence:
                 session.assume(sentence)
         _local.session = session

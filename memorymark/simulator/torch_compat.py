@@ -148,10 +148,11 @@ def call_replaced(op: Any, *args: Any, **kwargs: Any) -> Any:
         return op._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
     if torch.utils._python_dispatch._get_current_dispatch_mode() is not None:
         return op.redispatch(_autograd(), *args, **kwargs)
-    # Below autograd the call goes on through the mode, which finds the meta kernel; with no
-    # mode it would go to the CPU's kernel, and there is no data.
+    # Below autograd the call goes on through a mode, which finds the meta kernel; with no mode
+    # it would go to the CPU's kernel, and there is no data. The call comes back to the
+    # replacement, and from there to the line above: torch 2.11 takes a mode only from the start.
     with OperationMode():
-        return op.redispatch(_autograd(), *args, **kwargs)
+        return op(*args, **kwargs)
 
 
 def release_cublas_workspaces() -> None:

@@ -23,11 +23,11 @@ At the capacity. Where the device has too little left, all segments without a bl
 back, then the request is tried once more (`retries` counts these); only then it is out of memory.
 Parts of a segment never go back. Garbage collection by threshold is off.
 
-Expandable segments (off by default). Each pool has one stretch of addresses, 1 1/8 of the
-capacity long, backed by pages of 2 MiB (small) or 20 MiB (large) where needed. It grows at the
-lowest address where the request fits, a free block before the unmapped part included. In the
-search for the best fit, a block counts as long as it could grow. At the capacity every page on
-which nothing is in use is unmapped.
+Expandable segments (off by default; `expandable_segments:True` in PYTORCH_ALLOC_CONF). Each pool
+has one stretch of addresses, 1 1/8 of the capacity long, backed by pages of 2 MiB (small) or 20
+MiB (large) where needed. It grows at the lowest address where the request fits, a free block
+before the unmapped part included. In the search for the best fit, a block counts as long as it
+could grow. At the capacity every page on which nothing is in use is unmapped.
 
 Accounting as in `torch.cuda.memory_stats`: allocated bytes are sizes of blocks, requested bytes
 what was asked for, reserved bytes what is taken from the device.
