@@ -14,13 +14,17 @@ from torch import Tensor
 from memorymark.memory.storage import is_mutable, storage_key, tree_leaves, tree_map
 
 _SMALL_BYTES = 1024**2
+# What kernels without data raise: RuntimeError (NotImplementedError is one) where the result
+# depends on the data or there is no kernel, the others through torch._check and assert. Where
+# the arguments are wrong, the operation itself says so next.
+_NO_RULE = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 
 
 def output_bytes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
     """Return the bytes that the operation will allocate, 0 where they are few or unknown.
 
     Args:
-        func: An operation of torch.ops.
+        func: The operation.
         args: Its positional arguments.
         kwargs: Its other arguments.
     """
@@ -28,8 +32,8 @@ def output_bytes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> in
         return 0
     try:
         outputs = _on_meta(func, args, kwargs)
-    except Exception:
-        return 0  # no rule for this operation: its outputs are counted once they exist
+    except _NO_RULE:
+        return 0  # its outputs are counted once they exist
     return sum(x.untyped_storage().nbytes() for x in outputs)
 
 

@@ -54,7 +54,11 @@ def current() -> Session | None:
 
 @contextmanager
 def simulating(rules: Rules) -> Iterator[Session]:
-    """Run what is inside under the rules; other simulations wait."""
+    """Run what is inside under the rules; other simulations wait.
+
+    Raises:
+        IncompatibleTorch: This torch lacks private parts that are relied on.
+    """
     torch_compat.check()
     with _lock, ExitStack() as stack:
         for target, name, replacement in _patches():

@@ -31,7 +31,7 @@ _shapes = ShapeCache()
 
 
 @dataclass(frozen=True)
-class SimulatedRun:
+class SimulatedSteps:
     """A trace of simulated steps and what was noted on the way.
 
     Attributes:
@@ -51,6 +51,9 @@ class SimulatedRun:
     gradient_check: GradientCheck | None
 
 
+SimulatedRun = SimulatedSteps  # the name that probes/simulated.py still imports
+
+
 def simulate(
     workload: Workload,
     config: TrainingConfig,
@@ -61,14 +64,14 @@ def simulate(
     rates: Rates | None = None,
     steps: int | None = None,
     model: nn.Module | None = None,
-) -> SimulatedRun:
+) -> SimulatedSteps:
     """Run training steps on tensors without data, until one takes no more than those before.
 
     Args:
         workload: What is trained.
         config: How it is trained.
         batch_size: Samples in one forward pass.
-        rules: The device that is stood for.
+        rules: The simulated device.
         stage: How far each step goes.
         rates: What the device does in a second; None leaves out the time.
         steps: Run just that many steps.
@@ -95,7 +98,7 @@ def simulate(
             raise
         except Exception as error:
             raise WorkloadError(_sentence(workload, error)) from error
-        return SimulatedRun(
+        return SimulatedSteps(
             trace=device.trace,
             free_running=peak.replay.result(),
             step_seconds=clock.seconds if clock else None,

@@ -4,6 +4,7 @@ from functools import cache
 from itertools import accumulate
 
 import pytest
+from simulated_steps import simulated_steps
 from tiny import TinyNet, tiny_bert, tiny_gpt2, tiny_llama, tiny_resnet
 
 from memorymark.memory.breakdown import breakdown_at, peak_position
@@ -11,7 +12,6 @@ from memorymark.probes.cpu import CpuProbe
 from memorymark.records.config import Task, TrainingConfig
 from memorymark.records.trial import Stage
 from memorymark.simulator.cuda.rules import Platform, Rules
-from memorymark.simulator.simulate import simulate
 from memorymark.units import GIB
 from memorymark.workloads import resolve
 
@@ -39,7 +39,7 @@ def measured(workload, config, batch_size, stage=Stage.STEP):
 
 
 def simulated(workload, config, batch_size, stage=Stage.STEP):
-    return simulate(workload, config, batch_size, CPU, steps=2, stage=stage).trace
+    return simulated_steps(workload, config, batch_size, CPU, steps=2, stage=stage).trace
 
 
 def peak_of(trace):

@@ -5,6 +5,7 @@ from itertools import accumulate
 
 import pytest
 import torch
+from simulated_steps import simulated_steps
 from tiny import Raising, TinyNet, tiny_bert, tiny_gpt2, tiny_llama, tiny_resnet
 from torch import nn
 from torch.nn import functional
@@ -13,7 +14,6 @@ from torch.utils.checkpoint import checkpoint
 from memorymark.errors import UnsupportedOperation, WorkloadError
 from memorymark.records.config import TrainingConfig
 from memorymark.simulator.cuda.rules import Platform, Rules
-from memorymark.simulator.simulate import simulate
 from memorymark.units import MIB
 
 A100, H100 = Rules(Platform.CUDA, (8, 0)), Rules(Platform.CUDA, (9, 0))
@@ -25,7 +25,7 @@ def config(**changes):
 
 
 def run(workload, training=SMALL, batch_size=4, rules=A100, **options):
-    return simulate(workload, training, batch_size, rules, **options)
+    return simulated_steps(workload, training, batch_size, rules, **options)
 
 
 def peak_of(run):

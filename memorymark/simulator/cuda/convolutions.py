@@ -1,7 +1,7 @@
 """An allowance for cuDNN's workspaces. It is reported apart from what is known.
 
 cuDNN chooses an algorithm, and with it a workspace, for each shape, card and version, by
-heuristics that are not published. The rule here stands for its most common choice: the kernels
+heuristics that are not published. The rule here is its most common choice: the kernels
 for tensor cores work on tensors in NHWC order, so a convolution of tensors in NCHW order holds
 copies of its three operands in that order while it runs. In fp32 this goes for cards with TF32,
 which cuDNN uses unless it is told not to. It was set against measured runs on two cards

@@ -31,7 +31,7 @@ def transient_bytes(func: Any, args: tuple[Any, ...]) -> int:
     """Return the scratch bytes that the operation takes on CUDA and gives back.
 
     Args:
-        func: An operation of torch.ops.
+        func: The operation.
         args: Its arguments.
     """
     rule = _TRANSIENT.get(func)
