@@ -15,7 +15,7 @@ from memorymark.memory.storage import is_mutable, storage_key, tree_leaves, tree
 
 _SMALL_BYTES = 1024**2
 # What kernels without data raise: RuntimeError (NotImplementedError is one) where the result
-# depends on the data or there is no kernel, the others through torch._check and assert. Where
+# depends on the data or there is no kernel, the others through torch's checks and asserts. Where
 # the arguments are wrong, the operation itself says so next.
 _NO_RULE = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 

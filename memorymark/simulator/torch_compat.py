@@ -61,7 +61,7 @@ class MissingOperation:
 
 @cache
 def check() -> None:
-    """Look for every private part that is relied on.
+    """Look for every private part that is relied on, once, before anything is patched.
 
     Raises:
         IncompatibleTorch: Some are not there.
@@ -71,6 +71,10 @@ def check() -> None:
         missing.append(f"torch.optim.optimizer.{FUSED_DEVICES[1]}")
     if missing:
         raise IncompatibleTorch(missing, torch.__version__, TESTED_VERSIONS)
+    # The first call under a default device settles, for the whole process, which functions
+    # follow it: torch.tensor must be among them, and not what a simulation puts in its place.
+    with torch.device("meta"):
+        torch.empty(0)
 
 
 def untested_version() -> str | None:
