@@ -27,7 +27,6 @@ class ReplayResult:
         fits: Whether every allocation found room.
         peak_allocated_bytes: Most bytes of blocks in use, as `torch.cuda.max_memory_allocated`.
         peak_reserved_bytes: Most bytes taken from the device, as `max_memory_reserved`.
-        peak_requested_bytes: Most bytes that the blocks in use were asked for.
         retries: How often the cache was given back to find room; a step that does it thrashes.
         failed_at: Position of the event that found no room; None where all did.
     """
@@ -35,7 +34,6 @@ class ReplayResult:
     fits: bool
     peak_allocated_bytes: int
     peak_reserved_bytes: int
-    peak_requested_bytes: int
     retries: int
     failed_at: int | None
 
@@ -105,7 +103,6 @@ class Replay:
             fits=self._failed_at is None,
             peak_allocated_bytes=self._allocator.peak_allocated_bytes,
             peak_reserved_bytes=self._allocator.peak_reserved_bytes,
-            peak_requested_bytes=self._allocator.peak_requested_bytes,
             retries=self._allocator.retries,
             failed_at=self._failed_at,
         )

@@ -49,16 +49,12 @@ class Clock:
         rates: What the device does in a second.
 
     Attributes:
-        seconds: The sum since the last reset.
+        seconds: The sum.
     """
 
     def __init__(self, rates: Rates) -> None:
         self.seconds = 0.0
         self._rates = rates
-
-    def reset(self) -> None:
-        """Start from zero."""
-        self.seconds = 0.0
 
     def count(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
         """Add an operation's estimated time. Views take none."""
