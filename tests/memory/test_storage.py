@@ -1,10 +1,16 @@
 """Identities of storages, and the mode that sees every operation."""
 
+import importlib.util
+import re
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memorymark.errors import IncompatibleTorch
+from memorymark.memory import storage
 from memorymark.memory.storage import (
     OperationMode,
     is_mutable,
@@ -77,3 +83,11 @@ def test_nested_containers_are_walked():
     nested = {"a": [1, (2, 3)], "b": 4}
     assert tree_leaves(nested) == [1, 2, 3, 4]
     assert tree_map(lambda x: x * 2, nested) == {"a": [2, (4, 6)], "b": 8}
+
+
+@pytest.mark.parametrize("module", ["torch.utils._pytree", "torch.utils._python_dispatch"])
+def test_a_torch_without_a_private_module_is_named(monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    spec = importlib.util.spec_from_file_location("storage_again", storage.__file__)
+    with pytest.raises(IncompatibleTorch, match=f"PyTorch {re.escape(torch.__version__)} lacks"):
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
