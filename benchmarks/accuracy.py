@@ -35,6 +35,7 @@ from memorymark.probes.simulated import SimulatedProbe
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Trial
 from memorymark.units import MIB
+from memorymark.workloads.trial_spec import TrialSpec
 
 LARGE_ERROR = 0.05
 # What a process takes beside the caching allocator, where the card's row does not say.
@@ -88,7 +89,7 @@ def score(row: Row) -> Score:
 @lru_cache(maxsize=1)
 def _trial(model: str, config: TrainingConfig, batch_size: int, gpu: Gpu) -> Trial:
     """Simulate a trial as users do; kept for the next row, which may be its other reading."""
-    return SimulatedProbe(gpu).run(workload_of(model), config, batch_size)
+    return SimulatedProbe(gpu).run_trial(TrialSpec(workload_of(model), config, batch_size))
 
 
 def _gpu(row: Row) -> Gpu:

@@ -155,12 +155,15 @@ def _image_size(hf_config: Any) -> int:
 
 
 def _simulate(workload: Any, config: Any) -> tuple[str | None, tuple[str, ...]]:
+
     from memorymark.errors import MemoryMarkError
     from memorymark.gpus.catalogue import find_gpu
     from memorymark.probes.simulated import SimulatedProbe
+    from memorymark.workloads.trial_spec import TrialSpec
 
     try:
-        trial = SimulatedProbe(find_gpu(GPU)).run(workload, config, BATCH_SIZE)
+        spec = TrialSpec(workload, config, BATCH_SIZE)
+        trial = SimulatedProbe(find_gpu(GPU)).run_trial(spec)
     except MemoryMarkError as error:
         return f"{type(error).__name__}: {error}", ()
     return None, tuple(text for text in trial.assumptions if text.startswith("The model"))

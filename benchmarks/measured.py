@@ -32,11 +32,12 @@ from workload_set import Setting, benchmark_set, build_workload
 from memorymark.errors import MemoryMarkError, PoisonedDevice
 from memorymark.probes.common import software
 from memorymark.probes.cuda import CudaProbe, catalogue_row
-from memorymark.probes.lease import device_lock
+from memorymark.probes.lease import device_lease
 from memorymark.probes.probe import Probe
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Outcome
 from memorymark.units import GIB
+from memorymark.workloads.trial_spec import TrialSpec
 
 RESULTS = Path(__file__).parent / "results"
 TIMED_STEPS = 3
@@ -150,7 +151,9 @@ def _run_setting(
             continue
         try:
             start = watch.elapsed
-            trial = probe.run(workload, setting.config, batch_size, timed_steps=TIMED_STEPS)
+            trial = probe.run_trial(
+                TrialSpec(workload, setting.config, batch_size, timed_steps=TIMED_STEPS)
+            )
         except PoisonedDevice:
             raise
         except MemoryMarkError as error:
@@ -245,7 +248,7 @@ def _measure(settings: list[Setting], options: argparse.Namespace) -> int:
     key = slug_of(machine["gpu"], machine["total_bytes"])
     results = Results(options.out / f"{key}-{date}.json", machine)
     results.write()
-    with device_lock(f"cuda:{index}"):
+    with device_lease(f"cuda:{index}"):
         if not options.no_traces:
             record_traces(results, index)
             card.release_cache()

@@ -20,6 +20,7 @@ from memorymark.simulator.allocator.replay import replay
 from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.step import TrainingStep
 from memorymark.workloads.base import Workload, build_model
+from memorymark.workloads.trial_spec import TrialSpec
 
 STEPS = 3
 MAX_FILE_BYTES = 4_000_000
@@ -94,9 +95,9 @@ def _train(
     runtime = DeviceRuntime(device)
     model = build_model(workload, config, device)
     with runtime.settings(config):
-        step = TrainingStep(workload, model, config, batch_size, runtime)
+        step = TrainingStep(TrialSpec(workload, config, batch_size), model, runtime)
         for _ in range(STEPS):
-            step.run()
+            step()
 
 
 def trimmed(snapshot: dict[str, Any], index: int) -> dict[str, Any]:

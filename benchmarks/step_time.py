@@ -11,6 +11,7 @@ from rows import Row, workload_of
 from memorymark.errors import MemoryMarkError
 from memorymark.gpus.catalogue import find_gpu_by_device_name
 from memorymark.probes.simulated import SimulatedProbe
+from memorymark.workloads.trial_spec import TrialSpec
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ def _step_time(row: Row) -> StepTime | None:
     if gpu is None or row.step_seconds is None:
         return None
     try:
-        trial = SimulatedProbe(gpu).run(workload_of(row.model), row.config, row.batch_size)
+        trial = SimulatedProbe(gpu).run_trial(
+            TrialSpec(workload_of(row.model), row.config, row.batch_size)
+        )
     except MemoryMarkError:
         return None
     if not trial.step_seconds:

@@ -1,30 +1,25 @@
-"""MemoryMark as a library: the functions that the command line and the app call too.
-
-Words and numbers are checked here, before anything heavy is loaded. A measurement holds its
-device for its whole length; a simulation holds nothing.
-"""
+"""MemoryMark as a library: each function makes a Request and executes it."""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from memorymark.analysis.analyze import Analysis, AnalysisOptions, analyze_on
-from memorymark.analysis.prediction import expected_max_batch, gpu_of, predict_max_batch
-from memorymark.errors import InvalidValue, UsageError
-from memorymark.gpus.catalogue import find_gpu, load_catalogue
-from memorymark.probes.choose import measuring_probe, resolve_probe, simulated_probe
-from memorymark.probes.lease import device_lock
-from memorymark.records.comparison import Comparison, comparison_of
-from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig, check_batch_size
-from memorymark.records.event import CancelToken, Event, EventKind, OnEvent, ignore
-from memorymark.records.trial import Source, Trial
+from memorymark.errors import UnknownChoice, UsageError
+from memorymark.probes.choose import resolve_probe
+from memorymark.records.analysis import Analysis
+from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.comparison import Comparison
+from memorymark.records.config import TrainingConfig
+from memorymark.records.event import CancelToken, OnEvent, ignore
+from memorymark.records.option import options_of
+from memorymark.records.request import Request, RequestKind
+from memorymark.records.trial import Trial
+from memorymark.service.execute import execute
 
 if TYPE_CHECKING:
-    from memorymark.analysis.validate import BackwardValidation, CompileValidation
-    from memorymark.probes.probe import Probe
+    from memorymark.records.validation import BackwardValidation, CompileValidation
     from memorymark.workloads.base import Workload
 
 __all__ = [
@@ -38,9 +33,20 @@ __all__ = [
     "validate_compilation_benefit",
 ]
 
-_MOST_HEADROOM = 0.9
+
+def _naming_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let help() and editors see the options of an analysis among the keyword arguments."""
+    signature = inspect.signature(function)
+    named = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option.default)
+        for name, option in options_of(AnalysisOptions).items()
+    ]
+    *own, _ = signature.parameters.values()
+    function.__signature__ = signature.replace(parameters=[*own, *named])
+    return function
 
 
+@_naming_options
 def analyze(
     model: str | Workload,
     config: TrainingConfig | None = None,
@@ -48,17 +54,9 @@ def analyze(
     device: str | None = None,
     gpu: str | None = None,
     memory_budget: str | int | None = None,
-    current_batch_size: int = 16,
-    price_per_hour: float | None = None,
-    dataset_size: int | None = None,
-    epochs: int | None = None,
-    runs_per_year: float | None = None,
-    objective: str = "throughput",
-    granularity: int = 8,
-    headroom: float = 0.05,
-    max_batch_size: int = MAX_BATCH_SIZE,
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
+    **options: Any,
 ) -> Analysis:
     """Find the largest batch, the optimal batch, and what the current one wastes.
 
@@ -69,20 +67,14 @@ def analyze(
         gpu: Simulate this GPU of the catalogue. With neither: the CUDA device if there is one,
             else a simulation of the catalogue's default GPU.
         memory_budget: The most that a trial may use, as in "4GiB" or in bytes.
-        current_batch_size: The batch that is trained today.
-        price_per_hour: Dollars for an hour of the GPU; None takes the catalogue's.
-        dataset_size: Samples in the data set.
-        epochs: Passes over the data set in one run.
-        runs_per_year: Training runs in a year.
-        objective: What the optimal batch is chosen for: throughput or memory.
-        granularity: The largest batch is exact to this many samples.
-        headroom: Share of the capacity that the optimal batch leaves free, from 0 to 0.9.
-        max_batch_size: The largest batch to try.
         on_event: Is told of each phase and each trial.
         cancel: Looked at before each trial.
+        options: The fields of AnalysisOptions: current_batch_size (16), price_per_hour,
+            dataset_size, epochs, runs_per_year, objective ("throughput" or "memory"),
+            granularity (8), headroom (0.05), max_batch_size.
 
     Raises:
-        UsageError: A word or a number is off.
+        UsageError: An argument is invalid.
         MemoryMarkError: The model, the device or the simulation cannot do it.
 
     Example:
@@ -90,47 +82,10 @@ def analyze(
         >>> analysis.max_batch_size  # doctest: +SKIP
         8
     """
-    check_headroom(headroom)
-    options = AnalysisOptions(
-        current_batch_size=current_batch_size,
-        price_per_hour=price_per_hour,
-        dataset_size=dataset_size,
-        epochs=epochs,
-        runs_per_year=runs_per_year,
-        objective=objective,
-        granularity=granularity,
-        headroom=headroom,
-        max_batch_size=max_batch_size,
-    )
-    probe = resolve_probe(device, gpu, memory_budget)
-    workload = _workload(model)
-    notes = _notes_on_choice(device, gpu, probe)
-    for note in notes:
-        on_event(Event(EventKind.NOTE, note))
-    analysis = analyze_with(probe, workload, config, options, on_event=on_event, cancel=cancel)
-    return dataclasses.replace(analysis, findings=(*notes, *analysis.findings))
-
-
-def analyze_with(
-    probe: Probe,
-    workload: Workload,
-    config: TrainingConfig | None,
-    options: AnalysisOptions,
-    *,
-    on_event: OnEvent = ignore,
-    cancel: CancelToken | None = None,
-    guess: int | None = None,
-) -> Analysis:
-    """Run an analysis on a probe: price from the catalogue, device held, start predicted."""
-    config, cancel = config or TrainingConfig(), cancel or CancelToken()
-    options = _with_price(options, probe)
-    with _held(probe, on_event, cancel):
-        guess = guess or _predicted(probe, workload, config, options, on_event, cancel)
-        return analyze_on(
-            probe, workload, config, options,
-            on_event=on_event, cancel=cancel, guess=guess,
-            advisor=lambda: _advisor(probe, workload, config),
-        )  # fmt: skip
+    return _execute(
+        RequestKind.ANALYSIS, model, config, on_event, cancel,
+        device=device, gpu=gpu, memory_budget=memory_budget, options=_options(options),
+    )  # fmt: skip
 
 
 def estimate(
@@ -139,12 +94,10 @@ def estimate(
     """Simulate one batch size on one GPU of the catalogue.
 
     Raises:
-        UsageError: A word or a number is off.
-        NotAvailable: The simulation does not exist in this version.
+        UsageError: An argument is invalid.
+        MemoryMarkError: The model cannot be simulated.
     """
-    check_batch_size(batch_size)
-    probe = simulated_probe(find_gpu(gpu))
-    return probe.run(_workload(model), config or TrainingConfig(), batch_size)
+    return _execute(RequestKind.ESTIMATE, model, config, gpu=gpu, batch_size=batch_size)
 
 
 def measure(
@@ -155,20 +108,20 @@ def measure(
     device: str | None = None,
     memory_budget: str | int | None = None,
     on_event: OnEvent = ignore,
+    cancel: CancelToken | None = None,
 ) -> Trial:
     """Run real training steps at one batch size.
 
     Without a device: CUDA, else MPS, else the CPU.
 
     Raises:
-        UsageError: A word or a number is off.
+        UsageError: An argument is invalid.
         MemoryMarkError: The model or the device cannot do it.
     """
-    check_batch_size(batch_size)
-    probe = measuring_probe(device, memory_budget)
-    workload = _workload(model)
-    with _held(probe, on_event, CancelToken()):
-        return probe.run(workload, config or TrainingConfig(), batch_size)
+    return _execute(
+        RequestKind.MEASURE, model, config, on_event, cancel,
+        device=device, memory_budget=memory_budget, batch_size=batch_size,
+    )  # fmt: skip
 
 
 def validate_backward_pass(
@@ -185,21 +138,13 @@ def validate_backward_pass(
     """Compare forward passes with the whole training step, and check every gradient.
 
     Raises:
-        UsageError: A word or a number is off.
+        UsageError: An argument is invalid.
         MemoryMarkError: The model, the device or the simulation cannot do it.
     """
-    from memorymark.analysis.validate import validate_backward_on
-
-    check_batch_size(batch_size)
-    probe = resolve_probe(device, gpu, memory_budget)
-    workload, cancel = _workload(model), cancel or CancelToken()
-    for note in _notes_on_choice(device, gpu, probe):
-        on_event(Event(EventKind.NOTE, note))
-    with _held(probe, on_event, cancel):
-        return validate_backward_on(
-            probe, workload, config or TrainingConfig(), batch_size,
-            on_event=on_event, cancel=cancel,
-        )  # fmt: skip
+    return _execute(
+        RequestKind.BACKWARD, model, config, on_event, cancel,
+        device=device, gpu=gpu, memory_budget=memory_budget, batch_size=batch_size,
+    )  # fmt: skip
 
 
 def validate_compilation_benefit(
@@ -215,19 +160,13 @@ def validate_compilation_benefit(
     """Compare eager steps with torch.compile on a real device.
 
     Raises:
-        UsageError: A word or a number is off.
+        UsageError: An argument is invalid.
         MemoryMarkError: The model or the device cannot do it.
     """
-    from memorymark.analysis.validate import validate_compile_on
-
-    check_batch_size(batch_size)
-    probe = measuring_probe(device, memory_budget)
-    workload, cancel = _workload(model), cancel or CancelToken()
-    with _held(probe, on_event, cancel):
-        return validate_compile_on(
-            probe, workload, config or TrainingConfig(), batch_size,
-            on_event=on_event, cancel=cancel,
-        )  # fmt: skip
+    return _execute(
+        RequestKind.COMPILE, model, config, on_event, cancel,
+        device=device, memory_budget=memory_budget, batch_size=batch_size,
+    )  # fmt: skip
 
 
 def compare_costs(
@@ -235,18 +174,22 @@ def compare_costs(
     config: TrainingConfig | None = None,
     *,
     gpus: Sequence[str] | None = None,
+    memory_budget: str | int | None = None,
     dataset_size: int | None = None,
     epochs: int | None = None,
     runs_per_year: float | None = None,
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
 ) -> Comparison:
-    """Compare what the same training costs on several GPUs, each simulated at its optimal batch.
+    """Compare what the same training costs on several GPUs, each at its optimal batch.
+
+    A GPU is simulated, unless the run history has measured the same training on it.
 
     Args:
         model: A model's name in a form of the interface, or a Workload.
         config: How it is trained; None takes the defaults.
         gpus: Keys of the GPU catalogue; None takes all.
+        memory_budget: The most that a trial may use on each, as in "4GiB" or in bytes.
         dataset_size: Samples in the data set.
         epochs: Passes over the data set in one run.
         runs_per_year: Training runs in a year.
@@ -254,25 +197,16 @@ def compare_costs(
         cancel: Looked at before each trial.
 
     Raises:
-        UsageError: A word or a number is off.
-        NotAvailable: The simulation does not exist in this version.
+        UsageError: An argument is invalid.
+        MemoryMarkError: The model cannot be simulated.
     """
-    options = AnalysisOptions(dataset_size=dataset_size, epochs=epochs, runs_per_year=runs_per_year)
-    names = list(load_catalogue()) if gpus is None else list(gpus)
-    if not names:
+    if gpus is not None and not gpus:
         raise UsageError("There is no GPU to compare. Name at least one, as in a10,a100-40gb.")
-    rows = {gpu.key: gpu for gpu in map(find_gpu, names)}
-    probes = [simulated_probe(gpu) for gpu in rows.values()]
-    workload = _workload(model)
-    analyses: list[Analysis] = []
-    for probe in probes:
-        guess = expected_max_batch(analyses, probe.target, options)
-        analyses.append(
-            analyze_with(
-                probe, workload, config, options, on_event=on_event, cancel=cancel, guess=guess
-            )
-        )
-    return comparison_of(analyses, options.plan)
+    options = AnalysisOptions(dataset_size=dataset_size, epochs=epochs, runs_per_year=runs_per_year)
+    return _execute(
+        RequestKind.COMPARISON, model, config, on_event, cancel,
+        gpus=tuple(gpus or ()), memory_budget=memory_budget, options=options,
+    )  # fmt: skip
 
 
 def find_optimal_batch_size(model_name: str, device: Any = None) -> Analysis:
@@ -285,75 +219,23 @@ def find_optimal_batch_size(model_name: str, device: Any = None) -> Analysis:
     return analyze(model_name, device=None if device is None else str(device))
 
 
-def check_headroom(headroom: object) -> None:
-    """Let a headroom from 0 to 0.9 pass.
-
-    Raises:
-        InvalidValue: It is anything else.
-    """
-    number = isinstance(headroom, int | float) and not isinstance(headroom, bool)
-    if not number or not 0 <= headroom <= _MOST_HEADROOM:
-        raise InvalidValue("headroom", headroom, "a share from 0 to 0.9, such as 0.05")
-
-
-def _workload(model: str | Workload) -> Workload:
-    if not isinstance(model, str):
-        return model
-    from memorymark.workloads import resolve
-
-    return resolve(model)
+def _execute(
+    kind: RequestKind,
+    model: str | Workload,
+    config: TrainingConfig | None,
+    on_event: OnEvent = ignore,
+    cancel: CancelToken | None = None,
+    **about: Any,
+) -> Any:
+    named = isinstance(model, str)
+    request = Request(kind, model if named else model.name, config or TrainingConfig(), **about)
+    find = None if named else lambda name: model
+    return execute(request, find_workload=find, on_event=on_event, cancel=cancel)
 
 
-@contextlib.contextmanager
-def _held(probe: Probe, on_event: OnEvent, cancel: CancelToken) -> Iterator[None]:
-    """Hold the device of a measuring probe."""
-    target = probe.target
-    if target.source is Source.SIMULATED:
-        yield
-        return
-    wait = Event(EventKind.NOTE, f"Another measurement holds {target.lock_name}; waiting for it.")
-    with device_lock(target.lock_name, on_wait=lambda: on_event(wait), check=cancel.check):
-        yield
-
-
-def _with_price(options: AnalysisOptions, probe: Probe) -> AnalysisOptions:
-    key = probe.target.gpu_key
-    if options.price_per_hour is not None or key is None:
-        return options
-    gpu = load_catalogue().get(key)
-    return dataclasses.replace(options, price_per_hour=gpu.usd_per_hour if gpu else None)
-
-
-def _predicted(
-    probe: Probe,
-    workload: Workload,
-    config: TrainingConfig,
-    options: AnalysisOptions,
-    on_event: OnEvent,
-    cancel: CancelToken,
-) -> int | None:
-    if probe.target.kind != "cuda":
-        return None
-    capability = getattr(probe, "compute_capability", None)
-    guess = predict_max_batch(probe.target, workload, config, options, cancel, capability)
-    if guess is not None:
-        text = f"A simulation expects the largest batch near {guess}; the search starts there."
-        on_event(Event(EventKind.NOTE, text))
-    return guess
-
-
-def _advisor(probe: Probe, workload: Workload, config: TrainingConfig) -> Probe | None:
-    """Return a simulation of a measured CUDA device, for what would make room on it."""
-    gpu = gpu_of(probe.target, getattr(probe, "compute_capability", None))
-    if gpu is None or workload.runs_own_code or config.compile:
-        return None
-    return simulated_probe(gpu, probe.target.capacity_bytes)
-
-
-def _notes_on_choice(device: str | None, gpu: str | None, probe: Probe) -> tuple[str, ...]:
-    if device is None and gpu is None and probe.target.source is Source.SIMULATED:
-        return (
-            f"No CUDA device is here and no GPU was named: simulated for the catalogue's "
-            f"default, {probe.target.name}.",
-        )
-    return ()
+def _options(given: dict[str, Any]) -> AnalysisOptions:
+    known = options_of(AnalysisOptions)
+    for name in given:
+        if name not in known:
+            raise UnknownChoice("option", name, known)
+    return AnalysisOptions(**given)

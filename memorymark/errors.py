@@ -15,8 +15,10 @@ MemoryMarkError                 the root: one clear sentence, never a traceback 
 │   └── PoisonedDevice          the CUDA context is broken: only a restart helps
 ├── NotAvailable                a part of MemoryMark that does not exist on this machine
 ├── NotAllowed                  the owner's settings do not let this visitor do it
-├── Cancelled                   the user stopped the work
+├── InvalidRecord               a JSON document is damaged, or not of the expected kind
 └── RunNotFound                 the run history has no such run
+
+Cancelled is no error: it passes every `except Exception`, as KeyboardInterrupt does.
 
 OutOfMemory is no MemoryMarkError: it is an outcome. The memory tracker raises it when a
 budget is exceeded, the probe turns it into a Trial, and nobody above ever sees it.
@@ -154,12 +156,24 @@ class NotAllowed(MemoryMarkError):
     """The settings of the machine's owner do not let this visitor do it."""
 
 
-class Cancelled(MemoryMarkError):
-    """The user stopped the work."""
+class InvalidRecord(MemoryMarkError):
+    """A JSON document is damaged, or is not a record of the expected kind.
+
+    Args:
+        what: What it should be, as in "Analysis".
+        reason: What is wrong and where.
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"The JSON is not a valid {what}: {reason.rstrip('.')}.")
 
 
 class RunNotFound(MemoryMarkError):
     """The run history holds no run with the given id."""
+
+
+class Cancelled(BaseException):
+    """The user stopped the work."""
 
 
 class OutOfMemory(RuntimeError):

@@ -2,7 +2,8 @@
 
 | variable | meaning |
 | --- | --- |
-| MEMORYMARK_HOME | folder of the run history and the device locks |
+| MEMORYMARK_HOME | folder of the run history and the device locks; by default the operating |
+| | system's folder for a user's data, such as ~/.local/share/memorymark |
 | MEMORYMARK_RUN_KEY | a word that visitors of the app must give before they start or delete |
 | MEMORYMARK_SIGN_IN | 1: only signed-in visitors of the app may start or delete |
 | MEMORYMARK_ALLOWED_USERS | addresses that may, comma separated; empty allows all signed-in |
@@ -14,10 +15,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from platformdirs import user_data_path
 
 
 @dataclass(frozen=True)
@@ -65,23 +67,13 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     values = os.environ if environment is None else environment
     home = values.get("MEMORYMARK_HOME")
     return Settings(
-        home=Path(home).expanduser() if home else default_home(values),
+        home=Path(home).expanduser() if home else user_data_path("memorymark", appauthor=False),
         run_key=values.get("MEMORYMARK_RUN_KEY") or None,
         sign_in=values.get("MEMORYMARK_SIGN_IN", "").lower() in ("1", "true", "yes"),
         allowed_users=_names(values.get("MEMORYMARK_ALLOWED_USERS", "")),
         workloads=_names(values.get("MEMORYMARK_WORKLOADS", "")),
         probe_factory=values.get("MEMORYMARK_PROBE_FACTORY") or None,
     )
-
-
-def default_home(environment: Mapping[str, str]) -> Path:
-    """Return the folder for this user's data, by the habits of the operating system."""
-    if sys.platform == "win32":
-        return Path(environment.get("LOCALAPPDATA") or Path.home()) / "memorymark"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "memorymark"
-    share = environment.get("XDG_DATA_HOME")
-    return (Path(share) if share else Path.home() / ".local" / "share") / "memorymark"
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from memorymark.records.request import Request, RequestKind
+from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.request import RequestKind
 from memorymark.service.history import Run
 from memorymark.ui.analysis_view import draw_analysis, draw_evidence
 from memorymark.ui.choices import as_chosen, options_to_ask
@@ -28,16 +29,13 @@ st.title("Analysis", anchor=False)
 st.caption("How large the training batch can be, where the memory goes, what more is worth.")
 asked = training_form("analysis", ["Analyze"], analysis_options)
 if asked is not None:
-    options = {**options_to_ask(), **asked.options}
     start(
-        Request(
-            RequestKind.ANALYSIS,
-            asked.model,
-            asked.config,
-            memory_budget=asked.memory_budget,
-            options=options,
-            **chosen_target(),
-        )
+        RequestKind.ANALYSIS,
+        asked.model,
+        asked.config,
+        memory_budget=asked.memory_budget,
+        options=AnalysisOptions(**options_to_ask(), **asked.options),
+        **chosen_target(),
     )
 shown = shown_runs(RequestKind.ANALYSIS)[RequestKind.ANALYSIS]
 if shown is None:

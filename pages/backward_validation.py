@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from memorymark.records.request import Request, RequestKind
+from memorymark.records.request import RequestKind
 from memorymark.ui.engine import start
 from memorymark.ui.frame import need_frame
 from memorymark.ui.shown import draw_run, shown_runs
@@ -23,14 +23,12 @@ st.caption("What a tool that runs only the forward pass misses, and whether comp
 asked = training_form("backward", list(BUTTONS), validation_options)
 if asked is not None:
     start(
-        Request(
-            BUTTONS[asked.button],
-            asked.model,
-            asked.config,
-            memory_budget=asked.memory_budget,
-            batch_size=asked.options["batch_size"],
-            **chosen_target(),
-        )
+        BUTTONS[asked.button],
+        asked.model,
+        asked.config,
+        memory_budget=asked.memory_budget,
+        batch_size=asked.options["batch_size"],
+        **chosen_target(),
     )
 shown = shown_runs(RequestKind.BACKWARD, RequestKind.COMPILE)
 if not any(shown.values()):

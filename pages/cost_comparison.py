@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from memorymark.records.request import Request, RequestKind
+from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.request import RequestKind
 from memorymark.ui.choices import as_chosen, choices, shown_analysis
 from memorymark.ui.comparison_view import draw_comparison, draw_savings
 from memorymark.ui.engine import start
@@ -31,16 +32,13 @@ asked = training_form("comparison", ["Compare GPUs"])
 if asked is not None:
     plan = choices()
     start(
-        Request(
-            RequestKind.COMPARISON,
-            asked.model,
-            asked.config,
-            options={
-                "dataset_size": plan.dataset_size,
-                "epochs": plan.epochs,
-                "runs_per_year": plan.runs_per_year,
-            },
-        )
+        RequestKind.COMPARISON,
+        asked.model,
+        asked.config,
+        memory_budget=asked.memory_budget,
+        options=AnalysisOptions(
+            dataset_size=plan.dataset_size, epochs=plan.epochs, runs_per_year=plan.runs_per_year
+        ),
     )
 shown = shown_runs(RequestKind.COMPARISON)[RequestKind.COMPARISON]
 if shown is None:

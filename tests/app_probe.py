@@ -11,14 +11,13 @@ import dataclasses
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 from fakes import FakeProbe, FakeWorkload, measured_target, simulated_target
 
 from memorymark.errors import WorkloadError
-from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Holder, Source, Target, Timeline, Trial
 from memorymark.units import GIB
+from memorymark.workloads.trial_spec import TrialSpec
 
 
 class AppProbe(FakeProbe):
@@ -29,10 +28,10 @@ class AppProbe(FakeProbe):
             self.fixed_bytes = 100 * GIB
         return FakeWorkload(model)
 
-    def run(self, workload: Any, config: TrainingConfig, batch_size: int, **how: Any) -> Trial:
-        if workload.name.endswith("held"):
+    def run_trial(self, spec: TrialSpec) -> Trial:
+        if spec.workload.name.endswith("held"):
             _wait_for_go()
-        trial = super().run(workload, config, batch_size, **how)
+        trial = super().run_trial(spec)
         return dataclasses.replace(
             trial, holders=_holders(trial), timeline=_timeline(trial) if trial.fits else None
         )

@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,25 +49,30 @@ def browser() -> Iterator:
 @contextlib.contextmanager
 def server(home: Path, **environment: str) -> Iterator[str]:
     """Serve the app and give its address; it is stopped at the end."""
-    port = _free_port()
     command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
-    command += ["--server.port", str(port), "--server.headless", "true"]
-    command += ["--server.address", "127.0.0.1"]
-    with (home / f"server-{port}.log").open("w") as log:
+    command += ["--server.headless", "true"]
+    options = ("--server.address", "--server.port")
+    variables = {**os.environ, **_environment(home), **environment}
+    with served(command, options, home, cwd=ROOT, env=variables) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def served(command: list[str], options: tuple[str, str], logs: Path, **how: Any) -> Iterator[str]:
+    """Run a command that serves, with the options for address and port, until the end."""
+    port = _free_port()
+    command = [*command, options[0], "127.0.0.1", options[1], str(port)]
+    with (logs / f"server-{port}.log").open("w") as log:
         process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **_environment(home), **environment},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+            command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, **how
         )
         try:
             address = f"http://127.0.0.1:{port}"
-            _wait_for(address, process)
+            _wait_for(address, process, Path(log.name))
             yield address
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
@@ -86,10 +92,10 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _wait_for(address: str, process: subprocess.Popen) -> None:
+def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        assert process.poll() is None, "the server ended"
+        assert process.poll() is None, f"the server ended: {log.read_text()}"
         if _answers(f"{address}/_stcore/health"):
             return
         time.sleep(0.1)

@@ -18,7 +18,9 @@ from memorymark.gpus.telemetry import Telemetry
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.probes.cuda import CudaDevice, CudaProbe
 from memorymark.probes.mps import MpsDevice, MpsProbe
+from memorymark.records.trial import Trial
 from memorymark.units import GIB, MIB
+from memorymark.workloads.trial_spec import TrialSpec
 
 CPU = torch.device("cpu")
 
@@ -193,8 +195,8 @@ class FakeMps:
         self.emptied += 1
 
 
-def run_on_mps(mps: FakeMps, *args: Any, budget_bytes: int | None = None, **kwargs: Any) -> Any:
+def run_on_mps(mps: FakeMps, *args: Any, budget_bytes: int | None = None, **kwargs: Any) -> Trial:
     """Run a trial on the stand-in for MPS."""
     probe = MpsProbe(device=MpsDevice(budget_bytes, mps=mps, device=CPU))
     with mps.counter:
-        return probe.run(*args, **kwargs)
+        return probe.run_trial(TrialSpec(*args, **kwargs))

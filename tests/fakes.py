@@ -17,6 +17,7 @@ from memorymark.records.trial import (
     Trial,
 )
 from memorymark.units import GIB, MIB
+from memorymark.workloads.trial_spec import TrialSpec
 
 SOFTWARE = {"torch": "2.15.0", "memorymark": "0.1.0"}
 
@@ -37,6 +38,8 @@ def affine(fixed_bytes: int, per_sample_bytes: int) -> Callable[[int], int]:
 
 class FakeWorkload:
     """Has the surface of a workload; nothing in it is ever built."""
+
+    runs_own_code = False
 
     def __init__(self, name: str = "fake") -> None:
         self.name = name
@@ -70,6 +73,7 @@ class FakeProbe:
         compile_error: Sentence with which compiled trials end.
         gradient_check: What backward passes leave; None makes a faultless one.
         thrashing_from: Batch size from which the allocator retries.
+        simulation: What simulates the target; a simulated probe simulates itself.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class FakeProbe:
         compile_error: str | None = None,
         gradient_check: GradientCheck | None = None,
         thrashing_from: int | None = None,
+        simulation: FakeProbe | None = None,
     ) -> None:
         self.fixed_bytes = fixed_bytes
         self.per_sample_bytes = per_sample_bytes
@@ -106,6 +111,7 @@ class FakeProbe:
         self.compile_error = compile_error
         self.gradient_check = gradient_check
         self.thrashing_from = thrashing_from
+        self._simulation = simulation
         self.calls: list[tuple[int, Stage, TrainingConfig]] = []
 
     @property
@@ -117,22 +123,22 @@ class FakeProbe:
         """Batch sizes of the trials so far, in order."""
         return [batch_size for batch_size, _, _ in self.calls]
 
-    def run(
-        self,
-        workload: FakeWorkload,
-        config: TrainingConfig,
-        batch_size: int,
-        *,
-        stage: Stage = Stage.STEP,
-        timed_steps: int | None = None,
-    ) -> Trial:
+    def workload(self, model: str) -> FakeWorkload:
+        """Return the workload that `execute` takes for a model's name."""
+        return FakeWorkload(model)
+
+    def simulation(self) -> FakeProbe | None:
+        return self if self._target.source is Source.SIMULATED else self._simulation
+
+    def run_trial(self, spec: TrialSpec) -> Trial:
+        config, batch_size, stage = spec.config, spec.batch_size, spec.stage
         self.calls.append((batch_size, stage, config))
         if self.delay_seconds:
             time.sleep(self.delay_seconds)
         if len(self.calls) in self.raises:
             raise self.raises[len(self.calls)]
         base = dict(
-            model=workload.name, batch_size=batch_size, config=config,
+            model=spec.workload.name, batch_size=batch_size, config=config,
             source=self._target.source, device=self._target.name,
             capacity_bytes=self._target.capacity_bytes, stage=stage, elapsed_seconds=0.5,
             software=SOFTWARE,

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import stand_in_api
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest, app_test
@@ -119,7 +118,6 @@ def test_another_target_is_priced_by_the_catalogue_until_the_price_is_touched(ap
 
 
 def test_a_price_beyond_the_slider_is_shown_as_it_is(app, monkeypatch):
-    stand_in_api.install(monkeypatch)
     assert main(["analyze", "bert", "--gpu", "a10", "--price", "98.32"]) == 0
     app.query_params["run"] = RunHistory().list()[0].run_id
     app.run()
@@ -177,6 +175,67 @@ def test_bad_budget_is_said(app):
     next(b for b in app.button if b.label == "Analyze").click()
     app.run()
     assert "memory budget is 'lots'" in app.error[0].value
+
+
+def test_the_form_takes_its_first_values_from_the_address(app):
+    said = "model=gpt2&precision=amp-bf16&seq_len=512&dropout=false&headroom=0.125&task=causal-lm"
+    app.query_params.update(dict(pair.split("=") for pair in said.split("&")))
+    app.query_params["memory_budget"] = "4GiB"
+    app.run()
+    assert not app.exception and not app.warning
+    assert app.selectbox(key="analysis_model").value == "gpt2"
+    assert app.number_input(key="analysis_seq_len").value == 512
+    assert app.toggle(key="analysis_dropout").value is False
+    assert app.number_input(key="analysis_headroom").value == 12.5
+    run_to_end(app, "Analyze")
+    asked = RunHistory().open(RunHistory().list()[0].run_id).request
+    config = asked["config"]
+    assert (asked["model"], asked["memory_budget"]) == ("gpt2", 4 * units.GIB)
+    assert (config["precision"], config["task"]) == ("amp-bf16", "causal-lm")
+    assert (config["seq_len"], config["dropout"], config["optimizer"]) == (512, False, "adamw")
+    assert asked["options"]["headroom"] == 0.125
+
+
+def test_what_the_form_was_sent_with_stands_in_the_address(app):
+    app.query_params.update({"optimizer": "sgd", "model": "bert"})
+    app.run()
+    app.selectbox(key="analysis_optimizer").set_value("adam")
+    app.number_input(key="analysis_seq_len").set_value(64)
+    app.number_input(key="analysis_granularity").set_value(4)
+    run_to_end(app, "Analyze")
+    assert not app.exception
+    said = {name: "".join(value) for name, value in app.query_params.items()}
+    assert said.pop("run") == RunHistory().list()[0].run_id
+    assert said == {"model": "bert", "optimizer": "adam", "seq_len": "64", "granularity": "4"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("precision", "fp33", "Did you mean 'fp32'?"),
+        ("seq_len", "many", "a whole number from 1 to 10000000"),
+        ("seq_len", "10000001", "a whole number from 1 to 10000000"),
+        ("dropout", "maybe", "true or false"),
+        ("headroom", "0.95", "a share from 0 to 0.9"),
+    ],
+)
+def test_bad_values_in_the_address_are_left_out_and_said(app, name, value, words):
+    app.query_params.update({name: value, "optimizer": "sgd"})
+    app.run()
+    assert not app.exception
+    (warning,) = app.warning
+    assert words in warning.value
+    assert app.selectbox(key="analysis_optimizer").value == "sgd"
+    assert app.selectbox(key="analysis_precision").value == "fp32"
+    assert app.number_input(key="analysis_seq_len").value == 128
+
+
+def test_a_damaged_record_is_said_on_its_page(app):
+    run_id = RunHistory().save("analysis", {"model_name": "bert", "marks": {}})
+    app.query_params["run"] = run_id
+    app.run()
+    assert not app.exception
+    assert "'trials' is missing" in app.error[0].value
 
 
 def test_unknown_run_in_a_link_is_said(app):
@@ -237,7 +296,6 @@ def test_cost_comparison_sorts_by_cost_and_redraws_for_the_plan(app):
 
 
 def test_a_comparison_of_the_command_line_opens_on_the_page(app, monkeypatch):
-    stand_in_api.install(monkeypatch)
     assert main(["compare", "bert", "--gpus", "t4,a10", "--dataset-size", "1000"]) == 0
     app.query_params["run"] = RunHistory().list()[0].run_id
     app.switch_page("pages/cost_comparison.py").run()

@@ -5,8 +5,9 @@ import re
 import pytest
 from app_server import SCREENSHOTS, browser, server
 
+from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.request import Request, RequestKind
-from memorymark.service.execute import run_request
+from memorymark.service.execute import execute
 from memorymark.service.history import RunHistory
 from memorymark.settings import load_settings
 
@@ -47,13 +48,15 @@ def runs(home):
         "MEMORYMARK_PROBE_FACTORY": "app_probe:make_probe",
     }
     settings, history = load_settings(environment), RunHistory(home / "runs.sqlite3")
-    options = {"price_per_hour": 1.29, "dataset_size": 1_000_000, "runs_per_year": 12}
+    options = AnalysisOptions(price_per_hour=1.29, dataset_size=1_000_000, runs_per_year=12)
     asked = {
         "analysis": Request(RequestKind.ANALYSIS, "bert", gpu="a100-40gb", options=options),
         "backward": Request(RequestKind.BACKWARD, "bert", gpu="a100-40gb", batch_size=64),
         "compile": Request(RequestKind.COMPILE, "bert", device="cpu", batch_size=64),
         "comparison": Request(
-            RequestKind.COMPARISON, "bert", options={"dataset_size": 1_000_000, "epochs": 1}
+            RequestKind.COMPARISON,
+            "bert",
+            options=AnalysisOptions(dataset_size=1_000_000, epochs=1),
         ),
     }
     return {
@@ -63,9 +66,7 @@ def runs(home):
 
 
 def _record(request, settings):
-    from memorymark.records.event import CancelToken, ignore
-
-    return run_request(request, settings, ignore, CancelToken())
+    return execute(request, settings=settings).to_dict()
 
 
 @pytest.fixture

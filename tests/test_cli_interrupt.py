@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeProbe, FakeWorkload
+from leases import is_held
 
 from memorymark.analysis.analyze import AnalysisStopped, analyze_on
-from memorymark.probes.lease import is_locked
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event, EventKind
 
@@ -68,7 +68,7 @@ def test_ctrl_c_ends_cleanly_with_a_partial_result(analysis: Running, tmp_path: 
     assert analysis.returncode == 130
     assert "partial result" in err and "Traceback" not in err
     assert '"complete": false' in out
-    assert not is_locked("cpu:0", folder=tmp_path / "home" / "locks")
+    assert not is_held("cpu:0", tmp_path / "home" / "locks")
 
 
 def test_a_trial_that_was_told_of_is_kept() -> None:
@@ -83,8 +83,8 @@ def test_a_trial_that_was_told_of_is_kept() -> None:
 
 def test_kill_leaves_no_lock(analysis: Running, tmp_path: Path) -> None:
     folder = tmp_path / "home" / "locks"
-    assert is_locked("cpu:0", folder=folder)
+    assert is_held("cpu:0", folder)
     analysis.kill()
     analysis.wait(timeout=20)
     time.sleep(0.1)
-    assert not is_locked("cpu:0", folder=folder)
+    assert not is_held("cpu:0", folder)

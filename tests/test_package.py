@@ -36,7 +36,6 @@ LAYERS = (
     {"__main__"},
 )
 LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-REMAINING = {("service/execute.py", "api"), ("records/comparison.py", "gpus")}
 
 # Imported where they are used, inside functions, so that the engine runs without them.
 OPTIONAL = {"streamlit", "altair", "pynvml", "torchvision", "timm", "bitsandbytes", "pandas"}
@@ -87,7 +86,6 @@ def test_arrows_point_down(path: Path) -> None:
     upward = {
         used for used in imported_rooms(tree) if used != room and LEVELS[used] >= LEVELS[room]
     }
-    upward -= {used for name, used in REMAINING if path == PACKAGE / name}
     assert not upward, f"{path.relative_to(PACKAGE)} imports from above or beside: {upward}"
 
 
@@ -102,6 +100,16 @@ def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
     if room_of(path) not in WITH_TORCH:
         banned |= {"torch", "transformers"}
     assert not at_load & banned
+
+
+def test_the_top_of_the_package_is_seen_in_ten_seconds() -> None:
+    assert len(list(PACKAGE.glob("*.py"))) <= 8
+
+
+def test_no_two_modules_share_a_name() -> None:
+    names = [path.stem for path in modules() if not path.stem.startswith("__")]
+    assert len(names) > 100
+    assert sorted(names) == sorted(set(names))
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -133,8 +141,8 @@ def test_requirements_are_the_one_list() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert "dependencies" in project["project"]["dynamic"]
     assert "dependencies" not in project["project"]
-    dynamic = project["tool"]["setuptools"]["dynamic"]
-    assert dynamic["dependencies"] == {"file": ["requirements.txt"]}
+    hooks = project["tool"]["hatch"]["metadata"]["hooks"]
+    assert hooks["requirements_txt"] == {"files": ["requirements.txt"]}
     names = {line.split(">")[0].strip() for line in (ROOT / "requirements.txt").open()}
     assert {"torch", "torchvision", "transformers", "streamlit", "typer", "rich"} <= names
 

@@ -9,8 +9,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from stand_in_api import StandInApi, install
+from stand_in_engine import StandInEngine, install
 
+from memorymark import __version__
 from memorymark.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,7 +32,7 @@ def commands() -> list[list[str]]:
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StandInApi:
+def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StandInEngine:
     monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
     monkeypatch.setattr(os, "execv", lambda path, words: None)
     monkeypatch.chdir(ROOT)
@@ -43,25 +44,28 @@ def test_readme_has_commands() -> None:
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_every_command_is_one(words: list[str], engine: StandInApi) -> None:
+def test_every_command_is_one(words: list[str], engine: StandInEngine) -> None:
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     elif words[0] == "memorymark" or words[:3] == [*PYTHON_DASH_M, "memorymark"]:
         assert main(words[words.index("memorymark") + 1 :]) == 0
+    elif words[0] == "pip":  # tests/test_wheel.py builds and installs
+        wheel = f"dist/memorymark-{__version__}-py3-none-any.whl"
+        assert words[1] in ("install", "wheel") and words[-1] in (".", wheel)
     else:
         known = (["python3", "-m", "venv"], [*PYTHON_DASH_M, "pip"], [*PYTHON_DASH_M, "pytest"])
         assert words[:3] in known
 
 
 @pytest.mark.parametrize("snippet", fences("python"), ids=lambda text: text.splitlines()[0])
-def test_every_snippet_runs(snippet: str, engine: StandInApi) -> None:
+def test_every_snippet_runs(snippet: str, engine: StandInEngine) -> None:
     names: dict[str, object] = {}
     exec(compile(snippet, "README.md", "exec"), names)
     if "tiny" in names:
         model, make_batch, loss = names["tiny"]()
         assert loss(model, make_batch(3)).numel() == 1
     else:
-        assert engine.calls
+        assert engine.requests
 
 
 def test_every_command_of_the_program_is_named() -> None:

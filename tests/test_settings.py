@@ -1,9 +1,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+from platformdirs import windows
+from platformdirs.api import PlatformDirsABC
+from platformdirs.macos import MacOS
 
 from memorymark import settings as settings_module
 from memorymark.settings import load_settings
@@ -26,6 +31,31 @@ def test_nothing_set_guards_nothing():
 def test_home_holds_history_and_locks(tmp_path: Path):
     settings = load_settings({"MEMORYMARK_HOME": str(tmp_path)})
     assert settings.history_path.parent == settings.locks_folder.parent == tmp_path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="each system has its own folder")
+def test_home_is_the_users_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    assert load_settings({}).home == tmp_path / ".local" / "share" / "memorymark"
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert load_settings({}).home == tmp_path / "data" / "memorymark"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_home_is_one_folder_on_other_systems(monkeypatch: pytest.MonkeyPatch):
+    for name in ("XDG_DATA_HOME", "WIN_PD_OVERRIDE_LOCAL_APPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/Users/ada")
+    assert asked_folder(MacOS) == "/Users/ada/Library/Application Support/memorymark"
+    monkeypatch.setattr(windows, "get_win_folder", lambda name: f"C:/{name}")
+    assert asked_folder(windows.Windows) == "C:/CSIDL_LOCAL_APPDATA/memorymark"
+
+
+def asked_folder(system: type[PlatformDirsABC]) -> str:
+    """The folder that the settings ask for, on another operating system."""
+    with patch.object(settings_module, "user_data_path", lambda *a, **k: system(*a, **k)):
+        return load_settings({}).home.user_data_dir  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("said", ["1", "true", "YES"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,27 +13,15 @@ from memorymark.analysis.marks import with_options
 from memorymark.analysis.search import SearchResult, find_max_batch, not_monotone
 from memorymark.errors import Cancelled
 from memorymark.probes.probe import Probe
-from memorymark.records.analysis import Advice, Analysis, Mark
-from memorymark.records.analysis_options import AnalysisOptions, Objective
+from memorymark.records.analysis import Advice, Analysis
+from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
-from memorymark.records.event import CancelToken, Event, EventKind, OnEvent, ignore
+from memorymark.records.event import CancelToken, Event, EventKind, OnEvent, ignore, trial_line
 from memorymark.records.trial import Outcome, Source, Trial
-from memorymark.units import mib_or_gib, rate
+from memorymark.workloads.trial_spec import TrialSpec
 
 if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
-
-__all__ = [
-    "Advice",
-    "Analysis",
-    "AnalysisOptions",
-    "AnalysisStopped",
-    "Mark",
-    "Objective",
-    "analyze_on",
-    "trial_line",
-    "with_options",
-]
 
 _EXPECTED_TRIALS = 8
 
@@ -61,13 +48,13 @@ def analyze_on(
     cancel: CancelToken | None = None,
     guess: int | None = None,
     run_id: str | None = None,
-    advisor: Callable[[], Probe | None] = lambda: None,
 ) -> Analysis:
     """Find the largest batch that fits, and the batch that is worth running.
 
-    After the search, the current batch and a few below the max are run where no trial is near
-    them yet. Where a trial ends in an error of its own, or nothing fits, the analysis says so
-    and is returned all the same.
+    After the search, the current batch and a few below the max are tried where no trial is near
+    them yet. Where nothing fits, or the current batch does not, changes that would make room are
+    tried in a simulation of the device, if there is one. Where a trial ends in an error of its
+    own, or nothing fits, the analysis says so and is returned all the same.
 
     Args:
         probe: Runs the trials.
@@ -78,8 +65,6 @@ def analyze_on(
         cancel: Looked at before each trial.
         guess: Where the max batch is expected, as from a simulation.
         run_id: Name of the run; None makes a new one.
-        advisor: Makes a probe that simulates what would make room, where nothing fits on a
-            measured device; a simulated probe tries that itself.
 
     Raises:
         AnalysisStopped: The user cancelled or interrupted; carries what was known by then.
@@ -89,23 +74,10 @@ def analyze_on(
     described = workload.describe(config)
     work = _Work(probe, workload, described, options or AnalysisOptions(), teller)
     work.run_id = run_id or work.run_id
-    work.make_advisor = advisor
     try:
         return work.analyze(guess)
     except (Cancelled, KeyboardInterrupt) as stop:
         raise AnalysisStopped(work.partial("The work was stopped by the user.")) from stop
-
-
-def trial_line(trial: Trial) -> str:
-    """Write a trial as one line for people."""
-    start = f"batch {trial.batch_size}:"
-    if trial.outcome is Outcome.OOM:
-        return f"{start} out of memory"
-    if trial.outcome is Outcome.ERROR:
-        return f"{start} error: {trial.error}"
-    speed = f", {rate(trial.samples_per_second)} samples/s" if trial.samples_per_second else ""
-    retries = ", thrashing" if trial.thrashing else ""
-    return f"{start} {mib_or_gib(trial.memory_bytes)}{speed}, ok{retries}"
 
 
 class _Work:
@@ -125,15 +97,13 @@ class _Work:
         self.started = time.perf_counter()
         self.created_at = datetime.now(UTC).isoformat(timespec="seconds")
         self.run_id = secrets.token_hex(4)
-        self.make_advisor: Callable[[], Probe | None] = lambda: None
-        self.advisor: Probe | None = None
 
     def analyze(self, guess: int | None) -> Analysis:
         """Search, climb the ladder, and put together what is known."""
         target = self.probe.target
         self.teller.enter("search", f"Searching the largest batch on {target.name}")
         found = find_max_batch(
-            self.run,
+            self.trial_at,
             granularity=self.options.granularity,
             upper=self.options.upper_bound,
             capacity_bytes=target.capacity_bytes,
@@ -142,44 +112,53 @@ class _Work:
         if found.max_batch_size is not None:
             self.teller.enter("throughput", f"The largest batch is {found.max_batch_size}")
             self.climb(found)
-        advice = self.advice() if found.complete and found.max_batch_size is None else ()
+        advice = self.advice(found) if found.complete else ()
         self.teller.tell(EventKind.NOTE, f"Done after {len(self.trials)} trials", progress=1.0)
         return self.analysis(found, advice)
 
     def climb(self, found: SearchResult) -> None:
-        """Run the current batch and a few below the max."""
+        """Try the current batch and a few below the max."""
         rungs = 0
         while (batch_size := next_rung(self.analysis(found), rungs)) is not None:
-            self.run(batch_size)
+            self.trial_at(batch_size)
             rungs += batch_size != self.options.current_batch_size
 
-    def advice(self) -> tuple[Advice, ...]:
-        """List changes that make room; a simulated probe tries each of them."""
-        self.teller.enter("advice", "Not even the smallest batch fits")
+    def advice(self, found: SearchResult) -> tuple[Advice, ...]:
+        """List changes that make room for the smallest batch tried, or for the current one."""
+        if found.max_batch_size is None:
+            self.teller.enter("advice", "Not even the smallest batch fits")
+            batch_size = min(trial.batch_size for trial in self.trials)
+        elif self.analysis(found).current.fits is False:
+            batch_size = self.options.current_batch_size
+            self.teller.enter("advice", f"Batch {batch_size}, the current one, does not fit")
+        else:
+            return ()
         changes = possible_changes(self.config)
-        simulated = self.probe.target.source is Source.SIMULATED
-        self.advisor = self.probe if simulated else self.make_advisor()
-        if self.advisor is None:
+        if not self.can_simulate or (simulation := self.probe.simulation()) is None:
             return changes
-        smallest = min(self.trials, key=lambda trial: trial.batch_size)
-        if smallest.source is not Source.SIMULATED:
-            smallest = self.run_config(self.config, smallest.batch_size)
-        needed = needed_bytes(smallest)
-        return with_gains(self.run_config, self.config, smallest.batch_size, needed, changes)
 
-    def run(self, batch_size: int) -> Trial:
+        def simulate(config: TrainingConfig) -> Trial:
+            self.teller.starting(batch_size)
+            trial = simulation.run_trial(TrialSpec(self.workload, config, batch_size))
+            self.teller.finished(trial)
+            return trial
+
+        known = (t for t in self.trials if t.batch_size == batch_size)
+        before = next((t for t in known if t.source is Source.SIMULATED), None)
+        needed = needed_bytes(before or simulate(self.config))
+        return with_gains(simulate, self.config, batch_size, needed, changes)
+
+    @property
+    def can_simulate(self) -> bool:
+        """Whether a simulation may run what a measured target runs."""
+        simulated = self.probe.target.source is Source.SIMULATED
+        return simulated or not (self.workload.runs_own_code or self.config.compile)
+
+    def trial_at(self, batch_size: int) -> Trial:
         """Run a trial that counts; it is kept before it is told of, as Ctrl-C may come then."""
         self.teller.starting(batch_size)
-        trial = self.probe.run(self.workload, self.config, batch_size)
+        trial = self.probe.run_trial(TrialSpec(self.workload, self.config, batch_size))
         self.trials.append(trial)
-        self.teller.finished(trial)
-        return trial
-
-    def run_config(self, config: TrainingConfig, batch_size: int) -> Trial:
-        """Let the advisor run a trial unless somebody has cancelled, and tell of it."""
-        assert self.advisor is not None
-        self.teller.starting(batch_size)
-        trial = self.advisor.run(self.workload, config, batch_size)
         self.teller.finished(trial)
         return trial
 

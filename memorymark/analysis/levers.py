@@ -1,4 +1,4 @@
-"""What to change where nothing fits, and what each change saves."""
+"""What to change to make room, and what each change saves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from memorymark.errors import Cancelled, MemoryMarkError
+from memorymark.errors import MemoryMarkError
 from memorymark.records.analysis import Advice
 from memorymark.records.config import Optimizer, Precision, Task, TrainingConfig
 from memorymark.records.trial import Outcome, Trial
@@ -23,7 +23,7 @@ def possible_changes(config: TrainingConfig) -> tuple[Advice, ...]:
 
 
 def with_gains(
-    run: Callable[[TrainingConfig, int], Trial],
+    simulate: Callable[[TrainingConfig], Trial],
     config: TrainingConfig,
     batch_size: int,
     before_bytes: int | None,
@@ -34,13 +34,13 @@ def with_gains(
     A change that cannot be tried keeps its words and has no figures.
 
     Args:
-        run: Runs a trial of a config at a batch size, as a simulated probe does.
+        simulate: Simulates a trial of a config at that batch size.
         config: The config that does not fit.
-        batch_size: Batch size to try each change at.
+        batch_size: Batch size that the trials have.
         before_bytes: What the unchanged config needs there; None where unknown.
         changes: The changes to try.
     """
-    return tuple(_tried(run, config, batch_size, before_bytes, change) for change in changes)
+    return tuple(_tried(simulate, config, batch_size, before_bytes, change) for change in changes)
 
 
 def needed_bytes(trial: Trial) -> int | None:
@@ -52,7 +52,7 @@ def needed_bytes(trial: Trial) -> int | None:
 
 
 def _tried(
-    run: Callable[[TrainingConfig, int], Trial],
+    simulate: Callable[[TrainingConfig], Trial],
     config: TrainingConfig,
     batch_size: int,
     before_bytes: int | None,
@@ -61,9 +61,7 @@ def _tried(
     if not advice.change:
         return advice
     try:
-        trial = run(dataclasses.replace(config, **advice.change), batch_size)
-    except Cancelled:
-        raise
+        trial = simulate(dataclasses.replace(config, **advice.change))
     except MemoryMarkError:
         return advice
     if trial.outcome is Outcome.ERROR:

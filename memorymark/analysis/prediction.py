@@ -1,19 +1,17 @@
-"""Where a measured search should start: a simulation of the device at hand."""
+"""Where a search should start: from a simulation of the device, or from other GPUs' trials."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from memorymark.analysis.search import find_max_batch
-from memorymark.errors import Cancelled
-from memorymark.gpus.catalogue import Gpu, load_catalogue
-from memorymark.probes.choose import simulated_probe
+from memorymark.probes.probe import Probe
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
-from memorymark.records.event import CancelToken
+from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
 from memorymark.records.trial import Source, Target, Trial
+from memorymark.workloads.trial_spec import TrialSpec
 
 if TYPE_CHECKING:
     from memorymark.records.analysis import Analysis
@@ -21,38 +19,50 @@ if TYPE_CHECKING:
 
 
 def predict_max_batch(
-    target: Target,
+    probe: Probe,
     workload: Workload,
     config: TrainingConfig,
     options: AnalysisOptions,
+    on_event: OnEvent,
     cancel: CancelToken,
-    compute_capability: tuple[int, int] | None = None,
 ) -> int | None:
-    """Return the largest batch that a simulation of the device expects, None where it cannot say.
+    """Return the largest batch that a simulation of a measured device expects.
 
-    Only CUDA devices are simulated. A workload that runs its user's own code, and a compiled
-    model, are not.
+    A workload that runs its user's own code, and a compiled model, are not simulated first.
 
     Args:
-        target: The device that is going to be measured.
+        probe: The probe of the device that is going to be measured.
         workload: What is trained.
         config: How it is trained.
         options: What the user wants to know.
+        on_event: Is told of the outcome.
         cancel: Looked at before each simulated trial.
-        compute_capability: The device's, for one that is not in the catalogue.
 
     Raises:
         Cancelled: Somebody asked to stop.
     """
-    gpu = gpu_of(target, compute_capability)
-    if gpu is None or workload.runs_own_code or config.compile:
+    if probe.target.source is Source.SIMULATED or workload.runs_own_code or config.compile:
         return None
+    simulation = probe.simulation()
+    if simulation is None:
+        return None
+
+    def trial_at(batch_size: int) -> Trial:
+        cancel.check()
+        return simulation.run_trial(TrialSpec(workload, config, batch_size))
+
     try:
-        return _search(gpu, target.capacity_bytes, workload, config, options, cancel)
-    except Cancelled:
-        raise
-    except Exception:
-        return None  # a prediction only saves trials: the measured search does without it
+        found = find_max_batch(trial_at, granularity=options.granularity, upper=options.upper_bound)
+    except Exception as error:  # a prediction only saves trials: the search does without it
+        reason = f"{type(error).__name__}: {error}"
+        on_event(Event(EventKind.NOTE, f"The simulation before the search failed. {reason}"))
+        return None
+    if not found.complete or found.max_batch_size is None:
+        return None
+    guess = found.max_batch_size
+    text = f"A simulation expects the largest batch near {guess}; the search starts there."
+    on_event(Event(EventKind.NOTE, text))
+    return guess
 
 
 def extrapolated_max_batch(
@@ -88,35 +98,3 @@ def expected_max_batch(
     simulated = [a.trials for a in analyses if a.target.source is Source.SIMULATED]
     trials = [trial for each in simulated for trial in each]
     return extrapolated_max_batch(trials, target.capacity_bytes, options.granularity)
-
-
-def gpu_of(target: Target, compute_capability: tuple[int, int] | None = None) -> Gpu | None:
-    """Return the catalogue's row of a CUDA device, or one of its generation with its memory."""
-    if target.kind != "cuda":
-        return None
-    catalogue = load_catalogue()
-    if target.gpu_key is not None:
-        return catalogue[target.gpu_key]
-    for gpu in catalogue.values():
-        if gpu.compute_capability == compute_capability and target.total_bytes:
-            return dataclasses.replace(gpu, name=target.name, total_bytes=target.total_bytes)
-    return None
-
-
-def _search(
-    gpu: Gpu,
-    capacity_bytes: int | None,
-    workload: Workload,
-    config: TrainingConfig,
-    options: AnalysisOptions,
-    cancel: CancelToken,
-) -> int | None:
-    budget = capacity_bytes if (capacity_bytes or 0) < gpu.total_bytes else None
-    probe = simulated_probe(gpu, budget)
-
-    def run(batch_size: int) -> Trial:
-        cancel.check()
-        return probe.run(workload, config, batch_size)
-
-    found = find_max_batch(run, granularity=options.granularity, upper=options.upper_bound)
-    return found.max_batch_size if found.complete else None

@@ -50,7 +50,7 @@ class SearchResult:
 
 
 def find_max_batch(
-    run: Callable[[int], Trial],
+    trial_at: Callable[[int], Trial],
     *,
     granularity: int = 8,
     lower: int = 1,
@@ -67,7 +67,7 @@ def find_max_batch(
     answer is a batch that fits with a next one that does not.
 
     Args:
-        run: Runs a trial at a batch size.
+        trial_at: Runs a trial at a batch size.
         granularity: Batch sizes that are tried are multiples of it.
         lower: The smallest batch size that is of interest.
         upper: The largest one.
@@ -83,7 +83,7 @@ def find_max_batch(
         raise InvalidValue("largest batch size", upper, f"{lower} (the smallest) or more")
     search = _Search(_Grid.spanning(granularity, lower, upper), lower, upper, capacity_bytes, guess)
     while not search.done:
-        search.take(run(search.next_batch()))
+        search.take(trial_at(search.next_batch()))
     return search.result()
 
 

@@ -7,14 +7,14 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from memorymark.analysis.analyze import trial_line
 from memorymark.analysis.search import SearchResult, find_max_batch
 from memorymark.analysis.verdicts import judge_backward, judge_compile
 from memorymark.probes.probe import Probe
 from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig, check_batch_size
-from memorymark.records.event import CancelToken, Event, EventKind, OnEvent, ignore
+from memorymark.records.event import CancelToken, Event, EventKind, OnEvent, ignore, trial_line
 from memorymark.records.trial import Stage, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
+from memorymark.workloads.trial_spec import TrialSpec
 
 if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
@@ -181,7 +181,7 @@ def _runner(
         what = label or _STAGE_TEXT[stage]
         about = {"phase": "validation", "batch_size": batch_size}
         on_event(Event(EventKind.TRIAL_STARTED, f"{what}, batch {batch_size}: running", **about))
-        trial = probe.run(workload, config, batch_size, stage=stage, timed_steps=timed_steps)
+        trial = probe.run_trial(TrialSpec(workload, config, batch_size, stage, timed_steps))
         on_event(
             Event(EventKind.TRIAL_FINISHED, f"{what}, {trial_line(trial)}", trial=trial, **about)
         )

@@ -6,39 +6,26 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from memorymark.analysis.analyze import Analysis, AnalysisStopped
 from memorymark.cli import options, printed
-from memorymark.cli.keep import changed_options, keep
+from memorymark.cli.keep import keep
 from memorymark.cli.live import partial_sentence, work
 from memorymark.cli.output import show
 from memorymark.errors import Cancelled
-from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig
+from memorymark.records.analysis import Analysis
+from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.config import TrainingConfig
 from memorymark.records.request import Request, RequestKind
-from memorymark.units import parse_bytes
 
 
-@options.with_training_options
+@options.with_options
 def analyze(
     model: options.Model,
     config: TrainingConfig,
     gpu: options.Gpu = None,
     device: options.Device = None,
     memory_budget: options.MemoryBudget = None,
-    current_batch_size: Annotated[int, Option(help="The batch that is trained today.")] = 16,
-    price: options.Price = None,
-    dataset_size: options.DatasetSize = None,
-    epochs: options.Epochs = None,
-    runs_per_year: options.RunsPerYear = None,
-    objective: Annotated[
-        str, Option(help="What the optimal batch is chosen for: throughput, memory.")
-    ] = "throughput",
-    granularity: Annotated[
-        int, Option(help="The largest batch is exact to this many samples.")
-    ] = 8,
-    headroom: Annotated[
-        float, Option(help="Share of the memory that the optimal batch leaves free.")
-    ] = 0.05,
-    max_batch_size: Annotated[int, Option(help="Largest batch to try.")] = MAX_BATCH_SIZE,
+    *,
+    asked: AnalysisOptions,
     as_json: options.AsJson = False,
 ) -> None:
     """Find the largest batch, the optimal batch, and what the current one wastes.
@@ -46,50 +33,28 @@ def analyze(
     Measured with a CUDA device or --device, simulated with --gpu. With neither, simulated for
     the catalogue's default GPU.
     """
+    request = Request(
+        RequestKind.ANALYSIS, model, config, device, gpu, memory_budget, options=asked
+    )
     try:
-        with work() as progress:
-            from memorymark import api
-
-            analysis = api.analyze(
-                model,
-                config,
-                device=device,
-                gpu=gpu,
-                memory_budget=memory_budget,
-                current_batch_size=current_batch_size,
-                price_per_hour=price,
-                dataset_size=dataset_size,
-                epochs=epochs,
-                runs_per_year=runs_per_year,
-                objective=objective,
-                granularity=granularity,
-                headroom=headroom,
-                max_batch_size=max_batch_size,
-                on_event=progress,
-            )
-    except AnalysisStopped as stop:
-        _show_if_known(stop.partial, as_json)
-        raise Cancelled(partial_sentence(stop.partial.trials)) from stop
+        analysis = _done(request)
+    except Cancelled as stop:
+        partial = getattr(stop, "partial", None)
+        if partial is None:
+            raise
+        _show_if_known(partial, as_json)
+        raise Cancelled(partial_sentence(partial.trials)) from stop
     _show_if_known(analysis, as_json)
     printed.check_analysis(analysis)
-    asked = changed_options(analysis.options)
-    asked["price_per_hour"] = price
-    keep(_request("analysis", model, config, device, gpu, memory_budget, options=asked), analysis)
+    keep(request, analysis)
 
 
-def _request(
-    kind: str,
-    model: str,
-    config: TrainingConfig,
-    device: str | None,
-    gpu: str | None,
-    memory_budget: str | None,
-    batch_size: int | None = None,
-    options: dict[str, Any] | None = None,
-) -> Request:
-    budget = None if memory_budget is None else parse_bytes(memory_budget)
-    asked = {name: value for name, value in (options or {}).items() if value is not None}
-    return Request(RequestKind(kind), model, config, device, gpu, budget, batch_size, options=asked)
+def _done(request: Request) -> Any:
+    """Execute a request and return its record; events go to standard error."""
+    with work() as progress:
+        from memorymark.service.execute import execute
+
+        return execute(request, on_event=progress)
 
 
 def _show_if_known(analysis: Analysis, as_json: bool) -> None:
@@ -98,7 +63,7 @@ def _show_if_known(analysis: Analysis, as_json: bool) -> None:
         show(analysis, as_json, printed.show_analysis)
 
 
-@options.with_training_options
+@options.with_options
 def estimate(
     model: options.Model,
     config: TrainingConfig,
@@ -107,15 +72,13 @@ def estimate(
     as_json: options.AsJson = False,
 ) -> None:
     """Simulate one batch size on one GPU of the catalogue."""
-    with work():
-        from memorymark import api
-
-        trial = api.estimate(model, config, batch_size=batch_size, gpu=gpu)
+    request = Request(RequestKind.ESTIMATE, model, config, gpu=gpu, batch_size=batch_size)
+    trial = _done(request)
     printed.check_trial(trial)
     show(trial, as_json, printed.show_trial)
 
 
-@options.with_training_options
+@options.with_options
 def measure(
     model: options.Model,
     config: TrainingConfig,
@@ -125,22 +88,13 @@ def measure(
     as_json: options.AsJson = False,
 ) -> None:
     """Run real training steps at one batch size."""
-    with work() as progress:
-        from memorymark import api
-
-        trial = api.measure(
-            model,
-            config,
-            batch_size=batch_size,
-            device=device,
-            memory_budget=memory_budget,
-            on_event=progress,
-        )
+    request = Request(RequestKind.MEASURE, model, config, device, None, memory_budget, batch_size)
+    trial = _done(request)
     printed.check_trial(trial)
     show(trial, as_json, printed.show_trial)
 
 
-@options.with_training_options
+@options.with_options
 def validate_backward(
     model: options.Model,
     config: TrainingConfig,
@@ -151,24 +105,14 @@ def validate_backward(
     as_json: options.AsJson = False,
 ) -> None:
     """Compare forward passes with the whole training step; check every gradient."""
-    with work() as progress:
-        from memorymark import api
-
-        result = api.validate_backward_pass(
-            model,
-            config,
-            batch_size=batch_size,
-            device=device,
-            gpu=gpu,
-            memory_budget=memory_budget,
-            on_event=progress,
-        )
+    request = Request(RequestKind.BACKWARD, model, config, device, gpu, memory_budget, batch_size)
+    result = _done(request)
     show(result, as_json, printed.show_backward)
-    keep(_request("backward", model, config, device, gpu, memory_budget, batch_size), result)
+    keep(request, result)
     printed.check_validation(result)
 
 
-@options.with_training_options
+@options.with_options
 def validate_compile(
     model: options.Model,
     config: TrainingConfig,
@@ -178,49 +122,35 @@ def validate_compile(
     as_json: options.AsJson = False,
 ) -> None:
     """Compare eager steps with torch.compile: time, memory, when compiling pays."""
-    with work() as progress:
-        from memorymark import api
-
-        result = api.validate_compilation_benefit(
-            model,
-            config,
-            batch_size=batch_size,
-            device=device,
-            memory_budget=memory_budget,
-            on_event=progress,
-        )
+    request = Request(RequestKind.COMPILE, model, config, device, None, memory_budget, batch_size)
+    result = _done(request)
     show(result, as_json, printed.show_compile)
-    keep(_request("compile", model, config, device, None, memory_budget, batch_size), result)
+    keep(request, result)
     printed.check_validation(result)
 
 
-@options.with_training_options
+@options.with_options
 def compare(
     model: options.Model,
     config: TrainingConfig,
     gpus: Annotated[
         str | None, Option(help="Names with commas between, as in a10,a100-40gb; default: all.")
     ] = None,
-    dataset_size: options.DatasetSize = None,
-    epochs: options.Epochs = None,
-    runs_per_year: options.RunsPerYear = None,
+    memory_budget: options.MemoryBudget = None,
+    *,
+    asked: Annotated[AnalysisOptions, ("dataset_size", "epochs", "runs_per_year")],
     as_json: options.AsJson = False,
 ) -> None:
     """Compare what the same training costs on several GPUs."""
-    names = [name.strip() for name in gpus.split(",") if name.strip()] if gpus else None
-    with work() as progress:
-        from memorymark import api
-
-        result = api.compare_costs(
-            model,
-            config,
-            gpus=names,
-            dataset_size=dataset_size,
-            epochs=epochs,
-            runs_per_year=runs_per_year,
-            on_event=progress,
-        )
+    names = [name.strip() for name in gpus.split(",") if name.strip()] if gpus else []
+    request = Request(
+        RequestKind.COMPARISON,
+        model,
+        config,
+        memory_budget=memory_budget,
+        options=asked,
+        gpus=tuple(names),
+    )
+    result = _done(request)
     show(result, as_json, printed.show_comparison)
-    asked = {"gpus": ",".join(names) if names else None, "dataset_size": dataset_size}
-    asked |= {"epochs": epochs, "runs_per_year": runs_per_year}
-    keep(_request("comparison", model, config, None, None, None, options=asked), result)
+    keep(request, result)

@@ -30,7 +30,7 @@ class Commands(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def report_error(error: Exception, *, debug: bool) -> int:
+def report_error(error: BaseException, *, debug: bool) -> int:
     """Write an error to standard error and return the exit code."""
     if debug:
         traceback.print_exception(error, file=sys.stderr)
@@ -41,7 +41,7 @@ def report_error(error: Exception, *, debug: bool) -> int:
     return code
 
 
-def _describe(error: Exception) -> tuple[str, int]:
+def _describe(error: BaseException) -> tuple[str, int]:
     if isinstance(error, Cancelled):
         return str(error), INTERRUPTED
     if isinstance(error, MemoryMarkError):

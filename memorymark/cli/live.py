@@ -34,7 +34,7 @@ class Progress:
         self._stop_status()
         if event.kind is EventKind.TRIAL_FINISHED and event.trial is not None:
             self.trials.append(event.trial)
-            self._console.print(trial_line(event.trial), soft_wrap=True)
+            self._console.print(trial_row(event.trial), soft_wrap=True)
         elif event.kind is EventKind.TRIAL_STARTED:
             self._start_status(event.text)
         else:
@@ -56,7 +56,7 @@ class Progress:
             self._status = None
 
 
-def trial_line(trial: Trial) -> str:
+def trial_row(trial: Trial) -> str:
     """Write a finished trial as one line: batch, memory, samples per second, outcome."""
     memory = units.gib(trial.memory_bytes)
     words = _WORDS[trial.outcome]

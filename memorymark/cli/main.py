@@ -13,6 +13,7 @@ from typer import Option
 from memorymark import __version__
 from memorymark.cli import commands, lists, serve
 from memorymark.cli.failures import INTERRUPTED, Commands, report_error
+from memorymark.errors import Cancelled
 
 DEBUG = "--debug"
 PROGRAM = "memorymark"
@@ -80,5 +81,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return 1
-    except Exception as error:
+    except (Exception, Cancelled) as error:
         return report_error(error, debug=debug)

@@ -1,33 +1,19 @@
-"""The options that commands share, and the training options as one TrainingConfig.
+"""The options that commands share, and flags for the options of records.
 
 Names of choices stay plain strings here: the records read them and suggest the nearest.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Iterable
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any, get_args
 
 from typer import Argument, Option
 
-from memorymark.records.config import (
-    Attention,
-    Optimizer,
-    OptimizerImpl,
-    Precision,
-    Task,
-    TrainingConfig,
-    ZeroGrad,
-)
-
-_PANEL = "How the model is trained"
-
-
-def _choices(words: str, names: Iterable[str]) -> str:
-    return f"{words}: {', '.join(names)}."
-
+from memorymark.records import option as records
 
 Model = Annotated[
     str,
@@ -46,12 +32,6 @@ MemoryBudget = Annotated[
     str | None,
     Option("--memory-budget", help="Most memory that a trial may use, as in 4GiB or 512MiB."),
 ]
-Price = Annotated[
-    float | None, Option("--price", help="Dollars per hour of the GPU; by default the catalogue's.")
-]
-DatasetSize = Annotated[int | None, Option("--dataset-size", help="Samples in the data set.")]
-Epochs = Annotated[int | None, Option("--epochs", help="Passes over the data set in one run.")]
-RunsPerYear = Annotated[int | None, Option("--runs-per-year", help="Training runs in a year.")]
 Library = Annotated[
     str | None, Option(help="List the models of this library instead: torchvision or timm.")
 ]
@@ -60,94 +40,64 @@ AsJson = Annotated[
 ]
 
 
-def training_config(
-    task: Annotated[
-        str | None,
-        Option(help=_choices("What for; by default the model's own", Task), rich_help_panel=_PANEL),
-    ] = None,
-    num_labels: Annotated[
-        int | None, Option(help="Classes of a classification head.", rich_help_panel=_PANEL)
-    ] = None,
-    seq_len: Annotated[
-        int, Option(help="Tokens per sample of text models.", rich_help_panel=_PANEL)
-    ] = TrainingConfig.seq_len,
-    image_size: Annotated[
-        int, Option(help="Height and width of images in pixels.", rich_help_panel=_PANEL)
-    ] = TrainingConfig.image_size,
-    precision: Annotated[
-        str, Option(help=_choices("Number formats", Precision), rich_help_panel=_PANEL)
-    ] = TrainingConfig.precision.value,
-    optimizer: Annotated[
-        str, Option(help=_choices("The optimizer", Optimizer), rich_help_panel=_PANEL)
-    ] = TrainingConfig.optimizer.value,
-    optimizer_impl: Annotated[
-        str, Option(help=_choices("Its implementation", OptimizerImpl), rich_help_panel=_PANEL)
-    ] = TrainingConfig.optimizer_impl.value,
-    zero_grad: Annotated[
-        str, Option(help=_choices("When gradients are freed", ZeroGrad), rich_help_panel=_PANEL)
-    ] = TrainingConfig.zero_grad.value,
-    gradient_checkpointing: Annotated[
-        bool,
-        Option(
-            "--gradient-checkpointing",
-            help="Recompute activations in the backward pass.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = False,
-    gradient_accumulation: Annotated[
-        int,
-        Option(
-            help="Forward passes per optimizer step; the effective batch grows as many times.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = TrainingConfig.gradient_accumulation,
-    attention: Annotated[
-        str, Option(help=_choices("Attention implementation", Attention), rich_help_panel=_PANEL)
-    ] = TrainingConfig.attention.value,
-    no_dropout: Annotated[
-        bool,
-        Option("--no-dropout", help="Train in eval mode, with gradients.", rich_help_panel=_PANEL),
-    ] = False,
-    channels_last: Annotated[
-        bool,
-        Option("--channels-last", help="Keep images in NHWC order.", rich_help_panel=_PANEL),
-    ] = False,
-) -> TrainingConfig:
-    """Make the TrainingConfig that the training options describe."""
-    return TrainingConfig(
-        task=task,
-        num_labels=num_labels,
-        seq_len=seq_len,
-        image_size=image_size,
-        precision=precision,
-        optimizer=optimizer,
-        optimizer_impl=optimizer_impl,
-        zero_grad=zero_grad,
-        gradient_checkpointing=gradient_checkpointing,
-        gradient_accumulation=gradient_accumulation,
-        attention=attention,
-        dropout=not no_dropout,
-        channels_last=channels_last,
-    )
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags of the records among its parameters.
 
-
-def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the training options; its parameter `config` receives what they make."""
-    own = _parameters(command)
-    del own["config"]
-    shared = _parameters(training_config)
+    A parameter whose annotation is a record with options becomes one flag for each of them; the
+    command receives the record that they make. `Annotated[Record, ("name", …)]` takes only the
+    options that it names.
+    """
+    own = inspect.signature(command, eval_str=True).parameters
+    made = {name: _record(each.annotation) for name, each in own.items()}
+    records = {name: record for name, record in made.items() if record[1]}
+    everything = []
+    for name, each in own.items():
+        kind, options = records.get(name, (None, ()))
+        everything += [_parameter(kind, option) for option in options] or [each]
 
     @functools.wraps(command)
-    def run(**values: object) -> None:
-        training = {name: values.pop(name) for name in shared}
-        command(config=training_config(**training), **values)
+    def run(**values: Any) -> None:
+        for name, (kind, options) in records.items():
+            given = {option.name: _value(option, values.pop(_name(option))) for option in options}
+            values[name] = kind(**given)
+        command(**values)
 
-    everything = [*own.values(), *shared.values()]
     run.__signature__ = inspect.Signature(
         [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in everything]
     )
     return run
 
 
-def _parameters(function: Callable[..., object]) -> dict[str, inspect.Parameter]:
-    return dict(inspect.signature(function, eval_str=True).parameters)
+def _record(annotation: Any) -> tuple[Any, tuple[records.Option, ...]]:
+    """Return the record of an annotation with the options that the command takes of it."""
+    kind, *names = get_args(annotation) or (annotation,)
+    if not dataclasses.is_dataclass(kind):
+        return kind, ()
+    options = records.options_of(kind)
+    return kind, tuple(options[name] for name in (names[0] if names else options))
+
+
+def _parameter(kind: type[Any], option: records.Option) -> inspect.Parameter:
+    entered = str if option.choices else option.kind
+    default = False if option.kind is bool else option.default
+    words = f"{option.help.rstrip('.')}: {', '.join(option.choices)}."
+    shown = Option(
+        option.flag,
+        help=words if option.choices else option.help,
+        rich_help_panel=getattr(kind, "options_panel", None),
+    )
+    return inspect.Parameter(
+        _name(option),
+        inspect.Parameter.KEYWORD_ONLY,
+        default=str(default) if option.choices and default else default,
+        annotation=Annotated[entered if default is not None else entered | None, shown],
+    )
+
+
+def _name(option: records.Option) -> str:
+    return option.flag.removeprefix("--").replace("-", "_")
+
+
+def _value(option: records.Option, given: Any) -> Any:
+    """Return the option's value: the flag of a switch turns it from its default."""
+    return given != option.default if option.kind is bool else given

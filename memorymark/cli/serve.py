@@ -13,7 +13,9 @@ from typer import Option
 
 from memorymark.errors import MissingPackage, NotAvailable
 
-ENTRY = Path(__file__).resolve().parents[2] / "streamlit_app.py"
+_PACKAGE = Path(__file__).resolve().parents[1]
+# inside an installed package; beside the package in a clone
+ENTRIES = (_PACKAGE / "app" / "streamlit_app.py", _PACKAGE.parent / "streamlit_app.py")
 
 
 def app(
@@ -26,18 +28,33 @@ def app(
     """Start the app in this terminal; Ctrl-C stops it."""
     if importlib.util.find_spec("streamlit") is None:
         raise MissingPackage("streamlit", "The app")
-    if not ENTRY.is_file():
-        raise NotAvailable(
-            f"The app's pages are not beside this installation: there is no {ENTRY.name} in "
-            f"{ENTRY.parent}. Run `make app` in a clone of the project."
-        )
+    entry = find_entry()
     typer.echo(listening_sentence(address, port), err=True)
-    os.chdir(ENTRY.parent)
-    command = [sys.executable, "-m", "streamlit", "run", ENTRY.name, "--server.port", str(port)]
+    # -P: the user's folder is no place to import packages from, such as another clone's.
+    command = [sys.executable, "-P", "-m", "streamlit", "run", str(entry)]
+    command += ["--server.port", str(port), "--server.address", address or "0.0.0.0"]
     # Streamlit's first start would stop and ask for an e-mail address.
-    command += ["--server.showEmailPrompt", "false", "--server.address", address or "0.0.0.0"]
+    command += ["--server.showEmailPrompt", "false"]
     sys.stderr.flush()
     os.execv(sys.executable, command)
+
+
+def find_entry() -> Path:
+    """Return the app's entry file.
+
+    Streamlit reads the theme from .streamlit beside the entry, and secrets.toml from there and
+    from .streamlit in the working directory, which therefore stays the user's own.
+
+    Raises:
+        NotAvailable: The app's files are missing.
+    """
+    for entry in ENTRIES:
+        if entry.is_file():
+            return entry
+    raise NotAvailable(
+        f"This installation lacks the app's pages: no {' and no '.join(map(str, ENTRIES))}. "
+        "Install MemoryMark again from its wheel, or run `make app` in a clone."
+    )
 
 
 def listening_sentence(address: str | None, port: int) -> str:

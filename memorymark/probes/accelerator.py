@@ -7,11 +7,9 @@ is as it was before when the trial ends, or the trial says what stayed behind.
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import statistics
-import time
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -20,17 +18,23 @@ from memorymark.errors import MemoryMarkError
 from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.probes.back_end import AcceleratorDevice, Peak
-from memorymark.probes.common import failure, forget_frames, one_sentence, record
-from memorymark.probes.exclusive import check_usable, give_up, only_user
+from memorymark.probes.common import (
+    failed_trial,
+    forget_frames,
+    new_trial,
+    one_sentence,
+    timed_trial,
+)
 from memorymark.probes.model_keeper import ModelKeeper
+from memorymark.probes.poisoned import check_usable, give_up
+from memorymark.probes.probe import Probe
 from memorymark.probes.reconcile import with_remainder
-from memorymark.records.config import TrainingConfig, check_batch_size
-from memorymark.records.trial import Outcome, Stage, Target, Trial
+from memorymark.records.trial import Outcome, Target, Trial
 from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.step import TrainingStep
-from memorymark.training.tracked import live_bytes_of, run_tracked_steps
+from memorymark.training.tracked import live_bytes_of, run_tracked_steps, seconds_of
 from memorymark.units import MIB, mib_or_gib
-from memorymark.workloads.base import Workload
+from memorymark.workloads.trial_spec import TrialSpec
 
 # Handles and workspaces that libraries keep for themselves after a first step are no leak.
 _LEAK_BYTES = 64 * MIB
@@ -54,104 +58,86 @@ class AcceleratorProbe:
         self._models = ModelKeeper(device.device)
         self._runtime = DeviceRuntime(device.device)
 
-    def run(
-        self,
-        workload: Workload,
-        config: TrainingConfig,
-        batch_size: int,
-        *,
-        stage: Stage = Stage.STEP,
-        timed_steps: int | None = None,
-    ) -> Trial:
+    def run_trial(self, spec: TrialSpec) -> Trial:
         """Run one trial; the device is left as it was found.
+
+        Whoever calls it holds the device's lease: peak statistics belong to the whole process.
 
         Raises:
             PoisonedDevice: The device can run nothing more in this process.
             MemoryMarkError: The workload cannot be built or fed.
         """
-        check_batch_size(batch_size)
-        config = workload.describe(config)
         check_usable(self.target)
-        start = time.perf_counter()
-        work = _Work(workload, config, batch_size, stage, timed_steps or self.timed_steps)
-        with only_user(self.target), self._device.selected(), self._device.limited():
-            found = self._attempt(work)
-        return record(self.target, workload, config, batch_size, stage, start, found)
+        with self._device.selected(), self._device.limited():
+            return timed_trial(self._attempt, spec)
 
-    def _attempt(self, work: _Work) -> dict[str, Any]:
+    def simulation(self) -> Probe | None:
+        """Return None: only CUDA's allocator and kernels are simulated."""
+
+    def _attempt(self, spec: TrialSpec) -> Trial:
         before = self._bytes_beside_model()
-        found: dict[str, Any] = {}
         try:
-            found = self._measure(work)
+            trial = self._measure(spec)
         except MemoryMarkError:
             self._models.release()
             raise
         except Exception as error:
             self._stop_if_poisoned(error)
-            found = failure(error)
+            trial = failed_trial(self.target, spec, error)
         # Only here, outside of the except block, are the failed frames and their tensors gone.
         try:
-            left = self._clean_up(before, keep_model=found["outcome"] is Outcome.OK)
+            left = self._clean_up(before, keep_model=trial.fits)
         except RuntimeError as error:
             self._stop_if_poisoned(error)
             raise
-        return {**found, "findings": (*found.get("findings", ()), *left)}
+        return dataclasses.replace(trial, findings=(*trial.findings, *left))
 
-    def _measure(self, work: _Work) -> dict[str, Any]:
-        if not self._models.holds(work.workload, work.config):
+    def _measure(self, spec: TrialSpec) -> Trial:
+        if not self._models.holds(spec):
             # What the former model held would count as reserved by the new one.
             self._models.release()
             gc.collect()
             self._device.release_cache()
-        model = self._models.get(work.workload, work.config)
-        found, peak = self._timed(work, model)
-        if work.config.compile:
+        model = self._models.get(spec)
+        trial, peak = self._timed(spec, model)
+        if spec.config.compile:
             note = "The model is compiled: what is alive at the peak is not told apart."
             sampled = "Memory was read at changes of phase only." if peak.is_sampled else ""
-            return {**found, "assumptions": tuple(filter(None, (note, sampled)))}
-        return {**found, **self._followed(work, model, peak, found["findings"])}
+            return dataclasses.replace(trial, assumptions=tuple(filter(None, (note, sampled))))
+        return self._followed(spec, model, trial, peak)
 
-    def _timed(self, work: _Work, model: nn.Module) -> tuple[dict[str, Any], Peak]:
+    def _timed(self, spec: TrialSpec, model: nn.Module) -> tuple[Trial, Peak]:
         """Warm up, then run timed steps; the step and its optimizer are gone on return."""
         device = self._device
-        if work.config.compile:
+        if spec.config.compile:
             torch.compiler.reset()
-        with self._runtime.settings(work.config):
-            step = TrainingStep(
-                work.workload, model, work.config, work.batch_size, self._runtime,
-                stage=work.stage, on_phase=device.sample,
-            )  # fmt: skip
+        with self._runtime.settings(spec.config):
+            step = TrainingStep(spec, model, self._runtime, on_phase=device.sample)
             first_seconds = self._warm_up(step)
             device.reset_peak()
             retries = device.retries()
-            seconds = device.time_steps(step.run, work.timed_steps)
+            seconds = device.time_steps(step, spec.timed_steps or self.timed_steps)
             peak, usage = device.peak(), device.usage()
-        return {
-            "outcome": Outcome.OK,
-            "peak_allocated_bytes": peak.allocated_bytes,
-            "peak_reserved_bytes": peak.reserved_bytes,
-            "process_bytes": _at_peak(usage.process_bytes, device.reserved_bytes(), peak),
-            "step_seconds": statistics.median(seconds),
-            "first_step_seconds": first_seconds,
-            "thrashing": None if retries is None else device.retries() > retries,
-            "findings": () if usage.others is None else (usage.others,),
-        }, peak
+        return new_trial(
+            self.target, spec, Outcome.OK,
+            peak_allocated_bytes=peak.allocated_bytes,
+            peak_reserved_bytes=peak.reserved_bytes,
+            process_bytes=_at_peak(usage.process_bytes, device.reserved_bytes(), peak),
+            step_seconds=statistics.median(seconds),
+            first_step_seconds=first_seconds,
+            thrashing=None if retries is None else device.retries() > retries,
+            findings=() if usage.others is None else (usage.others,),
+        ), peak  # fmt: skip
 
     def _warm_up(self, step: TrainingStep) -> float:
         """Return the seconds of the first step, with all that is done only once."""
-        self._device.synchronize()
-        start = time.perf_counter()
-        step.run()
-        self._device.synchronize()
-        seconds = time.perf_counter() - start
+        seconds = seconds_of(step, self._device.synchronize)
         for _ in range(self.warmup_steps - 1):
-            step.run()
+            step()
         self._device.synchronize()
         return seconds
 
-    def _followed(
-        self, work: _Work, model: nn.Module, peak: Peak, findings: tuple[str, ...]
-    ) -> dict[str, Any]:
+    def _followed(self, spec: TrialSpec, model: nn.Module, trial: Trial, peak: Peak) -> Trial:
         """Run two steps with every storage followed; without them the trial stands all the same."""
         self._models.tidy()
         gc.collect()
@@ -159,28 +145,29 @@ class AcceleratorProbe:
         tracker = MemoryTracker(self._device.device.type)
         try:
             steps = run_tracked_steps(
-                work.workload, model, work.config, work.batch_size, self._runtime, tracker,
-                steps=_TRACKED_STEPS, stage=work.stage, synchronize=self._device.synchronize,
+                spec, model, self._runtime, tracker,
+                steps=_TRACKED_STEPS, synchronize=self._device.synchronize,
             )  # fmt: skip
         except Exception as error:
             self._stop_if_poisoned(error)
             forget_frames(error)
             why = f"The breakdown could not be taken: {one_sentence(error)}"
-            return {"findings": (*findings, why)}
+            return dataclasses.replace(trial, findings=(*trial.findings, why))
         trace = tracker.trace
         parts, holders = breakdown_at(trace, peak_position(trace, trace.last_step()))
         allocated = peak.allocated_bytes
         if peak.is_sampled:
             allocated = max(allocated, parts.total)
         breakdown, notes = with_remainder(parts, allocated)
-        return {
-            "peak_allocated_bytes": allocated,
-            "breakdown": breakdown,
-            "holders": holders,
-            "timeline": timeline(trace, trace.last_step()),
-            "gradient_check": steps.gradient_check,
-            "assumptions": notes,
-        }
+        return dataclasses.replace(
+            trial,
+            peak_allocated_bytes=allocated,
+            breakdown=breakdown,
+            holders=holders,
+            timeline=timeline(trace, trace.last_step()),
+            gradient_check=steps.gradient_check,
+            assumptions=notes,
+        )
 
     def _clean_up(self, before_bytes: int, *, keep_model: bool) -> tuple[str, ...]:
         """Free all that the trial took, and say what could not be freed."""
@@ -208,17 +195,6 @@ class AcceleratorProbe:
             sentence = one_sentence(error)
             forget_frames(error)
             raise give_up(self.target, sentence) from None
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What one trial runs."""
-
-    workload: Workload
-    config: TrainingConfig
-    batch_size: int
-    stage: Stage
-    timed_steps: int
 
 
 def _at_peak(process_bytes: int | None, reserved_bytes: int, peak: Peak) -> int | None:

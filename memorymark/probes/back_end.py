@@ -70,7 +70,7 @@ class AcceleratorDevice(Protocol):
     def synchronize(self) -> None:
         """Wait until the device has done all its work."""
 
-    def time_steps(self, run: Callable[[], None], count: int) -> list[float]:
+    def time_steps(self, step: Callable[[], None], count: int) -> list[float]:
         """Run steps and return the seconds of each."""
 
     def release_cache(self) -> None:

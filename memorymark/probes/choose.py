@@ -5,10 +5,9 @@ Nothing heavy is loaded before the words of the call are known to be right.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from memorymark.errors import DeviceError, NotAvailable, UnknownChoice, UsageError
+from memorymark.errors import DeviceError, UnknownChoice, UsageError
 from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu
 from memorymark.units import parse_bytes
 
@@ -37,7 +36,6 @@ def resolve_probe(
     Raises:
         UsageError: The words are off, or both a device and a GPU are given.
         DeviceError: There is no such device here.
-        NotAvailable: The simulation does not exist in this version.
     """
     if device is not None and gpu is not None:
         raise UsageError(
@@ -98,22 +96,10 @@ def device_probe(device: str, budget_bytes: int | None = None) -> Probe:
 
 
 def simulated_probe(gpu: Gpu, budget_bytes: int | None = None) -> Probe:
-    """Return the probe that simulates a GPU.
+    """Return the probe that simulates a GPU."""
+    from memorymark.probes.simulated import SimulatedProbe
 
-    Raises:
-        NotAvailable: The simulation does not exist in this version.
-    """
-    name = "memorymark.probes.simulated"
-    try:
-        module: Any = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise NotAvailable(
-            f"Simulating a GPU ({gpu.key}) is not available yet in this version. "
-            "Measure on a device of this machine: cuda, mps or cpu."
-        ) from None
-    return module.SimulatedProbe(gpu, budget_bytes=budget_bytes)
+    return SimulatedProbe(gpu, budget_bytes=budget_bytes)
 
 
 def parse_device(device: str) -> tuple[str, int]:

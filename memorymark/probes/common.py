@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 import time
+from collections.abc import Callable
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -12,9 +14,8 @@ import torch
 
 from memorymark.errors import MemoryMarkError, OutOfMemory
 from memorymark.memory.oom import is_out_of_memory
-from memorymark.records.config import TrainingConfig
-from memorymark.records.trial import Outcome, Stage, Target, Trial
-from memorymark.workloads.base import Workload
+from memorymark.records.trial import Outcome, Target, Trial
+from memorymark.workloads.trial_spec import TrialSpec
 
 _PACKAGES = ("torch", "transformers", "torchvision", "timm", "bitsandbytes", "memorymark")
 
@@ -42,12 +43,12 @@ def one_sentence(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}"
 
 
-def failure(error: BaseException) -> dict[str, Any]:
-    """Return the outcome of a trial that raised, and let go of the tensors that it held."""
+def failed_trial(target: Target, spec: TrialSpec, error: BaseException) -> Trial:
+    """Return the record of a trial that raised, and let go of the tensors that it held."""
     outcome = Outcome.OOM if is_out_of_memory(error) else Outcome.ERROR
     sentence = one_sentence(error)
     forget_frames(error)
-    return {"outcome": outcome, "error": sentence}
+    return new_trial(target, spec, outcome, error=sentence)
 
 
 def forget_frames(error: BaseException) -> None:
@@ -62,35 +63,31 @@ def forget_frames(error: BaseException) -> None:
             chain += [each.__cause__, each.__context__]
 
 
-def record(
-    target: Target,
-    workload: Workload,
-    config: TrainingConfig,
-    batch_size: int,
-    stage: Stage,
-    started: float,
-    found: dict[str, Any],
-) -> Trial:
+def new_trial(target: Target, spec: TrialSpec, outcome: Outcome, **readings: Any) -> Trial:
     """Return the record of a trial.
 
     Args:
         target: What it ran on.
-        workload: What was trained.
-        config: How it was trained.
-        batch_size: Samples in one forward pass.
-        stage: How far each step went.
-        started: `time.perf_counter` when the trial began.
-        found: The other fields of the record: outcome, readings and what else was seen.
+        spec: What it ran.
+        outcome: How it ended.
+        readings: The other fields of the record.
     """
     return Trial(
-        model=workload.name,
-        batch_size=batch_size,
-        config=config,
+        model=spec.workload.name,
+        batch_size=spec.batch_size,
+        config=spec.config,
         source=target.source,
         device=target.name,
+        outcome=outcome,
         capacity_bytes=target.capacity_bytes,
-        stage=stage,
-        elapsed_seconds=time.perf_counter() - started,
+        stage=spec.stage,
         software=software(),
-        **found,
+        **readings,
     )
+
+
+def timed_trial(run: Callable[[TrialSpec], Trial], spec: TrialSpec) -> Trial:
+    """Run a trial and note the seconds that it took, all included."""
+    start = time.perf_counter()
+    trial = run(spec)
+    return dataclasses.replace(trial, elapsed_seconds=time.perf_counter() - start)

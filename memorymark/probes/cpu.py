@@ -10,24 +10,22 @@ import dataclasses
 import gc
 import platform
 import statistics
-import time
-from collections.abc import Callable
-from typing import Any
 
 import torch
 
 from memorymark.errors import InvalidValue, MemoryMarkError, OutOfMemory
 from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
 from memorymark.memory.tracker import MemoryTracker
-from memorymark.probes.common import failure, record
+from memorymark.probes.common import failed_trial, new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
-from memorymark.records.config import Attention, TrainingConfig, check_batch_size
-from memorymark.records.trial import Outcome, Source, Stage, Target, Trial
+from memorymark.records.config import Attention
+from memorymark.records.trial import Outcome, Source, Target, Trial
 from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.step import TrainingStep
-from memorymark.training.tracked import TrackedSteps, live_bytes_of, run_tracked_steps
+from memorymark.training.tracked import TrackedSteps, live_bytes_of, run_tracked_steps, seconds_of
 from memorymark.units import GIB
-from memorymark.workloads.base import Workload, build_model
+from memorymark.workloads.base import build_model
+from memorymark.workloads.trial_spec import TrialSpec
 
 _DEFAULT_BUDGET = 4 * GIB
 _CPU = torch.device("cpu")
@@ -66,123 +64,86 @@ class CpuProbe:
         budget = budget_bytes or default_budget()
         name = platform.processor() or platform.machine() or "CPU"
         self._models = ModelKeeper(_CPU)
-        self._checked: tuple[Workload, TrainingConfig] | None = None
+        self._checked: object = None
         self.target = Target(
             name=f"CPU ({name})", kind="cpu", source=Source.MEASURED, capacity_bytes=budget
         )
 
-    def run(
-        self,
-        workload: Workload,
-        config: TrainingConfig,
-        batch_size: int,
-        *,
-        stage: Stage = Stage.STEP,
-        timed_steps: int | None = None,
-    ) -> Trial:
+    def run_trial(self, spec: TrialSpec) -> Trial:
         """Run one warm-up step and one timed step, or as many timed ones as asked for."""
-        check_batch_size(batch_size)
-        config = workload.describe(config)
-        if config.attention is Attention.FLASH:
+        if spec.config.attention is Attention.FLASH:
             raise InvalidValue(
                 "attention", "flash", "sdpa or eager on the CPU; flash needs a CUDA device"
             )
-        start = time.perf_counter()
-        count = timed_steps or 1
-        found = self._attempt(workload, config, batch_size, stage, count)
+        trial = timed_trial(self._attempt, spec)
         self._models.tidy()
         gc.collect()
-        return record(self.target, workload, config, batch_size, stage, start, found)
+        return trial
 
-    def _attempt(
-        self,
-        workload: Workload,
-        config: TrainingConfig,
-        batch_size: int,
-        stage: Stage,
-        timed_steps: int,
-    ) -> dict[str, Any]:
-        run = self._compiled if config.compile else self._followed
+    def simulation(self) -> None:
+        """Return None: the catalogue has no CPUs."""
+
+    def _attempt(self, spec: TrialSpec) -> Trial:
         try:
-            return run(workload, config, batch_size, stage, timed_steps)
+            return self._compiled(spec) if spec.config.compile else self._followed(spec)
         except MemoryMarkError:
             raise
         except Exception as error:
-            return failure(error)
+            return failed_trial(self.target, spec, error)
 
-    def _followed(
-        self,
-        workload: Workload,
-        config: TrainingConfig,
-        batch_size: int,
-        stage: Stage,
-        timed_steps: int,
-    ) -> dict[str, Any]:
+    def _followed(self, spec: TrialSpec) -> Trial:
         """Run steps with every storage followed."""
-        self._check_model(workload, config)
-        model = self._models.get(workload, config)
+        self._check_model(spec)
+        model = self._models.get(spec)
         tracker = MemoryTracker("cpu", budget_bytes=self.target.capacity_bytes)
-        steps = run_tracked_steps(
-            workload, model, config, batch_size, DeviceRuntime(_CPU), tracker,
-            steps=self.warmup_steps + timed_steps, stage=stage,
-        )  # fmt: skip
-        return self._found(tracker, steps)
+        count = self.warmup_steps + (spec.timed_steps or 1)
+        steps = run_tracked_steps(spec, model, DeviceRuntime(_CPU), tracker, steps=count)
+        return self._trial(spec, tracker, steps)
 
-    def _compiled(
-        self,
-        workload: Workload,
-        config: TrainingConfig,
-        batch_size: int,
-        stage: Stage,
-        timed_steps: int,
-    ) -> dict[str, Any]:
+    def _compiled(self, spec: TrialSpec) -> Trial:
         """Time compiled steps. A step that is followed is not compiled, so memory stays unknown.
 
         The eager step has to fit first: without the tracker nothing holds the budget.
         """
-        eager = dataclasses.replace(config, compile=False)
-        self._followed(workload, eager, batch_size, stage, timed_steps)
+        eager = dataclasses.replace(spec.config, compile=False)
+        self._followed(dataclasses.replace(spec, config=eager))
         self._models.tidy()
         torch.compiler.reset()
-        model = self._models.get(workload, config)
+        model = self._models.get(spec)
         runtime = DeviceRuntime(_CPU)
-        with runtime.settings(config):
-            step = TrainingStep(workload, model, config, batch_size, runtime, stage=stage)
-            seconds = [_seconds_of(step.run) for _ in range(self.warmup_steps + timed_steps)]
-        return {
-            "outcome": Outcome.OK,
-            "step_seconds": statistics.median(seconds[self.warmup_steps :]),
-            "first_step_seconds": seconds[0],
-            "assumptions": (_COMPILED,),
-        }
+        with runtime.settings(spec.config):
+            step = TrainingStep(spec, model, runtime)
+            count = self.warmup_steps + (spec.timed_steps or 1)
+            seconds = [seconds_of(step) for _ in range(count)]
+        return new_trial(
+            self.target, spec, Outcome.OK,
+            step_seconds=statistics.median(seconds[self.warmup_steps :]),
+            first_step_seconds=seconds[0],
+            assumptions=(_COMPILED,),
+        )  # fmt: skip
 
-    def _check_model(self, workload: Workload, config: TrainingConfig) -> None:
+    def _check_model(self, spec: TrialSpec) -> None:
         """Refuse a model that is larger than the budget before it takes the host's memory."""
-        if workload.runs_own_code or self._checked == (workload, config):
+        key = (spec.workload, spec.config)
+        if spec.workload.runs_own_code or self._checked == key:
             return
-        needed = live_bytes_of(build_model(workload, config, torch.device("meta")))
+        needed = live_bytes_of(build_model(*key, torch.device("meta")))
         budget = self.target.capacity_bytes
         if budget is not None and needed > budget:
             raise OutOfMemory(needed, 0, budget)
-        self._checked = (workload, config)
+        self._checked = key
 
-    def _found(self, tracker: MemoryTracker, steps: TrackedSteps) -> dict[str, Any]:
+    def _trial(self, spec: TrialSpec, tracker: MemoryTracker, steps: TrackedSteps) -> Trial:
         trace = tracker.trace
         parts, holders = breakdown_at(trace, peak_position(trace))
-        return {
-            "outcome": Outcome.OK,
-            "peak_allocated_bytes": tracker.peak_bytes,
-            "minimum_bytes": tracker.peak_bytes,
-            "breakdown": parts,
-            "holders": holders,
-            "timeline": timeline(trace, trace.last_step()),
-            "step_seconds": statistics.median(steps.seconds[self.warmup_steps :]),
-            "first_step_seconds": steps.seconds[0],
-            "gradient_check": steps.gradient_check,
-        }
-
-
-def _seconds_of(run: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+        return new_trial(
+            self.target, spec, Outcome.OK,
+            peak_allocated_bytes=tracker.peak_bytes,
+            minimum_bytes=tracker.peak_bytes,
+            breakdown=parts,
+            holders=holders,
+            timeline=timeline(trace, trace.last_step()),
+            step_seconds=statistics.median(steps.seconds[self.warmup_steps :]),
+            first_step_seconds=steps.seconds[0],
+            gradient_check=steps.gradient_check,
+        )  # fmt: skip

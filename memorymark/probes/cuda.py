@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -9,11 +10,12 @@ from typing import Any
 
 import torch
 
-from memorymark.gpus.catalogue import Gpu, find_gpu_by_device_name
+from memorymark.gpus.catalogue import Gpu, find_gpu_by_device_name, load_catalogue
 from memorymark.gpus.telemetry import Telemetry, read_telemetry
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.probes.accelerator import AcceleratorProbe
 from memorymark.probes.back_end import Peak, Usage
+from memorymark.probes.probe import Probe
 from memorymark.records.trial import Source, Target
 from memorymark.simulator.torch_compat import release_cublas_workspaces
 from memorymark.units import mib_or_gib
@@ -117,12 +119,12 @@ class CudaDevice:
         """Wait until the device has done all its work."""
         self._cuda.synchronize(self.index)
 
-    def time_steps(self, run: Callable[[], None], count: int) -> list[float]:
+    def time_steps(self, step: Callable[[], None], count: int) -> list[float]:
         """Run steps between device events and return the seconds of each."""
         events = [self._cuda.Event(enable_timing=True) for _ in range(count + 1)]
         events[0].record()
         for event in events[1:]:
-            run()
+            step()
             event.record()
         self.synchronize()
         return [a.elapsed_time(b) / 1000 for a, b in itertools.pairwise(events)]
@@ -179,7 +181,7 @@ class CudaProbe(AcceleratorProbe):
     ) -> None:
         device = device or CudaDevice(index, budget_bytes)
         gpu = catalogue_row(device.name, device.total_bytes)
-        self.compute_capability = device.compute_capability
+        self._compute_capability = device.compute_capability
         target = Target(
             name=device.name,
             kind="cuda",
@@ -190,6 +192,26 @@ class CudaProbe(AcceleratorProbe):
             index=device.index,
         )
         super().__init__(device, target)
+
+    def simulation(self) -> Probe | None:
+        """Return a probe that simulates the card, or one of its generation with its memory."""
+        from memorymark.probes.simulated import SimulatedProbe
+
+        gpu = gpu_like(self.target, self._compute_capability)
+        if gpu is None:
+            return None
+        return SimulatedProbe(gpu, budget_bytes=self.target.capacity_bytes)
+
+
+def gpu_like(target: Target, compute_capability: tuple[int, int]) -> Gpu | None:
+    """Return the catalogue's row of a device, or one of its generation with its memory."""
+    catalogue = load_catalogue()
+    if target.gpu_key is not None:
+        return catalogue[target.gpu_key]
+    for gpu in catalogue.values():
+        if gpu.compute_capability == compute_capability and target.total_bytes:
+            return dataclasses.replace(gpu, name=target.name, total_bytes=target.total_bytes)
+    return None
 
 
 def catalogue_row(device_name: str, total_bytes: int) -> Gpu | None:

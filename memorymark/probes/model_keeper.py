@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from memorymark.records.config import TrainingConfig
-from memorymark.workloads.base import Workload, build_model
+from memorymark.workloads.base import build_model
+from memorymark.workloads.trial_spec import TrialSpec
 
 
 class ModelKeeper:
@@ -18,7 +18,7 @@ class ModelKeeper:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._key: tuple[Workload, TrainingConfig] | None = None
+        self._key: object = None
         self._model: nn.Module | None = None
 
     @property
@@ -26,22 +26,22 @@ class ModelKeeper:
         """The model that is kept, None where there is none."""
         return self._model
 
-    def get(self, workload: Workload, config: TrainingConfig) -> nn.Module:
-        """Return the model that trains this workload in this way, built anew only if it must be.
+    def get(self, spec: TrialSpec) -> nn.Module:
+        """Return the model that a trial trains, built anew only if it must be.
 
         Raises:
             WorkloadError: The model cannot be built.
         """
-        if not self.holds(workload, config):
+        if not self.holds(spec):
             self.release()
-            self._model = build_model(workload, config, self._device)
-            self._key = (workload, config)
+            self._model = build_model(spec.workload, spec.config, self._device)
+            self._key = (spec.workload, spec.config)
         assert self._model is not None
         return self._model
 
-    def holds(self, workload: Workload, config: TrainingConfig) -> bool:
+    def holds(self, spec: TrialSpec) -> bool:
         """Return whether the model for this is there already."""
-        return self._model is not None and self._key == (workload, config)
+        return self._model is not None and self._key == (spec.workload, spec.config)
 
     def tidy(self) -> None:
         """Drop the gradients that a trial left on the model."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from memorymark.probes.accelerator import AcceleratorProbe
 from memorymark.probes.back_end import Peak, Usage
 from memorymark.records.trial import Source, Target
+from memorymark.training.tracked import seconds_of
 
 # What PyTorch's allocator takes by itself, as a multiple of the recommended maximum
 # (aten/src/ATen/mps/MPSAllocator.h); there is no call that reads the value in force.
@@ -86,16 +86,9 @@ class MpsDevice:
         """Wait until the device has done all its work."""
         self._mps.synchronize()
 
-    def time_steps(self, run: Callable[[], None], count: int) -> list[float]:
+    def time_steps(self, step: Callable[[], None], count: int) -> list[float]:
         """Run steps, each until the device is done, and return the seconds of each."""
-        return [self._timed(run) for _ in range(count)]
-
-    def _timed(self, run: Callable[[], None]) -> float:
-        self.synchronize()
-        start = time.perf_counter()
-        run()
-        self.synchronize()
-        return time.perf_counter() - start
+        return [seconds_of(step, self.synchronize) for _ in range(count)]
 
     def release_cache(self) -> None:
         """Give back the allocator's cache."""

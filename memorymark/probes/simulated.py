@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
+import dataclasses
 
 import torch
 
 from memorymark.gpus.catalogue import Gpu
 from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
 from memorymark.memory.trace import Trace
-from memorymark.probes.common import record
+from memorymark.probes.common import new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
-from memorymark.records.config import Optimizer, Precision, TrainingConfig, check_batch_size
-from memorymark.records.trial import Breakdown, Holder, Outcome, Source, Stage, Target, Trial
+from memorymark.records.config import Optimizer, Precision, TrainingConfig
+from memorymark.records.trial import Breakdown, Holder, Outcome, Source, Target, Trial
 from memorymark.simulator.allocator.replay import ReplayResult, minimum_bytes, replay
 from memorymark.simulator.cuda.rules import Platform, Rules
-from memorymark.simulator.simulate import SimulatedRun, simulate
+from memorymark.simulator.simulate import SimulatedSteps, simulate
 from memorymark.simulator.time.clock import Rates
-from memorymark.workloads.base import Workload
+from memorymark.workloads.trial_spec import TrialSpec
 
 
 class SimulatedProbe:
@@ -28,7 +27,7 @@ class SimulatedProbe:
     without it, or the budget where that is smaller.
 
     Args:
-        gpu: The GPU that is stood for.
+        gpu: The GPU to simulate.
         budget_bytes: The most that a trial may use; None for all of the GPU.
     """
 
@@ -46,56 +45,42 @@ class SimulatedProbe:
             gpu_key=gpu.key,
         )
 
-    def run(
-        self,
-        workload: Workload,
-        config: TrainingConfig,
-        batch_size: int,
-        *,
-        stage: Stage = Stage.STEP,
-        timed_steps: int | None = None,
-    ) -> Trial:
+    def run_trial(self, spec: TrialSpec) -> Trial:
         """Simulate one trial. Its seconds are an estimate from the GPU's peak rates."""
-        check_batch_size(batch_size)
-        start = time.perf_counter()
-        config = workload.describe(config)
-        rates = _rates(self._gpu, config.precision)
-        run = simulate(
-            workload, config, batch_size, self._rules,
-            stage=stage, rates=rates, model=self._models.get(workload, config),
-        )  # fmt: skip
-        self._models.tidy()
-        found = self._found(run)
-        found |= {
-            "step_seconds": run.step_seconds if found["outcome"] is Outcome.OK else None,
-            "gradient_check": run.gradient_check,
-            "convolution_workspace_bytes": run.convolution_workspace_bytes or None,
-            "assumptions": (*run.assumptions, *self._assumptions(run, config)),
-        }
-        return record(self.target, workload, config, batch_size, stage, start, found)
+        return timed_trial(self._simulated, spec)
 
-    def _found(self, run: SimulatedRun) -> dict[str, Any]:
-        events = run.trace.events
-        free = run.free_running
+    def simulation(self) -> SimulatedProbe:
+        """Return this probe: it simulates already."""
+        return self
+
+    def _simulated(self, spec: TrialSpec) -> Trial:
+        rates = _rates(self._gpu, spec.config.precision)
+        steps = simulate(spec, self._models.get(spec), self._rules, rates=rates)
+        self._models.tidy()
+        events, free = steps.trace.events, steps.free_running
         held = self._within_capacity(events, free)
-        parts, holders = _breakdown(run.trace, free)
-        found = {
-            "outcome": Outcome.OK if held.fits else Outcome.OOM,
-            "peak_allocated_bytes": free.peak_allocated_bytes,
-            "peak_reserved_bytes": held.peak_reserved_bytes if held.fits else None,
-            "minimum_bytes": minimum_bytes(events, free),
-            "process_bytes": None,
-            "breakdown": parts,
-            "holders": holders,
-            "timeline": timeline(run.trace, run.trace.last_step()),
-            "thrashing": held.retries > 0 if held.fits else None,
-        }
-        if held.fits:
-            context = self._gpu.total_bytes - self._gpu.usable_bytes
-            found["process_bytes"] = held.peak_reserved_bytes + context
-        else:
-            found["error"] = self._out_of_memory(found["minimum_bytes"])
-        return found
+        parts, holders = _breakdown(steps.trace, free)
+        trial = new_trial(
+            self.target, spec, Outcome.OK if held.fits else Outcome.OOM,
+            peak_allocated_bytes=free.peak_allocated_bytes,
+            minimum_bytes=minimum_bytes(events, free),
+            breakdown=parts,
+            holders=holders,
+            timeline=timeline(steps.trace, steps.trace.last_step()),
+            gradient_check=steps.gradient_check,
+            convolution_workspace_bytes=steps.convolution_workspace_bytes or None,
+            assumptions=(*steps.assumptions, *self._assumptions(steps, spec.config)),
+        )  # fmt: skip
+        if not held.fits:
+            return dataclasses.replace(trial, error=self._out_of_memory(trial.minimum_bytes or 0))
+        context = self._gpu.total_bytes - self._gpu.usable_bytes
+        return dataclasses.replace(
+            trial,
+            peak_reserved_bytes=held.peak_reserved_bytes,
+            process_bytes=held.peak_reserved_bytes + context,
+            step_seconds=steps.step_seconds,
+            thrashing=held.retries > 0,
+        )
 
     def _within_capacity(self, events: list[tuple[int, int]], free: ReplayResult) -> ReplayResult:
         capacity = self.target.capacity_bytes
@@ -109,11 +94,11 @@ class SimulatedProbe:
             f"{(self.target.capacity_bytes or 0) / 1024**3:,.2f} GiB are there"
         )
 
-    def _assumptions(self, run: SimulatedRun, config: TrainingConfig) -> list[str]:
+    def _assumptions(self, steps: SimulatedSteps, config: TrainingConfig) -> list[str]:
         noted = []
         if self._gpu.context_is_assumed:
             noted.append(f"The CUDA context of {self._gpu.name} is not known; one was assumed.")
-        if run.convolution_workspace_bytes:
+        if steps.convolution_workspace_bytes:
             noted.append("cuDNN's workspaces are an allowance by rule, not known.")
         if config.optimizer is Optimizer.ADAMW_8BIT:
             noted.append("The states of adamw-8bit are counted by bitsandbytes' rules.")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from operator import attrgetter
+from typing import Any, ClassVar
 
 from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.codec import Origin, Record, same
 from memorymark.records.config import TrainingConfig
-from memorymark.records.costs import RunCost, Savings, ratio
-from memorymark.records.trial import Source, Target, Trial
+from memorymark.records.costs import Savings, ratio
+from memorymark.records.trial import Target, Trial
 from memorymark.units import GIB
 
 
@@ -55,14 +56,32 @@ class Advice:
     saved_bytes: int | None = None
     fits: bool | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON takes them."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {**values, "change": dict(self.change)}
+
+def _marks(analysis: Analysis) -> dict[str, Any]:
+    """Write the marks; a trial of the list is written as its number, any other one in full."""
+    trials = analysis.trials
+    marks = {name: vars(getattr(analysis, name)) for name in ("current", "optimal", "max")}
+    return {
+        name: {**mark, "trial": trials.index(mark["trial"])} if mark["trial"] in trials else mark
+        for name, mark in marks.items()
+    }
+
+
+def _gib_and_bytes(**paths: str) -> dict[str, Origin]:
+    """Return keys that end in _gb, the first version's name for GiB, with their twins in bytes."""
+    keys: dict[str, Origin] = {}
+    for name, path in paths.items():
+        keys |= {f"{name}_gb": _in_gib(path), f"{name}_bytes": path}
+    return keys
+
+
+def _in_gib(path: str) -> Origin:
+    read_bytes = attrgetter(path)
+    return lambda analysis: ratio(read_bytes(analysis), GIB)
 
 
 @dataclass(frozen=True)
-class Analysis:
+class Analysis(Record):
     """The trials of one workload on one target, and the three marks on them.
 
     Attributes:
@@ -87,6 +106,37 @@ class Analysis:
         created_at: When it began, in ISO 8601, UTC.
         software: Versions of what ran.
     """
+
+    json_keys: ClassVar[Mapping[str, Origin]] = {
+        "model_name": "workload",
+        "device": "target.name",
+        "source": "target.source",
+        "current_batch_size": "current.batch_size",
+        "optimal_batch_size": "optimal.batch_size",
+        "current_samples_per_second": "current.samples_per_second",
+        "optimal_samples_per_second": "optimal.samples_per_second",
+        "max_samples_per_second": "max.samples_per_second",
+        **same("waste_percent", "speedup", "batch_ratio"),
+        "cost_savings_per_run": "costs.usd_per_run",
+        "cost_savings_annual": "costs.usd_per_year",
+        "price_per_hour": "options.price_per_hour",
+        "objective": "options.objective",
+        "probes": lambda analysis: len(analysis.trials),
+        **_gib_and_bytes(
+            gpu_total="gpu_total_bytes",
+            capacity="capacity_bytes",
+            current_memory="current.memory_bytes",
+            optimal_memory="optimal.memory_bytes",
+            max_memory="max.memory_bytes",
+            waste="waste_bytes",
+            headroom="headroom_bytes",
+        ),
+        **same("max_batch_size", "search_granularity", "complete", "stopped_by"),
+        **same("elapsed_seconds", "run_id", "created_at", "software"),
+        **same("findings", "remarks", "advice"),
+        "marks": _marks,
+        **same("costs", "options", "config", "target", "trials"),
+    }
 
     workload: str
     target: Target
@@ -135,6 +185,11 @@ class Analysis:
         return ratio(self.waste_bytes, self.capacity_bytes)
 
     @property
+    def waste_percent(self) -> float | None:
+        """The same share in percent."""
+        return None if self.waste_share is None else self.waste_share * 100
+
+    @property
     def headroom_bytes(self) -> int | None:
         """Capacity that the optimal batch leaves free."""
         return _left(self.capacity_bytes, self.optimal.memory_bytes)
@@ -149,115 +204,17 @@ class Analysis:
         """Optimal batch size over current batch size; says nothing about speed."""
         return ratio(self.optimal.batch_size, self.current.batch_size)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the analysis as documented in the interface, ready for JSON."""
-        return {**self._figures(), **self._gib_and_bytes(), **self._record()}
-
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Analysis:
-        """Rebuild an analysis from `to_dict`."""
-        trials = tuple(Trial.from_dict(trial) for trial in values["trials"])
-        target = {**values["target"], "source": Source(values["target"]["source"])}
-        kept = {name: values[name] for name in _PLAIN_FIELDS}
-        return cls(
-            workload=values["model_name"],
-            target=Target(**target),
-            config=TrainingConfig.from_dict(values["config"]),
-            options=AnalysisOptions(**values["options"]),
-            trials=trials,
-            findings=tuple(values["findings"]),
-            remarks=tuple(values["remarks"]),
-            advice=tuple(Advice(**advice) for advice in values["advice"]),
-            costs=_costs(values["costs"]),
-            **{name: _mark(values["marks"][name], trials) for name in _MARKS},
-            **kept,
-        )
-
-    def _figures(self) -> dict[str, Any]:
-        return {
-            "model_name": self.workload,
-            "device": self.target.name,
-            "source": str(self.target.source),
-            "current_batch_size": self.current.batch_size,
-            "optimal_batch_size": self.optimal.batch_size,
-            "current_samples_per_second": self.current.samples_per_second,
-            "optimal_samples_per_second": self.optimal.samples_per_second,
-            "max_samples_per_second": self.max.samples_per_second,
-            "waste_percent": None if self.waste_share is None else self.waste_share * 100,
-            "speedup": self.speedup,
-            "batch_ratio": self.batch_ratio,
-            "cost_savings_per_run": self.costs.usd_per_run,
-            "cost_savings_annual": self.costs.usd_per_year,
-            "price_per_hour": self.options.price_per_hour,
-            "objective": str(self.options.objective),
-            "probes": len(self.trials),
+    def before_reading(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Put the marks' trials in the place of their numbers."""
+        trials = values["trials"]
+        marks = {
+            name: {**mark, "trial": trials[mark["trial"]]}
+            if isinstance(mark["trial"], int)
+            else mark
+            for name, mark in values["marks"].items()
         }
-
-    def _gib_and_bytes(self) -> dict[str, Any]:
-        in_bytes = {
-            "gpu_total": self.gpu_total_bytes,
-            "capacity": self.capacity_bytes,
-            "current_memory": self.current.memory_bytes,
-            "optimal_memory": self.optimal.memory_bytes,
-            "max_memory": self.max.memory_bytes,
-            "waste": self.waste_bytes,
-            "headroom": self.headroom_bytes,
-        }
-        values: dict[str, Any] = {}
-        for key, amount in in_bytes.items():
-            values[f"{key}_gb"] = None if amount is None else amount / GIB
-            values[f"{key}_bytes"] = amount
-        return values
-
-    def _record(self) -> dict[str, Any]:
-        return {
-            **{name: getattr(self, name) for name in _PLAIN_FIELDS},
-            "findings": list(self.findings),
-            "remarks": list(self.remarks),
-            "advice": [advice.to_dict() for advice in self.advice],
-            "marks": {name: _mark_dict(getattr(self, name), self.trials) for name in _MARKS},
-            "costs": self.costs.to_dict(),
-            "options": self.options.to_dict(),
-            "config": self.config.to_dict(),
-            "target": {**dataclasses.asdict(self.target), "source": str(self.target.source)},
-            "trials": [trial.to_dict() for trial in self.trials],
-        }
-
-
-_MARKS = ("current", "optimal", "max")
-_PLAIN_FIELDS = (
-    "max_batch_size",
-    "search_granularity",
-    "complete",
-    "stopped_by",
-    "elapsed_seconds",
-    "run_id",
-    "created_at",
-    "software",
-)
-
-
-def _mark_dict(mark: Mark, trials: tuple[Trial, ...]) -> dict[str, Any]:
-    """Write a mark; a trial of the list is written as its number, any other one in full."""
-    values = {f.name: getattr(mark, f.name) for f in dataclasses.fields(mark)}
-    if mark.trial is not None:
-        listed = mark.trial in trials
-        values["trial"] = trials.index(mark.trial) if listed else mark.trial.to_dict()
-    return values
-
-
-def _mark(values: Mapping[str, Any], trials: tuple[Trial, ...]) -> Mark:
-    trial = values["trial"]
-    if isinstance(trial, int):
-        trial = trials[trial]
-    elif trial is not None:
-        trial = Trial.from_dict(trial)
-    return Mark(**{**values, "trial": trial})
-
-
-def _costs(values: Mapping[str, Any]) -> Savings:
-    sides = {name: RunCost(**values[name]) for name in ("current", "optimal")}
-    return Savings(**{**values, **sides})
+        return {**values, **marks}
 
 
 def _left(capacity: int | None, used: int | None) -> int | None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from memorymark.records.analysis import Analysis
+from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
-from memorymark.records.costs import Offer, Plan, PricedOffer, RunCost, compare_offers
-from memorymark.records.trial import Source
+from memorymark.records.costs import Plan, RunCost
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class ComparedGpu:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Record):
     """The same training on several GPUs, cheapest first, unknown last.
 
     Attributes:
@@ -71,61 +67,3 @@ class Comparison:
     gpus: tuple[ComparedGpu, ...]
     findings: tuple[str, ...] = ()
     source: str = "simulated"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON takes them."""
-        return {**dataclasses.asdict(self), "config": self.config.to_dict()}
-
-
-def comparison_of(analyses: Sequence[Analysis], plan: Plan) -> Comparison:
-    """Put analyses of one training on several GPUs of the catalogue side by side."""
-    by_key = {analysis.target.gpu_key or "": analysis for analysis in analyses}
-    offers = compare_offers(plan, [_offer(key, each) for key, each in by_key.items()])
-    first = analyses[0]
-    return Comparison(
-        model_name=first.workload,
-        config=first.config,
-        plan=plan,
-        gpus=tuple(_row(offer, by_key[offer.offer.name]) for offer in offers),
-        findings=tuple(_findings(analyses)),
-    )
-
-
-def _offer(key: str, analysis: Analysis) -> Offer:
-    optimal = analysis.optimal
-    price = analysis.options.price_per_hour
-    return Offer(key, price, optimal.samples_per_second, optimal.batch_size)
-
-
-def _row(priced: PricedOffer, analysis: Analysis) -> ComparedGpu:
-    from memorymark.gpus.catalogue import load_catalogue
-
-    gpu = load_catalogue()[priced.offer.name]
-    trial, source = analysis.optimal.trial, analysis.target.source
-    return ComparedGpu(
-        gpu=gpu.key,
-        name=gpu.name,
-        max_batch_size=analysis.max_batch_size,
-        optimal_batch_size=analysis.optimal.batch_size,
-        memory_bytes=analysis.optimal.memory_bytes,
-        capacity_bytes=analysis.capacity_bytes,
-        samples_per_second=priced.offer.samples_per_second,
-        usd_per_hour=priced.offer.usd_per_hour,
-        price_source=gpu.price_source,
-        price_observed_at=gpu.price_observed_at,
-        cost=priced.cost,
-        efficient=priced.efficient,
-        source=str(source),
-        run_id=analysis.run_id if source is Source.MEASURED else None,
-        assumptions=trial.assumptions if trial else (),
-    )
-
-
-def _findings(analyses: Sequence[Analysis]) -> list[str]:
-    found = []
-    for analysis in analyses:
-        if analysis.nothing_fits:
-            found.append(f"{analysis.target.name}: not even the smallest batch fits.")
-        elif not analysis.complete:
-            found.append(f"{analysis.target.name}: {analysis.stopped_by}")
-    return found

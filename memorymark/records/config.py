@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, ClassVar
 
-from memorymark.errors import InvalidValue, UnknownChoice
+from memorymark.errors import UnknownChoice
+from memorymark.records.codec import Record
+from memorymark.records.option import check_count, check_options, option
 
 MAX_BATCH_SIZE = 65_535
-_MAX_SEQ_LEN = 10_000_000
-_MAX_IMAGE_SIZE = 65_536
-_MAX_LABELS = 10_000_000
-_MAX_ACCUMULATION = 1_000_000
 
 
 class Precision(StrEnum):
@@ -84,43 +83,11 @@ class Task(StrEnum):
     IMAGE_CLASSIFICATION = "image-classification"
 
 
-_E = TypeVar("_E", bound=StrEnum)
-
-
-def parse_choice(kind: type[_E], what: str, given: str | _E) -> _E:
-    """Turn a name into a member of an enum.
-
-    Raises:
-        UnknownChoice: The name is not among the members; the error names the nearest one.
-    """
-    try:
-        return kind(str(given))
-    except ValueError:
-        raise UnknownChoice(what, str(given), [member.value for member in kind]) from None
-
-
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(Record):
     """How a workload is trained. The batch size is not part of it: it is what is looked for.
 
-    Enum fields accept their names as plain strings.
-
-    Attributes:
-        task: What the model is trained for; None leaves it to the workload.
-        num_labels: Classes of a classification head; None leaves it to the workload.
-        seq_len: Tokens per sample of text models.
-        image_size: Height and width, in pixels, of image models.
-        precision: Number formats of weights and arithmetic.
-        optimizer: The optimizer whose states and temporaries are counted.
-        optimizer_impl: Which of torch.optim's implementations steps.
-        zero_grad: Where in the step gradients are released.
-        gradient_checkpointing: Recompute activations in the backward pass.
-        gradient_accumulation: Forward and backward passes per optimizer step; the effective
-            batch is that many times the batch size.
-        attention: Attention implementation of Hugging Face models.
-        dropout: Train with dropout; False trains in eval mode, with gradients.
-        channels_last: Keep images and convolution weights in NHWC order.
-        compile: Run the model through torch.compile.
+    Names of choices are accepted as plain strings.
 
     Raises:
         UnknownChoice: A name is not on its list.
@@ -131,42 +98,37 @@ class TrainingConfig:
         <Precision.AMP_BF16: 'amp-bf16'>
     """
 
-    task: Task | None = None
-    num_labels: int | None = None
-    seq_len: int = 128
-    image_size: int = 224
-    precision: Precision = Precision.FP32
-    optimizer: Optimizer = Optimizer.ADAMW
-    optimizer_impl: OptimizerImpl = OptimizerImpl.DEFAULT
-    zero_grad: ZeroGrad = ZeroGrad.BEFORE_FORWARD
-    gradient_checkpointing: bool = False
-    gradient_accumulation: int = 1
-    attention: Attention = Attention.SDPA
-    dropout: bool = True
-    channels_last: bool = False
-    compile: bool = False
+    options_panel: ClassVar[str] = "How the model is trained"
+
+    task: Task | None = option(None, "Task", "What it is trained for; by default the model's own.")
+    num_labels: int | None = option(None, "Labels", "Classes of the head.", largest=10_000_000)
+    seq_len: int = option(128, "Sequence length", "Tokens per text sample.", largest=10_000_000)
+    image_size: int = option(224, "Image size", "Height and width in pixels.", largest=65_536)
+    precision: Precision = option(Precision.FP32, "Precision", "Formats of weights and arithmetic.")
+    optimizer: Optimizer = option(Optimizer.ADAMW, "Optimizer", "What updates the parameters.")
+    optimizer_impl: OptimizerImpl = option(
+        OptimizerImpl.DEFAULT, "Optimizer implementation", "Which of torch.optim's steps."
+    )
+    zero_grad: ZeroGrad = option(
+        ZeroGrad.BEFORE_FORWARD, "Gradients are released", "Where in the step they are freed."
+    )
+    gradient_checkpointing: bool = option(
+        False, "Gradient checkpointing", "Recompute activations in the backward pass."
+    )
+    gradient_accumulation: int = option(
+        1, "Gradient accumulation", "Forward passes per optimizer step.", largest=1_000_000
+    )
+    attention: Attention = option(Attention.SDPA, "Attention", "Hugging Face's implementation.")
+    dropout: bool = option(True, "Dropout", "Without it: eval mode, with gradients.")
+    channels_last: bool = option(False, "Channels last", "Images and weights in NHWC order.")
+    compile: bool = False  # only what the validation of torch.compile sets: no option
 
     def __post_init__(self) -> None:
-        for field, kind in _CHOICES.items():
-            value = getattr(self, field)
-            if value is not None:
-                object.__setattr__(self, field, parse_choice(kind, field.replace("_", " "), value))
-        for field, (largest, optional) in _COUNTS.items():
-            value = getattr(self, field)
-            if value is None and optional:
-                continue
-            check_count(field.replace("_", " "), value, largest)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON takes them."""
-        return {
-            key: str(value) if isinstance(value, StrEnum) else value
-            for key, value in dataclasses.asdict(self).items()
-        }
+        check_options(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> TrainingConfig:
-        """Rebuild a config from `to_dict`; keys that this version does not know are refused.
+    def before_reading(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Refuse keys that this version does not know: figures would be of another training.
 
         Raises:
             UnknownChoice: A key is not a field.
@@ -175,19 +137,7 @@ class TrainingConfig:
         for key in values:
             if key not in known:
                 raise UnknownChoice("training option", key, known)
-        return cls(**values)
-
-
-def check_count(what: str, value: object, largest: int, smallest: int = 1) -> int:
-    """Return a whole number within its range.
-
-    Raises:
-        InvalidValue: It is not a whole number, or out of range.
-    """
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or not smallest <= value <= largest:
-        raise InvalidValue(what, value, f"a whole number from {smallest} to {largest}")
-    return value
+        return values
 
 
 def check_batch_size(value: object) -> int:
@@ -197,19 +147,3 @@ def check_batch_size(value: object) -> int:
         InvalidValue: It is not a whole number from 1 to 65,535.
     """
     return check_count("batch size", value, MAX_BATCH_SIZE)
-
-
-_CHOICES: dict[str, type[StrEnum]] = {
-    "task": Task,
-    "precision": Precision,
-    "optimizer": Optimizer,
-    "optimizer_impl": OptimizerImpl,
-    "zero_grad": ZeroGrad,
-    "attention": Attention,
-}
-_COUNTS: dict[str, tuple[int, bool]] = {
-    "num_labels": (_MAX_LABELS, True),
-    "seq_len": (_MAX_SEQ_LEN, False),
-    "image_size": (_MAX_IMAGE_SIZE, False),
-    "gradient_accumulation": (_MAX_ACCUMULATION, False),
-}

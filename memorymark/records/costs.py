@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 SECONDS_PER_HOUR = 3600
 MILLION = 1_000_000
@@ -100,10 +99,6 @@ class Savings:
     hours_per_run: float | None = None
     usd_per_run: float | None = None
     usd_per_year: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON takes them."""
-        return dataclasses.asdict(self)
 
 
 def run_cost(plan: Plan, samples_per_second: float | None) -> RunCost:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import ClassVar
 
 from memorymark.errors import Cancelled
-from memorymark.records.trial import Trial
+from memorymark.records.codec import Origin, Record, same
+from memorymark.records.trial import Outcome, Trial
+from memorymark.units import mib_or_gib, rate
 
 
 class EventKind(StrEnum):
@@ -22,7 +24,7 @@ class EventKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Event:
+class Event(Record):
     """Something that really happened in the engine.
 
     Attributes:
@@ -35,6 +37,11 @@ class Event:
         at: Seconds since the epoch.
     """
 
+    # Without the trial: the log of a run would grow by a megabyte.
+    json_keys: ClassVar[Mapping[str, Origin]] = same(
+        "kind", "text", "phase", "batch_size", "progress", "at"
+    )
+
     kind: EventKind
     text: str
     phase: str | None = None
@@ -42,16 +49,6 @@ class Event:
     trial: Trial | None = None
     progress: float | None = None
     at: float = field(default_factory=time.time)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the event as JSON, without its trial."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "trial"}
-        return {**values, "kind": str(self.kind)}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Event:
-        """Rebuild an event from `to_dict`."""
-        return cls(**{**values, "kind": EventKind(values["kind"])})
 
 
 OnEvent = Callable[[Event], None]
@@ -84,3 +81,15 @@ class CancelToken:
         """
         if self._cancelled:
             raise Cancelled("The work was stopped.")
+
+
+def trial_line(trial: Trial) -> str:
+    """Write a trial as one line for people."""
+    start = f"batch {trial.batch_size}:"
+    if trial.outcome is Outcome.OOM:
+        return f"{start} out of memory"
+    if trial.outcome is Outcome.ERROR:
+        return f"{start} error: {trial.error}"
+    speed = f", {rate(trial.samples_per_second)} samples/s" if trial.samples_per_second else ""
+    retries = ", thrashing" if trial.thrashing else ""
+    return f"{start} {mib_or_gib(trial.memory_bytes)}{speed}, ok{retries}"

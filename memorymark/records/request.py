@@ -1,41 +1,46 @@
-"""What can be asked for as a background job: data that goes into JSON and back."""
+"""What can be asked for: data that goes into JSON and back."""
 
 from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
+from memorymark.errors import UsageError
 from memorymark.records.analysis_options import AnalysisOptions
-from memorymark.records.config import TrainingConfig
-from memorymark.records.exports import config_words
-from memorymark.units import GIB, MIB
+from memorymark.records.codec import Origin, Record, same
+from memorymark.records.config import TrainingConfig, check_batch_size
+from memorymark.records.option import changed, changed_words
+from memorymark.units import GIB, MIB, parse_bytes
 
 # What only changes figures that are worked out afterwards: it makes no other job.
-_MONEY = ("price_per_hour", "epochs", "runs_per_year")
-_COMMANDS = {
-    "analysis": "analyze",
-    "backward": "validate backward",
-    "compile": "validate compile",
-    "comparison": "compare",
-}
-_FLAGS = {"price_per_hour": "price"}
-_DEFAULTS = AnalysisOptions().to_dict()
+_MONEY = {"price_per_hour": None, "epochs": None, "runs_per_year": None}
 
 
 class RequestKind(StrEnum):
     """What is to be done."""
 
     ANALYSIS = "analysis"
+    ESTIMATE = "estimate"
+    MEASURE = "measure"
     BACKWARD = "backward"
     COMPILE = "compile"
     COMPARISON = "comparison"
 
 
+_COMMANDS = {
+    RequestKind.ANALYSIS: "analyze",
+    RequestKind.BACKWARD: "validate backward",
+    RequestKind.COMPILE: "validate compile",
+    RequestKind.COMPARISON: "compare",
+}
+
+
 @dataclass(frozen=True)
-class Request:
+class Request(Record):
     """One thing to do, for one model on one target.
 
     Attributes:
@@ -44,10 +49,21 @@ class Request:
         config: How it is trained.
         device: cuda, cuda:N, mps or cpu, where it is measured.
         gpu: Key of the GPU catalogue, where it is simulated.
-        memory_budget: Bytes that a trial may use; None leaves it to the device.
-        batch_size: The batch of a validation.
-        options: Fields of AnalysisOptions that differ from their defaults.
+        memory_budget: Bytes that a trial may use, given as bytes or as in "4GiB"; None leaves it
+            to the device.
+        batch_size: The batch of a single trial or of a validation.
+        options: What an analysis or a comparison is to find out.
+        gpus: Keys of the GPU catalogue to compare; none of them means all.
+
+    Raises:
+        InvalidValue: The budget or the batch size is out of range.
+        UsageError: Both a device and a GPU are given.
     """
+
+    json_keys: ClassVar[Mapping[str, Origin]] = {
+        **same("kind", "model", "config", "device", "gpu", "memory_budget", "batch_size"),
+        "options": lambda request: _written_options(request),
+    }
 
     kind: RequestKind
     model: str
@@ -56,7 +72,19 @@ class Request:
     gpu: str | None = None
     memory_budget: int | None = None
     batch_size: int | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    options: AnalysisOptions = field(default_factory=AnalysisOptions)
+    gpus: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.memory_budget is not None:
+            object.__setattr__(self, "memory_budget", parse_bytes(self.memory_budget))
+        if self.batch_size is not None:
+            check_batch_size(self.batch_size)
+        if self.device is not None and self.gpu is not None:
+            raise UsageError(
+                f"Both the device {self.device!r} and the GPU {self.gpu!r} are given. Give the "
+                "device to measure on it, or the GPU to simulate it."
+            )
 
     @property
     def lock_name(self) -> str:
@@ -68,19 +96,16 @@ class Request:
     @property
     def identity(self) -> dict[str, Any]:
         """What two requests must share to be one job: everything but money."""
-        options = {name: value for name, value in self.options.items() if name not in _MONEY}
-        return {**self.to_dict(), "options": options}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON takes them."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {**values, "kind": str(self.kind), "config": self.config.to_dict()}
+        return dataclasses.replace(
+            self, options=dataclasses.replace(self.options, **_MONEY)
+        ).to_dict()
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Request:
-        """Rebuild a request from `to_dict`."""
-        config = TrainingConfig.from_dict(values["config"])
-        return cls(**{**values, "kind": RequestKind(values["kind"]), "config": config})
+    def before_reading(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Take the compared GPUs out of the options, among which they are written."""
+        options = dict(values.get("options") or {})
+        gpus = options.pop("gpus", None)
+        return {**values, "options": options, "gpus": gpus.split(",") if gpus else ()}
 
     def command(self) -> str:
         """Return the command line that asks for the same.
@@ -89,17 +114,16 @@ class Request:
             >>> Request(RequestKind.ANALYSIS, "bert", gpu="l4").command()
             'memorymark analyze bert --gpu l4'
         """
-        words = ["memorymark", *_COMMANDS[self.kind].split(), self.model]
-        words += [*self._target_words(), *config_words(self.config)]
+        command = _COMMANDS.get(self.kind, str(self.kind))
+        words = ["memorymark", *command.split(), self.model]
+        words += [*self._target_words(), *changed_words(self.config)]
         if self.batch_size is not None:
             words += ["--batch-size", str(self.batch_size)]
-        for name, value in self.options.items():
-            if value is not None and value != _DEFAULTS.get(name):
-                words += [_flag(name), str(value)]
-        return shlex.join(words)
+        return shlex.join([*words, *changed_words(self.options)])
 
     def _target_words(self) -> list[str]:
-        words = ["--gpu", self.gpu] if self.gpu else []
+        words = ["--gpus", ",".join(self.gpus)] if self.gpus else []
+        words += ["--gpu", self.gpu] if self.gpu else []
         if self.device:
             words += ["--device", self.device]
         if self.memory_budget is not None:
@@ -107,8 +131,9 @@ class Request:
         return words
 
 
-def _flag(name: str) -> str:
-    return "--" + _FLAGS.get(name, name).replace("_", "-")
+def _written_options(request: Request) -> dict[str, Any]:
+    gpus = {"gpus": ",".join(request.gpus)} if request.gpus else {}
+    return {**changed(request.options), **gpus}
 
 
 def _amount(value: int) -> str:

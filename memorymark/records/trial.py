@@ -5,11 +5,11 @@ Bytes are integers. None means unknown, never 0 or -1.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import ClassVar
 
+from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
 
 
@@ -156,7 +156,7 @@ class GradientCheck:
 
 
 @dataclass(frozen=True)
-class Trial:
+class Trial(Record):
     """One workload, one config, one batch size, run once on one target.
 
     Attributes:
@@ -186,6 +186,8 @@ class Trial:
         error: The sentence of the error, where the outcome is error or oom.
         software: Versions of what ran.
     """
+
+    json_extra: ClassVar[tuple[str, ...]] = ("fits", "samples_per_second")
 
     model: str
     batch_size: int
@@ -244,46 +246,3 @@ class Trial:
         if self.memory_bytes is None or not self.capacity_bytes:
             return None
         return min(self.memory_bytes / self.capacity_bytes, 1.0)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the trial as documented in the interface, ready for JSON."""
-        values = dataclasses.asdict(self)
-        values["config"] = self.config.to_dict()
-        values["source"] = str(self.source)
-        values["outcome"] = str(self.outcome)
-        values["stage"] = str(self.stage)
-        values["fits"] = self.fits
-        values["samples_per_second"] = self.samples_per_second
-        return values
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Trial:
-        """Rebuild a trial from `to_dict`."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        kept = {key: value for key, value in values.items() if key in known}
-        kept["config"] = TrainingConfig.from_dict(kept["config"])
-        kept["source"] = Source(kept["source"])
-        kept["outcome"] = Outcome(kept["outcome"])
-        kept["stage"] = Stage(kept.get("stage", Stage.STEP))
-        if kept.get("breakdown") is not None:
-            kept["breakdown"] = Breakdown(**kept["breakdown"])
-        kept["holders"] = tuple(Holder(**holder) for holder in kept.get("holders", ()))
-        if kept.get("timeline") is not None:
-            kept["timeline"] = _timeline(kept["timeline"])
-        if kept.get("gradient_check") is not None:
-            kept["gradient_check"] = _gradient_check(kept["gradient_check"])
-        for key in ("assumptions", "findings"):
-            kept[key] = tuple(kept.get(key, ()))
-        return cls(**kept)
-
-
-def _timeline(values: dict[str, Any]) -> Timeline:
-    return Timeline(
-        positions=tuple(values["positions"]),
-        allocated_bytes=tuple(values["allocated_bytes"]),
-        phases=tuple((name, position) for name, position in values["phases"]),
-    )
-
-
-def _gradient_check(values: dict[str, Any]) -> GradientCheck:
-    return GradientCheck(**{**values, "missing": tuple(values["missing"])})

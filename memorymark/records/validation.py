@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import ClassVar
 
+from memorymark.records.codec import Origin, Record, same
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import ratio
-from memorymark.records.trial import GradientCheck, Source, Stage, Target, Trial
+from memorymark.records.trial import GradientCheck, Stage, Target, Trial
 
 
 class Verdict(StrEnum):
@@ -21,8 +21,16 @@ class Verdict(StrEnum):
     FAIL = "FAIL"
 
 
+_HEAD: Mapping[str, Origin] = {
+    "model_name": "workload",
+    "device": "target.name",
+    "source": "target.source",
+    **same("target", "config", "batch_size", "verdict", "reasons"),
+}
+
+
 @dataclass(frozen=True)
-class BackwardValidation:
+class BackwardValidation(Record):
     """One batch run four ways, and what the differences say.
 
     Attributes:
@@ -43,6 +51,13 @@ class BackwardValidation:
         findings: What else the user should know, one sentence each.
     """
 
+    json_keys: ClassVar[Mapping[str, Origin]] = {
+        **_HEAD,
+        **same("ratio", "stages", "weights_bytes", "gradients"),
+        **same("forward_only_max_batch_size", "max_batch_size", "overestimate"),
+        **same("findings", "trials", "search_trials"),
+    }
+
     workload: str
     target: Target
     config: TrainingConfig
@@ -62,6 +77,11 @@ class BackwardValidation:
         return next(trial for trial in self.trials if trial.stage is stage)
 
     @property
+    def stages(self) -> dict[Stage, int | None]:
+        """Peak of the allocated bytes in each stage."""
+        return {trial.stage: trial.peak_allocated_bytes for trial in self.trials}
+
+    @property
     def weights_bytes(self) -> int | None:
         """Bytes of the weights alone, where a trial says."""
         known = (trial.breakdown for trial in self.trials if trial.breakdown is not None)
@@ -72,49 +92,9 @@ class BackwardValidation:
         """How many times the true max batch a forward-only tool would recommend."""
         return ratio(self.forward_only_max_batch_size, self.max_batch_size)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON takes them."""
-        return {
-            "model_name": self.workload,
-            "device": self.target.name,
-            "source": str(self.target.source),
-            "target": _target_dict(self.target),
-            "config": self.config.to_dict(),
-            "batch_size": self.batch_size,
-            "verdict": str(self.verdict),
-            "reasons": list(self.reasons),
-            "ratio": self.ratio,
-            "stages": {str(t.stage): t.peak_allocated_bytes for t in self.trials},
-            "weights_bytes": self.weights_bytes,
-            "gradients": None if self.gradients is None else dataclasses.asdict(self.gradients),
-            "forward_only_max_batch_size": self.forward_only_max_batch_size,
-            "max_batch_size": self.max_batch_size,
-            "overestimate": self.overestimate,
-            "findings": list(self.findings),
-            "trials": [trial.to_dict() for trial in self.trials],
-            "search_trials": [trial.to_dict() for trial in self.search_trials],
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> BackwardValidation:
-        """Rebuild a validation from `to_dict`."""
-        gradients = values["gradients"]
-        if gradients is not None:
-            gradients = GradientCheck(**{**gradients, "missing": tuple(gradients["missing"])})
-        return cls(
-            **_shared(values),
-            trials=_trials(values["trials"]),
-            ratio=values["ratio"],
-            gradients=gradients,
-            forward_only_max_batch_size=values["forward_only_max_batch_size"],
-            max_batch_size=values["max_batch_size"],
-            search_trials=_trials(values["search_trials"]),
-            findings=tuple(values["findings"]),
-        )
-
 
 @dataclass(frozen=True)
-class CompileValidation:
+class CompileValidation(Record):
     """One batch run eagerly and compiled.
 
     Attributes:
@@ -129,6 +109,12 @@ class CompileValidation:
         verdict: PASS where compiling pays, WARN where it does not, FAIL where it fails.
         reasons: Why, one sentence each.
     """
+
+    json_keys: ClassVar[Mapping[str, Origin]] = {
+        **_HEAD,
+        **same("speedup", "memory_ratio", "compile_seconds", "break_even_steps"),
+        **same("eager", "compiled"),
+    }
 
     workload: str
     target: Target
@@ -150,53 +136,3 @@ class CompileValidation:
     def memory_ratio(self) -> float | None:
         """Compiled peak over eager peak, in allocated bytes."""
         return ratio(self.compiled.peak_allocated_bytes, self.eager.peak_allocated_bytes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON takes them."""
-        return {
-            "model_name": self.workload,
-            "device": self.target.name,
-            "source": str(self.target.source),
-            "target": _target_dict(self.target),
-            "config": self.config.to_dict(),
-            "batch_size": self.batch_size,
-            "verdict": str(self.verdict),
-            "reasons": list(self.reasons),
-            "speedup": self.speedup,
-            "memory_ratio": self.memory_ratio,
-            "compile_seconds": self.compile_seconds,
-            "break_even_steps": self.break_even_steps,
-            "eager": self.eager.to_dict(),
-            "compiled": self.compiled.to_dict(),
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> CompileValidation:
-        """Rebuild a validation from `to_dict`."""
-        return cls(
-            **_shared(values),
-            eager=Trial.from_dict(values["eager"]),
-            compiled=Trial.from_dict(values["compiled"]),
-            compile_seconds=values["compile_seconds"],
-            break_even_steps=values["break_even_steps"],
-        )
-
-
-def _target_dict(target: Target) -> dict[str, Any]:
-    return {**dataclasses.asdict(target), "source": str(target.source)}
-
-
-def _shared(values: Mapping[str, Any]) -> dict[str, Any]:
-    target = {**values["target"], "source": Source(values["target"]["source"])}
-    return {
-        "workload": values["model_name"],
-        "target": Target(**target),
-        "config": TrainingConfig.from_dict(values["config"]),
-        "batch_size": values["batch_size"],
-        "verdict": Verdict(values["verdict"]),
-        "reasons": tuple(values["reasons"]),
-    }
-
-
-def _trials(values: list[dict[str, Any]]) -> tuple[Trial, ...]:
-    return tuple(Trial.from_dict(trial) for trial in values)

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from memorymark.analysis.analyze import trial_line
 from memorymark.records.analysis import Advice, Analysis, Mark
-from memorymark.records.exports import command_line, config_words, to_json, trials_csv
+from memorymark.records.event import trial_line
 from memorymark.records.trial import Target
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.units import gib, mib_or_gib, percent, rate, seconds, usd
-
-__all__ = [
-    "analysis_lines",
-    "backward_lines",
-    "command_line",
-    "compile_lines",
-    "config_words",
-    "target_phrase",
-    "to_json",
-    "trials_csv",
-    "verdict",
-]
 
 
 def target_phrase(target: Target) -> str:

@@ -5,27 +5,32 @@ A page only shows what a visitor may do. Whether it is done is decided here.
 
 from __future__ import annotations
 
+import dataclasses
 import hmac
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memorymark.errors import NotAllowed, UsageError
+from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.event import CancelToken, OnEvent
-from memorymark.records.request import Request
+from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
 from memorymark.service.estimates import Estimates
 from memorymark.service.history import RunHistory
 from memorymark.service.jobs import Job, JobManager
 from memorymark.settings import Settings
 
+if TYPE_CHECKING:
+    from memorymark.workloads.base import Workload
+
 MAX_ACTIVE_JOBS = 20
+KEPT_WORKLOADS = 8
 _BUILT_IN_OR_LIBRARY = re.compile(r"(bert|gpt2|resnet|(torchvision|timm):[\w.\-]+)")
 _HUB_ID = re.compile(r"(hf:)?([A-Za-z0-9][\w.\-]*/)?[A-Za-z0-9][\w.\-]*")
-
-RunRequest = Callable[[Request, Settings, OnEvent, CancelToken], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -46,15 +51,15 @@ class Door:
 
     Args:
         settings: The owner's settings.
-        run_request: Does the work of a request; None takes the engine's own.
+        execute: Does the work of a request; None takes the engine's own.
     """
 
-    def __init__(self, settings: Settings, run_request: RunRequest | None = None) -> None:
+    def __init__(self, settings: Settings, execute: Callable[..., Any] | None = None) -> None:
         self.settings = settings
         self.history = RunHistory(settings.history_path)
         self.jobs = JobManager(self.history, settings.locks_folder)
         self.estimates = Estimates()
-        self._run_request = run_request or _run_in_engine
+        self._execute_with = execute
 
     def start(self, request: Request, visitor: Visitor) -> Job:
         """Queue a job for a request, or return the active job for an equal one.
@@ -71,7 +76,7 @@ class Door:
             )
 
         def work(on_event: OnEvent, cancel: CancelToken) -> dict[str, Any]:
-            return self._run_request(request, self.settings, on_event, cancel)
+            return self._execute(request, on_event=on_event, cancel=cancel).to_dict()
 
         return self.jobs.submit(
             request.kind, request.to_dict(), request.lock_name, work, identity=request.identity
@@ -82,12 +87,16 @@ class Door:
 
         Open to everybody: it is simulated, never run on a device.
         """
-        key = _estimate_key(request, batch_size)
-        return self.estimates.ask(key, lambda: _simulate(request, self.settings, batch_size))
+
+        def simulate() -> Trial:
+            check_model(request.model, self.settings)
+            return self._execute(_one_trial(request, batch_size))
+
+        return self.estimates.ask(_one_trial(request, batch_size), simulate)
 
     def is_estimating(self, request: Request, batch_size: int) -> bool:
         """Say whether a simulated trial is on its way."""
-        return self.estimates.is_pending(_estimate_key(request, batch_size))
+        return self.estimates.is_pending(_one_trial(request, batch_size))
 
     def close(self) -> None:
         """Stop all work."""
@@ -126,6 +135,16 @@ class Door:
             raise NotAllowed("This needs the run key of this machine. Ask its owner for it.")
         if self.settings.sign_in:
             self._check_user(visitor)
+
+    def _execute(self, request: Request, **how: Any) -> Any:
+        if self._execute_with is None:
+            from memorymark.service.execute import execute as execute_with
+        else:
+            execute_with = self._execute_with
+        return execute_with(request, settings=self.settings, find_workload=self._workload, **how)
+
+    def _workload(self, model: str) -> Workload:
+        return _kept_workload(model, model in self.settings.workloads)
 
     def _has_key(self, visitor: Visitor) -> bool:
         given, expected = visitor.run_key or "", self.settings.run_key or ""
@@ -173,20 +192,20 @@ def _check_no_folder(model: str) -> None:
         )
 
 
-def _estimate_key(request: Request, batch_size: int) -> Hashable:
-    return request.model, request.config, request.gpu, request.memory_budget, batch_size
+def _one_trial(request: Request, batch_size: int) -> Request:
+    """Return the request to simulate one batch of what another request asks for."""
+    return dataclasses.replace(
+        request, kind=RequestKind.ESTIMATE, batch_size=batch_size, options=AnalysisOptions()
+    )
 
 
-def _simulate(request: Request, settings: Settings, batch_size: int) -> Trial | None:
-    from memorymark.service.execute import simulate
+@lru_cache(maxsize=KEPT_WORKLOADS)
+def _kept_workload(model: str, allow_code: bool) -> Workload:
+    """Return a workload; the last few stay, so that a rerun does not read them again.
 
-    check_model(request.model, settings)
-    return simulate(request, settings, batch_size)
+    A workload holds a configuration. The model itself belongs to its probe, which lets go of it
+    with the job, so that the next measurement finds the memory free.
+    """
+    from memorymark.workloads import resolve
 
-
-def _run_in_engine(
-    request: Request, settings: Settings, on_event: OnEvent, cancel: CancelToken
-) -> dict[str, Any]:
-    from memorymark.service.execute import run_request
-
-    return run_request(request, settings, on_event, cancel)
+    return resolve(model, allow_code=allow_code)

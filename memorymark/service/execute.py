@@ -1,187 +1,229 @@
-"""Does the work of a request: the engine's functions, called for a background job."""
+"""The one way to do a job: a Request goes in, its record comes out.
+
+The library, the command line and the background jobs of the app all come here. Words and numbers
+are checked before anything heavy is loaded. A measurement holds its device for its whole length; a
+simulation holds nothing.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
-from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-from memorymark.analysis.analyze import Analysis, AnalysisOptions
+from memorymark.analysis.analyze import analyze_on
+from memorymark.analysis.compare import comparison_of
+from memorymark.analysis.prediction import expected_max_batch, predict_max_batch
+from memorymark.analysis.validate import validate_backward_on, validate_compile_on
 from memorymark.errors import InvalidValue, NotAvailable
+from memorymark.gpus.catalogue import Gpu, find_gpu, load_catalogue
+from memorymark.probes.choose import measuring_probe, resolve_probe
+from memorymark.probes.lease import device_lease
+from memorymark.records.analysis import Analysis
+from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.comparison import Comparison
 from memorymark.records.event import CancelToken, Event, EventKind, OnEvent, ignore
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Source, Trial
-from memorymark.service.history import RunHistory, RunStatus
-from memorymark.settings import Settings
+from memorymark.records.validation import BackwardValidation, CompileValidation
+from memorymark.service.measured_runs import measured_analyses, measured_on
+from memorymark.settings import Settings, load_settings
+from memorymark.workloads import resolve
+from memorymark.workloads.trial_spec import TrialSpec
 
 if TYPE_CHECKING:
     from memorymark.probes.probe import Probe
     from memorymark.workloads.base import Workload
 
-KEPT_WORKLOADS = 8
+Record = Trial | Analysis | BackwardValidation | CompileValidation | Comparison
+
+_VALIDATED_BATCH = 8
+_MEASURED_ONLY = (RequestKind.MEASURE, RequestKind.COMPILE)
 
 
-def run_request(
-    request: Request, settings: Settings, on_event: OnEvent, cancel: CancelToken
-) -> dict[str, Any]:
-    """Do what a request asks for and return its record, as JSON.
+def execute(
+    request: Request,
+    *,
+    settings: Settings | None = None,
+    find_workload: Callable[[str], Workload] | None = None,
+    on_event: OnEvent = ignore,
+    cancel: CancelToken | None = None,
+) -> Record:
+    """Do what a request asks for and return its record.
 
     Args:
         request: What is asked for.
-        settings: The owner's settings; a probe factory in them takes the engine's place.
-        on_event: Is told what happens.
-        cancel: Looked at between trials.
+        settings: The owner's settings: where the history and the locks are, and a probe factory
+            that takes the engine's place; None reads the environment.
+        find_workload: Returns the workload of a model's name; None takes any form of name.
+        on_event: Is told of each phase and each trial.
+        cancel: Looked at before each trial.
 
     Raises:
+        UsageError: A word or a number is off.
         MemoryMarkError: The work could not be done; carries a sentence for the user.
+        Cancelled: The work was stopped.
     """
-    return _Task(request, settings, on_event, cancel).run()
+    return _Execution(
+        request, settings or load_settings(), find_workload or resolve, on_event,
+        cancel or CancelToken(),
+    ).record()  # fmt: skip
 
 
-def simulate(request: Request, settings: Settings, batch_size: int) -> Trial:
-    """Simulate one batch of a request on its GPU.
-
-    Raises:
-        MemoryMarkError: The work could not be done.
-    """
-    task = _Task(request, settings, ignore, CancelToken())
-    probe = task.probe()
-    return probe.run(task.workload(probe), request.config, batch_size)
-
-
-class _Task:
+class _Execution:
     """One request while it is worked on."""
 
     def __init__(
-        self, request: Request, settings: Settings, on_event: OnEvent, cancel: CancelToken
+        self,
+        request: Request,
+        settings: Settings,
+        find_workload: Callable[[str], Workload],
+        on_event: OnEvent,
+        cancel: CancelToken,
     ) -> None:
         self.request, self.settings = request, settings
+        self.find_workload = find_workload
         self.on_event, self.cancel = on_event, cancel
 
-    def run(self) -> dict[str, Any]:
+    def record(self) -> Record:
         """Do the work and return its record."""
-        tasks = {
-            RequestKind.ANALYSIS: self.analyze,
-            RequestKind.BACKWARD: self.validate_backward,
-            RequestKind.COMPILE: self.validate_compile,
-            RequestKind.COMPARISON: self.compare,
-        }
-        return tasks[self.request.kind]()
+        if self.request.kind is RequestKind.COMPARISON:
+            return self.compare()
+        probe = self.probe(self.request.gpu)
+        workload = self.workload(probe)
+        notes = self.notes_on_choice(probe)
+        for note in notes:
+            self.note(note)
+        with self.held(probe):
+            if self.request.kind is RequestKind.ANALYSIS:
+                found = self.analyze(probe, workload, self.request.options)
+                return dataclasses.replace(found, findings=(*notes, *found.findings))
+            if self.request.kind in (RequestKind.BACKWARD, RequestKind.COMPILE):
+                return self.validate(probe, workload)
+            spec = TrialSpec(workload, self.request.config, self.request.batch_size)
+            return probe.run_trial(spec)
 
-    def analyze(self) -> dict[str, Any]:
-        """Find the largest batch and what the current one wastes."""
-        probe = self.probe()
-        options = AnalysisOptions(**self.request.options)
-        return self.analyze_on(probe, self.workload(probe), options, self.on_event).to_dict()
-
-    def analyze_on(
+    def analyze(
         self,
         probe: Probe,
         workload: Workload,
         options: AnalysisOptions,
-        on_event: OnEvent,
+        on_event: OnEvent | None = None,
         guess: int | None = None,
     ) -> Analysis:
-        """Run an analysis on a probe."""
-        from memorymark.api import analyze_with, check_headroom
+        """Search the largest batch on a probe, from where it is expected."""
+        config, on_event = self.request.config, on_event or self.on_event
+        options = _with_price(options, probe)
+        if guess is None:
+            guess = predict_max_batch(probe, workload, config, options, on_event, self.cancel)
+        return analyze_on(
+            probe, workload, config, options, on_event=on_event, cancel=self.cancel, guess=guess
+        )
 
-        check_headroom(options.headroom)
-        return analyze_with(
-            probe, workload, self.request.config, options,
-            on_event=on_event, cancel=self.cancel, guess=guess,
+    def validate(self, probe: Probe, workload: Workload) -> BackwardValidation | CompileValidation:
+        """Check the backward pass, or what compiling gains."""
+        backward = self.request.kind is RequestKind.BACKWARD
+        return (validate_backward_on if backward else validate_compile_on)(
+            probe, workload, self.request.config, self.request.batch_size or _VALIDATED_BATCH,
+            on_event=self.on_event, cancel=self.cancel,
         )  # fmt: skip
 
-    def validate_backward(self) -> dict[str, Any]:
-        """Run one batch four ways and check the gradients."""
-        from memorymark.analysis.validate import validate_backward_on
+    def compare(self) -> Comparison:
+        """Analyze the same training on several GPUs.
 
-        return self._validated(validate_backward_on)
-
-    def validate_compile(self) -> dict[str, Any]:
-        """Run one batch eagerly and compiled."""
-        from memorymark.analysis.validate import validate_compile_on
-
-        if self.request.gpu is not None:
-            raise NotAvailable(
-                "torch.compile is measured, not simulated. Choose a device of this machine as "
-                "the target."
-            )
-        return self._validated(validate_compile_on)
-
-    def compare(self) -> dict[str, Any]:
-        """Analyze the same training on every GPU of the catalogue."""
-        from memorymark.analysis.prediction import expected_max_batch
-        from memorymark.gpus.catalogue import load_catalogue
-        from memorymark.records.comparison import comparison_of
-
-        options = AnalysisOptions(**self.request.options)
-        keys, workload, analyses = list(load_catalogue()), None, []
-        for number, key in enumerate(keys):
-            analysis = self.measured_on(key)
+        A whole card that was measured with the same training and the same search is not
+        simulated again: its newest run in the history is taken.
+        """
+        gpus = [find_gpu(name) for name in self.request.gpus or load_catalogue()]
+        probes = {gpu.key: (gpu, self.probe(gpu.key)) for gpu in gpus}
+        workload = self.workload(probes[gpus[0].key][1])
+        measured = self.measured(workload)
+        config, options = workload.describe(self.request.config), self.request.options
+        analyses: list[tuple[Gpu, Analysis]] = []
+        for number, (gpu, probe) in enumerate(probes.values()):
+            priced = dataclasses.replace(options, price_per_hour=gpu.usd_per_hour)
+            analysis = measured_on(gpu.key, measured, config, priced)
             if analysis is None:
-                probe = self.probe(key)
-                workload = workload or self.workload(probe)
-                analysis = self.analyze_on(
-                    probe, workload, options, self._part(number, len(keys)),
-                    expected_max_batch(analyses, probe.target, options),
-                )  # fmt: skip
+                guess = expected_max_batch([a for _, a in analyses], probe.target, options)
+                on_event = self.part(number, len(probes))
+                analysis = self.analyze(probe, workload, priced, on_event, guess)
             else:
-                self._note(f"{key}: measured in run {analysis.run_id}", number / len(keys))
-            analyses.append(analysis)
-        return _comparison_record(comparison_of(analyses, options.plan).to_dict(), analyses)
+                self.note(f"{gpu.key}: measured in run {analysis.run_id}", number / len(probes))
+            analyses.append((gpu, analysis))
+        return comparison_of(analyses, options.plan)
 
-    def measured_on(self, gpu_key: str) -> Analysis | None:
-        """Return the newest measured analysis of the same training on a GPU, where there is one."""
-        history = RunHistory(self.settings.history_path)
-        for run in history.find(kinds=[RequestKind.ANALYSIS], statuses=[RunStatus.DONE]):
-            if run.source != Source.MEASURED or run.model != self.request.model:
-                continue
-            analysis = Analysis.from_dict(history.open(run.run_id).record or {})
-            if analysis.target.gpu_key == gpu_key and self._is_same_training(analysis):
-                return analysis
-        return None
+    def measured(self, workload: Workload) -> list[Analysis]:
+        """Return what the history has measured of a workload, as far as it may be taken again."""
+        if workload.runs_own_code or self.request.memory_budget is not None:
+            return []  # code may have changed since; a budget is not the whole GPU
+        try:
+            return measured_analyses(self.settings.history_path, workload.name)
+        except (OSError, sqlite3.Error) as error:
+            self.note(f"The run history cannot be read, so that all is simulated: {error}.")
+            return []
 
-    def probe(self, gpu: str | None = None) -> Probe:
-        """Return the probe for the request's target, or for another GPU."""
-        from memorymark.api import resolve_probe
+    def note(self, text: str, progress: float | None = None) -> None:
+        """Tell of something that is worth knowing."""
+        self.on_event(Event(EventKind.NOTE, text, progress=progress))
 
-        make = load_factory(self.settings.probe_factory or "") or resolve_probe
-        device = None if gpu else self.request.device
-        return make(
-            device=device, gpu=gpu or self.request.gpu, memory_budget=self.request.memory_budget
-        )
+    def probe(self, gpu: str | None) -> Probe:
+        """Return the probe for the request's target, or for a GPU to simulate."""
+        device = self.request.device
+        if self.request.kind in _MEASURED_ONLY and gpu is not None:
+            raise NotAvailable(
+                f"{self.request.kind} is measured, not simulated. Choose a device of this machine "
+                "as the target."
+            )
+        if self.settings.probe_factory:
+            make = load_factory(self.settings.probe_factory)
+            return make(device=device, gpu=gpu, memory_budget=self.request.memory_budget)
+        if self.request.kind in _MEASURED_ONLY:
+            return measuring_probe(device, self.request.memory_budget)
+        return resolve_probe(device, gpu, self.request.memory_budget)
 
     def workload(self, probe: Probe) -> Workload:
         """Return the workload that the request names, or what the user's own probe makes of it."""
-        make = getattr(probe, "workload", None)
-        if make is not None:
-            return make(self.request.model)
-        return _resolved(self.request.model, self.request.model in self.settings.workloads)
+        make = getattr(probe, "workload", None) or self.find_workload
+        return make(self.request.model)
 
-    def _validated(self, validate: Callable[..., Any]) -> dict[str, Any]:
-        probe = self.probe()
-        result = validate(
-            probe,
-            self.workload(probe),
-            self.request.config,
-            self.request.batch_size or 8,
-            on_event=self.on_event,
-            cancel=self.cancel,
+    @contextlib.contextmanager
+    def held(self, probe: Probe) -> Iterator[None]:
+        """Hold the device of a measuring probe."""
+        target = probe.target
+        if target.source is Source.SIMULATED:
+            yield
+            return
+        name = target.lock_name
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(
+                    device_lease(
+                        name,
+                        folder=self.settings.locks_folder,
+                        on_wait=lambda: self.note(
+                            f"Another measurement holds {name}; waiting for it."
+                        ),
+                        check=self.cancel.check,
+                    )
+                )
+            except OSError as error:
+                self.note(f"{name} cannot be locked against other measurements: {error}.")
+            yield
+
+    def notes_on_choice(self, probe: Probe) -> tuple[str, ...]:
+        """Say which GPU is simulated where none was named."""
+        asked, target = self.request, probe.target
+        if asked.device or asked.gpu or target.source is not Source.SIMULATED:
+            return ()
+        return (
+            f"No CUDA device is here and no GPU was named: simulated for the catalogue's "
+            f"default, {target.name}.",
         )
-        return result.to_dict()
 
-    def _is_same_training(self, analysis: Analysis) -> bool:
-        asked = self.request.config
-        described = dataclasses.replace(
-            asked,
-            task=asked.task or analysis.config.task,
-            num_labels=asked.num_labels or analysis.config.num_labels,
-        )
-        return analysis.config == described and analysis.complete
-
-    def _part(self, number: int, of: int) -> OnEvent:
+    def part(self, number: int, of: int) -> OnEvent:
         """Pass events of one analysis among several on, its progress as a part of the whole."""
 
         def on_event(event: Event) -> None:
@@ -190,30 +232,13 @@ class _Task:
 
         return on_event
 
-    def _note(self, text: str, progress: float) -> None:
-        self.on_event(Event(EventKind.NOTE, text, progress=progress))
 
-
-@lru_cache(maxsize=KEPT_WORKLOADS)
-def _resolved(model: str, allow_code: bool) -> Workload:
-    """Return a workload; the last few stay, so that a rerun does not read them again.
-
-    A workload holds a configuration. The model itself belongs to its probe, which lets go of it
-    with the job, so that the next measurement finds the memory free.
-    """
-    from memorymark.workloads import resolve
-
-    return resolve(model, allow_code=allow_code)
-
-
-def load_factory(name: str) -> Callable[..., Probe] | None:
-    """Return the function that MEMORYMARK_PROBE_FACTORY names; None where it names none.
+def load_factory(name: str) -> Callable[..., Probe]:
+    """Return the function that MEMORYMARK_PROBE_FACTORY names.
 
     Raises:
         InvalidValue: There is no such function.
     """
-    if not name:
-        return None
     module, _, function = name.partition(":")
     try:
         return getattr(importlib.import_module(module), function)
@@ -223,9 +248,9 @@ def load_factory(name: str) -> Callable[..., Probe] | None:
         ) from error
 
 
-def _comparison_record(record: dict[str, Any], analyses: Sequence[Analysis]) -> dict[str, Any]:
-    """Add what the run history lists: the device, the source of all and the seconds it took."""
-    sources = {row["source"] for row in record["gpus"]}
-    seconds = sum(analysis.elapsed_seconds or 0.0 for analysis in analyses)
-    source = "simulated" if "simulated" in sources else "measured"
-    return {**record, "device": "GPU catalogue", "source": source, "elapsed_seconds": seconds}
+def _with_price(options: AnalysisOptions, probe: Probe) -> AnalysisOptions:
+    """Take the catalogue's price where none is given."""
+    gpu = load_catalogue().get(probe.target.gpu_key or "")
+    if options.price_per_hour is not None or gpu is None:
+        return options
+    return dataclasses.replace(options, price_per_hour=gpu.usd_per_hour)

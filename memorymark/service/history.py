@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from memorymark.errors import RunNotFound
+from memorymark.records.codec import parse_json
 from memorymark.settings import load_settings
 
 _BUSY_TIMEOUT_SECONDS = 30
@@ -173,7 +174,7 @@ class RunHistory:
                     None if record is None else json.dumps(record),
                     error,
                     model,
-                    said.get("device"),
+                    said.get("device") or ("several GPUs" if "gpus" in said else None),
                     said.get("source"),
                     run_id,
                 ),
@@ -212,6 +213,7 @@ class RunHistory:
 
         Raises:
             RunNotFound: There is no such run.
+            InvalidRecord: What is kept of it is damaged.
         """
         with self._connect() as connection:
             row = connection.execute(
@@ -272,5 +274,5 @@ def _run(row: sqlite3.Row) -> Run:
     values["status"] = RunStatus(values["status"])
     for key in ("request", "record"):
         if values.get(key) is not None:
-            values[key] = json.loads(values[key])
+            values[key] = parse_json(values[key], f"{key} of run {values['run_id']}")
     return Run(**values)

@@ -15,14 +15,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from memorymark.errors import Cancelled, MemoryMarkError, RunNotFound
-from memorymark.probes.lease import Owner, device_lock
-from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
+from memorymark.probes.lease import Owner
+from memorymark.records.event import CancelToken, Event, OnEvent
 from memorymark.service.event_log import EventLog
 from memorymark.service.history import RunHistory, RunStatus, new_run_id
 
@@ -53,6 +52,7 @@ class Job:
         error: The sentence of the error, where it failed.
         expected_seconds: How long an earlier run like it took, where there is one.
         token: Stops the work.
+        is_ending: Whether it was cancelled before it began.
     """
 
     run_id: str
@@ -69,6 +69,7 @@ class Job:
     error: str | None = None
     expected_seconds: float | None = None
     token: CancelToken = field(default_factory=CancelToken)
+    is_ending: bool = False
 
     @property
     def share(self) -> float | None:
@@ -137,7 +138,7 @@ class JobManager:
         key = _key(kind, request if identity is None else identity)
         with self._guard:
             for job in self._jobs.values():
-                if job.status.is_active and job.key == key:
+                if job.status.is_active and job.key == key and not job.token.cancelled:
                     return job
             job = Job(new_run_id(), kind, request, device, work, key, expected_seconds=expected)
             self.history.begin(job.run_id, kind, request, owner=self._owner.name)
@@ -172,8 +173,10 @@ class JobManager:
             raise RunNotFound(f"There is no job {run_id!r} that could be stopped.")
         job.token.cancel()
         with self._guard:
-            if job.status is RunStatus.QUEUED:
-                self._end(job, RunStatus.CANCELLED)
+            waits = job.status is RunStatus.QUEUED and not job.is_ending
+            job.is_ending |= waits
+        if waits:
+            self._end(job, RunStatus.CANCELLED)
 
     def close(self) -> None:
         """Stop all jobs and let the workers end."""
@@ -194,18 +197,15 @@ class JobManager:
     def _serve(self, device: str) -> None:
         while (job := self._queues[device].get()) is not None:
             with self._guard:
-                waits = job.status is RunStatus.QUEUED
-            if waits:
-                self._run(job)
+                if job.is_ending:
+                    continue
+                job.status, job.started_at = RunStatus.RUNNING, time.time()
+            self._work(job)
 
-    def _run(self, job: Job) -> None:
+    def _work(self, job: Job) -> None:
         try:
-            with self._device(job):
-                with self._guard:
-                    job.token.check()
-                    job.status, job.started_at = RunStatus.RUNNING, time.time()
-                self.history.set_status(job.run_id, RunStatus.RUNNING)
-                record = job.work(lambda event: self._note(job, event), job.token)
+            self.history.set_status(job.run_id, RunStatus.RUNNING)
+            record = job.work(lambda event: self._note(job, event), job.token)
         except Cancelled as stop:
             self._end(job, RunStatus.CANCELLED, record=_partial(stop))
         except MemoryMarkError as error:
@@ -216,31 +216,23 @@ class JobManager:
         else:
             self._end(job, RunStatus.DONE, record=record)
 
-    def _device(self, job: Job) -> Any:
-        if job.device.startswith("simulated"):
-            return nullcontext()
-        wait = Event(EventKind.NOTE, f"{job.device} is held by another process; waiting for it.")
-        return device_lock(
-            job.device,
-            folder=self._folder,
-            on_wait=lambda: self._note(job, wait),
-            check=job.token.check,
-        )
-
     def _note(self, job: Job, event: Event) -> None:
         job.events.append(event)
         self._log.add(job.run_id, len(job.events) - 1, event)
 
     def _end(self, job: Job, status: RunStatus, **result: Any) -> None:
-        if job.status.is_active:
-            error = result.get("error")
-            self._log.flush()
-            try:
-                self.history.finish(job.run_id, status, **result)
-            except sqlite3.Error as failure:
-                status, error = RunStatus.FAILED, f"The result could not be saved: {failure}"
-            job.finished_at, job.error = time.time(), error
-            job.status = status
+        """Write the result, which may take a while, and only then say that the job has ended.
+
+        No lock is held meanwhile: the pages go on asking how jobs stand.
+        """
+        error = result.get("error")
+        self._log.flush()
+        try:
+            self.history.finish(job.run_id, status, **result)
+        except sqlite3.Error as failure:
+            status, error = RunStatus.FAILED, f"The result could not be saved: {failure}"
+        job.finished_at, job.error = time.time(), error
+        job.status = status
 
     def _forget_old(self) -> None:
         ended = [job.run_id for job in self._jobs.values() if not job.status.is_active]
@@ -253,7 +245,8 @@ class JobManager:
         for run in alike[:3]:
             opened = self.history.open(run.run_id)
             if _key(kind, opened.request or {}) == _key(kind, request):
-                return (opened.record or {}).get("elapsed_seconds")
+                took = (run.finished_at or run.created_at) - run.created_at
+                return (opened.record or {}).get("elapsed_seconds", took)
         return None
 
     def _mark_interrupted(self) -> None:

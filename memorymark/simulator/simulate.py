@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from memorymark.errors import MemoryMarkError, WorkloadError
 from memorymark.memory.trace import Trace
-from memorymark.records.config import TrainingConfig
-from memorymark.records.trial import GradientCheck, Stage
+from memorymark.records.trial import GradientCheck
 from memorymark.simulator.allocator.replay import Replay, ReplayResult
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
 from memorymark.simulator.cuda.rules import Rules
@@ -20,7 +18,7 @@ from memorymark.simulator.simulated_runtime import SimulatedRuntime
 from memorymark.simulator.tensors.shapes import ShapeCache
 from memorymark.simulator.time.clock import Clock, Rates
 from memorymark.training.tracked import run_tracked_steps
-from memorymark.workloads.base import Workload, build_model
+from memorymark.workloads.trial_spec import TrialSpec
 
 # The first step allocates the optimizer's states among its activations, and later ones find
 # other cached blocks than it did; most models are steady after two or three.
@@ -51,53 +49,41 @@ class SimulatedSteps:
     gradient_check: GradientCheck | None
 
 
-SimulatedRun = SimulatedSteps  # the name that probes/simulated.py still imports
-
-
 def simulate(
-    workload: Workload,
-    config: TrainingConfig,
-    batch_size: int,
+    spec: TrialSpec,
+    model: nn.Module,
     rules: Rules,
     *,
-    stage: Stage = Stage.STEP,
     rates: Rates | None = None,
     steps: int | None = None,
-    model: nn.Module | None = None,
 ) -> SimulatedSteps:
     """Run training steps on tensors without data, until one takes no more than those before.
 
     Args:
-        workload: What is trained.
-        config: How it is trained.
-        batch_size: Samples in one forward pass.
+        spec: What is trained, how, at which batch size and how far.
+        model: The workload's model without data, as `build_model` gives it.
         rules: The simulated device.
-        stage: How far each step goes.
         rates: What the device does in a second; None leaves out the time.
         steps: Run just that many steps.
-        model: The workload's model without data, as `build_model` gives it; None builds it.
 
     Raises:
         UnsupportedOperation: An operation cannot be run without data.
         WorkloadError: The model or its own code fails.
     """
-    config = workload.describe(config)
     clock = Clock(rates) if rates else None
     with simulating(rules) as session:
         device = SimulatedDevice(session, _shapes, clock, timed_step=steps or _TIMED_STEP)
         peak = _SteadyPeak(device.trace)
         try:
-            if model is None:
-                model = build_model(workload, config, torch.device("meta"))
             tracked = run_tracked_steps(
-                workload, model, config, batch_size, SimulatedRuntime(rules), device,
-                steps=steps or _MOST_STEPS, stage=stage,
+                spec, model, SimulatedRuntime(rules), device,
+                steps=steps or _MOST_STEPS,
                 is_steady=lambda: peak.is_steady() and steps is None,
             )  # fmt: skip
         except MemoryMarkError:
             raise
         except Exception as error:
-            raise WorkloadError(_sentence(workload, error)) from error
+            raise WorkloadError(_sentence(spec.workload.name, error)) from error
         return SimulatedSteps(
             trace=device.trace,
             free_running=peak.replay.result(),
@@ -122,7 +108,7 @@ class _SteadyPeak:
         return 0 < before == self.replay.peak_reserved_bytes
 
 
-def _sentence(workload: Workload, error: Exception) -> str:
+def _sentence(name: str, error: Exception) -> str:
     lines = str(error).strip().splitlines()
     reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return f"The model {workload.name!r} cannot be simulated: {reason}"
+    return f"The model {name!r} cannot be simulated: {reason}"

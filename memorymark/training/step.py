@@ -13,23 +13,21 @@ import torch
 from torch import Tensor, nn
 
 from memorymark.memory.trace import BACKWARD, FORWARD, OPTIMIZER, STEP, STEP_END
-from memorymark.records.config import TrainingConfig, ZeroGrad
+from memorymark.records.config import ZeroGrad
 from memorymark.records.trial import Stage
 from memorymark.training.optimizers import build_optimizer
 from memorymark.training.runtime import Runtime
-from memorymark.workloads.base import Workload, make_batch, match_batch
+from memorymark.workloads.base import make_batch, match_batch
+from memorymark.workloads.trial_spec import TrialSpec
 
 
 class TrainingStep:
-    """One model, its optimizer and its batches, ready to train step by step.
+    """One model, its optimizer and its batches: each call is one training step.
 
     Args:
-        workload: Makes batches and gives the loss.
+        spec: What is trained, how, at which batch size and how far.
         model: The model, on the runtime's device.
-        config: How it is trained.
-        batch_size: Samples in one forward pass.
         runtime: The place where it runs.
-        stage: How far each step goes.
         on_phase: Called with the name of each phase as it begins.
 
     Attributes:
@@ -45,31 +43,26 @@ class TrainingStep:
 
     def __init__(
         self,
-        workload: Workload,
+        spec: TrialSpec,
         model: nn.Module,
-        config: TrainingConfig,
-        batch_size: int,
         runtime: Runtime,
         *,
-        stage: Stage = Stage.STEP,
         on_phase: Callable[[str], None] = lambda phase: None,
     ) -> None:
         self.model = model
         self.optimizer: torch.optim.Optimizer | None = None
-        if stage is Stage.STEP:
-            self.optimizer = build_optimizer(config, model.parameters(), runtime)
-        self._workload = workload
-        self._config = config
-        self._batch_size = batch_size
+        if spec.stage is Stage.STEP:
+            self.optimizer = build_optimizer(spec.config, model.parameters(), runtime)
+        self._spec = spec
+        self._config = spec.config
         self._runtime = runtime
-        self._stage = stage
         self._on_phase = on_phase
-        self._scaler = runtime.grad_scaler(config.precision)
-        self._forward = torch.compile(model) if config.compile else model
+        self._scaler = runtime.grad_scaler(spec.config.precision)
+        self._forward = torch.compile(model) if spec.config.compile else model
         self.batch: object = None
         self.outputs: object = None
 
-    def run(self) -> None:
+    def __call__(self) -> None:
         """Run one step, accumulation included."""
         self._on_phase(STEP)
         self._zero_grad(ZeroGrad.BEFORE_FORWARD)
@@ -86,15 +79,15 @@ class TrainingStep:
     def _loss(self) -> Tensor:
         # The former batch is alive until this one exists, as in every training loop.
         self.batch = match_batch(
-            make_batch(self._workload, self._batch_size, self._config, self._runtime.device),
+            make_batch(self._spec, self._runtime.device),
             self._config,
         )
-        loss, self.outputs = self._workload.forward(self._forward, self.batch)
+        loss, self.outputs = self._spec.workload.forward(self._forward, self.batch)
         count = self._config.gradient_accumulation
         return loss / count if count > 1 else loss
 
     def _backward(self, loss: Tensor) -> None:
-        if self._stage in (Stage.FORWARD_ONLY, Stage.FORWARD):
+        if self._spec.stage in (Stage.FORWARD_ONLY, Stage.FORWARD):
             # No backward pass will free the graph that the outputs hold on to.
             self.outputs = None
             return
@@ -114,6 +107,6 @@ class TrainingStep:
             self.model.zero_grad(set_to_none=True)
 
     def _grad_mode(self) -> contextlib.AbstractContextManager[object]:
-        if self._stage is Stage.FORWARD_ONLY:
+        if self._spec.stage is Stage.FORWARD_ONLY:
             return torch.no_grad()
         return contextlib.nullcontext()

@@ -15,12 +15,11 @@ from memorymark.memory.gradients import check_gradients
 from memorymark.memory.storage import storage_key, tree_leaves, without_modes
 from memorymark.memory.trace import BACKWARD, OPTIMIZER, STEP_END
 from memorymark.memory.tracker import MemoryTracker
-from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import GradientCheck, Stage
 from memorymark.training.optimizers import state_tensors
 from memorymark.training.runtime import Runtime
 from memorymark.training.step import TrainingStep
-from memorymark.workloads.base import Workload
+from memorymark.workloads.trial_spec import TrialSpec
 
 
 @dataclass(frozen=True)
@@ -37,15 +36,12 @@ class TrackedSteps:
 
 
 def run_tracked_steps(
-    workload: Workload,
+    spec: TrialSpec,
     model: nn.Module,
-    config: TrainingConfig,
-    batch_size: int,
     runtime: Runtime,
     tracker: MemoryTracker,
     *,
     steps: int,
-    stage: Stage = Stage.STEP,
     synchronize: Callable[[], None] = lambda: None,
     is_steady: Callable[[], bool] = lambda: False,
 ) -> TrackedSteps:
@@ -59,17 +55,15 @@ def run_tracked_steps(
     Raises:
         OutOfMemory: The tracker's budget is exceeded.
     """
-    labels = _Labels(tracker, stage, model)
-    with collector_off(), _watched(tracker, model), tracker, runtime.settings(config):
+    labels = _Labels(tracker, spec.stage, model)
+    with collector_off(), _watched(tracker, model), tracker, runtime.settings(spec.config):
         tracker.add(model.named_parameters(), "parameters")
         tracker.add(model.named_buffers(), "temporaries")
-        step = TrainingStep(
-            workload, model, config, batch_size, runtime, stage=stage, on_phase=labels.begin
-        )
+        step = TrainingStep(spec, model, runtime, on_phase=labels.begin)
         labels.step = step
         seconds = []
         for _ in range(steps):
-            seconds.append(_timed(step.run, synchronize))
+            seconds.append(seconds_of(step, synchronize))
             if is_steady():
                 break
     return TrackedSteps(tuple(seconds), labels.gradient_check)
@@ -123,10 +117,11 @@ def _watched(tracker: MemoryTracker, model: nn.Module) -> Iterator[None]:
         tracker.stop()
 
 
-def _timed(run: Callable[[], None], synchronize: Callable[[], None]) -> float:
+def seconds_of(work: Callable[[], None], synchronize: Callable[[], None] = lambda: None) -> float:
+    """Return the seconds that work takes until the device is done with it."""
     synchronize()
     start = time.perf_counter()
-    run()
+    work()
     synchronize()
     return time.perf_counter() - start
 

@@ -9,11 +9,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 import streamlit as st
 
-from memorymark.analysis.analyze import Advice, Analysis, Mark
+from memorymark.records.analysis import Advice, Analysis, Mark
+from memorymark.records.codec import to_json
+from memorymark.records.command import command_line
 from memorymark.records.request import Request
 from memorymark.records.trial import Source, Target, Trial
 from memorymark.report.charts import batch_charts, memory_charts
-from memorymark.report.sentences import analysis_lines, command_line, to_json, trials_csv, verdict
+from memorymark.report.exports import trials_csv
+from memorymark.report.sentences import analysis_lines, verdict
 from memorymark.ui.charting import draw_spec
 from memorymark.units import gib, percent, rate, seconds, usd
 

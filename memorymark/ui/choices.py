@@ -3,13 +3,13 @@ values of the run that is shown hold, or the catalogue's."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
-from memorymark.analysis.analyze import Analysis
 from memorymark.analysis.marks import with_options
+from memorymark.records.analysis import Analysis
+from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
 from memorymark.ui.engine import get_door
@@ -26,32 +26,13 @@ _FIRST = {
 }
 
 
-@dataclass(frozen=True)
-class Choices:
-    """The values that the figures of a page are worked out for.
-
-    Attributes:
-        current_batch_size: The batch that is run today.
-        price_per_hour: Dollars for an hour of the GPU.
-        dataset_size: Samples in the data set.
-        epochs: Passes over it in a run.
-        runs_per_year: Training runs in a year.
-    """
-
-    current_batch_size: int
-    price_per_hour: float | None
-    dataset_size: int | None
-    epochs: int | None
-    runs_per_year: float | None
-
-    def to_options(self) -> dict[str, Any]:
-        """Return the values as fields of AnalysisOptions."""
-        return {name: getattr(self, name) for name in NAMES}
+def choices() -> AnalysisOptions:
+    """Return the values that the figures of this page are worked out for."""
+    return AnalysisOptions(**_values())
 
 
-def choices() -> Choices:
-    """Return the values that hold on this page."""
-    return Choices(**{name: value_of(name) for name in NAMES})
+def _values() -> dict[str, Any]:
+    return {name: value_of(name) for name in NAMES}
 
 
 def value_of(name: str) -> Any:
@@ -77,7 +58,7 @@ def options_to_ask() -> dict[str, Any]:
     touched = st.session_state.get("chosen", {})
     return {
         name: value
-        for name, value in choices().to_options().items()
+        for name, value in _values().items()
         if name != "price_per_hour" or name in touched
     }
 
@@ -109,7 +90,7 @@ def reset() -> None:
 
 def as_chosen(analysis: Analysis) -> Analysis:
     """Work out an analysis for what the visitor chose; as it is where nothing differs."""
-    values = choices().to_options()
+    values = _values()
     changed = {
         name: value for name, value in values.items() if value != getattr(analysis.options, name)
     }

@@ -6,8 +6,9 @@ from typing import Any
 
 import streamlit as st
 
-from memorymark.analysis.analyze import Analysis
-from memorymark.records.costs import Offer, Plan, PricedOffer, RunCost, compare_offers
+from memorymark.records.analysis import Analysis
+from memorymark.records.comparison import Comparison
+from memorymark.records.costs import Offer, PricedOffer, RunCost, compare_offers
 from memorymark.report.charts.cost_charts import cost_against_time
 from memorymark.service.history import Run
 from memorymark.ui.analysis_view import download, share_link
@@ -43,7 +44,7 @@ def draw_savings(analysis: Analysis) -> None:
 
 def draw_comparison(run: Run) -> None:
     """Draw the same training on every GPU of the catalogue."""
-    record = run.record or {}
+    record = Comparison.from_dict(run.record or {}).to_dict()
     rows = {row["gpu"]: row for row in record["gpus"]}
     st.subheader(f"{record['model_name']} on every GPU that can hold it", anchor=False)
     offers = _priced(rows)
@@ -66,10 +67,9 @@ def draw_comparison(run: Run) -> None:
 
 def _priced(rows: dict[str, dict[str, Any]]) -> tuple[PricedOffer, ...]:
     """Price the rows by the plan of the sidebar and the prices that were edited."""
-    chosen, edited = choices(), st.session_state.get(_PRICES, {})
-    plan = Plan(None, chosen.dataset_size, chosen.epochs, chosen.runs_per_year)
+    edited = st.session_state.get(_PRICES, {})
     return compare_offers(
-        plan,
+        choices().plan,
         [
             Offer(
                 key,

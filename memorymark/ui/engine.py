@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
-from memorymark.analysis.analyze import Analysis
-from memorymark.errors import MemoryMarkError, RunNotFound
+from memorymark.errors import InvalidRecord, MemoryMarkError, RunNotFound
+from memorymark.records.analysis import Analysis
+from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event
-from memorymark.records.request import Request
+from memorymark.records.request import Request, RequestKind
 from memorymark.service.access import Door, Visitor
 from memorymark.service.history import Run
 from memorymark.settings import load_settings
@@ -32,10 +34,10 @@ def visitor() -> Visitor:
     )
 
 
-def start(request: Request) -> None:
-    """Start a job, or join an equal one, and go on to its link."""
+def start(kind: RequestKind, model: str, config: TrainingConfig, **parts: Any) -> None:
+    """Start a job for a request, or join an equal one, and go on to its link."""
     try:
-        job = get_door().start(request, visitor())
+        job = get_door().start(Request(kind, model, config, **parts), visitor())
     except MemoryMarkError as error:
         st.error(str(error), icon=":material/error:")
         return
@@ -52,18 +54,22 @@ def show_run(run_id: str | None) -> None:
 
 
 def open_run(run_id: str | None) -> Run | None:
-    """Return a run of the history; None where there is none with this id."""
+    """Return a run of the history; None where there is none with this id that can be read."""
     if not run_id:
         return None
     try:
         return get_door().history.open(run_id)
-    except RunNotFound:
+    except (RunNotFound, InvalidRecord):
         return None
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
 def analysis_of(run_id: str) -> Analysis:
-    """Return the analysis of a finished run."""
+    """Return the analysis of a finished run.
+
+    Raises:
+        InvalidRecord: What is kept of it is damaged.
+    """
     return Analysis.from_dict(get_door().history.open(run_id).record or {})
 
 
@@ -79,7 +85,7 @@ def request_of(run: Run) -> Request | None:
     """Return what a run was asked for; None where the history does not say."""
     try:
         return Request.from_dict(run.request) if run.request else None
-    except (KeyError, TypeError, MemoryMarkError):
+    except MemoryMarkError:
         return None
 
 

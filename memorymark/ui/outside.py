@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from memorymark.analysis.analyze import Analysis
+from memorymark.records.analysis import Analysis
 from memorymark.ui.choices import outside_request
 from memorymark.ui.engine import get_door
 

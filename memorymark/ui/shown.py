@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from memorymark.errors import InvalidRecord
 from memorymark.records.request import RequestKind
 from memorymark.service.history import Run, RunStatus
 from memorymark.ui.choices import set_shown
@@ -59,8 +60,12 @@ def draw_run(run: Run | None, draw_result: Callable[[Run], None]) -> None:
         return
     if run.status is not RunStatus.DONE:
         draw_ended(run)
-    if run.record is not None:
+    if run.record is None:
+        return
+    try:
         draw_result(run)
+    except InvalidRecord as error:
+        st.error(str(error), icon=":material/error:")
 
 
 def note_shown_analysis() -> None:
@@ -70,4 +75,7 @@ def note_shown_analysis() -> None:
     if run is None or run.kind != RequestKind.ANALYSIS or run.record is None:
         run = open_run(st.session_state.get("last_analysis"))
     is_shown = run is not None and run.kind == RequestKind.ANALYSIS and run.record is not None
-    set_shown(analysis_of(run.run_id) if is_shown else None)
+    try:
+        set_shown(analysis_of(run.run_id) if is_shown else None)
+    except InvalidRecord:
+        set_shown(None)  # the page itself says what is wrong

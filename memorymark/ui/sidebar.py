@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
+from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import MAX_BATCH_SIZE
+from memorymark.records.option import Option, options_of
 from memorymark.ui.choices import has_chosen, remember, reset, shown_analysis, value_of
 from memorymark.ui.engine import get_door
 from memorymark.ui.machine_view import draw_machine
+from memorymark.ui.option_widgets import bounds
 from memorymark.ui.targets import draw_target
 
 _LARGEST_PRICE = 20.0
@@ -74,23 +77,21 @@ def _range_end(batch: int) -> int:
 def draw_plan() -> None:
     """Draw what is trained and how often."""
     with st.grid(3, min_column_width=160):
-        _number("Samples in the data set", "dataset_size")
-        _number("Epochs in a run", "epochs")
-        _number("Runs a year", "runs_per_year")
+        for name in ("dataset_size", "epochs", "runs_per_year"):
+            _number(options_of(AnalysisOptions)[name])
 
 
-def _number(label: str, name: str) -> None:
-    value = value_of(name)
-    st.session_state[f"side_{name}"] = None if value is None else int(value)
+def _number(option: Option) -> None:
+    key, value = f"side_{option.name}", value_of(option.name)
+    st.session_state[key] = None if value is None else int(value)
     st.number_input(
-        label,
-        1,
-        10**12,
+        option.label,
+        *bounds(option),
         value=None,
         step=1,
-        key=f"side_{name}",
+        key=key,
         on_change=remember,
-        args=(name,),
+        args=(option.name,),
     )
 
 

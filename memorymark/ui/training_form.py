@@ -1,32 +1,36 @@
-"""The form that says what is trained and how, and starts the work."""
+"""The form that says what is trained and how, and starts the work.
+
+Its first values come from the page's address, as in /?model=gpt2&precision=amp-bf16; a form that
+was sent writes them there, so that the address of a run also holds its settings.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import streamlit as st
 
 from memorymark.errors import MemoryMarkError
-from memorymark.records.config import (
-    MAX_BATCH_SIZE,
-    Attention,
-    Optimizer,
-    OptimizerImpl,
-    Precision,
-    Task,
-    TrainingConfig,
-    ZeroGrad,
-)
+from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig
+from memorymark.records.option import from_query, to_query
 from memorymark.ui.engine import get_door
+from memorymark.ui.option_widgets import draw_options
 from memorymark.units import parse_bytes
 
 _MODELS = ("bert", "gpt2", "resnet", "torchvision:vit_b_16", "hf:google-t5/t5-small")
-_BY_MODEL = "the model's own"
-_E = TypeVar("_E", bound=StrEnum)
+_MAIN = ("precision", "optimizer", "seq_len")
+_MORE = (
+    "task", "image_size", "attention", "gradient_accumulation", "optimizer_impl", "zero_grad",
+    "num_labels", "gradient_checkpointing", "dropout", "channels_last",
+)  # fmt: skip
+_ANALYSIS = ("granularity", "headroom", "objective")
+_ADDRESS = ("model", "memory_budget", *_MAIN, *_MORE, *_ANALYSIS)
 
 
+@dataclass(frozen=True)
 class Asked:
     """What the form holds once it was sent.
 
@@ -38,116 +42,109 @@ class Asked:
         options: What else the page asked for.
     """
 
-    def __init__(self, button: str, values: dict[str, Any]) -> None:
-        self.button = button
-        self.model: str = (values.pop("model") or "").strip()
-        budget = (values.pop("memory_budget") or "").strip()
-        self.memory_budget = parse_bytes(budget) if budget else None
-        self.options = {name: values.pop(name) for name in _OPTIONS if name in values}
-        task = values.pop("task")
-        self.config = TrainingConfig(task=None if task == _BY_MODEL else task, **values)
-
-
-_OPTIONS = ("granularity", "headroom", "objective", "batch_size")
+    button: str
+    model: str
+    config: TrainingConfig
+    memory_budget: int | None
+    options: dict[str, Any]
 
 
 def training_form(
-    page: str, buttons: Sequence[str], extra: Callable[[], dict[str, Any]] | None = None
+    page: str,
+    buttons: Sequence[str],
+    extra: Callable[[AnalysisOptions], dict[str, Any]] | None = None,
 ) -> Asked | None:
     """Draw the form; return what was asked for when one of its buttons was pressed.
 
     Args:
         page: Name of the page, which keeps the forms of pages apart.
         buttons: What the buttons say.
-        extra: Draws further widgets of the page and returns their values.
+        extra: Draws further widgets of the page from their first values; returns what is set.
     """
+    first = _first(page)
     with st.form(f"{page}_form", border=True):
-        values = {**_main(page), **_details(page, extra)}
+        with st.grid(4, min_column_width=150):
+            model = _model(page, first.model)
+            values = draw_options(page, first.config, *_MAIN)
+        with st.expander("More settings", icon=":material/tune:"), st.grid(3, min_column_width=220):
+            values |= draw_options(page, first.config, *_MORE)
+            budget = _budget(page, first.memory_budget)
+            options = extra(first.options) if extra else {}
         with st.container(horizontal=True):
             pressed = [button for button in buttons if _submit(button, page)]
     if not pressed:
         return None
     try:
-        return Asked(pressed[0], values)
+        amount = parse_bytes(budget) if budget else None
+        asked = Asked(pressed[0], model, TrainingConfig(**values), amount, options)
     except MemoryMarkError as error:
         st.error(str(error), icon=":material/error:")
         return None
+    _write_address(asked, budget)
+    return asked
 
 
-def _main(page: str) -> dict[str, Any]:
-    with st.grid(4, min_column_width=150):
-        model = st.selectbox(
-            "Model",
-            [*_MODELS, *get_door().settings.workloads],
-            accept_new_options=True,
-            key=f"{page}_model",
-            persist_state="session",
-            help="bert, gpt2, resnet, torchvision:NAME, timm:NAME, or hf:ID of the Hugging Face "
-            "hub, of which only the configuration is read. Type to enter another one.",
-        )
-        precision = _choice("Precision", Precision, page)
-        optimizer = _choice("Optimizer", Optimizer, page, Optimizer.ADAMW)
-        seq_len = _count("Sequence length", page, "seq_len", 128, 1_000_000, "Text models: tokens.")
-    return {"model": model, "precision": precision, "optimizer": optimizer, "seq_len": seq_len}
-
-
-def _details(page: str, extra: Callable[[], dict[str, Any]] | None) -> dict[str, Any]:
-    with st.expander("More settings", icon=":material/tune:"), st.grid(3, min_column_width=220):
-        tasks = [_BY_MODEL, *(str(task) for task in Task)]
-        values = {
-            "task": st.selectbox("Task", tasks, key=f"{page}_task", persist_state="session"),
-            "image_size": _count(
-                "Image size", page, "image_size", 224, 65_536, "Image models: pixels."
-            ),
-            "attention": _choice("Attention", Attention, page),
-            "gradient_accumulation": _count(
-                "Gradient accumulation",
-                page,
-                "gradient_accumulation",
-                1,
-                1_000_000,
-                "Forward and backward passes per optimizer step.",
-            ),
-            "optimizer_impl": _choice("Optimizer implementation", OptimizerImpl, page),
-            "zero_grad": _choice("Gradients are released", ZeroGrad, page),
-            "gradient_checkpointing": _switch("Gradient checkpointing", page, False),
-            "dropout": _switch("Dropout", page, True),
-            "channels_last": _switch("Channels last", page, False),
-            "memory_budget": st.text_input(
-                "Memory budget",
-                key=f"{page}_budget",
-                persist_state="session",
-                placeholder="all there is, or 4GiB",
-                help="What a trial may use; left empty, the whole device (on the CPU the smaller "
-                "of 4 GiB and half of the free memory).",
-            ),
-        }
-        return {**values, **(extra() if extra else {})}
-
-
-def analysis_options() -> dict[str, Any]:
+def analysis_options(first: AnalysisOptions) -> dict[str, Any]:
     """Draw what only an analysis asks for."""
-    return {
-        "granularity": _count(
-            "Exact to", "analysis", "granularity", 8, MAX_BATCH_SIZE, "Steps of the batch size."
-        ),
-        "headroom": st.number_input(
-            "Headroom (%)", 0, 90, 5, key="analysis_headroom", persist_state="session"
-        )
-        / 100,
-        "objective": st.selectbox(
-            "Optimal for",
-            ["throughput", "memory"],
-            key="analysis_objective",
-            persist_state="session",
-        ),
-    }
+    return draw_options("analysis", first, *_ANALYSIS)
 
 
-def validation_options() -> dict[str, Any]:
+def validation_options(_: AnalysisOptions) -> dict[str, Any]:
     """Draw what only a validation asks for."""
-    told = "The batch that is run in each of the ways."
-    return {"batch_size": _count("Batch size", "backward", "batch_size", 8, MAX_BATCH_SIZE, told)}
+    told = {"key": "backward_batch_size", "help": "The batch that is run in each of the ways."}
+    size = st.number_input("Batch size", 1, MAX_BATCH_SIZE, 8, persist_state="session", **told)
+    return {"batch_size": size}
+
+
+class _First(NamedTuple):
+    """What the widgets begin with."""
+
+    model: str
+    memory_budget: str
+    config: TrainingConfig
+    options: AnalysisOptions
+
+
+def _first(page: str) -> _First:
+    """Return the first values: the defaults, or what the address says, with a word on the rest.
+
+    They stay the same for the session: a widget whose first value changes may start anew.
+    """
+    said = {name: st.query_params[name] for name in _ADDRESS if name in st.query_params}
+    config, refused = from_query(TrainingConfig, said)
+    options, more = from_query(AnalysisOptions, said)
+    for sentence in (*refused, *more):
+        st.warning(f"Left out of the address: {sentence}", icon=":material/link_off:")
+    texts = (said.get(name, "").strip() for name in ("model", "memory_budget"))
+    return st.session_state.setdefault(f"{page}_first", _First(*texts, config, options))
+
+
+def _model(page: str, first: str) -> str:
+    models = list(dict.fromkeys([*_MODELS, *get_door().settings.workloads, first or _MODELS[0]]))
+    chosen = st.selectbox(
+        "Model",
+        models,
+        index=models.index(first or _MODELS[0]),
+        accept_new_options=True,
+        key=f"{page}_model",
+        persist_state="session",
+        help="bert, gpt2, resnet, torchvision:NAME, timm:NAME, or hf:ID of the Hugging Face "
+        "hub, of which only the configuration is read. Type to enter another one.",
+    )
+    return (chosen or "").strip()
+
+
+def _budget(page: str, first: str) -> str:
+    text = st.text_input(
+        "Memory budget",
+        first,
+        key=f"{page}_budget",
+        persist_state="session",
+        placeholder="all there is, or 4GiB",
+        help="What a trial may use; left empty, the whole device (on the CPU the smaller of "
+        "4 GiB and half of the free memory).",
+    )
+    return (text or "").strip()
 
 
 def _submit(button: str, page: str) -> bool:
@@ -156,23 +153,8 @@ def _submit(button: str, page: str) -> bool:
     )
 
 
-def _choice(label: str, kind: type[_E], page: str, default: _E | None = None) -> str:
-    names = [str(member) for member in kind]
-    return st.selectbox(
-        label,
-        names,
-        index=names.index(default) if default else 0,
-        key=f"{page}_{kind.__name__.lower()}",
-        persist_state="session",
-    )
-
-
-def _count(label: str, page: str, name: str, default: int, largest: int, told: str) -> int:
-    return st.number_input(
-        label, 1, largest, default, key=f"{page}_{name}", help=told, persist_state="session"
-    )
-
-
-def _switch(label: str, page: str, default: bool) -> bool:
-    key = f"{page}_{label.replace(' ', '_').lower()}"
-    return st.toggle(label, default, key=key, persist_state="session")
+def _write_address(asked: Asked, budget: str) -> None:
+    options = {name: value for name, value in asked.options.items() if name in _ANALYSIS}
+    said = {"model": asked.model, "memory_budget": budget}
+    said |= to_query(asked.config) | to_query(AnalysisOptions(**options))
+    st.query_params.from_dict({name: text for name, text in said.items() if text})

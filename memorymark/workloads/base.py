@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from memorymark.errors import BatchTooLong, WorkloadError
 from memorymark.memory.storage import tree_map
 from memorymark.records.config import TrainingConfig
+from memorymark.workloads.trial_spec import TrialSpec
 
 Batch = Mapping[str, Tensor] | Any
 
@@ -75,12 +76,10 @@ class Workload(ABC):
         checkpoint_blocks(model, self.name)
 
 
-def make_batch(
-    workload: Workload, batch_size: int, config: TrainingConfig, device: torch.device
-) -> Batch:
+def make_batch(spec: TrialSpec, device: torch.device) -> Batch:
     """Return a new batch on the device, whatever the workload made it on."""
     with torch.device(device):
-        batch = workload.batch(batch_size, config)
+        batch = spec.workload.batch(spec.batch_size, spec.config)
     return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, batch)
 
 

@@ -19,6 +19,7 @@ from memorymark.records.config import TrainingConfig
 from memorymark.records.event import CancelToken, EventKind
 from memorymark.records.trial import Outcome, Source
 from memorymark.units import GIB, MIB
+from memorymark.workloads.trial_spec import TrialSpec
 
 CONFIG = TrainingConfig()
 
@@ -123,7 +124,10 @@ def test_events_tell_of_phases_and_trials_as_they_happen():
 
 def test_lines_of_trials():
     probe = FakeProbe(2 * GIB, 32 * MIB, errors={9: "Index out of range."}, thrashing_from=100)
-    line = {n: trial_line(probe.run(FakeWorkload(), CONFIG, n)) for n in (16, 9, 128, 500)}
+    line = {
+        n: trial_line(probe.run_trial(TrialSpec(FakeWorkload(), CONFIG, n)))
+        for n in (16, 9, 128, 500)
+    }
     assert line[16] == "batch 16: 2.50 GiB, 444 samples/s, ok"
     assert line[9] == "batch 9: error: Index out of range."
     assert line[128].endswith(", ok, thrashing")
@@ -184,9 +188,9 @@ def test_nothing_fits_says_what_to_change():
     assert all(advice.saved_bytes is None for advice in result.advice)
 
 
-def test_nothing_fits_when_measured_asks_the_advisor():
-    advisor = FakeProbe(50 * GIB, 4 * GIB, target=simulated_target(), oom_readings=True)
-    result = analyze_on(FakeProbe(9 * GIB), FakeWorkload(), CONFIG, advisor=lambda: advisor)
+def test_nothing_fits_when_measured_asks_the_simulation_of_the_device():
+    simulation = FakeProbe(50 * GIB, 4 * GIB, target=simulated_target(), oom_readings=True)
+    result = analyze_on(FakeProbe(9 * GIB, simulation=simulation), FakeWorkload(), CONFIG)
     assert result.nothing_fits and result.target.source is Source.MEASURED
     assert all(trial.source is Source.MEASURED for trial in result.trials)
     assert any(advice.saved_bytes is not None for advice in result.advice)
@@ -202,6 +206,26 @@ def test_nothing_fits_in_simulation_tries_each_change():
     assert checkpointing.fits is False
     assert result.target.source is Source.SIMULATED
     assert all(trial.config == CONFIG for trial in result.trials)
+
+
+def test_a_current_batch_that_does_not_fit_is_told_what_would_make_room():
+    probe = FakeProbe(target=simulated_target(8 * GIB), oom_readings=True)
+    result = analyze(probe, AnalysisOptions(current_batch_size=256))
+    assert result.max_batch_size == 192 and result.current.fits is False
+    checkpointing = result.advice[0]
+    assert checkpointing.change == {"gradient_checkpointing": True}
+    assert (checkpointing.batch_size, checkpointing.fits) == (256, True)
+    assert checkpointing.saved_bytes == 6 * GIB
+    assert all(trial.config == CONFIG for trial in result.trials)
+    assert analyze(FakeProbe(target=simulated_target(8 * GIB))).advice == ()
+
+
+def test_what_a_simulation_cannot_run_is_advised_in_words():
+    own = FakeWorkload()
+    own.runs_own_code = True
+    simulation = FakeProbe(target=simulated_target())
+    result = analyze_on(FakeProbe(9 * GIB, simulation=simulation), own, CONFIG)
+    assert result.advice and simulation.calls == []
 
 
 def test_thrashing_is_a_finding():

@@ -9,11 +9,14 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.units import GIB, MIB
+from memorymark.workloads.trial_spec import TrialSpec
 
 
 def known(*batch_sizes: int, probe: FakeProbe | None = None, **options) -> Analysis:
     probe = probe or FakeProbe(2 * GIB, 32 * MIB)
-    trials = tuple(probe.run(FakeWorkload(), TrainingConfig(), n) for n in batch_sizes)
+    trials = tuple(
+        probe.run_trial(TrialSpec(FakeWorkload(), TrainingConfig(), n)) for n in batch_sizes
+    )
     return Analysis(
         "fake", probe.target, TrainingConfig(), AnalysisOptions(**options), trials, 192, 8
     )

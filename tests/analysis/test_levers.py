@@ -6,7 +6,9 @@ from fakes import FakeProbe, FakeWorkload, simulated_target
 from memorymark.analysis.levers import needed_bytes, possible_changes, with_gains
 from memorymark.errors import Cancelled, MissingPackage
 from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Trial
 from memorymark.units import GIB
+from memorymark.workloads.trial_spec import TrialSpec
 
 
 def test_changes_that_are_made_already_are_not_advised():
@@ -24,7 +26,9 @@ def test_images_are_made_smaller_and_texts_shorter():
 
 
 def test_every_change_is_a_config():
-    for advice in possible_changes(TrainingConfig()):
+    changes = possible_changes(TrainingConfig())
+    assert len(changes) > 4
+    for advice in changes:
         TrainingConfig(**advice.change)
 
 
@@ -33,9 +37,12 @@ def gains(raises: BaseException | None = None, errors=None):
         50 * GIB, GIB, target=simulated_target(), oom_readings=True, errors=errors,
         raises={1: raises} if raises else None,
     )  # fmt: skip
-    run = lambda config, n: probe.run(FakeWorkload(), config, n)  # noqa: E731
+
+    def simulate(config: TrainingConfig) -> Trial:
+        return probe.run_trial(TrialSpec(FakeWorkload(), config, 1))
+
     changes = possible_changes(TrainingConfig())
-    return with_gains(run, TrainingConfig(), 1, 51 * GIB, changes)
+    return with_gains(simulate, TrainingConfig(), 1, 51 * GIB, changes)
 
 
 def test_gains_are_what_the_change_saves():
@@ -59,4 +66,4 @@ def test_cancelling_is_not_swallowed():
 
 def test_an_abandoned_trial_says_nothing_of_its_need():
     probe = FakeProbe(50 * GIB, target=simulated_target(40 * GIB))
-    assert needed_bytes(probe.run(FakeWorkload(), TrainingConfig(), 1)) is None
+    assert needed_bytes(probe.run_trial(TrialSpec(FakeWorkload(), TrainingConfig(), 1))) is None

@@ -12,6 +12,7 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Source
 from memorymark.units import GIB, MIB
+from memorymark.workloads.trial_spec import TrialSpec
 
 CONFIG = TrainingConfig()
 
@@ -53,16 +54,16 @@ def test_below_the_trials_nothing_is_known_but_that_it_fits():
 
 def test_a_supplied_trial_is_used_outside_of_the_trials_only():
     first = analysis()
-    supplied = FakeProbe(1 * GIB).run(FakeWorkload(), CONFIG, 1)
+    supplied = FakeProbe(1 * GIB).run_trial(TrialSpec(FakeWorkload(), CONFIG, 1))
     assert with_options(first, current_batch_size=1, supplied=supplied).current.trial is supplied
-    other = FakeProbe(1 * GIB).run(FakeWorkload(), CONFIG, 16)
+    other = FakeProbe(1 * GIB).run_trial(TrialSpec(FakeWorkload(), CONFIG, 16))
     assert with_options(first, supplied=other).current.trial is not other
     assert with_options(first, current_batch_size=2, supplied=supplied).current.trial is None
 
 
 def test_a_simulated_trial_gives_no_speed_to_set_against_measured_ones():
     first = analysis(price_per_hour=1.0)
-    trial = FakeProbe(1 * GIB).run(FakeWorkload(), CONFIG, 1)
+    trial = FakeProbe(1 * GIB).run_trial(TrialSpec(FakeWorkload(), CONFIG, 1))
     supplied = dataclasses.replace(trial, source=Source.SIMULATED)
     changed = with_options(first, current_batch_size=1, supplied=supplied)
     assert changed.current.memory_bytes == supplied.memory_bytes
@@ -84,7 +85,7 @@ def test_accumulation_counts_in_interpolated_throughput():
     probe = FakeProbe(2 * GIB, 32 * MIB)
     config = TrainingConfig(gradient_accumulation=4)
     first = analyze_on(probe, FakeWorkload(), config)
-    exact = probe.run(FakeWorkload(), config, 100)
+    exact = probe.run_trial(TrialSpec(FakeWorkload(), config, 100))
     mark = mark_at(first.trials, 100)
     assert mark.interpolated
     assert mark.samples_per_second == pytest.approx(exact.samples_per_second)

@@ -1,76 +1,65 @@
 import pytest
 from fakes import FakeProbe, FakeWorkload, simulated_target
 
-from memorymark.analysis import prediction
-from memorymark.analysis.prediction import extrapolated_max_batch, gpu_of, predict_max_batch
+from memorymark.analysis.prediction import extrapolated_max_batch, predict_max_batch
 from memorymark.errors import Cancelled
-from memorymark.gpus.catalogue import find_gpu
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
-from memorymark.records.event import CancelToken
-from memorymark.records.trial import Outcome, Source, Target, Trial
+from memorymark.records.event import CancelToken, ignore
+from memorymark.records.trial import Outcome, Source, Trial
 from memorymark.units import GIB
 
 
-def card(kind="cuda", *, key=None, total=24 * GIB, capacity=None):
-    return Target("A card", kind, Source.MEASURED, capacity or total, total, key)
+def predict(simulation: FakeProbe | None, **given):
+    probe = FakeProbe(simulation=simulation)
+    words = {"workload": FakeWorkload(), "config": TrainingConfig(), "options": AnalysisOptions()}
+    words |= {"on_event": ignore, "cancel": CancelToken()}
+    return predict_max_batch(probe, **{**words, **given})
 
 
-class Workload(FakeWorkload):
-    runs_own_code = False
+def simulated(capacity_bytes=8 * GIB, **how):
+    return FakeProbe(target=simulated_target(capacity_bytes), **how)
 
 
-def predict(target, **given):
-    words = {"workload": Workload(), "config": TrainingConfig(), "options": AnalysisOptions()}
-    return predict_max_batch(target, **{**words, "cancel": CancelToken(), **given})
+def test_the_boundary_of_the_simulation_is_expected():
+    events = []
+    assert predict(simulated(), on_event=events.append) == 192
+    assert "near 192" in events[0].text
+    assert predict(simulated(6 * GIB)) == 128
+    assert predict(simulated(), options=AnalysisOptions(max_batch_size=40)) == 40
 
 
-def test_a_card_of_the_catalogue_is_its_row():
-    assert gpu_of(card(key="a10")) == find_gpu("a10")
+def test_what_cannot_be_simulated_is_not_expected_anywhere():
+    assert predict(None) is None
+    assert predict(simulated(), config=TrainingConfig(compile=True)) is None
+    own = FakeWorkload()
+    own.runs_own_code = True
+    assert predict(simulated(), workload=own) is None
 
 
-def test_another_card_is_one_of_its_generation_with_its_own_memory():
-    gpu = gpu_of(card(total=10 * GIB), (8, 6))
-    assert (gpu.compute_capability, gpu.total_bytes, gpu.name) == ((8, 6), 10 * GIB, "A card")
-    assert gpu_of(card(), (1, 0)) is None
-    assert gpu_of(card(), None) is None
-    assert gpu_of(card("cpu"), (8, 6)) is None
+def test_a_simulated_search_is_not_simulated_before():
+    probe = simulated()
+    words = (FakeWorkload(), TrainingConfig(), AnalysisOptions(), ignore, CancelToken())
+    assert predict_max_batch(probe, *words) is None
+    assert probe.calls == []
 
 
-def test_the_simulated_boundary_within_the_budget(monkeypatch):
-    made = []
-
-    def probe(gpu, budget_bytes):
-        made.append(budget_bytes)
-        return FakeProbe(target=simulated_target(budget_bytes or gpu.usable_bytes))
-
-    monkeypatch.setattr(prediction, "simulated_probe", probe)
-    total = find_gpu("a10").total_bytes
-    whole = predict(card(key="a10", total=total))
-    small = predict(card(key="a10", total=total, capacity=6 * GIB))
-    assert made == [None, 6 * GIB]
-    assert whole > small == 128
-    assert predict(card(key="a10"), options=AnalysisOptions(max_batch_size=40)) == 40
+def test_nothing_is_expected_where_nothing_fits():
+    assert predict(simulated(GIB)) is None
 
 
-def test_nothing_is_predicted_where_nothing_fits(monkeypatch):
-    monkeypatch.setattr(
-        prediction, "simulated_probe", lambda *a: FakeProbe(target=simulated_target(GIB))
-    )
-    assert predict(card(key="a10")) is None
+def test_a_simulation_that_fails_is_said_and_costs_nothing_else():
+    events = []
+    broken = simulated(raises={1: RuntimeError("no rule for this operation")})
+    assert predict(broken, on_event=events.append) is None
+    assert "RuntimeError: no rule for this operation" in events[0].text
 
 
-def test_only_cancelling_gets_through(monkeypatch):
-    def broken(gpu, budget_bytes):
-        raise RuntimeError("no rule for this operation")
-
-    monkeypatch.setattr(prediction, "simulated_probe", broken)
-    assert predict(card(key="a10")) is None
-    monkeypatch.setattr(prediction, "simulated_probe", lambda *a: FakeProbe())
+def test_cancelling_gets_through():
     token = CancelToken()
     token.cancel()
     with pytest.raises(Cancelled):
-        predict(card(key="a10"), cancel=token)
+        predict(simulated(), cancel=token)
 
 
 def _trial(batch_size: int, minimum_bytes: int | None) -> Trial:

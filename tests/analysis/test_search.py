@@ -13,6 +13,7 @@ from memorymark.errors import InvalidValue
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Breakdown, Outcome, Source, Trial
 from memorymark.units import GIB, MIB
+from memorymark.workloads.trial_spec import TrialSpec
 
 UPPER = 65_535
 
@@ -249,7 +250,9 @@ def test_growth_that_gets_steeper_is_seen_before_the_boundary():
 def test_readings_of_failed_trials_are_used_where_they_exceed_the_capacity():
     probe = FakeProbe(2 * GIB, 80 * MIB, target=measured_target(40 * GIB), oom_readings=True)
     config = TrainingConfig()
-    result = find_max_batch(lambda n: probe.run(FakeWorkload(), config, n), guess=500)
+    result = find_max_batch(
+        lambda n: probe.run_trial(TrialSpec(FakeWorkload(), config, n)), guess=500
+    )
     assert result.max_batch_size == 480
     assert len(result.trials) <= 5
 
@@ -257,7 +260,9 @@ def test_readings_of_failed_trials_are_used_where_they_exceed_the_capacity():
 def test_an_error_stops_the_search_and_keeps_what_is_known():
     probe = FakeProbe(errors={40: "Index out of range."})
     probe.memory = lambda n: n * 200 * MIB
-    result = find_max_batch(lambda n: probe.run(FakeWorkload(), TrainingConfig(), n))
+    result = find_max_batch(
+        lambda n: probe.run_trial(TrialSpec(FakeWorkload(), TrainingConfig(), n))
+    )
     assert not result.complete
     assert result.error == "Index out of range."
     assert result.max_batch_size == 8
@@ -265,7 +270,9 @@ def test_an_error_stops_the_search_and_keeps_what_is_known():
 
 def test_an_error_at_the_first_trial_leaves_nothing():
     probe = FakeProbe(errors={8: "No."})
-    result = find_max_batch(lambda n: probe.run(FakeWorkload(), TrainingConfig(), n))
+    result = find_max_batch(
+        lambda n: probe.run_trial(TrialSpec(FakeWorkload(), TrainingConfig(), n))
+    )
     assert (result.max_batch_size, result.error, result.complete) == (None, "No.", False)
 
 

@@ -18,6 +18,7 @@ from memorymark.records.event import CancelToken, EventKind
 from memorymark.records.trial import GradientCheck, Outcome, Stage
 from memorymark.records.validation import Verdict
 from memorymark.units import GIB, MIB
+from memorymark.workloads.trial_spec import TrialSpec
 
 CONFIG = TrainingConfig()
 
@@ -88,7 +89,7 @@ def test_the_forward_only_recommendation_lies_beyond_the_true_max():
     assert result.overestimate == 10
     ran = [(n, stage) for n, stage, _ in probe.calls]
     assert len(ran) == len(set(ran))
-    alone = find_max_batch(lambda n: FakeProbe().run(FakeWorkload(), CONFIG, n))
+    alone = find_max_batch(lambda n: FakeProbe().run_trial(TrialSpec(FakeWorkload(), CONFIG, n)))
     assert result.max_batch_size == alone.max_batch_size
 
 

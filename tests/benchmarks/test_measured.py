@@ -24,6 +24,7 @@ from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Outcome, Trial
 from memorymark.simulator.allocator.replay import replay
 from memorymark.units import GIB, MIB
+from memorymark.workloads.trial_spec import TrialSpec
 
 A100 = find_gpu("a100-40gb")
 MACHINE = {
@@ -280,7 +281,7 @@ def simulated_results(tmp_path, model="bert", **changes):
     results = measured.Results(tmp_path / "a100.json", dict(MACHINE))
     config = TrainingConfig(optimizer="sgd")
     for batch_size in (4, 4096):
-        trial = probe.run(build_workload(model), config, batch_size)
+        trial = probe.run_trial(TrialSpec(build_workload(model), config, batch_size))
         if trial.outcome is Outcome.OOM:
             trial = replace(trial, peak_allocated_bytes=None, peak_reserved_bytes=None)
         values = trial.to_dict() | {"timeline": None, "capacity_bytes": A100.total_bytes}

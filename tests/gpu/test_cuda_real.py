@@ -7,14 +7,13 @@ import torch
 from tiny import Leaking, TinyNet, tiny_bert
 
 from memorymark import api
-from memorymark.analysis.prediction import gpu_of
 from memorymark.gpus.telemetry import read_telemetry
-from memorymark.probes.choose import simulated_probe
 from memorymark.probes.cuda import CudaProbe
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Outcome, Stage
 from memorymark.units import GIB, MIB
 from memorymark.workloads import resolve
+from memorymark.workloads.trial_spec import TrialSpec
 
 pytestmark = [
     pytest.mark.gpu,
@@ -41,7 +40,7 @@ def home(tmp_path, monkeypatch):
 @pytest.mark.parametrize("model", ["bert", "gpt2", "resnet"])
 def test_the_breakdown_adds_up(model):
     workload = resolve(model)
-    trial = CudaProbe().run(workload, TrainingConfig(), 8)
+    trial = CudaProbe().run_trial(TrialSpec(workload, TrainingConfig(), 8))
     assert trial.fits, trial.error
     with torch.device("meta"):
         built = workload.build(trial.config)
@@ -62,10 +61,10 @@ def test_a_simulation_agrees_with_the_measurement(model, precision):
         precision = "amp-fp16"
     probe, workload = CudaProbe(), resolve(model)
     config = TrainingConfig(precision=precision)
-    gpu = gpu_of(probe.target, probe.compute_capability)
-    assert gpu is not None, "No row of the catalogue has this compute capability."
-    measured = probe.run(workload, config, 16)
-    simulated = simulated_probe(gpu).run(workload, config, 16)
+    simulation = probe.simulation()
+    assert simulation is not None, "No row of the catalogue has this compute capability."
+    measured = probe.run_trial(TrialSpec(workload, config, 16))
+    simulated = simulation.run_trial(TrialSpec(workload, config, 16))
     for reading in ("peak_allocated_bytes", "peak_reserved_bytes"):
         expected = getattr(measured, reading)
         assert getattr(simulated, reading) == pytest.approx(expected, rel=PARITY[model]), reading
@@ -74,18 +73,18 @@ def test_a_simulation_agrees_with_the_measurement(model, precision):
 def test_out_of_memory_is_recovered_from(wide):
     probe = CudaProbe(budget_bytes=6 * GIB)
     before = torch.cuda.memory_allocated()
-    first = probe.run(wide, SMALL, 64)
-    failed = probe.run(wide, SMALL, 65_535)
+    first = probe.run_trial(TrialSpec(wide, SMALL, 64))
+    failed = probe.run_trial(TrialSpec(wide, SMALL, 65_535))
     assert first.fits, first.error
     assert failed.outcome is Outcome.OOM and failed.findings == ()
     assert torch.cuda.memory_allocated() - before < MIB
-    again = probe.run(wide, SMALL, 64)
+    again = probe.run_trial(TrialSpec(wide, SMALL, 64))
     assert again.peak_allocated_bytes == pytest.approx(first.peak_allocated_bytes, rel=0.01)
 
 
 def test_a_leak_is_a_finding():
     workload = Leaking(32 * MIB)
-    trial = CudaProbe().run(workload, SMALL, 8)
+    trial = CudaProbe().run_trial(TrialSpec(workload, SMALL, 8))
     assert any("Memory leaks" in finding for finding in trial.findings)
     workload.kept.clear()
     torch.cuda.empty_cache()
@@ -95,14 +94,17 @@ def test_a_budget_is_the_allocators_limit_and_is_restored(wide):
     before = torch.cuda.get_per_process_memory_fraction()
     probe = CudaProbe(budget_bytes=3 * GIB)
     assert probe.target.capacity_bytes == 3 * GIB
-    fitting = probe.run(wide, SMALL, 64)
+    fitting = probe.run_trial(TrialSpec(wide, SMALL, 64))
     assert fitting.fits and fitting.peak_reserved_bytes <= 3 * GIB
-    assert probe.run(wide, SMALL, 32_768).outcome is Outcome.OOM
+    assert probe.run_trial(TrialSpec(wide, SMALL, 32_768)).outcome is Outcome.OOM
     assert torch.cuda.get_per_process_memory_fraction() == before
 
 
 def test_a_budget_below_the_model_does_not_fit(wide):
-    assert CudaProbe(budget_bytes=128 * MIB).run(wide, SMALL, 1).outcome is Outcome.OOM
+    assert (
+        CudaProbe(budget_bytes=128 * MIB).run_trial(TrialSpec(wide, SMALL, 1)).outcome
+        is Outcome.OOM
+    )
 
 
 class _Fragmenting(TinyNet):
@@ -122,10 +124,10 @@ class _Fragmenting(TinyNet):
 
 
 def test_retries_of_the_allocator_are_thrashing():
-    trial = CudaProbe(budget_bytes=256 * MIB).run(_Fragmenting(), SMALL, 8)
+    trial = CudaProbe(budget_bytes=256 * MIB).run_trial(TrialSpec(_Fragmenting(), SMALL, 8))
     assert trial.fits, trial.error
     assert trial.thrashing is True
-    assert CudaProbe().run(TinyNet(), SMALL, 8).thrashing is False
+    assert CudaProbe().run_trial(TrialSpec(TinyNet(), SMALL, 8)).thrashing is False
 
 
 def test_nvml_knows_the_card():
@@ -133,13 +135,17 @@ def test_nvml_knows_the_card():
     reading = read_telemetry(0)
     assert reading.is_here, reading.reason
     assert reading.total_bytes is None or reading.total_bytes >= torch.cuda.mem_get_info()[1]
-    trial = CudaProbe().run(tiny_bert(), SMALL, 8)
+    trial = CudaProbe().run_trial(TrialSpec(tiny_bert(), SMALL, 8))
     if reading.own_bytes is not None:
         assert trial.process_bytes > trial.peak_reserved_bytes
 
 
 def test_gradients_are_complete_and_finite():
-    check = CudaProbe().run(resolve("bert"), SMALL, 4, stage=Stage.BACKWARD).gradient_check
+    check = (
+        CudaProbe()
+        .run_trial(TrialSpec(resolve("bert"), SMALL, 4, stage=Stage.BACKWARD))
+        .gradient_check
+    )
     assert check.finite is True and check.missing == ()
     assert check.gradient_bytes == check.trainable_bytes
 
@@ -147,7 +153,7 @@ def test_gradients_are_complete_and_finite():
 def test_stages_hold_more_and_more():
     probe, workload = CudaProbe(), resolve("bert")
     peaks = [
-        probe.run(workload, TrainingConfig(), 16, stage=stage).peak_allocated_bytes
+        probe.run_trial(TrialSpec(workload, TrainingConfig(), 16, stage=stage)).peak_allocated_bytes
         for stage in (Stage.FORWARD_ONLY, Stage.FORWARD, Stage.BACKWARD, Stage.STEP)
     ]
     assert peaks == sorted(peaks) and peaks[0] < peaks[1] < peaks[3]
@@ -155,7 +161,7 @@ def test_stages_hold_more_and_more():
 
 def test_a_compiled_model_runs():
     config = dataclasses.replace(SMALL, compile=True)
-    trial = CudaProbe().run(TinyNet(), config, 8)
+    trial = CudaProbe().run_trial(TrialSpec(TinyNet(), config, 8))
     assert trial.fits, trial.error
     assert trial.first_step_seconds > trial.step_seconds and trial.breakdown is None
 

@@ -11,6 +11,7 @@ from memorymark.records.config import TrainingConfig
 from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.tracked import run_tracked_steps
 from memorymark.workloads.base import build_model
+from memorymark.workloads.trial_spec import TrialSpec
 
 CPU = torch.device("cpu")
 
@@ -31,10 +32,10 @@ def trace_of(*steps):
 
 
 def run(workload, config, batch_size=4, steps=2):
-    config = workload.describe(config)
+    spec = TrialSpec(workload, config, batch_size)
     tracker = MemoryTracker("cpu")
-    model = build_model(workload, config, CPU)
-    run_tracked_steps(workload, model, config, batch_size, DeviceRuntime(CPU), tracker, steps=steps)
+    model = build_model(workload, spec.config, CPU)
+    run_tracked_steps(spec, model, DeviceRuntime(CPU), tracker, steps=steps)
     return tracker
 
 

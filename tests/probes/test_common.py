@@ -1,9 +1,12 @@
 import pytest
 import torch
+from fakes import FakeWorkload, measured_target
 
 from memorymark.errors import OutOfMemory, WorkloadError
-from memorymark.probes.common import failure, forget_frames, one_sentence, software
+from memorymark.probes.common import failed_trial, forget_frames, one_sentence, software
+from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Outcome
+from memorymark.workloads.trial_spec import TrialSpec
 
 
 def test_versions_of_what_takes_part():
@@ -35,7 +38,10 @@ def test_errors_in_one_line(error, sentence):
     ],
 )
 def test_outcome_of_an_error(error, outcome):
-    assert failure(error)["outcome"] is outcome
+    spec = TrialSpec(FakeWorkload("net"), TrainingConfig(), 4)
+    trial = failed_trial(measured_target(), spec, error)
+    assert (trial.outcome, trial.model, trial.batch_size) == (outcome, "net", 4)
+    assert trial.error == one_sentence(error)
 
 
 def test_frames_of_an_error_and_its_causes_are_dropped():

@@ -10,12 +10,13 @@ from tiny import Leaking, Raising, TinyNet, tiny_bert
 from memorymark.errors import InvalidValue, PoisonedDevice, WorkloadError
 from memorymark.gpus.catalogue import find_gpu
 from memorymark.gpus.telemetry import GpuProcess, Telemetry
-from memorymark.probes import exclusive
-from memorymark.probes.cuda import catalogue_row
+from memorymark.probes import poisoned
+from memorymark.probes.cuda import catalogue_row, gpu_like
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Outcome, Source, Stage
 from memorymark.training.tracked import live_bytes_of
 from memorymark.units import GIB, MIB
+from memorymark.workloads.trial_spec import TrialSpec
 
 CONFIG = TrainingConfig(seq_len=16)
 PARAMETERS = live_bytes_of(TinyNet().build(CONFIG))
@@ -24,12 +25,12 @@ PARAMETERS = live_bytes_of(TinyNet().build(CONFIG))
 @pytest.fixture(autouse=True)
 def usable():
     yield
-    exclusive._poisoned.clear()
+    poisoned._poisoned.clear()
 
 
 def test_a_trial_has_all_readings():
     cuda = FakeCuda(workspace_bytes=9 * MIB)
-    trial = cuda_probe(cuda).run(TinyNet(), CONFIG, 8)
+    trial = cuda_probe(cuda).run_trial(TrialSpec(TinyNet(), CONFIG, 8))
     assert (trial.outcome, trial.source) == (Outcome.OK, Source.MEASURED)
     assert trial.device == "NVIDIA Stand-in"
     assert trial.capacity_bytes == GIB
@@ -43,7 +44,7 @@ def test_a_trial_has_all_readings():
 
 
 def test_the_breakdown_adds_up_with_workspaces_as_the_remainder():
-    trial = cuda_probe(FakeCuda(workspace_bytes=9 * MIB)).run(TinyNet(), CONFIG, 8)
+    trial = cuda_probe(FakeCuda(workspace_bytes=9 * MIB)).run_trial(TrialSpec(TinyNet(), CONFIG, 8))
     parts = trial.breakdown
     assert parts.total == trial.peak_allocated_bytes
     assert parts.parameters == PARAMETERS
@@ -53,7 +54,7 @@ def test_the_breakdown_adds_up_with_workspaces_as_the_remainder():
 
 
 def test_a_text_model_trains_too():
-    trial = cuda_probe().run(tiny_bert(), CONFIG, 4)
+    trial = cuda_probe().run_trial(TrialSpec(tiny_bert(), CONFIG, 4))
     assert trial.fits
     assert trial.breakdown.total == trial.peak_allocated_bytes
     assert any("encoder" in holder.path for holder in trial.holders)
@@ -68,13 +69,13 @@ def test_warm_up_steps_are_not_timed():
             return super().loss(model, batch)
 
     probe = cuda_probe()
-    probe.run(Counting(), CONFIG, 8, timed_steps=2)
+    probe.run_trial(TrialSpec(Counting(), CONFIG, 8, timed_steps=2))
     assert len(steps) == probe.warmup_steps + 2 + 2
 
 
 @pytest.mark.parametrize("stage", list(Stage))
 def test_every_stage_runs(stage):
-    trial = cuda_probe().run(TinyNet(), CONFIG, 8, stage=stage)
+    trial = cuda_probe().run_trial(TrialSpec(TinyNet(), CONFIG, 8, stage=stage))
     assert trial.fits and trial.stage is stage
     assert (trial.breakdown.gradients > 0) == (stage in (Stage.BACKWARD, Stage.STEP))
     assert (trial.gradient_check is not None) == (stage is Stage.BACKWARD)
@@ -84,39 +85,39 @@ def test_every_stage_runs(stage):
 def test_a_model_is_built_once_for_a_search():
     probe, workload = cuda_probe(), TinyNet()
     for batch_size in (8, 16, 24):
-        assert probe.run(workload, CONFIG, batch_size).fits
+        assert probe.run_trial(TrialSpec(workload, CONFIG, batch_size)).fits
     assert workload.built == 1
 
 
 def test_out_of_memory_is_a_result_and_leaves_nothing_behind():
     cuda = FakeCuda(32 * MIB)
     probe, workload = cuda_probe(cuda), TinyNet()
-    before = probe.run(workload, CONFIG, 8)
-    failed = probe.run(workload, CONFIG, 20_000)
+    before = probe.run_trial(TrialSpec(workload, CONFIG, 8))
+    failed = probe.run_trial(TrialSpec(workload, CONFIG, 20_000))
     assert failed.outcome is Outcome.OOM
     assert failed.error.startswith("OutOfMemoryError: CUDA out of memory.")
     assert failed.peak_allocated_bytes is None and failed.findings == ()
     gc.collect()
     assert cuda.counter.live_bytes == 0
-    again = probe.run(workload, CONFIG, 8)
+    again = probe.run_trial(TrialSpec(workload, CONFIG, 8))
     assert again.peak_allocated_bytes == before.peak_allocated_bytes
     assert again.breakdown == before.breakdown
 
 
 def test_out_of_memory_while_the_model_is_built():
-    trial = cuda_probe(FakeCuda(PARAMETERS // 2)).run(TinyNet(), CONFIG, 1)
+    trial = cuda_probe(FakeCuda(PARAMETERS // 2)).run_trial(TrialSpec(TinyNet(), CONFIG, 1))
     assert trial.outcome is Outcome.OOM
 
 
 def test_a_leak_is_a_finding():
     cuda = FakeCuda()
-    trial = cuda_probe(cuda).run(Leaking(20 * MIB), CONFIG, 8)
+    trial = cuda_probe(cuda).run_trial(TrialSpec(Leaking(20 * MIB), CONFIG, 8))
     assert trial.fits
     assert "Memory leaks: 200.0 MiB stayed allocated on cuda:0" in trial.findings[0]
 
 
 def test_a_leak_of_a_failed_trial_is_a_finding():
-    trial = cuda_probe(FakeCuda(256 * MIB)).run(Leaking(90 * MIB), CONFIG, 8)
+    trial = cuda_probe(FakeCuda(256 * MIB)).run_trial(TrialSpec(Leaking(90 * MIB), CONFIG, 8))
     assert trial.outcome is Outcome.OOM
     assert trial.findings[0].startswith("Memory leaks: 180.0 MiB")
 
@@ -124,18 +125,20 @@ def test_a_leak_of_a_failed_trial_is_a_finding():
 def test_a_models_own_error_is_an_outcome():
     cuda = FakeCuda()
     probe = cuda_probe(cuda)
-    trial = probe.run(Raising(ValueError("shapes do not match\nmore"), at=2), CONFIG, 8)
+    trial = probe.run_trial(
+        TrialSpec(Raising(ValueError("shapes do not match\nmore"), at=2), CONFIG, 8)
+    )
     assert trial.outcome is Outcome.ERROR
     assert trial.error == "ValueError: shapes do not match"
     assert cuda.counter.live_bytes == 0
-    assert probe.run(TinyNet(), CONFIG, 8).fits
+    assert probe.run_trial(TrialSpec(TinyNet(), CONFIG, 8)).fits
 
 
 def test_an_error_with_a_sentence_goes_to_the_caller():
     probe = cuda_probe()
     with pytest.raises(WorkloadError, match="no loss"):
-        probe.run(Raising(WorkloadError("no loss")), CONFIG, 8)
-    assert probe.run(TinyNet(), CONFIG, 8).fits
+        probe.run_trial(TrialSpec(Raising(WorkloadError("no loss")), CONFIG, 8))
+    assert probe.run_trial(TrialSpec(TinyNet(), CONFIG, 8)).fits
 
 
 @pytest.mark.parametrize(
@@ -149,10 +152,10 @@ def test_an_error_with_a_sentence_goes_to_the_caller():
 def test_a_broken_context_says_to_restart(text):
     probe = cuda_probe()
     with pytest.raises(PoisonedDevice, match=r"cuda:0.*Restart MemoryMark"):
-        probe.run(Raising(torch.AcceleratorError(text)), CONFIG, 8)
+        probe.run_trial(TrialSpec(Raising(torch.AcceleratorError(text)), CONFIG, 8))
     with pytest.raises(PoisonedDevice):
-        cuda_probe().run(TinyNet(), CONFIG, 8)
-    assert cuda_probe(index=1).run(TinyNet(), CONFIG, 8).fits
+        cuda_probe().run_trial(TrialSpec(TinyNet(), CONFIG, 8))
+    assert cuda_probe(index=1).run_trial(TrialSpec(TinyNet(), CONFIG, 8)).fits
 
 
 def test_a_context_that_answers_no_more_is_broken():
@@ -164,7 +167,7 @@ def test_a_context_that_answers_no_more_is_broken():
             raise RuntimeError("CUDA error: an error nobody has heard of")
 
     with pytest.raises(PoisonedDevice, match="nobody has heard of"):
-        cuda_probe(cuda, budget_bytes=64 * MIB).run(Breaking(), CONFIG, 8)
+        cuda_probe(cuda, budget_bytes=64 * MIB).run_trial(TrialSpec(Breaking(), CONFIG, 8))
 
 
 def test_a_context_that_breaks_while_cleaning_up():
@@ -176,7 +179,7 @@ def test_a_context_that_breaks_while_cleaning_up():
             raise ValueError("an error of its own")
 
     with pytest.raises(PoisonedDevice, match="an earlier error"):
-        cuda_probe(cuda).run(Breaking(), CONFIG, 8)
+        cuda_probe(cuda).run_trial(TrialSpec(Breaking(), CONFIG, 8))
 
 
 @pytest.mark.parametrize(
@@ -191,8 +194,8 @@ def test_a_context_that_breaks_while_cleaning_up():
 )
 def test_errors_that_leave_the_device_usable(text, outcome):
     probe = cuda_probe()
-    assert probe.run(Raising(RuntimeError(text)), CONFIG, 8).outcome is outcome
-    assert probe.run(TinyNet(), CONFIG, 8).fits
+    assert probe.run_trial(TrialSpec(Raising(RuntimeError(text)), CONFIG, 8)).outcome is outcome
+    assert probe.run_trial(TrialSpec(TinyNet(), CONFIG, 8)).fits
 
 
 def test_a_budget_is_held_and_the_limit_restored():
@@ -200,21 +203,21 @@ def test_a_budget_is_held_and_the_limit_restored():
     cuda.fractions = [0.75]
     probe = cuda_probe(cuda, budget_bytes=32 * MIB)
     assert probe.target.capacity_bytes == 32 * MIB and probe.target.total_bytes == GIB
-    assert probe.run(TinyNet(), CONFIG, 8).fits
+    assert probe.run_trial(TrialSpec(TinyNet(), CONFIG, 8)).fits
     assert cuda.fractions == [0.75, 32 * MIB / GIB, 0.75]
-    assert probe.run(TinyNet(), CONFIG, 20_000).outcome is Outcome.OOM
+    assert probe.run_trial(TrialSpec(TinyNet(), CONFIG, 20_000)).outcome is Outcome.OOM
     assert cuda.fractions[-1] == 0.75
 
 
 def test_without_a_budget_the_limit_is_left_alone():
     cuda = FakeCuda()
-    assert cuda_probe(cuda).run(TinyNet(), CONFIG, 8).fits
+    assert cuda_probe(cuda).run_trial(TrialSpec(TinyNet(), CONFIG, 8)).fits
     assert cuda_probe(cuda, budget_bytes=2 * GIB).target.capacity_bytes == GIB
     assert cuda.fractions == [1.0]
 
 
 def test_retries_of_the_allocator_are_thrashing():
-    trial = cuda_probe(FakeCuda(retries_from=MIB)).run(TinyNet(), CONFIG, 8)
+    trial = cuda_probe(FakeCuda(retries_from=MIB)).run_trial(TrialSpec(TinyNet(), CONFIG, 8))
     assert trial.fits and trial.thrashing is True
 
 
@@ -226,7 +229,7 @@ def test_process_bytes_are_what_nvml_says_at_the_peak():
         pass
 
     reading = Telemetry(name="card", own_bytes=context + 100 * MIB, other_processes=())
-    trial = cuda_probe(cuda, telemetry=reading).run(TinyNet(), CONFIG, 8)
+    trial = cuda_probe(cuda, telemetry=reading).run_trial(TrialSpec(TinyNet(), CONFIG, 8))
     assert trial.process_bytes > context + trial.peak_reserved_bytes
     assert trial.findings == ()
 
@@ -234,7 +237,7 @@ def test_process_bytes_are_what_nvml_says_at_the_peak():
 def test_what_other_processes_hold_is_a_finding():
     others = (GpuProcess(7, "python", "ann", 100 * MIB), GpuProcess(8, None, None, 28 * MIB))
     reading = Telemetry(name="card", own_bytes=50 * MIB, other_processes=others)
-    trial = cuda_probe(telemetry=reading).run(TinyNet(), CONFIG, 8)
+    trial = cuda_probe(telemetry=reading).run_trial(TrialSpec(TinyNet(), CONFIG, 8))
     assert trial.findings == ("Other processes hold 128.0 MiB of this device (python, process 8).",)
 
 
@@ -247,7 +250,7 @@ def test_what_other_processes_hold_is_a_finding():
     ],
 )
 def test_what_nvml_does_not_say_stays_unknown(reading):
-    trial = cuda_probe(telemetry=reading).run(TinyNet(), CONFIG, 8)
+    trial = cuda_probe(telemetry=reading).run_trial(TrialSpec(TinyNet(), CONFIG, 8))
     assert trial.process_bytes is None and trial.findings == ()
 
 
@@ -259,7 +262,22 @@ def test_several_cards_are_told_apart():
     ]
     assert [probe.target.lock_name for probe in probes] == ["cuda:0", "cuda:1"]
     assert [probe.target.gpu_key for probe in probes] == [None, "a10"]
-    assert probes[0].compute_capability == (8, 0)
+
+
+def test_a_card_of_the_catalogue_is_simulated_as_its_row():
+    a10 = find_gpu("a10")
+    probe = cuda_probe(FakeCuda(a10.total_bytes, name=a10.device_names[0]))
+    assert probe.simulation().target.gpu_key == "a10"
+    assert gpu_like(probe.target, (1, 0)) == a10
+
+
+def test_another_card_is_simulated_as_one_of_its_generation_with_its_memory():
+    probe = cuda_probe(FakeCuda(10 * GIB, name="NVIDIA Stand-in"), budget_bytes=GIB)
+    simulation = probe.simulation()
+    assert simulation.target.name == "NVIDIA Stand-in"
+    assert (simulation.target.total_bytes, simulation.target.capacity_bytes) == (10 * GIB, GIB)
+    assert gpu_like(probe.target, (8, 6)).compute_capability == (8, 6)
+    assert gpu_like(probe.target, (1, 0)) is None
 
 
 def test_a_card_of_the_same_name_with_other_memory_is_no_row():
@@ -277,7 +295,7 @@ def test_a_compiled_model_runs_without_a_breakdown(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", compile_model)
     monkeypatch.setattr(torch.compiler, "reset", lambda: resets.append(1))
-    trial = cuda_probe().run(TinyNet(), TrainingConfig(compile=True), 8)
+    trial = cuda_probe().run_trial(TrialSpec(TinyNet(), TrainingConfig(compile=True), 8))
     assert trial.fits and trial.breakdown is None
     assert trial.peak_allocated_bytes and trial.step_seconds
     assert len(compiled) == len(resets) == 1
@@ -288,7 +306,7 @@ def test_a_breakdown_that_cannot_be_taken_does_not_fail_the_trial():
     probe = cuda_probe()
     steps = probe.warmup_steps + probe.timed_steps
     workload = Raising(torch.OutOfMemoryError("CUDA out of memory."), at=steps + 1)
-    trial = probe.run(workload, CONFIG, 8)
+    trial = probe.run_trial(TrialSpec(workload, CONFIG, 8))
     assert trial.fits and trial.breakdown is None and trial.peak_allocated_bytes
     assert trial.findings[0].startswith("The breakdown could not be taken: OutOfMemoryError")
 
@@ -296,4 +314,4 @@ def test_a_breakdown_that_cannot_be_taken_does_not_fail_the_trial():
 @pytest.mark.parametrize("batch_size", [0, -1, 65_536])
 def test_batch_sizes_out_of_range_are_refused(batch_size):
     with pytest.raises(InvalidValue):
-        cuda_probe().run(TinyNet(), CONFIG, batch_size)
+        cuda_probe().run_trial(TrialSpec(TinyNet(), CONFIG, batch_size))

@@ -12,6 +12,7 @@ from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Outcome, Source, Stage
 from memorymark.units import GIB, MIB
 from memorymark.workloads import resolve
+from memorymark.workloads.trial_spec import TrialSpec
 
 A100 = find_gpu("a100-40gb")
 SMALL = TrainingConfig(seq_len=16, image_size=32)
@@ -19,7 +20,7 @@ SMALL = TrainingConfig(seq_len=16, image_size=32)
 
 @pytest.mark.parametrize("make", [tiny_bert, tiny_resnet, TinyNet])
 def test_the_readings_of_a_trial(make):
-    trial = SimulatedProbe(A100).run(make(), SMALL, 8)
+    trial = SimulatedProbe(A100).run_trial(TrialSpec(make(), SMALL, 8))
     assert (trial.outcome, trial.source) == (Outcome.OK, Source.SIMULATED)
     assert trial.breakdown.total == trial.peak_allocated_bytes
     assert trial.peak_allocated_bytes <= trial.minimum_bytes <= trial.peak_reserved_bytes
@@ -32,7 +33,10 @@ def test_the_readings_of_a_trial(make):
 
 def test_convolutions_are_said_to_be_an_allowance():
     probe = SimulatedProbe(A100)
-    convolving, plain = probe.run(tiny_resnet(), SMALL, 8), probe.run(TinyNet(), SMALL, 8)
+    convolving, plain = (
+        probe.run_trial(TrialSpec(tiny_resnet(), SMALL, 8)),
+        probe.run_trial(TrialSpec(TinyNet(), SMALL, 8)),
+    )
     assert convolving.convolution_workspace_bytes > 0
     assert any("allowance" in sentence for sentence in convolving.assumptions)
     assert plain.convolution_workspace_bytes is None
@@ -42,7 +46,7 @@ def test_convolutions_are_said_to_be_an_allowance():
 def test_a_context_that_is_not_known_is_said_to_be_assumed():
     gpu = find_gpu("v100-16gb")
     assert gpu.context_is_assumed
-    trial = SimulatedProbe(gpu).run(TinyNet(), SMALL, 8)
+    trial = SimulatedProbe(gpu).run_trial(TrialSpec(TinyNet(), SMALL, 8))
     assert any("context" in sentence for sentence in trial.assumptions)
 
 
@@ -53,16 +57,18 @@ def test_a_context_that_is_not_known_is_said_to_be_assumed():
 )  # fmt: skip
 def test_a_precision_that_the_gpu_has_no_units_for_is_said(key, precision, said):
     config = dataclasses.replace(SMALL, precision=precision)
-    trial = SimulatedProbe(find_gpu(key)).run(TinyNet(), config, 8)
+    trial = SimulatedProbe(find_gpu(key)).run_trial(TrialSpec(TinyNet(), config, 8))
     assert any(f"no units for {precision}" in text for text in trial.assumptions) is said
 
 
 def test_a_budget_ends_in_out_of_memory():
-    free = SimulatedProbe(A100).run(tiny_bert(), SMALL, 64)
+    free = SimulatedProbe(A100).run_trial(TrialSpec(tiny_bert(), SMALL, 64))
     budget = free.minimum_bytes
-    enough = SimulatedProbe(A100, budget_bytes=budget).run(tiny_bert(), SMALL, 64)
+    enough = SimulatedProbe(A100, budget_bytes=budget).run_trial(TrialSpec(tiny_bert(), SMALL, 64))
     assert enough.fits and enough.capacity_bytes == budget
-    trial = SimulatedProbe(A100, budget_bytes=budget - 2 * MIB).run(tiny_bert(), SMALL, 64)
+    trial = SimulatedProbe(A100, budget_bytes=budget - 2 * MIB).run_trial(
+        TrialSpec(tiny_bert(), SMALL, 64)
+    )
     assert trial.outcome is Outcome.OOM
     assert trial.peak_reserved_bytes is None and trial.step_seconds is None
     assert trial.error.startswith("out of memory: the step needs ")
@@ -76,7 +82,7 @@ def test_a_budget_beyond_the_gpu_is_the_gpu():
 
 @pytest.mark.parametrize("stage", list(Stage))
 def test_every_stage(stage):
-    trial = SimulatedProbe(A100).run(tiny_bert(), SMALL, 4, stage=stage)
+    trial = SimulatedProbe(A100).run_trial(TrialSpec(tiny_bert(), SMALL, 4, stage=stage))
     parts = trial.breakdown
     assert trial.fits and trial.stage is stage
     assert (parts.gradients > 0) == (stage in (Stage.BACKWARD, Stage.STEP))
@@ -89,7 +95,8 @@ def test_every_stage(stage):
 def test_the_same_trial_twice_is_the_same():
     probe, workload = SimulatedProbe(A100), tiny_bert()
     first, second = (
-        dataclasses.replace(probe.run(workload, SMALL, 8), elapsed_seconds=None) for _ in range(2)
+        dataclasses.replace(probe.run_trial(TrialSpec(workload, SMALL, 8)), elapsed_seconds=None)
+        for _ in range(2)
     )
     assert first == second
 
@@ -97,7 +104,7 @@ def test_the_same_trial_twice_is_the_same():
 @pytest.mark.parametrize("batch_size", [0, -1, 65_536, True])
 def test_batch_sizes_out_of_range_are_refused(batch_size):
     with pytest.raises(InvalidValue):
-        SimulatedProbe(A100).run(TinyNet(), SMALL, batch_size)
+        SimulatedProbe(A100).run_trial(TrialSpec(TinyNet(), SMALL, batch_size))
 
 
 @pytest.mark.parametrize(
@@ -105,4 +112,6 @@ def test_batch_sizes_out_of_range_are_refused(batch_size):
 )
 def test_the_published_row_of_bert(batch_size, dropout, fits):
     config = TrainingConfig(optimizer="none", dropout=dropout)
-    assert SimulatedProbe(A100).run(resolve("bert"), config, batch_size).fits is fits
+    assert (
+        SimulatedProbe(A100).run_trial(TrialSpec(resolve("bert"), config, batch_size)).fits is fits
+    )

@@ -11,6 +11,7 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import Plan, savings
 from memorymark.units import GIB
+from memorymark.workloads.trial_spec import TrialSpec
 
 DOCUMENTED = (
     "trials model_name device source gpu_total_gb current_batch_size current_memory_gb "
@@ -22,7 +23,9 @@ DOCUMENTED = (
 
 def example() -> Analysis:
     probe = FakeProbe()
-    trials = tuple(probe.run(FakeWorkload(), TrainingConfig(), n) for n in (16, 128, 192, 200))
+    trials = tuple(
+        probe.run_trial(TrialSpec(FakeWorkload(), TrainingConfig(), n)) for n in (16, 128, 192, 200)
+    )
     current, optimal, largest = (
         Mark(t.batch_size, t, t.memory_bytes, t.samples_per_second, fits=True) for t in trials[:3]
     )
@@ -58,7 +61,7 @@ def test_round_trip_through_json_loses_nothing():
 
 def test_round_trip_keeps_a_mark_with_a_trial_from_elsewhere():
     analysis = example()
-    other = FakeProbe().run(FakeWorkload("elsewhere"), TrainingConfig(), 24)
+    other = FakeProbe().run_trial(TrialSpec(FakeWorkload("elsewhere"), TrainingConfig(), 24))
     changed = Analysis(**{**vars(analysis), "current": Mark(24, other, 7, None, fits=True)})
     assert Analysis.from_dict(json.loads(json.dumps(changed.to_dict()))) == changed
 

@@ -1,6 +1,10 @@
 import json
 import shlex
 
+import pytest
+
+from memorymark.errors import InvalidValue, UsageError
+from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.request import Request, RequestKind
 from memorymark.units import GIB
@@ -12,14 +16,16 @@ def request(**changes):
 
 
 def test_json_round_trip():
-    asked = request(config=TrainingConfig(precision="bf16"), options={"current_batch_size": 4})
+    asked = request(
+        config=TrainingConfig(precision="bf16"), options=AnalysisOptions(current_batch_size=4)
+    )
     assert Request.from_dict(json.loads(json.dumps(asked.to_dict()))) == asked
 
 
 def test_money_makes_no_other_job_but_everything_else_does():
-    one = request(options={"price_per_hour": 1.0, "current_batch_size": 4})
-    assert one.identity == request(options={"current_batch_size": 4}).identity
-    assert one.identity != request(options={"current_batch_size": 5}).identity
+    one = request(options=AnalysisOptions(price_per_hour=1.0, current_batch_size=4))
+    assert one.identity == request(options=AnalysisOptions(current_batch_size=4)).identity
+    assert one.identity != request(options=AnalysisOptions(current_batch_size=5)).identity
     assert one.identity != request(model="gpt2", options=one.options).identity
 
 
@@ -36,7 +42,7 @@ def test_command_says_only_what_differs_from_the_defaults():
         device="cpu",
         config=config,
         memory_budget=2 * GIB,
-        options={"price_per_hour": 1.5, "dataset_size": None},
+        options=AnalysisOptions(price_per_hour=1.5),
     )
     assert shlex.split(asked.command()) == [
         *("memorymark", "analyze", "bert", "--device", "cpu", "--memory-budget", "2GiB"),
@@ -44,3 +50,26 @@ def test_command_says_only_what_differs_from_the_defaults():
     ]
     validation = request(kind=RequestKind.BACKWARD, batch_size=8)
     assert validation.command() == "memorymark validate backward bert --gpu l4 --batch-size 8"
+    compared = request(kind=RequestKind.COMPARISON, gpu=None, gpus=("t4", "l4"))
+    assert compared.command() == "memorymark compare bert --gpus t4,l4"
+
+
+def test_a_request_of_version_0_1_0_opens():
+    old = {
+        "kind": "comparison", "model": "bert", "config": TrainingConfig().to_dict(),
+        "device": None, "gpu": None, "memory_budget": None, "batch_size": None,
+        "options": {"gpus": "t4,a100-40gb", "dataset_size": 64},
+    }  # fmt: skip
+    opened = Request.from_dict(old)
+    assert opened.gpus == ("t4", "a100-40gb")
+    assert opened.options == AnalysisOptions(dataset_size=64)
+
+
+def test_numbers_and_targets_are_checked():
+    assert request(memory_budget="2GiB").memory_budget == 2 * GIB
+    with pytest.raises(InvalidValue, match="memory budget"):
+        request(memory_budget="lots")
+    with pytest.raises(InvalidValue, match="batch size"):
+        request(batch_size=0)
+    with pytest.raises(UsageError, match="Both the device 'cpu' and the GPU 'l4'"):
+        request(device="cpu")

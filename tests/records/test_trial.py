@@ -9,10 +9,13 @@ from fakes import FakeProbe, FakeWorkload
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import GradientCheck, Holder, Outcome, Source, Stage, Timeline, Trial
 from memorymark.units import GIB
+from memorymark.workloads.trial_spec import TrialSpec
 
 
 def trial(**changes) -> Trial:
-    made = FakeProbe().run(FakeWorkload(), TrainingConfig(gradient_accumulation=2), 8)
+    made = FakeProbe().run_trial(
+        TrialSpec(FakeWorkload(), TrainingConfig(gradient_accumulation=2), 8)
+    )
     return dataclasses.replace(made, **changes)
 
 

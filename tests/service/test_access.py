@@ -1,14 +1,19 @@
 import threading
 from dataclasses import replace
+from unittest.mock import create_autospec
 
 import pytest
+from fakes import FakeProbe, FakeWorkload
 
 from memorymark.errors import NotAllowed, RunNotFound, UsageError
+from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.request import Request, RequestKind
 from memorymark.service import access
+from memorymark.service import execute as execute_module
 from memorymark.service.access import Door, Visitor, check_model
 from memorymark.service.history import RunStatus
 from memorymark.settings import Settings, load_settings
+from memorymark.workloads.trial_spec import TrialSpec
 
 REQUEST = Request(RequestKind.ANALYSIS, "bert", device="cpu")
 
@@ -17,12 +22,13 @@ REQUEST = Request(RequestKind.ANALYSIS, "bert", device="cpu")
 def make_door(tmp_path):
     doors, go = [], threading.Event()
 
-    def run(request, settings, on_event, cancel):
+    def wait(request, **how):
         assert go.wait(10)
-        return {"model_name": request.model}
+        return FakeProbe().run_trial(TrialSpec(FakeWorkload(), request.config, 1))
 
     def make(**settings):
-        door = Door(Settings(home=tmp_path, **settings), run)
+        execute = create_autospec(execute_module.execute, side_effect=wait)
+        door = Door(Settings(home=tmp_path, **settings), execute)
         doors.append(door)
         return door
 
@@ -35,7 +41,10 @@ def make_door(tmp_path):
 def test_open_door_starts_and_joins_equal_requests(make_door):
     door = make_door()
     job = door.start(REQUEST, Visitor())
-    assert door.start(replace(REQUEST, options={"price_per_hour": 9.0}), Visitor("b")) is job
+    assert (
+        door.start(replace(REQUEST, options=AnalysisOptions(price_per_hour=9.0)), Visitor("b"))
+        is job
+    )
     assert job.device == "cpu:0"
 
 

@@ -1,13 +1,30 @@
+"""The one way to do a job: targets, leases, measured runs of the history."""
+
 import dataclasses
+import threading
 
 import pytest
+import torch
+from fakes import FakeProbe, FakeWorkload, measured_target, simulated_target
+from leases import is_held
 
-from memorymark.errors import InvalidValue, NotAvailable, WorkloadError
-from memorymark.records.event import CancelToken, ignore
+from memorymark.analysis.analyze import analyze_on
+from memorymark.errors import Cancelled, InvalidValue, NotAvailable, UnknownChoice, WorkloadError
+from memorymark.gpus.catalogue import find_gpu
+from memorymark.probes import choose
+from memorymark.probes.lease import device_lease
+from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.config import TrainingConfig
+from memorymark.records.event import CancelToken
 from memorymark.records.request import Request, RequestKind
-from memorymark.service.execute import load_factory, run_request, simulate
+from memorymark.records.trial import Source, Target
+from memorymark.service import execute as execute_module
+from memorymark.service.execute import execute, load_factory
 from memorymark.service.history import RunHistory
 from memorymark.settings import Settings
+from memorymark.units import GIB
+
+L4 = find_gpu("l4")
 
 
 @pytest.fixture
@@ -15,77 +32,279 @@ def settings(tmp_path):
     return Settings(home=tmp_path, probe_factory="app_probe:make_probe")
 
 
-def run(request, settings, on_event=ignore):
-    return run_request(request, settings, on_event, CancelToken())
+@pytest.fixture
+def history(settings):
+    return RunHistory(settings.history_path)
 
 
-def test_analysis_record_is_the_documented_json(settings):
-    record = run(Request(RequestKind.ANALYSIS, "bert", gpu="a100-40gb"), settings)
-    assert record["model_name"] == "bert"
-    assert record["max_batch_size"] == 1216
-    assert record["price_per_hour"] is not None
+def take(monkeypatch, probe):
+    """Let every request be answered by one probe."""
+    monkeypatch.setattr(execute_module, "load_factory", lambda name: lambda **target: probe)
+    return probe
 
 
-def test_bad_numbers_are_checked_behind_the_widget(settings):
-    with pytest.raises(InvalidValue, match="headroom"):
-        run(Request(RequestKind.ANALYSIS, "bert", device="cpu", options={"headroom": 7}), settings)
-    with pytest.raises(InvalidValue, match="batch"):
-        run(
-            Request(RequestKind.ANALYSIS, "bert", device="cpu", options={"current_batch_size": -1}),
-            settings,
-        )
+def ask(kind=RequestKind.ANALYSIS, model="bert", **parts):
+    return Request(kind, model, **parts)
 
 
-def test_validations_give_their_records(settings):
-    backward = run(Request(RequestKind.BACKWARD, "bert", device="cpu", batch_size=4), settings)
-    assert backward["batch_size"] == 4
-    compiled = run(Request(RequestKind.COMPILE, "bert", device="cpu", batch_size=4), settings)
-    assert compiled["break_even_steps"] > 0
+def keep_measured(history, *, capacity=L4.total_bytes, config=None, options=None, **how):
+    """Keep an analysis that was measured on an L4, and return its run's id."""
+    target = Target(L4.name, "cuda", Source.MEASURED, capacity, L4.total_bytes, "l4")
+    probe = FakeProbe(target=target, seconds_per_sample=0.0001, **how)
+    analysis = analyze_on(probe, FakeWorkload("bert"), config or TrainingConfig(), options)
+    return history.save("analysis", analysis.to_dict())
+
+
+def compared(settings, **parts):
+    found = execute(ask(RequestKind.COMPARISON, gpus=("t4", "l4"), **parts), settings=settings)
+    return {row.gpu: row for row in found.gpus}
+
+
+# ---- what each kind returns ------------------------------------------------------------------
+
+
+def test_an_analysis_has_the_catalogues_price_unless_one_is_given(settings):
+    found = execute(ask(gpu="a100-40gb"), settings=settings)
+    assert (found.workload, found.max_batch_size) == ("bert", 1216)
+    assert found.options.price_per_hour == find_gpu("a100-40gb").usd_per_hour
+    options = AnalysisOptions(price_per_hour=9.0)
+    assert execute(ask(gpu="l4", options=options), settings=settings).options == options
+
+
+def test_price_of_an_unknown_device_stays_unknown(settings):
+    assert execute(ask(device="cuda"), settings=settings).options.price_per_hour is None
+
+
+def test_single_trials(settings):
+    estimated = execute(ask(RequestKind.ESTIMATE, gpu="l4", batch_size=3), settings=settings)
+    assert (estimated.batch_size, estimated.source) == (3, "simulated")
+    measured = execute(ask(RequestKind.MEASURE, device="cpu", batch_size=3), settings=settings)
+    assert (measured.batch_size, measured.source) == (3, "measured")
+
+
+def test_validations(settings):
+    backward = execute(ask(RequestKind.BACKWARD, device="cpu", batch_size=4), settings=settings)
+    assert backward.batch_size == 4
+    compiled = execute(ask(RequestKind.COMPILE, device="cpu"), settings=settings)
+    assert compiled.batch_size == 8 and compiled.break_even_steps > 0
     with pytest.raises(NotAvailable, match="measured, not simulated"):
-        run(Request(RequestKind.COMPILE, "bert", gpu="l4"), settings)
+        execute(ask(RequestKind.COMPILE, gpu="l4"), settings=settings)
     with pytest.raises(WorkloadError):
-        run(Request(RequestKind.BACKWARD, "own:broken", device="cpu"), settings)
+        execute(ask(RequestKind.BACKWARD, "own:broken", device="cpu"), settings=settings)
 
 
-def test_comparison_uses_measured_throughput_where_there_is_some(settings):
-    history = RunHistory(settings.history_path)
-    record = run(Request(RequestKind.ANALYSIS, "bert", gpu="l4"), settings)
-    measured = {
-        **record,
-        "source": "measured",
-        "target": {**record["target"], "source": "measured", "kind": "cuda"},
-    }
-    run_id = history.save("analysis", measured)
+def test_without_a_target_the_default_gpu_is_simulated_and_it_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(choose, "simulated_probe", lambda gpu, budget: FakeProbe(
+        target=simulated_target(name=gpu.name)
+    ))  # fmt: skip
+    events, how = [], {"settings": Settings(tmp_path), "find_workload": FakeWorkload}
+    found = execute(ask(), on_event=events.append, **how)
+    assert "No CUDA device is here" in found.findings[0]
+    assert found.findings[0] == events[0].text
+    assert not any("No CUDA" in text for text in execute(ask(gpu="l4"), **how).findings)
+
+
+def test_a_measurement_takes_the_best_device(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    made = []
+    monkeypatch.setattr(choose, "device_probe", lambda *given: made.append(given) or FakeProbe())
+    request = ask(RequestKind.MEASURE, batch_size=4, memory_budget=GIB)
+    execute(request, settings=Settings(tmp_path), find_workload=FakeWorkload)
+    assert made == [("cpu", GIB)]
+
+
+def test_unknown_names_are_refused_with_the_nearest(tmp_path):
+    for parts, nearest in (
+        ({"device": "cuda0"}, "cuda"), ({"gpu": "a100-40"}, "a100-40gb"),
+        ({"model": "bertt", "device": "cpu"}, "bert"),
+    ):  # fmt: skip
+        with pytest.raises(UnknownChoice, match=f"Did you mean '{nearest}'"):
+            execute(ask(**parts), settings=Settings(tmp_path))
+
+
+# ---- the lease -------------------------------------------------------------------------------
+
+
+class Watching(FakeProbe):
+    """Notes in each trial whether its device is held."""
+
+    def __init__(self, folder, **how):
+        super().__init__(**how)
+        self.folder, self.seen = folder, []
+
+    def run_trial(self, spec):
+        self.seen.append(is_held(self.target.lock_name, self.folder))
+        return super().run_trial(spec)
+
+
+@pytest.mark.parametrize("kind", [k for k in RequestKind if k != RequestKind.COMPARISON])
+def test_a_measurement_holds_its_device_for_its_whole_length(monkeypatch, settings, kind):
+    probe = take(monkeypatch, Watching(settings.locks_folder))
+    execute(ask(kind, device=None, batch_size=4), settings=settings)
+    assert probe.seen and False not in probe.seen
+    assert not is_held("cuda:0", settings.locks_folder)
+
+
+def test_a_simulation_holds_nothing(monkeypatch, settings):
+    probe = take(monkeypatch, Watching(settings.locks_folder, target=simulated_target()))
+    execute(ask(gpu="l4"), settings=settings)
+    assert probe.seen and True not in probe.seen
+
+
+def test_waiting_for_a_held_device_is_said_and_can_be_cancelled(monkeypatch, settings):
+    take(monkeypatch, FakeProbe())
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with device_lease("cuda:0", folder=settings.locks_folder):
+            held.set()
+            done.wait(10)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    assert held.wait(10)
+    token, events = CancelToken(), []
+
+    def on_event(event):
+        events.append(event)
+        token.cancel()
+
+    with pytest.raises(Cancelled):
+        execute(ask(device="cuda"), settings=settings, on_event=on_event, cancel=token)
+    done.set()
+    other.join()
+    assert "Another measurement holds cuda:0" in events[0].text
+
+
+def test_a_folder_that_takes_no_locks_is_said_and_costs_no_result(monkeypatch, settings):
+    take(monkeypatch, FakeProbe())
+    settings.locks_folder.touch()
+    events = []
+    found = execute(ask(device="cuda"), settings=settings, on_event=events.append)
+    assert found.max_batch_size == 192
+    assert "cannot be locked" in events[0].text
+
+
+# ---- where a search starts -------------------------------------------------------------------
+
+
+def test_a_measured_search_starts_from_a_simulation(monkeypatch, settings):
+    simulation = FakeProbe(target=simulated_target(8 * GIB))
+    probe = take(monkeypatch, FakeProbe(simulation=simulation))
+    events = []
+    found = execute(ask(device="cuda"), settings=settings, on_event=events.append)
+    assert abs(probe.batch_sizes[0] - found.max_batch_size) <= 8
+    assert any(f"near {probe.batch_sizes[0]}" in event.text for event in events)
+
+
+# ---- comparisons -----------------------------------------------------------------------------
+
+
+def test_costs_on_several_gpus(settings):
+    request = ask(RequestKind.COMPARISON, gpus=("a10", "A100-40GB", "a10"))
+    found = execute(request, settings=settings)
+    assert {row.gpu for row in found.gpus} == {"a10", "a100-40gb"} and len(found.gpus) == 2
+    costs = [row.cost.usd_per_million_samples for row in found.gpus]
+    assert costs == sorted(costs)
+    assert all(row.usd_per_hour and row.price_source for row in found.gpus)
+    with pytest.raises(UnknownChoice, match="Did you mean 'a10'"):
+        execute(ask(RequestKind.COMPARISON, gpus=("a11",)), settings=settings)
+
+
+def test_all_gpus_of_the_catalogue(settings):
     shares = []
-    compared = run(
-        Request(RequestKind.COMPARISON, "bert"),
-        settings,
-        lambda event: shares.append(event.progress),
-    )
-    rows = {row["gpu"]: row for row in compared["gpus"]}
-    assert (rows["l4"]["source"], rows["l4"]["run_id"]) == ("measured", run_id)
-    assert rows["t4"]["source"] == "simulated"
+    found = execute(
+        ask(RequestKind.COMPARISON), settings=settings,
+        on_event=lambda event: shares.append(event.progress),
+    )  # fmt: skip
+    assert len(found.gpus) >= 16
     known = [share for share in shares if share is not None]
-    assert known == sorted(known)
-    assert known[-1] <= 1.0
+    assert len(known) > 16 and known == sorted(known) and known[-1] <= 1.0
 
 
-def test_measurement_of_another_training_is_not_taken(settings):
-    history = RunHistory(settings.history_path)
-    record = run(Request(RequestKind.ANALYSIS, "bert", gpu="l4"), settings)
-    target = {**record["target"], "source": "measured", "kind": "cuda"}
-    history.save("analysis", {**record, "source": "measured", "target": target})
-    request = Request(RequestKind.COMPARISON, "bert")
-    other = dataclasses.replace(
-        request, config=dataclasses.replace(request.config, precision="bf16")
-    )
-    rows = {row["gpu"]: row for row in run(other, settings)["gpus"]}
-    assert rows["l4"]["source"] == "simulated"
+def test_a_measured_run_takes_the_place_of_a_simulation(settings, history):
+    run_id = keep_measured(history)
+    rows = compared(settings)
+    assert (rows["l4"].source, rows["l4"].run_id) == ("measured", run_id)
+    assert (rows["t4"].source, rows["t4"].run_id) == ("simulated", None)
 
 
-def test_simulate_runs_one_batch(settings):
-    trial = simulate(Request(RequestKind.ANALYSIS, "bert", gpu="l4"), settings, 3)
-    assert (trial.batch_size, trial.fits) == (3, True)
+def test_the_newest_measured_run_is_taken(settings, history):
+    keep_measured(history)
+    newest = keep_measured(history)
+    assert compared(settings)["l4"].run_id == newest
+
+
+def test_a_run_under_a_budget_is_never_taken_for_a_whole_card(settings, history):
+    keep_measured(history, capacity=4 * GIB)
+    assert compared(settings)["l4"].source == "simulated"
+
+
+def test_a_whole_card_is_not_taken_for_a_budget(settings, history):
+    keep_measured(history)
+    assert compared(settings, memory_budget=4 * GIB)["l4"].source == "simulated"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"config": TrainingConfig(precision="bf16")},
+        {"options": AnalysisOptions(granularity=16)},
+        {"options": AnalysisOptions(headroom=0.2)},
+        {"options": AnalysisOptions(objective="memory")},
+        {"options": AnalysisOptions(max_batch_size=64)},
+        {"options": AnalysisOptions(dataset_size=64)},
+    ],
+    ids=str,
+)
+def test_what_changes_a_figure_makes_another_question(settings, history, other):
+    keep_measured(history, **other)
+    assert compared(settings)["l4"].source == "simulated"
+
+
+def test_money_is_worked_out_anew(settings, history):
+    keep_measured(history, options=AnalysisOptions(price_per_hour=99.0, epochs=7))
+    row = compared(settings, options=AnalysisOptions(dataset_size=10**6))["l4"]
+    assert (row.source, row.usd_per_hour) == ("measured", L4.usd_per_hour)
+    hours = 10**6 / row.samples_per_second / 3600
+    assert row.cost.usd_per_run == pytest.approx(hours * L4.usd_per_hour)
+
+
+def test_a_measurement_of_another_model_or_an_unfinished_one_is_not_taken(settings, history):
+    keep_measured(history, errors={8: "The model raised."})
+    assert compared(settings)["l4"].source == "simulated"
+    found = execute(ask(RequestKind.COMPARISON, "gpt2", gpus=("l4",)), settings=settings)
+    assert found.source == "simulated"
+
+
+def test_code_of_the_users_own_is_simulated_again(settings, history, monkeypatch):
+    keep_measured(history)
+    monkeypatch.setattr(FakeWorkload, "runs_own_code", True)
+    assert compared(settings)["l4"].source == "simulated"
+
+
+def test_a_history_that_cannot_be_read_is_said(settings):
+    settings.history_path.write_text("not a history, but long enough to be looked at " * 40)
+    events = []
+    request = ask(RequestKind.COMPARISON, gpus=("l4",))
+    assert execute(request, settings=settings, on_event=events.append).source == "simulated"
+    assert "history cannot be read" in events[0].text
+
+
+def test_a_damaged_run_is_passed_over(settings, history):
+    run_id = keep_measured(history)
+    history.save("analysis", {"model_name": "bert", "source": "measured", "trials": "none"})
+    assert compared(settings)["l4"].run_id == run_id
+
+
+def test_no_history_is_made_by_looking(settings):
+    compared(settings)
+    assert not settings.history_path.exists()
+
+
+# ---- probes of the user's own ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["nowhere:make", "app_probe:nothing", "nonsense"])
@@ -94,5 +313,18 @@ def test_factory_that_does_not_exist_is_said(name):
         load_factory(name)
 
 
-def test_no_factory_is_none():
-    assert load_factory("") is None
+def test_the_factory_is_told_the_target(settings, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        execute_module, "load_factory",
+        lambda name: lambda **target: told.append(target) or FakeProbe(target=measured_target()),
+    )  # fmt: skip
+    execute(ask(device="cuda:1", memory_budget="2GiB"), settings=settings)
+    assert told == [{"device": "cuda:1", "gpu": None, "memory_budget": 2 * GIB}]
+
+
+def test_requests_of_one_question_have_one_identity():
+    one = ask(gpu="l4", options=AnalysisOptions(price_per_hour=1.0))
+    other = dataclasses.replace(one, options=AnalysisOptions(epochs=3))
+    assert one.identity == other.identity
+    assert one.identity != dataclasses.replace(one, memory_budget=GIB).identity

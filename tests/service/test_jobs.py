@@ -6,7 +6,6 @@ import time
 import pytest
 
 from memorymark.errors import NothingFits, RunNotFound
-from memorymark.probes.lease import device_lock, is_locked
 from memorymark.records.event import Event, EventKind
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.service.jobs import JobManager
@@ -132,20 +131,30 @@ def test_failed_job_keeps_its_sentence_and_frees_the_device(manager, history, er
     until(lambda: after.status is RunStatus.DONE)
 
 
-def test_job_waits_for_another_holder_of_the_device(manager, tmp_path):
-    with device_lock(DEVICE, folder=tmp_path / "locks"):
-        job = manager.submit("analysis", {"model": "a"}, DEVICE, quick)
-        until(lambda: job.events)
-        assert "held by another process" in job.events[0].text
-        assert job.status is RunStatus.QUEUED
-    until(lambda: job.status is RunStatus.DONE)
-    until(lambda: not is_locked(DEVICE, folder=tmp_path / "locks"))
+def test_a_slow_log_holds_up_no_page(manager, gate, monkeypatch):
+    """Pages ask how jobs stand while the end of one is written."""
+    running = manager.submit("analysis", {"model": "a"}, DEVICE, gate)
+    waiting = manager.submit("analysis", {"model": "b"}, DEVICE, quick)
+    assert gate.started.wait(5)
+    flushing, written = threading.Event(), threading.Event()
 
+    def flush(self):
+        flushing.set()
+        assert written.wait(10)
 
-def test_simulations_take_no_device_lock(manager, tmp_path):
-    with device_lock("simulated:0", folder=tmp_path / "locks"):
-        job = manager.submit("analysis", {"model": "a"}, "simulated:0", quick)
-        until(lambda: job.status is RunStatus.DONE)
+    monkeypatch.setattr(type(manager._log), "flush", flush)
+    ending = threading.Thread(target=manager.cancel, args=(waiting.run_id,))
+    ending.start()
+    assert flushing.wait(5)
+    assert manager.active(DEVICE) == [running, waiting]
+    again = manager.submit("analysis", {"model": "b"}, DEVICE, quick)
+    assert again is not waiting
+    written.set()
+    ending.join(10)
+    assert waiting.status is RunStatus.CANCELLED
+    gate.go.set()
+    until(lambda: again.status is RunStatus.DONE)
+    assert waiting.started_at is None
 
 
 def test_time_left_comes_from_the_share_or_from_an_earlier_run(manager, gate):
@@ -182,7 +191,6 @@ def test_runs_of_a_killed_process_are_marked_on_restart(tmp_path, history):
     run = history.open(run_id)
     assert run.status is RunStatus.INTERRUPTED
     assert "ended before" in run.error
-    assert not is_locked(DEVICE, folder=tmp_path / "locks")
 
 
 def test_history_that_cannot_be_written_fails_the_job(manager, history, monkeypatch):

@@ -4,7 +4,7 @@ from functools import cache
 from itertools import accumulate
 
 import pytest
-from simulated_steps import simulated_steps
+import torch
 from tiny import TinyNet, tiny_bert, tiny_gpt2, tiny_llama, tiny_resnet
 
 from memorymark.memory.breakdown import breakdown_at, peak_position
@@ -12,8 +12,11 @@ from memorymark.probes.cpu import CpuProbe
 from memorymark.records.config import Task, TrainingConfig
 from memorymark.records.trial import Stage
 from memorymark.simulator.cuda.rules import Platform, Rules
+from memorymark.simulator.simulate import simulate
 from memorymark.units import GIB
 from memorymark.workloads import resolve
+from memorymark.workloads.base import build_model
+from memorymark.workloads.trial_spec import TrialSpec
 
 CPU = Rules(Platform.CPU)
 WORKLOADS = {
@@ -33,13 +36,15 @@ def workload_of(name):
 
 
 def measured(workload, config, batch_size, stage=Stage.STEP):
-    trial = CpuProbe(4 * GIB).run(workload, config, batch_size, stage=stage)
+    trial = CpuProbe(4 * GIB).run_trial(TrialSpec(workload, config, batch_size, stage=stage))
     assert trial.fits, trial.error
     return trial
 
 
 def simulated(workload, config, batch_size, stage=Stage.STEP):
-    return simulated_steps(workload, config, batch_size, CPU, steps=2, stage=stage).trace
+    spec = TrialSpec(workload, config, batch_size, stage)
+    model = build_model(workload, spec.config, torch.device("meta"))
+    return simulate(spec, model, CPU, steps=2).trace
 
 
 def peak_of(trace):

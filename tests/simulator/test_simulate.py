@@ -5,7 +5,6 @@ from itertools import accumulate
 
 import pytest
 import torch
-from simulated_steps import simulated_steps
 from tiny import Raising, TinyNet, tiny_bert, tiny_gpt2, tiny_llama, tiny_resnet
 from torch import nn
 from torch.nn import functional
@@ -13,8 +12,12 @@ from torch.utils.checkpoint import checkpoint
 
 from memorymark.errors import UnsupportedOperation, WorkloadError
 from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Stage
 from memorymark.simulator.cuda.rules import Platform, Rules
+from memorymark.simulator.simulate import simulate
 from memorymark.units import MIB
+from memorymark.workloads.base import build_model
+from memorymark.workloads.trial_spec import TrialSpec
 
 A100, H100 = Rules(Platform.CUDA, (8, 0)), Rules(Platform.CUDA, (9, 0))
 SMALL = TrainingConfig(seq_len=16, image_size=32)
@@ -24,8 +27,10 @@ def config(**changes):
     return TrainingConfig(**{"seq_len": 16, "image_size": 32, **changes})
 
 
-def run(workload, training=SMALL, batch_size=4, rules=A100, **options):
-    return simulated_steps(workload, training, batch_size, rules, **options)
+def run(workload, training=SMALL, batch_size=4, rules=A100, stage=Stage.STEP, **options):
+    spec = TrialSpec(workload, training, batch_size, stage)
+    model = build_model(workload, spec.config, torch.device("meta"))
+    return simulate(spec, model, rules, **options)
 
 
 def peak_of(run):

@@ -19,6 +19,7 @@ from memorymark.records.config import TrainingConfig
 from memorymark.simulator import torch_compat
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.session import simulating
+from memorymark.workloads.trial_spec import TrialSpec
 
 PACKAGE = Path(memorymark.simulator.__file__).parents[1]
 # Names that begin like private ones and are public.
@@ -65,7 +66,9 @@ def missing(monkeypatch):
 
 
 def trial():
-    return SimulatedProbe(find_gpu("a100-40gb")).run(TinyNet(), TrainingConfig(), 4)
+    return SimulatedProbe(find_gpu("a100-40gb")).run_trial(
+        TrialSpec(TinyNet(), TrainingConfig(), 4)
+    )
 
 
 def test_a_missing_operation_equals_nothing_and_cannot_be_called(missing):

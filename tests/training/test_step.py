@@ -13,14 +13,16 @@ from memorymark.records.trial import Stage
 from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.step import TrainingStep
 from memorymark.workloads.base import build_model
+from memorymark.workloads.trial_spec import TrialSpec
 
 CPU = torch.device("cpu")
 
 
 def step_of(workload, config=None, batch_size=4, **options):
-    config = workload.describe(config or TrainingConfig())
-    model = build_model(workload, config, CPU)
-    return TrainingStep(workload, model, config, batch_size, DeviceRuntime(CPU), **options)
+    stage = options.pop("stage", Stage.STEP)
+    spec = TrialSpec(workload, config or TrainingConfig(), batch_size, stage)
+    model = build_model(workload, spec.config, CPU)
+    return TrainingStep(spec, model, DeviceRuntime(CPU), **options)
 
 
 class Fixed(TinyNet):
@@ -53,8 +55,8 @@ def test_where_gradients_are_released(position, alive):
         seen[phase] = any(parameter.grad is not None for parameter in step.model.parameters())
 
     step = step_of(TinyNet(), TrainingConfig(zero_grad=position), on_phase=look)
-    step.run()
-    step.run()
+    step()
+    step()
     phases = ("forward", "backward", "optimizer", "step-end")
     assert [phase for phase in phases if seen[phase]] == alive
 
@@ -65,8 +67,8 @@ def test_accumulation_gives_the_gradients_of_one_large_batch():
     whole = step_of(Fixed(3), config, 24)
     parts = step_of(Fixed(3), dataclasses.replace(config, gradient_accumulation=3), 8)
     parts.model.load_state_dict(whole.model.state_dict())
-    whole.run()
-    parts.run()
+    whole()
+    parts()
     for one, other in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad)
 
@@ -75,7 +77,7 @@ def test_a_step_changes_the_weights_and_none_does_not():
     for optimizer, changes in (("adamw", True), ("none", False)):
         step = step_of(TinyNet(), TrainingConfig(optimizer=optimizer))
         before = [parameter.clone() for parameter in step.model.parameters()]
-        step.run()
+        step()
         same = [torch.equal(a, b) for a, b in zip(before, step.model.parameters(), strict=True)]
         assert not any(same) if changes else all(same)
 
@@ -99,7 +101,7 @@ def test_stages(stage, gradients, optimizer):
             return loss, outputs
 
     step = step_of(Watching(), stage=stage)
-    step.run()
+    step()
     assert seen == [stage is not Stage.FORWARD_ONLY]
     assert all((p.grad is not None) == gradients for p in step.model.parameters())
     assert (step.optimizer is not None) == optimizer
@@ -120,7 +122,7 @@ def test_precisions(precision, weights, output):
             return functional.cross_entropy(outputs.float(), batch["labels"]), outputs
 
     step = step_of(Keeping(), TrainingConfig(precision=precision))
-    step.run()
+    step()
     parameters = list(step.model.parameters())
     assert {p.dtype for p in parameters} == {p.grad.dtype for p in parameters} == {weights}
     assert step.outputs.dtype is output and step.batch["labels"].dtype is torch.long
@@ -128,7 +130,7 @@ def test_precisions(precision, weights, output):
 
 def test_without_dropout_it_is_eval_mode_with_gradients():
     step = step_of(tiny_bert(), TrainingConfig(dropout=False, seq_len=8))
-    step.run()
+    step()
     assert not step.model.training
     assert all(parameter.grad is not None for parameter in step.model.parameters())
     assert step_of(tiny_bert(), TrainingConfig(seq_len=8)).model.training
@@ -144,15 +146,15 @@ def test_outputs_live_until_the_next_forward_has_its_own():
             return functional.cross_entropy(outputs, batch["labels"]), outputs
 
     step = step_of(Watching())
-    step.run()
+    step()
     first = step.outputs
-    step.run()
+    step()
     assert alive[0] is None and alive[1] is first and step.outputs is not first
 
 
 def test_phases_in_order():
     phases = []
-    step_of(TinyNet(), TrainingConfig(gradient_accumulation=2), on_phase=phases.append).run()
+    step_of(TinyNet(), TrainingConfig(gradient_accumulation=2), on_phase=phases.append)()
     assert phases == ["step", *["forward", "backward"] * 2, "optimizer", "step-end"]
 
 
@@ -165,6 +167,6 @@ def test_channels_last_reaches_weights_and_images():
             return {"x": torch.rand(batch_size, 3, 8, 8), "labels": torch.zeros(batch_size).long()}
 
     step = step_of(Convolving(), TrainingConfig(channels_last=True))
-    step.run()
+    step()
     assert step.batch["x"].is_contiguous(memory_format=torch.channels_last)
     assert step.model[0].weight.is_contiguous(memory_format=torch.channels_last)

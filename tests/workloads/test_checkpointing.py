@@ -9,6 +9,7 @@ from memorymark.errors import WorkloadError
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import build_model, make_batch
 from memorymark.workloads.checkpointing import checkpoint_blocks
+from memorymark.workloads.trial_spec import TrialSpec
 
 CPU = torch.device("cpu")
 
@@ -57,7 +58,7 @@ def test_a_model_that_brings_its_own():
         torch.manual_seed(torch_seed)
         workload = tiny_bert()
         model = build_model(workload, config, CPU)
-        loss, _ = workload.forward(model, make_batch(workload, 2, config, CPU))
+        loss, _ = workload.forward(model, make_batch(TrialSpec(workload, config, 2), CPU))
         loss.backward()
         losses.append((loss, [parameter.grad for parameter in model.parameters()]))
     torch.testing.assert_close(*losses)

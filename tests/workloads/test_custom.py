@@ -7,6 +7,7 @@ from memorymark.errors import ModelNotFound, UnknownChoice, WorkloadError
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import build_model, make_batch
 from memorymark.workloads.custom import load_custom
+from memorymark.workloads.trial_spec import TrialSpec
 
 CPU = torch.device("cpu")
 CONFIG = TrainingConfig()
@@ -51,7 +52,7 @@ def module(tmp_path, monkeypatch):
 def loss_of(name, batch_size=3):
     workload = load_custom(f"users_models:{name}")
     model = build_model(workload, CONFIG, CPU)
-    return workload.forward(model, make_batch(workload, batch_size, CONFIG, CPU))
+    return workload.forward(model, make_batch(TrialSpec(workload, CONFIG, batch_size), CPU))
 
 
 @pytest.mark.parametrize(("name", "has_outputs"), [("triple", False), ("with_outputs", True)])

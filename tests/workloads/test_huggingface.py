@@ -8,6 +8,7 @@ from memorymark.records.config import Task, TrainingConfig
 from memorymark.workloads.base import build_model, make_batch
 from memorymark.workloads.huggingface import HuggingFaceWorkload
 from memorymark.workloads.registry import resolve
+from memorymark.workloads.trial_spec import TrialSpec
 
 CPU = torch.device("cpu")
 SMALL = {
@@ -24,7 +25,7 @@ def small(kind, **values):
 def loss_of(workload, config, batch_size=3):
     config = workload.describe(config)
     model = build_model(workload, config, CPU)
-    return workload.forward(model, make_batch(workload, batch_size, config, CPU))
+    return workload.forward(model, make_batch(TrialSpec(workload, config, batch_size), CPU))
 
 
 @pytest.mark.parametrize(

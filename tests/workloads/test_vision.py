@@ -4,6 +4,7 @@ import torch
 from memorymark.errors import InvalidValue, MissingPackage, UnknownChoice
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import build_model, make_batch
+from memorymark.workloads.trial_spec import TrialSpec
 from memorymark.workloads.vision import ImageClassifier, list_vision_models
 
 CPU, META = torch.device("cpu"), torch.device("meta")
@@ -19,7 +20,7 @@ def test_a_small_network_trains():
     workload = ImageClassifier("torchvision", "squeezenet1_1")
     config = workload.describe(TrainingConfig(image_size=64, num_labels=3))
     model = build_model(workload, config, CPU)
-    loss, outputs = workload.forward(model, make_batch(workload, 2, config, CPU))
+    loss, outputs = workload.forward(model, make_batch(TrialSpec(workload, config, 2), CPU))
     assert outputs.shape == (2, 3) and loss.isfinite()
 
 
@@ -28,7 +29,7 @@ def test_auxiliary_heads_count_in_the_loss(name):
     workload = ImageClassifier("torchvision", name)
     config = workload.describe(TrainingConfig(image_size=299))
     model = build_model(workload, config, META)
-    loss, outputs = workload.forward(model, make_batch(workload, 2, config, META))
+    loss, outputs = workload.forward(model, make_batch(TrialSpec(workload, config, 2), META))
     loss.backward()
     assert loss.numel() == 1 and len(outputs) > 1
     assert all(parameter.grad is not None for parameter in model.parameters())
@@ -38,7 +39,7 @@ def test_a_transformer_takes_the_size_that_is_asked_for():
     workload = ImageClassifier("torchvision", "vit_b_32")
     config = workload.describe(TrainingConfig(image_size=64))
     model = build_model(workload, config, META)
-    assert workload.forward(model, make_batch(workload, 2, config, META))[0].numel() == 1
+    assert workload.forward(model, make_batch(TrialSpec(workload, config, 2), META))[0].numel() == 1
 
 
 def test_defaults_and_other_tasks():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from memorymark.analysis.analyze import Analysis, Mark
+from memorymark.records.analysis import Analysis, Mark
 from memorymark.records.trial import Outcome, Trial
 from memorymark.report.charts.palette import GROUND, LIMIT, LINE, MARK_COLOURS, exact, in_gib
 from memorymark.report.charts.vega import Spec, axis, chart, layer, number, words

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import altair as alt
 
 from memorymark.records.costs import MILLION, PricedOffer, hours_for
-from memorymark.report.charts.palette import GROUND, MARK_COLOURS, data, finish
+from memorymark.report.charts.altair_layers import data, finish
+from memorymark.report.charts.palette import GROUND, MARK_COLOURS
 from memorymark.units import hours as hours_text
 from memorymark.units import usd
 

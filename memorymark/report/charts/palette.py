@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
-
-import altair as alt
 
 from memorymark.records.trial import CATEGORIES
 from memorymark.units import GIB
@@ -34,12 +31,18 @@ LIMIT = "#d64b4b"
 GROUND = "#8793a1"
 HEIGHT = 360
 
-Rows = Sequence[Mapping[str, Any]]
+
+def category_scale() -> dict[str, Any]:
+    """Colour memory categories the same in every chart, as a scale of Vega-Lite."""
+    return {
+        "domain": [CATEGORY_WORDS[name] for name in CATEGORIES],
+        "range": [CATEGORY_COLOURS[name] for name in CATEGORIES],
+    }
 
 
-def data(rows: Rows) -> alt.InlineData:
-    """Put rows into a chart as they are."""
-    return alt.InlineData(values=[dict(row) for row in rows])
+def category_legend() -> dict[str, Any]:
+    """Put the legend of the categories below a chart, as Vega-Lite takes it."""
+    return {"orient": "bottom", "columns": 2, "columnPadding": 6, "symbolType": "square"}
 
 
 def in_gib(value: int | None) -> float | None:
@@ -50,24 +53,3 @@ def in_gib(value: int | None) -> float | None:
 def exact(value: int | None) -> str:
     """Write bytes exactly, for a tooltip."""
     return "unknown" if value is None else f"{value:,} bytes"
-
-
-LEGEND = alt.Legend(orient="bottom", columns=2, symbolType="square", columnPadding=6)
-
-
-def category_colour(legend: alt.Legend | None = LEGEND) -> alt.Color:
-    """Colour by memory category, the same in every chart."""
-    return alt.Color(
-        "category:N",
-        title=None,
-        scale=alt.Scale(
-            domain=[CATEGORY_WORDS[name] for name in CATEGORIES],
-            range=[CATEGORY_COLOURS[name] for name in CATEGORIES],
-        ),
-        legend=legend,
-    )
-
-
-def finish(layers: Sequence[alt.Chart], described: str, height: int = HEIGHT) -> alt.LayerChart:
-    """Lay charts over one another and say in words what they show."""
-    return alt.layer(*layers).properties(width="container", height=height, description=described)

@@ -9,16 +9,14 @@ import altair as alt
 
 from memorymark.records.trial import CATEGORIES, Stage, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
+from memorymark.report.charts.altair_layers import category_colour, data, finish
 from memorymark.report.charts.palette import (
     CATEGORY_WORDS,
     GROUND,
     LIMIT,
     LINE,
     MARK_COLOURS,
-    category_colour,
-    data,
     exact,
-    finish,
     in_gib,
 )
 from memorymark.units import gib, seconds

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memorymark.records.trial import CATEGORIES
-from memorymark.report.charts.palette import CATEGORY_COLOURS, CATEGORY_WORDS, HEIGHT
+from memorymark.report.charts.palette import HEIGHT, category_legend, category_scale
 
 Spec = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]
@@ -52,14 +51,6 @@ def axis(field: str, title: str, end: float, ticks: int) -> Spec:
 
 
 def category_colour(*, with_legend: bool = True) -> Spec:
-    """Colour by memory category, the same in every chart."""
-    scale = {
-        "domain": [CATEGORY_WORDS[name] for name in CATEGORIES],
-        "range": [CATEGORY_COLOURS[name] for name in CATEGORIES],
-    }
-    legend = (
-        {"orient": "bottom", "columns": 2, "columnPadding": 6, "symbolType": "square"}
-        if with_legend
-        else None
-    )
-    return words("category", title=None, scale=scale, legend=legend)
+    """Colour by memory category."""
+    legend = category_legend() if with_legend else None
+    return words("category", title=None, scale=category_scale(), legend=legend)

@@ -8,6 +8,7 @@ from memorymark.probes.simulated import SimulatedProbe
 from memorymark.records.config import TrainingConfig
 from memorymark.simulator.allocator.environment import assumptions, expandable_segments
 from memorymark.simulator.allocator.replay import minimum_bytes, replay
+from memorymark.workloads.trial_spec import TrialSpec
 
 NEW, OLD = "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"
 MIB = 1024**2
@@ -61,7 +62,7 @@ def test_what_is_followed_and_what_is_not_is_said(monkeypatch):
 def test_a_simulated_trial_follows_the_variable_and_says_so(monkeypatch):
     def trial():
         probe = SimulatedProbe(find_gpu("a100-40gb"))
-        return probe.run(TinyNet(), TrainingConfig(optimizer="adamw"), 16_384)
+        return probe.run_trial(TrialSpec(TinyNet(), TrainingConfig(optimizer="adamw"), 16_384))
 
     fixed = trial()
     monkeypatch.setenv(NEW, "expandable_segments:True")

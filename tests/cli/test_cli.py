@@ -1,4 +1,4 @@
-"""The command line against a stand-in for the engine: words, streams, exit codes."""
+"""The command line on a stand-in probe: arguments, streams, exit codes."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from typing import Any
 
 import pytest
 from fakes import FakeProbe, FakeWorkload, measured_target
-from stand_in_api import StandInApi, install
+from stand_in_engine import StandInEngine, install
 
 import memorymark
 from memorymark import errors
-from memorymark.analysis.analyze import AnalysisStopped
 from memorymark.cli import main, serve
-from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.request import Request
-from memorymark.records.trial import GradientCheck, Outcome, Trial
+from memorymark.records.trial import GradientCheck, Outcome
 from memorymark.service.history import RunHistory, RunStatus
-from memorymark.units import GIB
+from memorymark.units import GIB, MIB
+from memorymark.workloads.trial_spec import TrialSpec
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TRACEBACK = "Traceback"
 
 
@@ -36,7 +35,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> StandInApi:
+def engine(monkeypatch: pytest.MonkeyPatch) -> StandInEngine:
     return install(monkeypatch)
 
 
@@ -51,24 +50,24 @@ def run(capsys: pytest.CaptureFixture[str], line: str, code: int = 0) -> tuple[s
 # ---- results ---------------------------------------------------------------------------------
 
 
-def test_analyze_prints_one_json_document(engine: StandInApi, capsys: Any) -> None:
+def test_analyze_prints_one_json_document(engine: StandInEngine, capsys: Any) -> None:
     out, err = run(capsys, "analyze bert --json")
     values = json.loads(out)
-    assert values["max_batch_size"] == 128
+    assert values["max_batch_size"] == 192
     assert values["speedup"] > 1
-    assert len(values["trials"]) == values["probes"] == 3
-    assert "batch   128" in err and "samples/s" in err and "ok" in err
-    assert "batch  4096" in err and "out of memory" in err
-    assert "Searching" in err and "A note" in err
+    assert len(values["trials"]) == values["probes"] > 3
+    assert "batch   192" in err and "samples/s" in err and "ok" in err
+    assert "batch   200" in err and "out of memory" in err
+    assert "Searching" in err and "Done after" in err
 
 
-def test_analyze_in_words(engine: StandInApi, capsys: Any) -> None:
+def test_analyze_in_words(engine: StandInEngine, capsys: Any) -> None:
     out, _ = run(capsys, "analyze bert")
-    assert out.startswith("On Fake GPU (measured), bert trains at batch 128")
+    assert out.startswith("On Test device (measured), bert trains at batch ")
     assert "8.00 GiB" in out and "Speed-up" in out
 
 
-def test_prints_of_the_users_code_do_not_spoil_the_json(engine: StandInApi, capsys: Any) -> None:
+def test_prints_of_the_users_code_do_not_spoil_the_json(engine: StandInEngine, capsys: Any) -> None:
     engine.before = lambda: print("hello from the model")  # noqa: T201
     out, err = run(capsys, "measure bert --batch-size 4 --json")
     assert json.loads(out)["outcome"] == "ok"
@@ -85,14 +84,16 @@ def test_prints_of_the_users_code_do_not_spoil_the_json(engine: StandInApi, caps
         "compare bert --gpus l4,a10",
     ],
 )
-def test_every_job_answers_in_words_and_in_json(engine: StandInApi, capsys: Any, line: str) -> None:
+def test_every_job_answers_in_words_and_in_json(
+    engine: StandInEngine, capsys: Any, line: str
+) -> None:
     out, _ = run(capsys, f"{line} --json")
     assert isinstance(json.loads(out), dict)
     out, _ = run(capsys, line)
     assert out.strip() and not out.startswith("{")
 
 
-def test_out_of_memory_is_a_result(engine: StandInApi, capsys: Any) -> None:
+def test_out_of_memory_is_a_result(engine: StandInEngine, capsys: Any) -> None:
     out, _ = run(capsys, "measure bert --batch-size 60000 --json")
     values = json.loads(out)
     assert (values["outcome"], values["fits"]) == ("oom", False)
@@ -100,22 +101,20 @@ def test_out_of_memory_is_a_result(engine: StandInApi, capsys: Any) -> None:
     assert "out of memory" in out
 
 
-def test_a_models_own_error_is_a_failure(engine: StandInApi, capsys: Any) -> None:
+def test_a_models_own_error_is_a_failure(engine: StandInEngine, capsys: Any) -> None:
     engine.probe = FakeProbe(errors={4: "The model raised ValueError: too wide."})
     out, err = run(capsys, "measure bert --batch-size 4 --json", code=1)
     assert out == "" and "too wide" in err and TRACEBACK not in err
 
 
-def test_nothing_fits_is_said_and_fails(engine: StandInApi, capsys: Any) -> None:
-    engine.result = Analysis(
-        "bert", measured_target(GIB), TrainingConfig(), AnalysisOptions(), trials=()
-    )
+def test_nothing_fits_is_said_and_fails(engine: StandInEngine, capsys: Any) -> None:
+    engine.probe = FakeProbe(target=measured_target(GIB))
     out, err = run(capsys, "analyze bert --json", code=1)
     assert json.loads(out)["max_batch_size"] is None
     assert "not even a batch of 1 fits" in err and TRACEBACK not in err
 
 
-def test_validations_name_the_stage_of_each_trial(engine: StandInApi, capsys: Any) -> None:
+def test_validations_name_the_stage_of_each_trial(engine: StandInEngine, capsys: Any) -> None:
     out, err = run(capsys, "validate backward bert")
     assert "forward-only" in out
     assert "ok, forward-only" in err
@@ -123,7 +122,7 @@ def test_validations_name_the_stage_of_each_trial(engine: StandInApi, capsys: An
     assert "compiled" in out and "ok, compiled" in err
 
 
-def test_a_failed_validation_is_printed_and_fails(engine: StandInApi, capsys: Any) -> None:
+def test_a_failed_validation_is_printed_and_fails(engine: StandInEngine, capsys: Any) -> None:
     engine.probe = FakeProbe(gradient_check=GradientCheck(10, 9, True, 100, 90, ("head.bias",)))
     out, err = run(capsys, "validate backward bert --json", code=1)
     assert json.loads(out)["verdict"] == "FAIL"
@@ -133,13 +132,14 @@ def test_a_failed_validation_is_printed_and_fails(engine: StandInApi, capsys: An
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
-        ("analyze bert --gpu l4 --price 2 --memory-budget 2GiB --headroom 0.1", "analysis"),
+        ("analyze bert --gpu l4 --price 2 --memory-budget 20GiB --headroom 0.1", "analysis"),
         ("validate backward bert --gpu l4 --batch-size 4", "backward"),
         ("validate compile bert --seq-len 64 --batch-size 4", "compile"),
+        ("compare bert --gpus t4,l4 --memory-budget 4GiB --epochs 3", "comparison"),
     ],
 )
 def test_results_are_kept_with_the_words_that_repeat_them(
-    engine: StandInApi, capsys: Any, line: str, kind: str
+    engine: StandInEngine, capsys: Any, line: str, kind: str
 ) -> None:
     run(capsys, line)
     history = RunHistory()
@@ -149,26 +149,25 @@ def test_results_are_kept_with_the_words_that_repeat_them(
     assert kept.record["model_name"] == "bert"
     repeated = Request.from_dict(kept.request).command().removeprefix("memorymark ")
     run(capsys, repeated)
-    first, second = engine.calls
+    first, second = engine.requests
     assert repeated.split()[0] == line.split()[0]
-    first[3].pop("on_event"), second[3].pop("on_event")
-    assert first == second
+    assert first == second == Request.from_dict(kept.request)
 
 
 def test_a_history_that_cannot_be_written_costs_no_result(
-    engine: StandInApi, capsys: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+    engine: StandInEngine, capsys: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "file").touch()
     monkeypatch.setenv("MEMORYMARK_HOME", str(home / "file"))
     out, err = run(capsys, "analyze bert --json")
-    assert json.loads(out)["max_batch_size"] == 128
+    assert json.loads(out)["max_batch_size"] == 192
     assert "not in the history" in err
 
 
 # ---- options ---------------------------------------------------------------------------------
 
 
-def test_every_training_option_reaches_the_engine(engine: StandInApi, capsys: Any) -> None:
+def test_every_training_option_reaches_the_engine(engine: StandInEngine, capsys: Any) -> None:
     run(
         capsys,
         "measure bert --batch-size 2 --task causal-lm --num-labels 3 --seq-len 64 --image-size 96"
@@ -176,9 +175,10 @@ def test_every_training_option_reaches_the_engine(engine: StandInApi, capsys: An
         " --gradient-checkpointing --gradient-accumulation 4 --attention eager --no-dropout"
         " --channels-last --device cpu --memory-budget 2GiB",
     )
-    _, model, config, options = engine.calls[0]
-    assert model == "bert"
-    assert config == TrainingConfig(
+    (asked,) = engine.requests
+    assert (asked.kind, asked.model, asked.batch_size) == ("measure", "bert", 2)
+    assert (asked.device, asked.gpu, asked.memory_budget) == ("cpu", None, 2 * GIB)
+    assert asked.config == TrainingConfig(
         task="causal-lm",
         num_labels=3,
         seq_len=64,
@@ -193,44 +193,42 @@ def test_every_training_option_reaches_the_engine(engine: StandInApi, capsys: An
         dropout=False,
         channels_last=True,
     )
-    del options["on_event"]
-    assert options == {"batch_size": 2, "device": "cpu", "memory_budget": "2GiB"}
 
 
-def test_defaults_are_those_of_the_config(engine: StandInApi, capsys: Any) -> None:
+def test_defaults_are_those_of_the_config(engine: StandInEngine, capsys: Any) -> None:
     run(capsys, "measure bert --batch-size 2")
-    assert engine.calls[0][2] == TrainingConfig()
+    assert engine.requests[0].config == TrainingConfig()
+    run(capsys, "analyze bert")
+    assert engine.requests[1].options == AnalysisOptions()
 
 
-def test_every_analysis_option_reaches_the_engine(engine: StandInApi, capsys: Any) -> None:
+def test_every_analysis_option_reaches_the_engine(engine: StandInEngine, capsys: Any) -> None:
     run(
         capsys,
         "analyze gpt2 --gpu a10 --memory-budget 4GiB --current-batch-size 8 --price 1.29"
         " --dataset-size 1000 --epochs 3 --runs-per-year 12 --objective memory --granularity 1"
         " --headroom 0.1 --max-batch-size 512",
     )
-    options = engine.calls[0][3]
-    del options["on_event"]
-    assert options == {
-        "device": None,
-        "gpu": "a10",
-        "memory_budget": "4GiB",
-        "current_batch_size": 8,
-        "price_per_hour": 1.29,
-        "dataset_size": 1000,
-        "epochs": 3,
-        "runs_per_year": 12,
-        "objective": "memory",
-        "granularity": 1,
-        "headroom": 0.1,
-        "max_batch_size": 512,
-    }
+    (asked,) = engine.requests
+    assert (asked.model, asked.device, asked.gpu) == ("gpt2", None, "a10")
+    assert asked.memory_budget == 4 * GIB
+    assert asked.options == AnalysisOptions(
+        current_batch_size=8,
+        price_per_hour=1.29,
+        dataset_size=1000,
+        epochs=3,
+        runs_per_year=12,
+        objective="memory",
+        granularity=1,
+        headroom=0.1,
+        max_batch_size=512,
+    )
 
 
-def test_compare_reads_names_with_commas(engine: StandInApi, capsys: Any) -> None:
+def test_compare_reads_names_with_commas(engine: StandInEngine, capsys: Any) -> None:
     run(capsys, "compare bert --gpus a10,l4")
     run(capsys, "compare bert")
-    assert [call[3]["gpus"] for call in engine.calls] == [["a10", "l4"], None]
+    assert [asked.gpus for asked in engine.requests] == [("a10", "l4"), ()]
 
 
 # ---- words that are off ----------------------------------------------------------------------
@@ -262,10 +260,10 @@ def test_compare_reads_names_with_commas(engine: StandInApi, capsys: Any) -> Non
     ],
 )
 def test_wrong_words_end_with_two_and_one_sentence(
-    engine: StandInApi, capsys: Any, line: str, said: str
+    engine: StandInEngine, capsys: Any, line: str, said: str
 ) -> None:
     out, err = run(capsys, line, code=2)
-    assert out == "" and not engine.calls
+    assert out == "" and not engine.requests
     assert said in err
     assert err.startswith("Error: ") and err.count("\n") == 1
     assert TRACEBACK not in err and "╭" not in err
@@ -285,7 +283,7 @@ def test_wrong_words_end_with_two_and_one_sentence(
 )
 @pytest.mark.parametrize("json_option", ["", " --json"])
 def test_an_error_is_its_sentence_and_its_code(
-    engine: StandInApi, capsys: Any, error: Exception, code: int, json_option: str
+    engine: StandInEngine, capsys: Any, error: Exception, code: int, json_option: str
 ) -> None:
     engine.raises = error
     out, err = run(capsys, f"analyze bert{json_option}", code=code)
@@ -293,62 +291,56 @@ def test_an_error_is_its_sentence_and_its_code(
     assert err == f"Error: {error}\n"
 
 
-def test_a_bug_is_called_one(engine: StandInApi, capsys: Any) -> None:
+def test_a_bug_is_called_one(engine: StandInEngine, capsys: Any) -> None:
     engine.raises = KeyError("lost")
     out, err = run(capsys, "analyze bert", code=1)
     assert out == "" and TRACEBACK not in err
     assert "bug in MemoryMark" in err and "KeyError" in err and "--debug" in err
 
 
-def test_debug_shows_the_traceback(engine: StandInApi, capsys: Any) -> None:
+def test_debug_shows_the_traceback(engine: StandInEngine, capsys: Any) -> None:
     engine.raises = KeyError("lost")
     _, err = run(capsys, "analyze bert --debug", code=1)
     assert TRACEBACK in err and "KeyError" in err
 
 
 @pytest.mark.parametrize(
-    ("after", "said"),
-    [(0, "no result"), (1, "batch that ran is 16"), (3, "ran is 128, batch 4096 was out of")],
+    ("at", "said"),
+    [(1, "no result"), (2, "batch that ran is 16"), (3, "ran is 16, batch 4096 was out of")],
 )
 def test_ctrl_c_says_the_partial_result(
-    engine: StandInApi, capsys: Any, after: int, said: str
+    engine: StandInEngine, capsys: Any, at: int, said: str
 ) -> None:
-    engine.raises, engine.raises_after = KeyboardInterrupt(), after
-    out, err = run(capsys, "analyze bert --json", code=130)
+    engine.probe = FakeProbe(raises={at: KeyboardInterrupt()})
+    engine.probe.memory = lambda batch_size: 4 * GIB if len(engine.probe.calls) < 2 else 9 * GIB
+    out, err = run(capsys, "validate backward bert --batch-size 16 --json", code=130)
+    said = said.replace("batch 4096", "batch 16")
     assert out == "" and said in err and TRACEBACK not in err
 
 
-def test_a_stopped_analysis_is_printed(engine: StandInApi, capsys: Any) -> None:
-    trial = engine.probe.run(FakeWorkload(), TrainingConfig(), 8)
-    engine.raises = AnalysisStopped(_incomplete("The work was stopped by the user.", trial))
+def test_a_stopped_analysis_is_printed(engine: StandInEngine, capsys: Any) -> None:
+    engine.probe = FakeProbe(raises={2: KeyboardInterrupt()})
     out, err = run(capsys, "analyze bert --json", code=130)
     assert json.loads(out)["complete"] is False
     assert "partial result: the largest batch that ran is 8" in err and TRACEBACK not in err
 
 
 def test_an_analysis_that_met_an_error_is_printed_and_fails(
-    engine: StandInApi, capsys: Any
+    engine: StandInEngine, capsys: Any
 ) -> None:
-    trial = engine.probe.run(FakeWorkload(), TrainingConfig(), 8)
-    engine.result = _incomplete("The model raised.", trial)
-    out, err = run(capsys, "analyze bert --json", code=1)
+    engine.probe = FakeProbe(errors={192: "The model raised."})
+    engine.probe.memory = lambda batch_size: GIB + 32 * MIB * batch_size
+    out, err = run(capsys, "analyze bert --json --max-batch-size 192", code=1)
     assert json.loads(out)["stopped_by"] == "The model raised."
     assert err.endswith("Error: The model raised.\n")
 
 
 def test_an_analysis_without_any_result_prints_only_its_error(
-    engine: StandInApi, capsys: Any
+    engine: StandInEngine, capsys: Any
 ) -> None:
-    engine.result = _incomplete("The model raised.")
+    engine.probe = FakeProbe(errors={8: "The model raised."})
     out, err = run(capsys, "analyze bert", code=1)
     assert out == "" and err.endswith("Error: The model raised.\n")
-
-
-def _incomplete(reason: str, *trials: Trial) -> Analysis:
-    return Analysis(
-        "bert", measured_target(GIB), TrainingConfig(), AnalysisOptions(), trials,
-        complete=False, stopped_by=reason,
-    )  # fmt: skip
 
 
 # ---- lists -----------------------------------------------------------------------------------
@@ -414,8 +406,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def test_app_says_that_it_listens_everywhere(started: list[list[str]], capsys: Any) -> None:
     _, err = run(capsys, "app --port 8600")
     assert "all interfaces, port 8600" in err
-    assert started[0][1:4] == ["-m", "streamlit", "run"]
-    options = dict(zip(started[0][5::2], started[0][6::2], strict=True))
+    assert started[0][1:6] == ["-P", "-m", "streamlit", "run", str(ROOT / "streamlit_app.py")]
+    options = dict(zip(started[0][6::2], started[0][7::2], strict=True))
     assert options["--server.port"] == "8600" and options["--server.address"] == "0.0.0.0"
     assert options["--server.showEmailPrompt"] == "false"
 
@@ -423,13 +415,13 @@ def test_app_says_that_it_listens_everywhere(started: list[list[str]], capsys: A
 def test_app_on_one_address(started: list[list[str]], capsys: Any) -> None:
     _, err = run(capsys, "app --address 127.0.0.1")
     assert "127.0.0.1" in err and "all interfaces" not in err
-    assert started[0][-1] == "127.0.0.1"
+    assert started[0][started[0].index("--server.address") + 1] == "127.0.0.1"
 
 
 def test_app_without_its_pages_says_so(
     started: list[list[str]], capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(serve, "ENTRY", tmp_path / "streamlit_app.py")
+    monkeypatch.setattr(serve, "ENTRIES", (tmp_path / "streamlit_app.py",))
     _, err = run(capsys, "app", code=1)
     assert "make app" in err and not started
 
@@ -446,8 +438,8 @@ def test_python_dash_m_is_the_program() -> None:
 
 
 def test_trial_line_has_no_error_word_for_an_ok_trial() -> None:
-    from memorymark.cli.live import trial_line
+    from memorymark.cli.live import trial_row
 
-    trial = FakeProbe(thrashing_from=1).run(FakeWorkload(), TrainingConfig(), 8)
+    trial = FakeProbe(thrashing_from=1).run_trial(TrialSpec(FakeWorkload(), TrainingConfig(), 8))
     assert trial.outcome is Outcome.OK
-    assert "thrashing" in trial_line(trial) and "error" not in trial_line(trial)
+    assert "thrashing" in trial_row(trial) and "error" not in trial_row(trial)

@@ -1,28 +1,11 @@
-"""One trial at a time on a device within a process, and none on a device that is broken.
-
-Peak statistics belong to the whole process: two trials at once would spoil each other. Between
-processes `memorymark.probes.lease` does the same.
-"""
+"""Devices on which nothing more can run in this process."""
 
 from __future__ import annotations
-
-import threading
-from collections import defaultdict
-from contextlib import AbstractContextManager
-from typing import Any
 
 from memorymark.errors import PoisonedDevice
 from memorymark.records.trial import Target
 
-_locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
 _poisoned: dict[str, str] = {}
-_guard = threading.Lock()
-
-
-def only_user(target: Target) -> AbstractContextManager[Any]:
-    """Return the lock under which trials on a device run."""
-    with _guard:
-        return _locks[target.lock_name]
 
 
 def give_up(target: Target, sentence: str) -> PoisonedDevice:

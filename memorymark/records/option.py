@@ -1,0 +1,221 @@
+"""Options: what is known of one stands with its field, and everything else is made from it.
+
+A record's checks, the command line's flags, the form's widgets, the address of the page and
+the exported command all read the same declaration:
+
+    seq_len: int = option(128, "Sequence length", "Tokens per sample.", largest=10_000_000)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from memorymark.errors import InvalidValue, UnknownChoice, UsageError
+
+_T = TypeVar("_T")
+_SWITCH = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a record.
+
+    Attributes:
+        name: Name of its field.
+        types: What its values are: a StrEnum, bool, int, float, or int and float.
+        default: Its default; None where it may be left open.
+        label: Its name on the page.
+        help: What it does, in a sentence; the names of choices are left out.
+        largest: The largest number accepted; None where there is no end.
+        flag: Its flag on the command line.
+    """
+
+    name: str
+    types: tuple[type, ...]
+    default: Any
+    label: str
+    help: str
+    largest: float | None
+    flag: str
+
+    @property
+    def kind(self) -> type:
+        """What people enter: where whole numbers and others are accepted, whole ones."""
+        return self.types[0]
+
+    @property
+    def smallest(self) -> int:
+        """The smallest number accepted: counts begin at 1, amounts and shares at 0."""
+        return int(self.types == (int,))
+
+    @property
+    def choices(self) -> list[str]:
+        """Names to choose from; empty where it is no choice."""
+        return [str(member) for member in self.kind] if issubclass(self.kind, StrEnum) else []
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a share of one, which people enter in percent."""
+        return self.kind is float and self.largest is not None and self.largest <= 1
+
+    @property
+    def accepted(self) -> str:
+        """What is accepted, in words."""
+        if self.kind is bool:
+            return "true or false"
+        if self.is_share:
+            return f"a share from {self.smallest} to {self.largest}, such as 0.05"
+        return f"a number from {self.smallest} up"
+
+    def check(self, value: Any) -> Any:
+        """Return a value as the record keeps it.
+
+        Raises:
+            UnknownChoice: It is none of the choices.
+            InvalidValue: It is of a wrong type or out of range.
+        """
+        words = self.name.replace("_", " ")
+        if value is None and self.default is None:
+            return None
+        if self.choices:
+            return self._member(words, str(value))
+        if self.types == (int,):
+            return check_count(words, value, int(self.largest or 0), self.smallest)
+        if isinstance(value, bool) is not (self.kind is bool) or not self._is_within(value):
+            raise InvalidValue(words, value, self.accepted)
+        return value
+
+    def parse(self, text: str) -> Any:
+        """Read a value from text, as in the address of a page.
+
+        Raises:
+            UsageError: It is not accepted.
+        """
+        for kind in self.types:
+            try:
+                return self.check(_SWITCH[text] if kind is bool else kind(text))
+            except (KeyError, ValueError):
+                continue
+        return self.check(text)
+
+    def _member(self, words: str, name: str) -> Any:
+        try:
+            return self.kind(name)
+        except ValueError:
+            raise UnknownChoice(words, name, self.choices) from None
+
+    def _is_within(self, value: Any) -> bool:
+        largest = sys.float_info.max if self.largest is None else self.largest
+        return isinstance(value, int | float) and self.smallest <= value <= largest
+
+
+def option(
+    default: Any,
+    label: str,
+    help: str,
+    *,
+    largest: float | None = None,
+    flag: str | None = None,
+) -> Any:
+    """Declare a field of a record as an option; see Option for what is given.
+
+    The flag is by default the field's name; for a switch that is on by default, --no- and it.
+    """
+    given = {"label": label, "help": help, "largest": largest, "flag": flag}
+    return dataclasses.field(default=default, metadata={"option": given})
+
+
+@cache
+def options_of(kind: type[Any]) -> dict[str, Option]:
+    """Return the options of a record's class by their names, in the order of its fields."""
+    hints, found = get_type_hints(kind), {}
+    for field in dataclasses.fields(kind):
+        if "option" in field.metadata:
+            types = get_args(hints[field.name]) or (hints[field.name],)
+            types = tuple(each for each in types if each is not type(None))
+            given = field.metadata["option"]
+            flag = given["flag"] or _flag(field.name, is_on=field.default is True)
+            values = {**given, "flag": flag, "default": field.default, "types": types}
+            found[field.name] = Option(name=field.name, **values)
+    return found
+
+
+def check_options(record: Any) -> None:
+    """Check the options of a record that was just made; names of choices become members.
+
+    Raises:
+        UsageError: A value is not accepted.
+    """
+    for name, each in options_of(type(record)).items():
+        object.__setattr__(record, name, each.check(getattr(record, name)))
+
+
+def changed(record: Any) -> dict[str, Any]:
+    """Return the options of a record that differ from their defaults."""
+    values = {
+        name: (getattr(record, name), each) for name, each in options_of(type(record)).items()
+    }
+    return {name: value for name, (value, each) in values.items() if value != each.default}
+
+
+def changed_words(record: Any) -> list[str]:
+    """Return the command line's words for the options that differ from their defaults.
+
+    Example:
+        >>> from memorymark.records.config import TrainingConfig
+        >>> changed_words(TrainingConfig(seq_len=512, dropout=False))
+        ['--seq-len', '512', '--no-dropout']
+    """
+    words: list[str] = []
+    for name, value in changed(record).items():
+        words.append(options_of(type(record))[name].flag)
+        if not isinstance(value, bool):
+            words.append(str(value))
+    return words
+
+
+def to_query(record: Any) -> dict[str, str]:
+    """Return the options that differ from their defaults as parameters of an address."""
+    names = {True: "true", False: "false"}
+    return {
+        name: names[value] if isinstance(value, bool) else str(value)
+        for name, value in changed(record).items()
+    }
+
+
+def from_query(kind: type[_T], query: Mapping[str, str]) -> tuple[_T, list[str]]:
+    """Read a record from the parameters of an address.
+
+    Returns:
+        The record, and a sentence for each value that is not accepted and was left out.
+    """
+    taken, refused = {}, []
+    for name, each in options_of(kind).items():
+        if name in query:
+            try:
+                taken[name] = each.parse(query[name])
+            except UsageError as error:
+                refused.append(str(error))
+    return kind(**taken), refused
+
+
+def check_count(what: str, value: object, largest: int, smallest: int = 1) -> int:
+    """Return a whole number within its range.
+
+    Raises:
+        InvalidValue: It is not a whole number, or out of range.
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not smallest <= value <= largest:
+        raise InvalidValue(what, value, f"a whole number from {smallest} to {largest}")
+    return value
+
+
+def _flag(name: str, is_on: bool) -> str:
+    return ("--no-" if is_on else "--") + name.replace("_", "-")

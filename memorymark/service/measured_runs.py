@@ -1,0 +1,64 @@
+"""Measured runs of the history, taken again where they answer the same question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from memorymark.analysis.marks import with_options
+from memorymark.errors import InvalidRecord
+from memorymark.records.analysis import Analysis
+from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.config import TrainingConfig
+from memorymark.records.request import RequestKind
+from memorymark.records.trial import Source
+from memorymark.service.history import RunHistory, RunStatus
+
+_SEARCHED = ("granularity", "upper_bound", "headroom", "objective")
+_MOST_RUNS = 10_000
+
+
+def measured_analyses(path: Path, model: str) -> list[Analysis]:
+    """Return the finished measured analyses of a model, newest first.
+
+    Args:
+        path: The file of the run history; it need not be there.
+        model: Name of the workload.
+    """
+    if not path.exists():
+        return []
+    history = RunHistory(path)
+    done = history.find(kinds=[RequestKind.ANALYSIS], statuses=[RunStatus.DONE], limit=_MOST_RUNS)
+    alike = [run for run in done if run.source == Source.MEASURED and run.model == model]
+    return [analysis for run in alike if (analysis := _opened(history, run.run_id))]
+
+
+def measured_on(
+    gpu_key: str, measured: Iterable[Analysis], config: TrainingConfig, options: AnalysisOptions
+) -> Analysis | None:
+    """Return the first analysis of the same training on a whole GPU; None where none is.
+
+    Everything that changes a figure has to be alike: the training, the search and the memory
+    that trials could use. Money is not: it is worked out anew.
+
+    Args:
+        gpu_key: Key of the GPU catalogue.
+        measured: The analyses to choose from.
+        config: How it is trained, with all that the workload fills in.
+        options: What is searched, and what the costs follow from.
+    """
+    for analysis in measured:
+        target, searched = analysis.target, analysis.options
+        is_whole = target.gpu_key == gpu_key and target.capacity_bytes == target.total_bytes
+        is_same = all(getattr(searched, name) == getattr(options, name) for name in _SEARCHED)
+        if is_whole and is_same and analysis.complete and analysis.config == config:
+            return with_options(analysis, **vars(options))
+    return None
+
+
+def _opened(history: RunHistory, run_id: str) -> Analysis | None:
+    """Return an analysis of the history; None where what is kept of it is damaged."""
+    try:
+        return Analysis.from_dict(history.open(run_id).record or {})
+    except InvalidRecord:
+        return None

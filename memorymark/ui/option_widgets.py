@@ -1,0 +1,53 @@
+"""One widget for each option of a record, chosen by what its values are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from memorymark.records.analysis_options import LARGEST_COUNT
+from memorymark.records.option import Option, options_of
+
+_BY_MODEL = "the model's own"
+_PERCENT = 100.0
+
+
+def draw_options(page: str, record: Any, *names: str) -> dict[str, Any]:
+    """Draw widgets for options of a record, which gives their first values; return what is set.
+
+    Args:
+        page: Name of the page, which keeps the widgets of pages apart.
+        record: A record with options.
+        names: Names of the options, in the order in which they are drawn.
+    """
+    options = options_of(type(record))
+    return {name: _draw(options[name], getattr(record, name), page) for name in names}
+
+
+def _draw(option: Option, value: Any, page: str) -> Any:
+    shared = {"key": f"{page}_{option.name}", "help": option.help, "persist_state": "session"}
+    if option.choices:
+        return _choice(option, value, shared)
+    if option.kind is bool:
+        return st.toggle(option.label, value, **shared)
+    if option.is_share:
+        return _share(option, value, shared)
+    return st.number_input(option.label, *bounds(option), value, **shared)
+
+
+def bounds(option: Option) -> tuple[int, int]:
+    """Return the smallest and the largest whole number that an option takes on the page."""
+    return option.smallest, int(option.largest or LARGEST_COUNT)
+
+
+def _choice(option: Option, value: Any, shared: dict[str, Any]) -> str | None:
+    names = [*([_BY_MODEL] if option.default is None else []), *option.choices]
+    chosen = st.selectbox(option.label, names, names.index(value or _BY_MODEL), **shared)
+    return None if chosen == _BY_MODEL else chosen
+
+
+def _share(option: Option, value: float, shared: dict[str, Any]) -> float:
+    ends = [round(end * _PERCENT, 6) for end in (option.smallest, option.largest, value)]
+    chosen = st.number_input(f"{option.label} (%)", *ends, step=1.0, format="%g", **shared)
+    return chosen / _PERCENT

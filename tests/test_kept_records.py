@@ -1,0 +1,80 @@
+"""What version 0.1.0 printed, byte for byte, from the same commands today.
+
+Times, ids and versions differ from run to run and are left out. Under another torch or
+transformers than the kept records name, memory may differ, and keys and types are compared.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shlex
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memorymark.cli import main
+
+KEPT = Path(__file__).parent / "kept"
+RECORDS = json.loads(gzip.decompress((KEPT / "records-0.1.0.json.gz").read_bytes()))
+
+_ALWAYS = {"elapsed_seconds", "created_at", "run_id", "software"}
+_MEASURED = {
+    "step_seconds", "first_step_seconds", "samples_per_second", "current_samples_per_second",
+    "optimal_samples_per_second", "max_samples_per_second", "speedup", "compile_seconds",
+    "break_even_steps", "reasons", "verdict", "costs",
+}  # fmt: skip
+
+
+def without_times(value: Any, source: str) -> Any:
+    """Leave out what no two runs share."""
+    if isinstance(value, list):
+        return [without_times(item, source) for item in value]
+    if not isinstance(value, dict):
+        return value
+    source = value.get("source", source)
+    hidden = _ALWAYS | (_MEASURED if source == "measured" else set())
+    return {
+        key: "left out" if key in hidden else without_times(item, source)
+        for key, item in value.items()
+    }
+
+
+def shape(value: Any) -> Any:
+    """Return the keys and types of a document; numbers and null are alike, lists are not read."""
+    if isinstance(value, dict):
+        return {key: shape(item) for key, item in value.items()}
+    number = value is None or isinstance(value, int | float)
+    return "number or null" if number else type(value).__name__
+
+
+def software_of(value: Any) -> dict[str, str]:
+    if isinstance(value, dict) and "software" in value:
+        return value["software"]
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next(filter(None, map(software_of, items)), {})
+
+
+def is_installed(software: dict[str, str]) -> bool:
+    packages = ("torch", "transformers", "torchvision")
+    kept = {name: software[name].partition("+")[0] for name in packages if name in software}
+    return all(metadata.version(name).partition("+")[0] == text for name, text in kept.items())
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_json_is_what_it_was(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(KEPT)
+    monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
+    kept = RECORDS[name]
+    main([*shlex.split(kept["command"]), "--json"])
+    printed = capsys.readouterr().out
+    then, now = json.loads(kept["stdout"]), json.loads(printed)
+    if is_installed(software_of(then)):
+        then, now = without_times(then, "simulated"), without_times(now, "simulated")
+        assert json.dumps(now, indent=2) == json.dumps(then, indent=2)
+    else:
+        assert shape(now) == shape(then)
