@@ -19,7 +19,8 @@ from memorymark.records.config import TrainingConfig
 from memorymark.simulator.allocator.replay import replay
 from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.step import TrainingStep
-from memorymark.workloads.base import Workload, build_model
+from memorymark.workloads.base import Workload
+from memorymark.workloads.build import build_model
 from memorymark.workloads.trial_spec import TrialSpec
 
 STEPS = 3
