@@ -17,6 +17,7 @@ from memorymark.probes.accelerator import AcceleratorProbe
 from memorymark.probes.back_end import Peak, Usage
 from memorymark.probes.probe import Probe
 from memorymark.records.trial import Source, Target
+from memorymark.simulator.torch_compat import release_cublas_workspaces
 from memorymark.units import mib_or_gib
 
 # Errors after which every later call in the process fails: the CUDA runtime's own texts
@@ -131,9 +132,7 @@ class CudaDevice:
     def release_cache(self) -> None:
         """Give back cuBLAS's workspaces, which its handles keep, and the allocator's cache."""
         self.synchronize()
-        clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)
-        if clear is not None:
-            clear()
+        release_cublas_workspaces()
         self._cuda.empty_cache()
 
     def usage(self) -> Usage:

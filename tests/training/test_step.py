@@ -12,7 +12,7 @@ from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Stage
 from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.step import TrainingStep
-from memorymark.workloads.base import build_model
+from memorymark.workloads.build import build_model
 from memorymark.workloads.trial_spec import TrialSpec
 
 CPU = torch.device("cpu")

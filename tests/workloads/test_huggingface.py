@@ -5,7 +5,7 @@ from tiny import tiny_bert, tiny_gpt2, tiny_llama
 
 from memorymark.errors import BatchTooLong, InvalidValue, UnknownChoice
 from memorymark.records.config import Task, TrainingConfig
-from memorymark.workloads.base import build_model, make_batch
+from memorymark.workloads.build import build_model, make_batch
 from memorymark.workloads.huggingface import HuggingFaceWorkload
 from memorymark.workloads.registry import resolve
 from memorymark.workloads.trial_spec import TrialSpec

@@ -3,7 +3,7 @@ import torch
 
 from memorymark.errors import InvalidValue, MissingPackage, UnknownChoice
 from memorymark.records.config import TrainingConfig
-from memorymark.workloads.base import build_model, make_batch
+from memorymark.workloads.build import build_model, make_batch
 from memorymark.workloads.trial_spec import TrialSpec
 from memorymark.workloads.vision import ImageClassifier, list_vision_models
 
