@@ -15,7 +15,6 @@ from memorymark.gpus.catalogue import (
     find_gpu_by_device_name,
     load_catalogue,
 )
-from memorymark.records.config import Precision
 
 GIB = 1024**3
 PROMISED = [
@@ -154,12 +153,9 @@ def test_a_device_is_found_by_the_name_that_torch_gives():
 
 def test_peaks_by_precision():
     a100, t4 = find_gpu("a100-40gb"), find_gpu("t4")
-    assert a100.peak_flops_at(Precision.FP32) == 19.5e12
-    assert a100.peak_flops_at(Precision.TF32) == 156e12
-    assert a100.peak_flops_at(Precision.AMP_BF16) == 312e12
-    assert t4.peak_flops_at(Precision.TF32) == t4.peak_flops_at(Precision.FP32)
-    assert t4.peak_flops_at(Precision.AMP_FP16) == 65e12
-    assert t4.peak_flops_at(Precision.BF16) is None
+    assert a100.peak_flops == {"fp32": 19.5e12, "tf32": 156e12, "fp16": 312e12, "bf16": 312e12}
+    assert (t4.peak_flops["tf32"], t4.peak_flops["bf16"]) == (None, None)
+    assert t4.peak_flops["fp16"] == 65e12
 
 
 def test_an_unknown_context_is_assumed_by_generation():
