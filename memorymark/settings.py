@@ -52,11 +52,6 @@ class Settings:
         """Folder of the device locks."""
         return self.home / "locks"
 
-    @property
-    def is_guarded(self) -> bool:
-        """Whether starting and deleting need a sign-in or a key."""
-        return self.sign_in or self.run_key is not None
-
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from environment variables.

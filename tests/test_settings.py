@@ -23,7 +23,7 @@ def test_every_setting_is_in_the_readme():
 
 def test_nothing_set_guards_nothing():
     settings = load_settings({})
-    assert not settings.is_guarded
+    assert not settings.sign_in and settings.run_key is None
     assert settings.workloads == settings.allowed_users == ()
     assert settings.history_path.name == "runs.sqlite3"
 
@@ -61,10 +61,10 @@ def asked_folder(system: type[PlatformDirsABC]) -> str:
 
 
 @pytest.mark.parametrize("said", ["1", "true", "YES"])
-def test_a_sign_in_or_a_key_guards(said: str):
-    assert load_settings({"MEMORYMARK_SIGN_IN": said}).is_guarded
-    assert load_settings({"MEMORYMARK_RUN_KEY": "word"}).is_guarded
-    assert not load_settings({"MEMORYMARK_SIGN_IN": "0", "MEMORYMARK_RUN_KEY": ""}).is_guarded
+def test_a_sign_in_is_asked_for(said: str):
+    assert load_settings({"MEMORYMARK_SIGN_IN": said}).sign_in
+    off = load_settings({"MEMORYMARK_SIGN_IN": "0", "MEMORYMARK_RUN_KEY": ""})
+    assert not off.sign_in and off.run_key is None
 
 
 def test_lists_are_split_at_commas():

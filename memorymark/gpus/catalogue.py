@@ -10,11 +10,9 @@ empty in the file and None here.
 from __future__ import annotations
 
 import csv
-import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import Any
 
 from memorymark.errors import UnknownChoice
 from memorymark.units import MIB
@@ -108,25 +106,6 @@ class Gpu:
             "fp16": self.fp16_flops,
             "bf16": self.bf16_flops,
         }
-
-    @property
-    def sources(self) -> dict[str, tuple[str | None, str | None]]:
-        """(source, date) of each group of figures."""
-        return {
-            "memory": (self.memory_source, self.memory_observed_at),
-            "context": (self.context_source, self.context_observed_at),
-            "performance": (self.performance_source, self.performance_observed_at),
-            "price": (self.price_source, self.price_observed_at),
-        }
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all figures, ready for JSON."""
-        values = dataclasses.asdict(self)
-        values["device_names"] = list(self.device_names)
-        values["compute_capability"] = list(self.compute_capability)
-        values["usable_bytes"] = self.usable_bytes
-        values["context_is_assumed"] = self.context_is_assumed
-        return values
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,6 @@
 """The catalogue is data: keys, ranges, units, sources and dates have their own tests."""
 
 import csv
-import json
 import re
 from datetime import date
 from importlib import resources
@@ -97,12 +96,17 @@ def test_prices_are_dollars_an_hour(gpu):
     assert price is None if gpu.key in UNPRICED else 0.05 < price < 20
 
 
+def sources_of(gpu):
+    """(source, date) of each group of figures."""
+    groups = ("memory", "context", "performance", "price")
+    return {g: (getattr(gpu, f"{g}_source"), getattr(gpu, f"{g}_observed_at")) for g in groups}
+
+
 @each_gpu
 def test_every_figure_has_a_source_and_a_date(gpu):
     known = {"memory": gpu.total_bytes, "performance": gpu.fp32_flops}
     known |= {"context": gpu.context_bytes, "price": gpu.usd_per_hour}
-    assert set(gpu.sources) == set(known)
-    for group, (source, observed_at) in gpu.sources.items():
+    for group, (source, observed_at) in sources_of(gpu).items():
         assert (source is None) == (known[group] is None), group
         assert (observed_at is None) == (known[group] is None), group
         if source is not None:
@@ -121,8 +125,8 @@ ADMITTED = re.compile(
 
 @each_gpu
 def test_every_source_has_a_name_or_says_that_it_has_none(gpu):
-    assert {"memory", "performance"} <= {g for g, (source, _) in gpu.sources.items() if source}
-    for group, (source, _) in gpu.sources.items():
+    assert {"memory", "performance"} <= {g for g, (source, _) in sources_of(gpu).items() if source}
+    for group, (source, _) in sources_of(gpu).items():
         if source is not None:
             assert NAMED.search(source) or ADMITTED.search(source), f"{group}: {source}"
             # A document that was only quoted by somebody must say by whom.
@@ -163,11 +167,3 @@ def test_an_unknown_context_is_assumed_by_generation():
     assert find_gpu("a100-80gb").context_is_assumed
     assert find_gpu("a100-80gb").likely_context_bytes == 501 * 1024**2
     assert find_gpu("h200").likely_context_bytes == 512 * 1024**2
-
-
-def test_a_gpu_becomes_json():
-    values = json.loads(json.dumps(find_gpu("a10").to_dict()))
-    assert values["key"] == "a10"
-    assert values["compute_capability"] == [8, 6]
-    assert values["context_bytes"] is None
-    assert values["usable_bytes"] == find_gpu("a10").usable_bytes

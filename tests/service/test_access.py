@@ -134,6 +134,4 @@ def test_settings_come_from_the_environment(tmp_path):
         }
     )
     assert settings == Settings(tmp_path, "k", True, ("a@x.org", "b@x.org"), ("p:f",))
-    assert settings.is_guarded
-    assert not load_settings({}).is_guarded
     assert load_settings({}).home.name == "memorymark"
