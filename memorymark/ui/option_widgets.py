@@ -9,7 +9,7 @@ import streamlit as st
 from memorymark.records.analysis_options import LARGEST_COUNT
 from memorymark.records.option import Option, options_of
 
-_BY_MODEL = "the model's own"
+_BY_MODEL = "model default"
 _PERCENT = 100.0
 
 

@@ -25,7 +25,7 @@ def draw_target() -> None:
         index=list(options).index(_default()),
         key="target",
         persist_state="session",
-        help="A device of this machine is measured: real training steps run on it. A GPU of the "
+        help="On a device of this machine, real training steps are measured. A GPU of the "
         "catalogue is simulated.",
     )
 
