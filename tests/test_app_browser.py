@@ -161,7 +161,7 @@ def test_code_of_a_visitors_own_is_refused(address, tab):
     settled(tab)
     choose_model(tab, "os:system")
     tab.get_by_role("button", name="Analyze").click()
-    tab.get_by_text("would run code").wait_for(timeout=WAIT)
+    tab.get_by_text("would run custom code").wait_for(timeout=WAIT)
 
 
 @pytest.mark.parametrize("name", ["analysis", "backward", "compile", "comparison", "runs"])

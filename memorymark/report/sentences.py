@@ -161,7 +161,8 @@ def _advice_line(advice: Advice) -> str:
     if advice.fits is None:
         return advice.text
     outcome = "fits" if advice.fits else "still does not fit"
-    saves = f"saves {mib_or_gib(advice.saved_bytes)}" if advice.saved_bytes is not None else ""
+    saved, verb = advice.saved_bytes, "saves" if (advice.saved_bytes or 0) >= 0 else "adds"
+    saves = "" if saved is None else f"{verb} {mib_or_gib(abs(saved))}"
     figures = ", ".join(
         part for part in (saves, f"batch size {advice.batch_size} {outcome}") if part
     )

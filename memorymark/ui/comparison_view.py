@@ -18,7 +18,7 @@ from memorymark.ui.engine import export_run, request_of
 from memorymark.units import UNKNOWN, gib, hours, rate, usd
 
 _PRICES = "edited_prices"
-PRICE = "$ per hour (editable)"
+PRICE = "$/hour (edit)"
 
 
 def draw_savings(analysis: Analysis) -> None:
@@ -120,9 +120,8 @@ def _draw_table(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -> N
 
 
 _COLUMNS = (
-    "GPU", "Max batch size", "Optimal batch size", "Samples/s", "Throughput", PRICE, "Cost per run",
-    "Time per run", "Cost per year", "Cost per million samples", "Pareto-optimal", "Memory",
-    "Price source", "Price date",
+    "GPU", "Max batch", "Optimal batch", "Samples/s", "Source", PRICE, "$/million samples", "$/run",
+    "Time per run", "$/year", "Pareto-optimal", "Memory", "Price source", "Price date",
 )  # fmt: skip
 
 
@@ -132,8 +131,8 @@ def _cells(priced: PricedOffer, row: dict[str, Any]) -> dict[str, Any]:
     values = (
         row["name"], _batch(row["max_batch_size"]), _batch(row["optimal_batch_size"]),
         rate(row["samples_per_second"]), row["source"], priced.offer.usd_per_hour,
-        usd(cost.usd_per_run), hours(cost.hours_per_run), usd(cost.usd_per_year),
-        usd(cost.usd_per_million_samples), "yes" if priced.efficient else "",
+        usd(cost.usd_per_million_samples), usd(cost.usd_per_run), hours(cost.hours_per_run),
+        usd(cost.usd_per_year), "yes" if priced.efficient else "",
         f"{gib(row['memory_bytes'])} of {gib(row['capacity_bytes'])}",
         "edited" if edited else row["price_source"] or UNKNOWN,
         "" if edited else row["price_observed_at"] or UNKNOWN,

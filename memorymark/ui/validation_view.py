@@ -25,7 +25,7 @@ _BADGES = {
 def draw_backward(run: Run) -> None:
     """Draw a validation of the backward pass."""
     validation = BackwardValidation.from_dict(run.record or {})
-    title = f"{validation.workload} at batch {validation.batch_size}"
+    title = f"{validation.workload} at batch size {validation.batch_size}"
     _head(title, validation.verdict, validation.reasons)
     st.caption(source_line(validation.target, software=validation.trials[0].software))
     _backward_figures(validation)
@@ -40,7 +40,7 @@ def draw_backward(run: Run) -> None:
 def draw_compile(run: Run) -> None:
     """Draw a validation of torch.compile."""
     validation = CompileValidation.from_dict(run.record or {})
-    title = f"torch.compile: {validation.workload} at batch {validation.batch_size}"
+    title = f"torch.compile: {validation.workload} at batch size {validation.batch_size}"
     _head(title, validation.verdict, validation.reasons)
     st.caption(source_line(validation.target, software=validation.eager.software))
     speedup, steps = validation.speedup, validation.break_even_steps
@@ -86,7 +86,7 @@ def _backward_figures(validation: BackwardValidation) -> None:
         _card(
             "Forward-only tool",
             _batch(validation.forward_only_max_batch_size),
-            "max batch size" if over is None else f"max batch size, {over:.1f} times too large",
+            "max batch size" if over is None else f"{over:.1f} times too large",
         )
 
 
