@@ -17,7 +17,7 @@ import platform
 import statistics
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,24 +25,23 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import step_time
-import torch
 from recording import Replayed, replay_file
 from rows import Row, load_measured, load_rows, load_traces, workload_of
 
 from memorymark.errors import MemoryMarkError
-from memorymark.gpus.catalogue import find_gpu_by_device_name
+from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu, find_gpu_by_device_name
 from memorymark.probes.common import software
+from memorymark.probes.simulated import SimulatedProbe
 from memorymark.records.config import TrainingConfig
-from memorymark.simulator.allocator.replay import replay
-from memorymark.simulator.cuda.rules import Platform, Rules
-from memorymark.simulator.simulate import simulate
+from memorymark.records.trial import Trial
 from memorymark.units import MIB
-from memorymark.workloads.base import build_model
 from memorymark.workloads.trial_spec import TrialSpec
 
 LARGE_ERROR = 0.05
 # What a process takes beside the caching allocator, where the card's row does not say.
 _CONTEXT_BYTES = 150 * MIB
+# Where a row does not say what its card holds.
+_UNLIMITED_BYTES = 2**60
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,8 @@ class Score:
         family: What it is reported under.
         model: The workload's name.
         measured_bytes: The reading; None where there is none.
-        simulated_bytes: The same reading, simulated at the card's capacity.
+        simulated_bytes: The same reading, simulated at the card's capacity; of reserved memory the
+            least capacity that the step needs, where it runs out.
         error: Simulated over measured, less one; None where the row ran out of memory.
         peer_errors: The peers' errors on the row.
         out_of_memory: Whether the run ended out of memory.
@@ -77,31 +77,33 @@ class Score:
 def score(row: Row) -> Score:
     """Simulate a row and compare."""
     try:
-        events = _events(row.model, row.config, row.batch_size, row.compute_capability)
+        trial = _trial(row.model, row.config, row.batch_size, _gpu(row))
     except MemoryMarkError as error:
         return _scored(row, None, None, str(error))
-    capacity = None if row.capacity_bytes is None else row.capacity_bytes - _context(row)
-    held = replay(events, capacity)
-    value = held.peak_allocated_bytes if row.metric == "allocated" else held.peak_reserved_bytes
-    return _scored(row, value, None if capacity is None else not held.fits, None)
+    value = trial.peak_allocated_bytes
+    if row.metric == "reserved":
+        value = trial.peak_reserved_bytes if trial.fits else trial.minimum_bytes
+    return _scored(row, value, None if row.capacity_bytes is None else not trial.fits, None)
 
 
 @lru_cache(maxsize=1)
-def _events(
-    model: str, config: TrainingConfig, batch_size: int, compute_capability: tuple[int, int]
-) -> Any:
-    """Simulate a run; kept for the next row, which may be another reading of the same run."""
-    rules = Rules(Platform.CUDA, compute_capability)
-    spec = TrialSpec(workload_of(model), config, batch_size)
-    built = build_model(spec.workload, spec.config, torch.device("meta"))
-    return simulate(spec, built, rules).trace.events
+def _trial(model: str, config: TrainingConfig, batch_size: int, gpu: Gpu) -> Trial:
+    """Simulate a trial as users do; kept for the next row, which may be its other reading."""
+    return SimulatedProbe(gpu).run_trial(TrialSpec(workload_of(model), config, batch_size))
 
 
-def _context(row: Row) -> int:
-    if row.context_bytes is not None:
-        return row.context_bytes
-    gpu = find_gpu_by_device_name(row.gpu)
-    return gpu.context_bytes if gpu and gpu.context_bytes else _CONTEXT_BYTES
+def _gpu(row: Row) -> Gpu:
+    """Return the row's card: of the catalogue where it is known, with what the row says of it."""
+    known = find_gpu_by_device_name(row.gpu)
+    context = row.context_bytes
+    if context is None:
+        context = known.context_bytes if known and known.context_bytes else _CONTEXT_BYTES
+    return replace(
+        known or find_gpu(DEFAULT_GPU),
+        compute_capability=row.compute_capability,
+        context_bytes=context,
+        total_bytes=_UNLIMITED_BYTES if row.capacity_bytes is None else row.capacity_bytes,
+    )
 
 
 def _scored(row: Row, value: int | None, out_of_memory: bool | None, reason: str | None) -> Score:

@@ -26,6 +26,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
+GPU = "a100-40gb"
 BATCH_SIZE = 2
 SEQ_LEN = 32
 IMAGE_SIZE = 224
@@ -65,7 +66,7 @@ class Result:
         status: "ok", "error", "timeout" or "abort".
         reason: Why it is not "ok".
         seconds: Wall-clock seconds.
-        assumptions: What the simulation noted.
+        assumptions: What the model was told where it asked for data.
     """
 
     task: str
@@ -91,7 +92,7 @@ def list_cases() -> list[Case]:
 
 
 def run_case(case: Case) -> Result:
-    """Simulate one training step of the case in this process."""
+    """Simulate a trial of the case in this process, as users do."""
     start = time.perf_counter()
     reasons = []
     for workload, config in _attempts(case):
@@ -154,21 +155,18 @@ def _image_size(hf_config: Any) -> int:
 
 
 def _simulate(workload: Any, config: Any) -> tuple[str | None, tuple[str, ...]]:
-    import torch
 
     from memorymark.errors import MemoryMarkError
-    from memorymark.simulator.cuda.rules import Platform, Rules
-    from memorymark.simulator.simulate import simulate
-    from memorymark.workloads.base import build_model
+    from memorymark.gpus.catalogue import find_gpu
+    from memorymark.probes.simulated import SimulatedProbe
     from memorymark.workloads.trial_spec import TrialSpec
 
     try:
         spec = TrialSpec(workload, config, BATCH_SIZE)
-        model = build_model(workload, spec.config, torch.device("meta"))
-        run = simulate(spec, model, Rules(Platform.CUDA, (8, 0)), steps=1)
+        trial = SimulatedProbe(find_gpu(GPU)).run_trial(spec)
     except MemoryMarkError as error:
         return f"{type(error).__name__}: {error}", ()
-    return None, run.assumptions
+    return None, tuple(text for text in trial.assumptions if text.startswith("The model"))
 
 
 def _work(connection: Connection) -> None:

@@ -1,7 +1,7 @@
 """Allocation traces of real training steps: recording, trimming, writing, reading, replaying.
 
 A file is gzipped JSON: what was trained, the peaks that torch counted, and of
-`torch.cuda.memory._snapshot()` only what memorymark/simulator/snapshot.py reads.
+`torch.cuda.memory._snapshot()` only what snapshot.py reads.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from snapshot import read_trace
 
 from memorymark.records.config import TrainingConfig
 from memorymark.simulator.allocator.replay import replay
-from memorymark.simulator.allocator.snapshot import read_trace
 from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.step import TrainingStep
-from memorymark.workloads.base import Workload, build_model
+from memorymark.workloads.base import Workload
+from memorymark.workloads.build import build_model
 from memorymark.workloads.trial_spec import TrialSpec
 
 STEPS = 3

@@ -9,6 +9,7 @@ MemoryMarkError                 the root: one clear sentence, never a traceback 
 │   └── BatchTooLong            the batch does not fit the model's own limits
 ├── NothingFits                 even the smallest batch is out of memory
 ├── MissingPackage              an optional package is needed; says how to install it
+├── IncompatibleTorch           this PyTorch lacks a private part that is relied on; names it
 ├── UnsupportedOperation        the simulator has no way to run an operation; names it
 ├── DeviceError                 the device is absent, busy or no longer usable
 │   └── PoisonedDevice          the CUDA context is broken: only a restart helps
@@ -115,6 +116,23 @@ class MissingPackage(MemoryMarkError):
         super().__init__(
             f"{needed_for} needs the package {package}, which is not installed. "
             f"Install it with: pip install {package}"
+        )
+
+
+class IncompatibleTorch(MemoryMarkError):
+    """This version of PyTorch lacks private parts that MemoryMark relies on.
+
+    Args:
+        missing: What is not there.
+        version: Of the PyTorch that runs.
+        tested: Versions with which MemoryMark was tested.
+    """
+
+    def __init__(self, missing: Iterable[str], version: str, tested: Iterable[str]) -> None:
+        super().__init__(
+            f"PyTorch {version} lacks what MemoryMark relies on: {', '.join(missing)}. MemoryMark "
+            f"was tested with PyTorch {' and '.join(tested)}: install one of these, or a newer "
+            "MemoryMark."
         )
 
 

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import create_autospec
 
 import torch
 
 from memorymark.errors import OutOfMemory
-from memorymark.gpus.telemetry import Telemetry
+from memorymark.gpus.telemetry import Telemetry, read_telemetry
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.probes.cuda import CudaDevice, CudaProbe
 from memorymark.probes.mps import MpsDevice, MpsProbe
@@ -83,51 +84,51 @@ class FakeCuda:
         self.counter = _Counter(total_bytes, cuda_oom)
         self._retries = 0
 
-    def get_device_name(self, index: int) -> str:
+    def get_device_name(self, device: int) -> str:
         return self.name
 
-    def get_device_capability(self, index: int) -> tuple[int, int]:
+    def get_device_capability(self, device: int) -> tuple[int, int]:
         return self.capability
 
-    def mem_get_info(self, index: int) -> tuple[int, int]:
+    def mem_get_info(self, device: int) -> tuple[int, int]:
         return self.total_bytes - self.counter.live_bytes, self.total_bytes
 
     @contextmanager
-    def device(self, index: int) -> Iterator[None]:
-        self.selected.append(index)
+    def device(self, device: int) -> Iterator[None]:
+        self.selected.append(device)
         with self.counter:
             yield
 
-    def get_per_process_memory_fraction(self, index: int) -> float:
+    def get_per_process_memory_fraction(self, device: int) -> float:
         return self.fractions[-1]
 
-    def set_per_process_memory_fraction(self, fraction: float, index: int) -> None:
+    def set_per_process_memory_fraction(self, fraction: float, device: int) -> None:
         self._check()
         assert isinstance(fraction, float) and 0 <= fraction <= 1
         self.fractions.append(fraction)
         self.counter.limit(int(fraction * self.total_bytes))
 
-    def memory_allocated(self, index: int) -> int:
+    def memory_allocated(self, device: int) -> int:
         return self.counter.live_bytes
 
-    def memory_reserved(self, index: int) -> int:
+    def memory_reserved(self, device: int) -> int:
         return self.counter.live_bytes + MIB
 
-    def reset_peak_memory_stats(self, index: int) -> None:
+    def reset_peak_memory_stats(self, device: int) -> None:
         self.counter.reset_peak()
 
-    def max_memory_allocated(self, index: int) -> int:
+    def max_memory_allocated(self, device: int) -> int:
         return self.counter.peak_bytes + self.workspace_bytes
 
-    def max_memory_reserved(self, index: int) -> int:
+    def max_memory_reserved(self, device: int) -> int:
         return self.counter.peak_bytes + self.workspace_bytes + 2 * MIB
 
-    def memory_stats(self, index: int) -> dict[str, int]:
+    def memory_stats(self, device: int) -> dict[str, int]:
         if self.retries_from is not None and self.counter.peak_bytes >= self.retries_from:
             self._retries += 1
         return {"num_alloc_retries": self._retries} if self._retries else {}
 
-    def synchronize(self, index: int) -> None:
+    def synchronize(self, device: int) -> None:
         self._check()
 
     def empty_cache(self) -> None:
@@ -142,8 +143,8 @@ class FakeCuda:
         def record(self) -> None:
             self.at = time.perf_counter()
 
-        def elapsed_time(self, later: Any) -> float:
-            return (later.at - self.at) * 1000
+        def elapsed_time(self, end_event: Any) -> float:
+            return (end_event.at - self.at) * 1000
 
     def _check(self) -> None:
         if self.sticky:
@@ -160,8 +161,9 @@ def cuda_probe(
     """Return a CUDA probe on a stand-in; without telemetry NVML is missing."""
     reading = telemetry or Telemetry(reason="The package nvidia-ml-py is not installed.")
     device = CudaDevice(
-        index, budget_bytes, cuda=cuda or FakeCuda(), device=CPU, telemetry=lambda index: reading
-    )
+        index, budget_bytes, cuda=cuda or FakeCuda(), device=CPU,
+        telemetry=create_autospec(read_telemetry, return_value=reading),
+    )  # fmt: skip
     return CudaProbe(device=device)
 
 

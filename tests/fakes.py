@@ -53,6 +53,12 @@ class FakeWorkload:
     def batch(self, batch_size: int, config: TrainingConfig) -> dict[str, Any]:
         raise AssertionError("a fake workload makes no batches")
 
+    def forward(self, model: Any, batch: Any) -> tuple[Any, Any]:
+        raise AssertionError("a fake workload is never run")
+
+    def enable_checkpointing(self, model: Any) -> None:
+        raise AssertionError("a fake workload has no blocks to checkpoint")
+
 
 class FakeProbe:
     """Answers by a memory model: fixed bytes plus bytes per sample, or any callable.

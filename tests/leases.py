@@ -11,19 +11,20 @@ from memorymark.probes.lease import device_lease
 
 def is_held(name: str, folder: Path) -> bool:
     """Whether another thread would have to wait for the device."""
-    waited: list[bool] = []
+    outcomes: list[str] = []
 
     def stop() -> None:
         raise Cancelled("looked")
 
     def look() -> None:
         try:
-            with device_lease(name, folder=folder, on_wait=lambda: waited.append(True), check=stop):
-                pass
+            with device_lease(name, folder=folder, check=stop):
+                outcomes.append("free")
         except Cancelled:
-            pass
+            outcomes.append("held")
 
     thread = threading.Thread(target=look)
     thread.start()
     thread.join(10)
-    return bool(waited)
+    (outcome,) = outcomes  # a thread that failed found out nothing
+    return outcome == "held"

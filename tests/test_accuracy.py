@@ -67,5 +67,6 @@ def test_median_errors(result, family, limit):
 
 
 def test_all_verdicts_are_right(result):
+    assert {"transformer", "cnn"} <= set(result["summary"])
     for family, found in result["summary"].items():
         assert found["verdicts_right"] == found["verdicts"] > 0, family

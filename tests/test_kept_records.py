@@ -91,6 +91,12 @@ def is_installed(software: dict[str, str]) -> bool:
     return all(metadata.version(name).partition("+")[0] == text for name, text in kept.items())
 
 
+def test_every_kind_of_document_is_kept() -> None:
+    kinds = {record["command"].split(" kept_model")[0].split()[0] for record in RECORDS.values()}
+    assert kinds == {"analyze", "estimate", "measure", "validate", "compare"}
+    assert all(len(record["stdout"]) > 2000 for record in RECORDS.values())
+
+
 @pytest.mark.parametrize("name", RECORDS)
 def test_json_is_what_it_was(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
@@ -98,8 +104,9 @@ def test_json_is_what_it_was(
     monkeypatch.chdir(KEPT)
     monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
     kept = RECORDS[name]
-    main([*shlex.split(kept["command"]), "--json"])
-    printed = capsys.readouterr().out
+    code = main([*shlex.split(kept["command"]), "--json"])
+    printed, said = capsys.readouterr()
+    assert code == (1 if name == "analyze-nothing-fits" else 0), said
     then, now = json.loads(reworded(kept["stdout"])), json.loads(printed)
     if is_installed(software_of(then)):
         then, now = without_times(then, "simulated"), without_times(now, "simulated")

@@ -123,7 +123,9 @@ def loaded_by(statement: str) -> set[str]:
 @pytest.mark.parametrize("statement", ["import memorymark", "import memorymark.cli"])
 def test_import_is_light(statement: str) -> None:
     heavy = {"torch", "transformers", "streamlit", "altair", "pandas"}
-    assert not loaded_by(statement) & heavy
+    loaded = loaded_by(statement)
+    assert statement.removeprefix("import ") in loaded
+    assert not loaded & heavy
 
 
 def test_unknown_attribute_is_an_attribute_error() -> None:
@@ -132,6 +134,7 @@ def test_unknown_attribute_is_an_attribute_error() -> None:
 
 
 def test_documented_names_are_there() -> None:
+    assert {"analyze", "measure", "estimate", "TrainingConfig"} <= set(memorymark.__all__)
     for name in memorymark.__all__:
         assert getattr(memorymark, name) is not None
         assert name in dir(memorymark)

@@ -1,22 +1,59 @@
-"""Every command and snippet of the README is run, against a stand-in for the engine."""
+"""Every command and snippet of the README is run.
+
+As written, on a stand-in for the probes, so that each word of it is one that the program takes.
+And by the real engine, with small models in the place of bert, gpt2 and resnet, and small budgets.
+"""
 
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shlex
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
+import torch
 from stand_in_engine import StandInEngine, install
 
 from memorymark import __version__
 from memorymark.cli import main
+from memorymark.probes.choose import has_cuda
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 PYTHON_DASH_M = (".venv/bin/python", "-m")
+SMALL_BUDGET = "16MiB"
+# Small models of the same kind and task as the built-in ones.
+SMALL = {
+    "bert": {
+        "model_type": "bert", "architectures": ["BertForSequenceClassification"],
+        "vocab_size": 500, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "intermediate_size": 64,
+    },
+    "gpt2": {
+        "model_type": "gpt2", "architectures": ["GPT2ForSequenceClassification"],
+        "vocab_size": 500, "n_embd": 32, "n_layer": 1, "n_head": 2, "bos_token_id": 1,
+        "eos_token_id": 1,
+    },
+    "resnet": {
+        "model_type": "resnet", "architectures": ["ResNetForImageClassification"],
+        "embedding_size": 16, "hidden_sizes": [16, 32], "depths": [1, 1],
+    },
+}  # fmt: skip
+# What a command's answer in words holds besides the model's name.
+SAID = {
+    "analyze": r"optimal batch size \d+(.|\n)*\nMax +batch size [\d,]+: ",
+    "measure": r": fits, (.|\n)*peak allocated +\d(.|\n)*parameters +\d",
+    "estimate": r": fits, (.|\n)*peak reserved +\d(.|\n)*parameters +\d",
+    "compare": r"(t4|l4|a100-40gb)( .*){3}\n",
+    "validate": r"^(PASS|WARN): (.|\n)*batch 4",
+}
+LISTED = {"runs": "", "models": "resnet", "gpus": "a100-40gb", "doctor": "torch"}
 
 
 def fences(language: str) -> list[str]:
@@ -34,13 +71,91 @@ def commands() -> list[list[str]]:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StandInEngine:
     monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
-    monkeypatch.setattr(os, "execv", lambda path, words: None)
+    monkeypatch.setattr(os, "execv", create_autospec(os.execv))
     monkeypatch.chdir(ROOT)
     return install(monkeypatch)
 
 
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A folder to work in with the small models, the README's own workload and no stand-in."""
+    monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MEMORYMARK_PROBE_FACTORY", raising=False)
+    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")  # a pool of them costs more here
+    for name, values in SMALL.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(values))
+    (own,) = [fence for fence in fences("python") if "def tiny" in fence]
+    (tmp_path / "mine.py").write_text(own)
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # steps this small only wait for each other's threads
+    yield tmp_path
+    torch.set_num_threads(threads)
+
+
+def smaller(words: list[str]) -> list[str]:
+    """Put a small model and a small budget in the place of the README's; the rest stays."""
+    given = [f"./{word}" if word in SMALL else word for word in words]
+    if words[:2] == ["validate", "compile"]:
+        given[2] = "mine:tiny"  # compiling one layer takes seconds, a small BERT half a minute
+    if "--memory-budget" in given:
+        given[given.index("--memory-budget") + 1] = SMALL_BUDGET
+    elif "cpu" in given:
+        given += ["--memory-budget", SMALL_BUDGET]
+    return given
+
+
+def of_the_engine() -> list[list[str]]:
+    """The commands that the engine answers: all of the program's but the one that serves."""
+    found = [words[1:] for words in commands() if words[0] == "memorymark" and words[1] != "app"]
+    return [list(words) for words in dict.fromkeys(map(tuple, found))]
+
+
 def test_readme_has_commands() -> None:
-    assert len(commands()) > 15 and fences("python")
+    assert len(commands()) > 15
+    assert {words[0] for words in of_the_engine()} == {*SAID, *LISTED}
+    assert len(fences("python")) == 2
+
+
+@pytest.mark.parametrize("words", of_the_engine(), ids=" ".join)
+def test_every_command_meets_the_real_engine(words: list[str], small: Path, capsys) -> None:
+    given = smaller(words)
+    code = main(given)
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    if "cuda" in words and not has_cuda():
+        assert (code, out) == (1, "")
+        assert "No CUDA device is available" in err
+        return
+    if words[:2] == ["validate", "compile"] and shutil.which("g++") is None:
+        assert code == 1 and "The compiled step failed" in err
+        return
+    assert code == 0, err
+    if words[0] in LISTED:
+        assert LISTED[words[0]] in out
+        return
+    model = next(word for word in given if word.startswith(("./", "mine:")))
+    assert model.split(":")[-1] in out
+    if "--json" in words:
+        assert json.loads(out)["max_batch_size"] > 0
+    else:
+        assert re.search(SAID[words[0]], out), out
+
+
+def test_the_snippet_of_the_library_meets_the_real_engine(small: Path, capsys) -> None:
+    (snippet,) = [fence for fence in fences("python") if "import memorymark" in fence]
+    names: dict[str, object] = {}
+    code = snippet.replace('"bert"', '"./bert"').replace('"2GiB"', repr(SMALL_BUDGET))
+    exec(compile(code, "README.md", "exec"), names)
+    analysis, trial = names["analysis"], names["trial"]
+    assert (analysis.target.kind, analysis.complete) == ("cpu", True)
+    assert analysis.max_batch_size > analysis.current.batch_size
+    assert (trial.source, trial.fits, trial.batch_size) == ("simulated", True, 256)
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first == f"{analysis.max_batch_size} {analysis.speedup}"
+    assert second.split()[0].isdigit() and "Breakdown(parameters=" in second
+    assert third == f"True {trial.peak_reserved_bytes}"
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
@@ -84,5 +199,6 @@ def test_every_command_of_the_program_is_named() -> None:
 
 
 def test_linked_files_exist() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert "docs/screenshot.png" in targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import create_autospec, patch
 
 import pytest
 from platformdirs import windows
@@ -48,13 +48,15 @@ def test_home_is_one_folder_on_other_systems(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", "/Users/ada")
     assert asked_folder(MacOS) == "/Users/ada/Library/Application Support/memorymark"
-    monkeypatch.setattr(windows, "get_win_folder", lambda name: f"C:/{name}")
+    folder = create_autospec(windows.get_win_folder, side_effect="C:/{}".format)
+    monkeypatch.setattr(windows, "get_win_folder", folder)
     assert asked_folder(windows.Windows) == "C:/CSIDL_LOCAL_APPDATA/memorymark"
 
 
 def asked_folder(system: type[PlatformDirsABC]) -> str:
     """The folder that the settings ask for, on another operating system."""
-    with patch.object(settings_module, "user_data_path", lambda *a, **k: system(*a, **k)):
+    asked = create_autospec(settings_module.user_data_path, side_effect=system)
+    with patch.object(settings_module, "user_data_path", asked):
         return load_settings({}).home.user_data_dir  # type: ignore[attr-defined]
 
 

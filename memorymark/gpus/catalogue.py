@@ -17,7 +17,6 @@ from importlib import resources
 from typing import Any
 
 from memorymark.errors import UnknownChoice
-from memorymark.records.config import Precision
 from memorymark.units import MIB
 
 DEFAULT_GPU = "a100-40gb"
@@ -119,15 +118,6 @@ class Gpu:
             "performance": (self.performance_source, self.performance_observed_at),
             "price": (self.price_source, self.price_observed_at),
         }
-
-    def peak_flops_at(self, precision: Precision) -> float | None:
-        """Return the peak of matrix products at a precision.
-
-        TF32 on hardware without it runs as FP32; BF16 on hardware without it is None.
-        """
-        if precision is Precision.TF32:
-            return self.tf32_flops or self.fp32_flops
-        return self.peak_flops[precision.value.removeprefix("amp-")]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all figures, ready for JSON."""

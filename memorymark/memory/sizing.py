@@ -10,25 +10,30 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+
+from memorymark.memory.storage import is_mutable, storage_key, tree_leaves, tree_map
 
 _SMALL_BYTES = 1024**2
+# What kernels without data raise: RuntimeError (NotImplementedError is one) where the result
+# depends on the data or there is no kernel, the others through torch's checks and asserts. Where
+# the arguments are wrong, the operation itself says so next.
+_NO_RULE = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 
 
 def output_bytes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
     """Return the bytes that the operation will allocate, 0 where they are few or unknown.
 
     Args:
-        func: An operation of torch.ops.
+        func: The operation.
         args: Its positional arguments.
         kwargs: Its other arguments.
     """
-    if func._schema.is_mutable or _stays_small(func, args):
+    if is_mutable(func) or _stays_small(func, args):
         return 0
     try:
         outputs = _on_meta(func, args, kwargs)
-    except Exception:
-        return 0  # no rule for this operation: its outputs are counted once they exist
+    except _NO_RULE:
+        return 0  # its outputs are counted once they exist
     return sum(x.untyped_storage().nbytes() for x in outputs)
 
 
@@ -56,9 +61,7 @@ def _on_meta(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[T
     if "device" in kwargs:
         kwargs = {**kwargs, "device": torch.device("meta"), "pin_memory": None}
     outputs = func(*args, **kwargs)
-    known = {_cdata(x) for x in inputs.values()}
-    return [x for x in tree_leaves(outputs) if isinstance(x, Tensor) and _cdata(x) not in known]
-
-
-def _cdata(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    known = {storage_key(x) for x in inputs.values()}
+    return [
+        x for x in tree_leaves(outputs) if isinstance(x, Tensor) and storage_key(x) not in known
+    ]

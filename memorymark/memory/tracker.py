@@ -11,17 +11,16 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from memorymark.errors import OutOfMemory
 from memorymark.memory.modules import ModulePaths
 from memorymark.memory.sizing import output_bytes
+from memorymark.memory.storage import OperationMode, key_of, storage_key, storage_of
 from memorymark.memory.trace import SETUP, Block, Trace
 
 
-class MemoryTracker(TorchDispatchMode):
+class MemoryTracker(OperationMode):
     """Counts the bytes of live storages on one type of device.
 
     Args:
@@ -51,17 +50,8 @@ class MemoryTracker(TorchDispatchMode):
         self._paths = ModulePaths()
         self._phase = SETUP
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # Nothing is compiled while storages are followed; the guard against it costs a third
-        # of a simulated step.
-        return False
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the operation and note what it allocated."""
-        kwargs = kwargs or {}
         if self._budget_bytes is not None:
             self._check_budget(output_bytes(func, args, kwargs))
         output = func(*args, **kwargs)
@@ -111,7 +101,7 @@ class MemoryTracker(TorchDispatchMode):
 
     def label(self, tensor: Tensor, category: str, owner: str | None = None) -> None:
         """Say what a live tensor is for."""
-        entry = self._live.get(_key(tensor))
+        entry = self._live.get(storage_key(tensor))
         if entry is not None:
             block = self.trace.blocks[entry[0]]
             block.category, block.owner = category, owner
@@ -123,8 +113,8 @@ class MemoryTracker(TorchDispatchMode):
         return lambda: self._release(block_id)
 
     def _see_tensor(self, tensor: Tensor, func: Any) -> None:
-        storage = _storage(tensor)
-        if storage is None or storage._cdata in self._live:
+        storage = storage_of(tensor)
+        if storage is None or key_of(storage) in self._live:
             return
         if storage.device.type not in self._device_types:
             return
@@ -133,18 +123,14 @@ class MemoryTracker(TorchDispatchMode):
             self._follow(storage, Block(size, self._phase, self._paths.current, func))
 
     def _follow(self, storage: Any, block: Block) -> None:
-        key = storage._cdata
+        key = key_of(storage)
         block_id = self._allocate(block)
 
         def released(_: Any) -> None:
             del self._live[key]
-            self._forget(key)
             self._release(block_id)
 
         self._live[key] = (block_id, weakref.ref(storage, released))
-
-    def _forget(self, storage_key: int) -> None:
-        """Take note that a storage is released; its key can be another's from now on."""
 
     def _allocate(self, block: Block) -> int:
         block_id = self.trace.allocate(block)
@@ -161,15 +147,3 @@ class MemoryTracker(TorchDispatchMode):
         budget = self._budget_bytes
         if budget is not None and self.live_bytes + wanted_bytes > budget:
             raise OutOfMemory(wanted_bytes, self.live_bytes, budget)
-
-
-def _storage(tensor: Tensor) -> torch.UntypedStorage | None:
-    try:
-        return tensor.untyped_storage()
-    except (NotImplementedError, RuntimeError):
-        return None  # sparse tensors and the like have no storage of their own
-
-
-def _key(tensor: Tensor) -> int | None:
-    storage = _storage(tensor)
-    return None if storage is None else storage._cdata

@@ -15,6 +15,7 @@ import torch
 from memorymark.errors import MemoryMarkError, OutOfMemory
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.records.trial import Outcome, Target, Trial
+from memorymark.simulator.torch_compat import untested_version
 from memorymark.workloads.trial_spec import TrialSpec
 
 _PACKAGES = ("torch", "transformers", "torchvision", "timm", "bitsandbytes", "memorymark")
@@ -87,7 +88,10 @@ def new_trial(target: Target, spec: TrialSpec, outcome: Outcome, **readings: Any
 
 
 def timed_trial(run: Callable[[TrialSpec], Trial], spec: TrialSpec) -> Trial:
-    """Run a trial and note the seconds that it took, all included."""
+    """Run a trial and note the seconds that it took, all included, and an untested torch."""
     start = time.perf_counter()
     trial = run(spec)
-    return dataclasses.replace(trial, elapsed_seconds=time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    assumed = dict.fromkeys((*trial.assumptions, untested_version()))
+    assumptions = tuple(text for text in assumed if text is not None)
+    return dataclasses.replace(trial, elapsed_seconds=seconds, assumptions=assumptions)

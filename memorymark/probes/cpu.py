@@ -24,7 +24,7 @@ from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.step import TrainingStep
 from memorymark.training.tracked import TrackedSteps, live_bytes_of, run_tracked_steps, seconds_of
 from memorymark.units import GIB
-from memorymark.workloads.base import build_model
+from memorymark.workloads.build import build_model
 from memorymark.workloads.trial_spec import TrialSpec
 
 _DEFAULT_BUDGET = 4 * GIB

@@ -15,9 +15,9 @@ from memorymark.gpus.telemetry import Telemetry, read_telemetry
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.probes.accelerator import AcceleratorProbe
 from memorymark.probes.back_end import Peak, Usage
-from memorymark.probes.choose import simulated_probe
 from memorymark.probes.probe import Probe
 from memorymark.records.trial import Source, Target
+from memorymark.simulator.torch_compat import release_cublas_workspaces
 from memorymark.units import mib_or_gib
 
 # Errors after which every later call in the process fails: the CUDA runtime's own texts
@@ -132,9 +132,7 @@ class CudaDevice:
     def release_cache(self) -> None:
         """Give back cuBLAS's workspaces, which its handles keep, and the allocator's cache."""
         self.synchronize()
-        clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)
-        if clear is not None:
-            clear()
+        release_cublas_workspaces()
         self._cuda.empty_cache()
 
     def usage(self) -> Usage:
@@ -197,8 +195,12 @@ class CudaProbe(AcceleratorProbe):
 
     def simulation(self) -> Probe | None:
         """Return a probe that simulates the card, or one of its generation with its memory."""
+        from memorymark.probes.simulated import SimulatedProbe
+
         gpu = gpu_like(self.target, self._compute_capability)
-        return None if gpu is None else simulated_probe(gpu, self.target.capacity_bytes)
+        if gpu is None:
+            return None
+        return SimulatedProbe(gpu, budget_bytes=self.target.capacity_bytes)
 
 
 def gpu_like(target: Target, compute_capability: tuple[int, int]) -> Gpu | None:

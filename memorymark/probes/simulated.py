@@ -15,7 +15,7 @@ from memorymark.records.config import Optimizer, Precision, TrainingConfig
 from memorymark.records.trial import Breakdown, Holder, Outcome, Source, Target, Trial
 from memorymark.simulator.allocator.replay import ReplayResult, minimum_bytes, replay
 from memorymark.simulator.cuda.rules import Platform, Rules
-from memorymark.simulator.simulate import SimulatedRun, simulate
+from memorymark.simulator.simulate import SimulatedSteps, simulate
 from memorymark.simulator.time.clock import Rates
 from memorymark.workloads.trial_spec import TrialSpec
 
@@ -94,7 +94,7 @@ class SimulatedProbe:
             f"{(self.target.capacity_bytes or 0) / 1024**3:,.2f} GiB"
         )
 
-    def _assumptions(self, steps: SimulatedRun, config: TrainingConfig) -> list[str]:
+    def _assumptions(self, steps: SimulatedSteps, config: TrainingConfig) -> list[str]:
         noted = []
         if self._gpu.context_is_assumed:
             noted.append(f"The CUDA context of {self._gpu.name} is not known; one was assumed.")

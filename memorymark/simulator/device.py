@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from memorymark.errors import UnsupportedOperation
 from memorymark.memory.trace import BACKWARD, STEP
 from memorymark.memory.tracker import MemoryTracker
@@ -15,12 +13,9 @@ from memorymark.simulator.session import Session
 from memorymark.simulator.tensors.answers import NOT_A_QUESTION, Answers
 from memorymark.simulator.tensors.shapes import ShapeCache
 from memorymark.simulator.time.clock import Clock
+from memorymark.simulator.torch_compat import operations
 
-_aten = torch.ops.aten
-_FUSED_OPTIMIZERS = {
-    _aten._fused_adam_.default, _aten._fused_adamw_.default, _aten._fused_sgd_.default,
-    _aten._fused_adagrad_.default,
-}  # fmt: skip
+_FUSED_OPTIMIZERS = operations("_fused_adam_", "_fused_adamw_", "_fused_sgd_", "_fused_adagrad_")
 
 
 class SimulatedDevice(MemoryTracker):
@@ -28,7 +23,7 @@ class SimulatedDevice(MemoryTracker):
 
     Args:
         session: The rules, and where assumptions are noted.
-        shapes: Remembers what calls gave, over as many runs as it is kept for.
+        shapes: Remembers what calls gave, over as many simulations as it is kept for.
         clock: Counts the time that operations would take; None counts none.
         timed_step: Number of the step whose time is counted, from 1.
     """
@@ -51,14 +46,11 @@ class SimulatedDevice(MemoryTracker):
         self._step = 0
         self._handles: set[bool] = set()
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the operation without data and note what it would allocate on the device."""
-        kwargs = kwargs or {}
         output = self._answers.answer(func, args, kwargs)
         if output is NOT_A_QUESTION:
-            output = self._run(func, args, kwargs)
+            output = self._call(func, args, kwargs)
             self._see_with_scratch(func, args, output)
             self._answers.note(func, args, kwargs, output)
         else:
@@ -72,11 +64,11 @@ class SimulatedDevice(MemoryTracker):
         self._step += phase == STEP
         super().begin_phase(phase)
 
-    def _run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func in _FUSED_OPTIMIZERS and args[0] and args[0][0].is_meta:
             return None  # they work in place, and PyTorch has no kernel without data
         try:
-            return self._shapes.run(func, args, kwargs)
+            return self._shapes.call(func, args, kwargs)
         except NotImplementedError as error:
             raise UnsupportedOperation(
                 f"The operation {func} cannot be simulated: its result depends on data that a "

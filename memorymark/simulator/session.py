@@ -1,4 +1,4 @@
-"""A simulated run holds this thread's rules, and PyTorch's few places that refuse meta tensors.
+"""A simulation holds this thread's rules, and PyTorch's few places that refuse meta tensors.
 
 Only one simulation runs at a time: Python's garbage collector, which is held back meanwhile,
 and the patched functions belong to the process. The patches change answers for the device type
@@ -15,8 +15,9 @@ from unittest import mock
 
 import torch
 from torch.amp import autocast_mode
-from torch.optim import optimizer as optimizer_module
 
+from memorymark.simulator import torch_compat
+from memorymark.simulator.allocator import environment
 from memorymark.simulator.cuda.rules import Rules
 
 # Autocast keeps its state by device type and has none for meta. This slot is free on every
@@ -28,10 +29,10 @@ _local = threading.local()
 
 
 class Session:
-    """One simulated run on this thread.
+    """One simulation on this thread.
 
     Attributes:
-        rules: The device that is stood for.
+        rules: The simulated device.
         assumptions: What was answered or allowed for, one sentence each, in order.
         cast_cache: Weights in autocast's lower format, by the weight's identity.
     """
@@ -53,11 +54,20 @@ def current() -> Session | None:
 
 @contextmanager
 def simulating(rules: Rules) -> Iterator[Session]:
-    """Run what is inside under the rules; other simulations wait."""
+    """Run what is inside under the rules; other simulations wait.
+
+    Raises:
+        IncompatibleTorch: This torch lacks private parts that are relied on.
+    """
+    torch_compat.check()
     with _lock, ExitStack() as stack:
         for target, name, replacement in _patches():
             stack.enter_context(mock.patch.object(target, name, replacement))
         outer, session = current(), Session(rules)
+        noted = [torch_compat.untested_version(), torch_compat.missing_operations()]
+        for sentence in (*noted, *(environment.assumptions() if rules.is_cuda else ())):
+            if sentence:
+                session.assume(sentence)
         _local.session = session
         try:
             yield session
@@ -79,8 +89,8 @@ def _patches() -> Iterator[tuple[Any, str, Any]]:
     yield torch, "tensor", _with_values(torch.tensor)
     yield torch, "as_tensor", _with_values(torch.as_tensor)
     yield torch.Tensor, "__format__", _format_element
-    devices = optimizer_module._get_fused_kernels_supported_devices
-    yield optimizer_module, "_get_fused_kernels_supported_devices", lambda: [*devices(), "meta"]
+    fused_devices = getattr(*torch_compat.FUSED_DEVICES)
+    yield *torch_compat.FUSED_DEVICES, lambda: [*fused_devices(), "meta"]
 
 
 def _for_slot(function: Any) -> Any:

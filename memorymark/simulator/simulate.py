@@ -29,7 +29,7 @@ _shapes = ShapeCache()
 
 
 @dataclass(frozen=True)
-class SimulatedRun:
+class SimulatedSteps:
     """A trace of simulated steps and what was noted on the way.
 
     Attributes:
@@ -56,7 +56,7 @@ def simulate(
     *,
     rates: Rates | None = None,
     steps: int | None = None,
-) -> SimulatedRun:
+) -> SimulatedSteps:
     """Run training steps on tensors without data, until one takes no more than those before.
 
     Args:
@@ -84,7 +84,7 @@ def simulate(
             raise
         except Exception as error:
             raise WorkloadError(_sentence(spec.workload.name, error)) from error
-        return SimulatedRun(
+        return SimulatedSteps(
             trace=device.trace,
             free_running=peak.replay.result(),
             step_seconds=clock.seconds if clock else None,

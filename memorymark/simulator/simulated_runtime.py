@@ -18,10 +18,10 @@ from memorymark.training.runtime import AUTOCAST_DTYPES, attention_kernels
 
 
 class SimulatedRuntime:
-    """Stands for a device, on tensors without data.
+    """The simulated device's part of a training step, on tensors without data.
 
     Args:
-        rules: The device that is stood for.
+        rules: The simulated device.
     """
 
     device = torch.device("meta")

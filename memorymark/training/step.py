@@ -17,7 +17,7 @@ from memorymark.records.config import ZeroGrad
 from memorymark.records.trial import Stage
 from memorymark.training.optimizers import build_optimizer
 from memorymark.training.runtime import Runtime
-from memorymark.workloads.base import make_batch, match_batch
+from memorymark.workloads.build import make_batch, match_batch
 from memorymark.workloads.trial_spec import TrialSpec
 
 

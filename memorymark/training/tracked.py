@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import _disable_current_modes
-from torch.utils._pytree import tree_leaves
 
 from memorymark.memory.gradients import check_gradients
+from memorymark.memory.storage import storage_key, tree_leaves, without_modes
 from memorymark.memory.trace import BACKWARD, OPTIMIZER, STEP_END
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.records.trial import GradientCheck, Stage
@@ -104,7 +103,7 @@ class _Labels:
             if parameter.grad is not None:
                 self._tracker.label(parameter.grad, "gradients", name)
         if self._stage is Stage.BACKWARD:
-            with _disable_current_modes():
+            with without_modes():
                 self.gradient_check = check_gradients(model)
 
 
@@ -142,7 +141,7 @@ def collector_off() -> Iterator[None]:
 def live_bytes_of(model: nn.Module) -> int:
     """Return the bytes of a model's parameters and buffers, shared storages counted once."""
     tensors = [*model.parameters(), *model.buffers()]
-    storages: dict[int, torch.UntypedStorage] = {}
+    storages: dict[int | None, torch.UntypedStorage] = {}
     for tensor in tensors:
-        storages[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
+        storages[storage_key(tensor)] = tensor.untyped_storage()
     return sum(storage.nbytes() for storage in storages.values())

@@ -6,13 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
-from memorymark.errors import BatchTooLong, WorkloadError
 from memorymark.records.config import TrainingConfig
-from memorymark.workloads.trial_spec import TrialSpec
 
 Batch = Mapping[str, Tensor] | Any
 
@@ -74,63 +70,3 @@ class Workload(ABC):
         from memorymark.workloads.checkpointing import checkpoint_blocks
 
         checkpoint_blocks(model, self.name)
-
-
-def make_batch(spec: TrialSpec, device: torch.device) -> Batch:
-    """Return a new batch on the device, whatever the workload made it on."""
-    with torch.device(device):
-        batch = spec.workload.batch(spec.batch_size, spec.config)
-    return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, batch)
-
-
-def build_model(workload: Workload, config: TrainingConfig, device: torch.device) -> nn.Module:
-    """Return the model on the device, ready to train: weights' format, mode, checkpointing.
-
-    Raises:
-        WorkloadError: The model cannot be built, or not in this way.
-    """
-    model = _build(workload, config, device)
-    model = model.to(device=device, dtype=_WEIGHT_DTYPES.get(config.precision))
-    if config.channels_last:
-        model = model.to(memory_format=torch.channels_last)
-    if config.gradient_checkpointing:
-        workload.enable_checkpointing(model)
-    return model.train(config.dropout)
-
-
-def _build(workload: Workload, config: TrainingConfig, device: torch.device) -> nn.Module:
-    try:
-        with torch.device(device):
-            return workload.build(config)
-    except BatchTooLong:
-        raise
-    except WorkloadError as error:
-        if device.type != "meta" or not _lacks_data(error.__cause__):
-            raise
-    # Some models compute with the values of tensors while they are built.
-    with torch.device("cpu"):
-        return workload.build(config)
-
-
-def _lacks_data(error: BaseException | None) -> bool:
-    """Return whether a build may have failed for want of values, as torch's own errors may."""
-    return isinstance(error, RuntimeError) and not isinstance(error, RecursionError)
-
-
-def match_batch(batch: Batch, config: TrainingConfig) -> Batch:
-    """Return the batch in the number format and memory order of the model's weights."""
-    dtype = _WEIGHT_DTYPES.get(config.precision)
-
-    def match(x: Any) -> Any:
-        if not isinstance(x, Tensor):
-            return x
-        if dtype is not None and x.is_floating_point():
-            x = x.to(dtype)
-        if config.channels_last and x.dim() == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
-        return x
-
-    return tree_map(match, batch)
-
-
-_WEIGHT_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}

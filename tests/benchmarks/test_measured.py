@@ -12,6 +12,7 @@ import workload_set
 from fake_accelerators import FakeCuda, cuda_probe
 from fakes import FakeProbe, FakeWorkload
 from rows import load_measured, load_traces, workload_of
+from snapshot import read_trace
 from step_time import step_times
 from tiny import TinyNet, tiny_bert
 from workload_set import Setting, benchmark_set, build_workload
@@ -22,7 +23,6 @@ from memorymark.probes.simulated import SimulatedProbe
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Outcome, Trial
 from memorymark.simulator.allocator.replay import replay
-from memorymark.simulator.allocator.snapshot import read_trace
 from memorymark.units import GIB, MIB
 from memorymark.workloads.trial_spec import TrialSpec
 

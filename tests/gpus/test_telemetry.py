@@ -2,114 +2,38 @@
 
 import os
 import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
+from unittest.mock import create_autospec
 
 import pytest
+import torch
+from fake_nvml import FakeNvml, card, process
 
 from memorymark.gpus import telemetry
 from memorymark.gpus.telemetry import Telemetry, read_telemetry
 
 GIB = 1024**3
 OWN = os.getpid()
-
-
-class NVMLError(Exception):
-    pass
-
-
-class StandIn(ModuleType):
-    """The part of pynvml that is used, over a list of cards."""
-
-    NVMLError = NVMLError
-    nvmlMemory_v2 = 2
-
-    def __init__(self, cards, refused=()):
-        super().__init__("pynvml")
-        self.cards = cards
-        self.refused = set(refused)
-        self.starts = self.ends = 0
-
-    def check(self, function):
-        if function in self.refused:
-            raise NVMLError("Insufficient Permissions")
-
-    def nvmlInit(self):
-        self.check("nvmlInit")
-        self.starts += 1
-
-    def nvmlShutdown(self):
-        self.ends += 1
-
-    def nvmlSystemGetDriverVersion(self):
-        return "580.82.07"
-
-    def nvmlDeviceGetCount(self):
-        return len(self.cards)
-
-    def nvmlDeviceGetHandleByIndex(self, index):
-        self.check("nvmlDeviceGetHandleByIndex")
-        if not 0 <= index < len(self.cards):
-            raise NVMLError("Invalid Argument")
-        return self.cards[index]
-
-    def nvmlDeviceGetName(self, card):
-        return card.name
-
-    def nvmlDeviceGetUUID(self, card):
-        return card.uuid
-
-    def nvmlDeviceGetMigMode(self, card):
-        if card.mig is None:
-            raise NVMLError("Not Supported")
-        return [card.mig, card.mig]
-
-    def nvmlDeviceGetMemoryInfo(self, card, version=None):
-        self.check(f"memory v{version or 1}")
-        reserved = 0 if version else card.reserved
-        return SimpleNamespace(
-            total=card.total, used=card.used + reserved, free=card.total - card.used - card.reserved
-        )
-
-    def nvmlDeviceGetComputeRunningProcesses(self, card):
-        self.check("nvmlDeviceGetComputeRunningProcesses")
-        return card.compute
-
-    def nvmlDeviceGetGraphicsRunningProcesses(self, card):
-        return card.graphics
-
-    def nvmlSystemGetProcessName(self, pid):
-        self.check("nvmlSystemGetProcessName")
-        return "/usr/bin/python3"
-
-
-def process(pid, used):
-    return SimpleNamespace(pid=pid, usedGpuMemory=used)
-
-
-def card(number, compute=(), graphics=(), mig=None):
-    return SimpleNamespace(
-        name=f"NVIDIA Test {number}",
-        uuid=f"GPU-{number}{number}aa-bb",
-        total=24 * GIB,
-        used=number * GIB,
-        reserved=GIB // 2,
-        compute=list(compute),
-        graphics=list(graphics),
-        mig=mig,
-    )
+REAL = dict(vars(telemetry))
 
 
 @pytest.fixture(autouse=True)
 def plain_surroundings(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(telemetry, "_torch_uuid", lambda index: None)
-    monkeypatch.setattr(telemetry, "_sees_host_pids", lambda: True)
+    answer(monkeypatch, "_torch_uuid", None)
+    answer(monkeypatch, "_sees_host_pids", True)
+
+
+def answer(monkeypatch, function, value):
+    """Let a function of the module answer with a value, its arguments checked all the same."""
+    stand_in = create_autospec(REAL[function], return_value=value)
+    monkeypatch.setattr(telemetry, function, stand_in)
 
 
 @pytest.fixture
 def install(monkeypatch):
     def put(*cards, refused=()):
-        stand_in = StandIn(list(cards), refused)
+        stand_in = FakeNvml(list(cards), refused)
         monkeypatch.setitem(sys.modules, "pynvml", stand_in)
         return stand_in
 
@@ -134,7 +58,8 @@ def test_a_card_is_read(install):
 
 
 def test_other_processes_are_named_with_their_owner(install, monkeypatch):
-    monkeypatch.setattr(telemetry, "_owner", {41: "ada", 42: None}.get)
+    owners = create_autospec(REAL["_owner"], side_effect={41: "ada", 42: None}.get)
+    monkeypatch.setattr(telemetry, "_owner", owners)
     install(card(1, compute=[process(42, None), process(41, 2 * GIB), process(OWN, GIB)]))
     first, second = read_telemetry().other_processes
     assert (first.pid, first.name, first.user, first.used_bytes) == (41, "python3", "ada", 2 * GIB)
@@ -159,7 +84,7 @@ def test_memory_that_the_driver_does_not_tell_is_unknown(install):
 
 
 def test_in_a_container_nobody_is_mistaken_for_somebody(install, monkeypatch):
-    monkeypatch.setattr(telemetry, "_sees_host_pids", lambda: False)
+    answer(monkeypatch, "_sees_host_pids", False)
     install(card(1, compute=[process(1, GIB), process(2**30, 2 * GIB)]))
     reading = read_telemetry()
     assert reading.own_bytes is None
@@ -192,7 +117,7 @@ def test_a_uuid_beats_the_index(install, monkeypatch, uuid):
 
 
 def test_the_uuid_of_torch_is_used(install, monkeypatch):
-    monkeypatch.setattr(telemetry, "_torch_uuid", lambda index: "33aa-bb")
+    answer(monkeypatch, "_torch_uuid", "33aa-bb")
     install(card(1), card(2), card(3))
     assert read_telemetry(0).name == "NVIDIA Test 3"
 
@@ -269,18 +194,23 @@ def test_a_partitioned_card_gives_no_figures(install):
 
 def test_torch_is_asked_only_where_cuda_is_set_up(monkeypatch):
     monkeypatch.undo()
-    cuda = SimpleNamespace(
-        is_initialized=lambda: False,
-        get_device_properties=lambda index: SimpleNamespace(uuid=f"uuid-{index}"),
+    properties = create_autospec(
+        torch.cuda.get_device_properties,
+        side_effect=lambda device: SimpleNamespace(uuid=f"uuid-{device}"),
     )
-    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    is_initialized = create_autospec(torch.cuda.is_initialized, return_value=False)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
+    monkeypatch.setattr(torch.cuda, "is_initialized", is_initialized)
     assert telemetry._torch_uuid(1) is None
-    cuda.is_initialized = lambda: True
+    is_initialized.return_value = True
     assert telemetry._torch_uuid(1) == "uuid-1"
     monkeypatch.delitem(sys.modules, "torch")
     assert telemetry._torch_uuid(1) is None
+    assert properties.call_count == 1
 
 
 def test_it_never_raises_on_this_machine(monkeypatch):
+    """Whatever is here, a reading says what it knows or why it knows nothing."""
     monkeypatch.undo()
-    assert isinstance(read_telemetry(), Telemetry)
+    reading = read_telemetry()
+    assert reading.is_here or reading.reason

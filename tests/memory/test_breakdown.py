@@ -10,7 +10,7 @@ from memorymark.memory.tracker import MemoryTracker
 from memorymark.records.config import TrainingConfig
 from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.tracked import run_tracked_steps
-from memorymark.workloads.base import build_model
+from memorymark.workloads.build import build_model
 from memorymark.workloads.trial_spec import TrialSpec
 
 CPU = torch.device("cpu")

@@ -1,5 +1,7 @@
 """From words to the probe that runs the trials."""
 
+from unittest.mock import create_autospec
+
 import pytest
 import torch
 
@@ -9,9 +11,16 @@ from memorymark.records.trial import Source
 from memorymark.units import GIB
 
 
+def answer(monkeypatch, module, **values):
+    """Let functions of torch answer with a value, their arguments checked all the same."""
+    for name, value in values.items():
+        stand_in = create_autospec(getattr(module, name), return_value=value)
+        monkeypatch.setattr(module, name, stand_in)
+
+
 @pytest.fixture
 def no_cuda(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    answer(monkeypatch, torch.cuda, is_available=False)
 
 
 @pytest.mark.parametrize("word", ["cuda:", "cuda:x", "cuda:-1", "cpu:1", "mps:2", "", "tpu"])
@@ -29,11 +38,13 @@ def test_devices_by_name():
 def test_absent_devices_are_said_plainly(monkeypatch, no_cuda):
     with pytest.raises(DeviceError, match=r"No CUDA device is available: torch .* device cpu"):
         choose.resolve_probe("cuda")
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    answer(monkeypatch, torch.backends.mps, is_available=False)
     with pytest.raises(DeviceError, match="No MPS device is available"):
         choose.resolve_probe("mps")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+def test_a_card_beyond_those_that_are_there(monkeypatch):
+    answer(monkeypatch, torch.cuda, is_available=True, device_count=2)
     with pytest.raises(DeviceError, match="no device cuda:2; available: cuda:0, cuda:1"):
         choose.resolve_probe("cuda:2")
 
@@ -64,7 +75,7 @@ def test_budgets():
 
 
 def test_without_a_name_the_best_device_is_measured(monkeypatch, no_cuda):
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    answer(monkeypatch, torch.backends.mps, is_available=False)
     assert choose.measuring_probe().target.kind == "cpu"
 
 
@@ -73,18 +84,19 @@ def test_devices_that_are_there(monkeypatch):
     import memorymark.probes.mps as mps_module
 
     made = []
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    monkeypatch.setattr(cuda_module, "CudaProbe", lambda *a, **k: made.append(("cuda", a, k)))
-    monkeypatch.setattr(mps_module, "MpsProbe", lambda *a, **k: made.append(("mps", a, k)))
+    answer(monkeypatch, torch.cuda, is_available=True, device_count=2)
+    answer(monkeypatch, torch.backends.mps, is_available=True)
+    for module, name in ((cuda_module, "CudaProbe"), (mps_module, "MpsProbe")):
+        note = lambda *given, name=name, **named: made.append((name, given, named))  # noqa: E731
+        stand_in = create_autospec(getattr(module, name), side_effect=note)
+        monkeypatch.setattr(module, name, stand_in)
     choose.resolve_probe(memory_budget=GIB)
     choose.resolve_probe("cuda:1")
     choose.measuring_probe()
     choose.resolve_probe("mps")
     assert made == [
-        ("cuda", (0,), {"budget_bytes": GIB}),
-        ("cuda", (1,), {"budget_bytes": None}),
-        ("cuda", (0,), {"budget_bytes": None}),
-        ("mps", (), {"budget_bytes": None}),
+        ("CudaProbe", (0,), {"budget_bytes": GIB}),
+        ("CudaProbe", (1,), {"budget_bytes": None}),
+        ("CudaProbe", (0,), {"budget_bytes": None}),
+        ("MpsProbe", (), {"budget_bytes": None}),
     ]

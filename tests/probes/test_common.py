@@ -1,9 +1,19 @@
+from unittest.mock import create_autospec
+
 import pytest
 import torch
 from fakes import FakeWorkload, measured_target
 
 from memorymark.errors import OutOfMemory, WorkloadError
-from memorymark.probes.common import failed_trial, forget_frames, one_sentence, software
+from memorymark.probes import common
+from memorymark.probes.common import (
+    failed_trial,
+    forget_frames,
+    new_trial,
+    one_sentence,
+    software,
+    timed_trial,
+)
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Outcome
 from memorymark.workloads.trial_spec import TrialSpec
@@ -59,3 +69,18 @@ def test_frames_of_an_error_and_its_causes_are_dropped():
     assert caught.__traceback__ is not None and inner.__traceback__ is not None
     forget_frames(caught)
     assert caught.__traceback__ is None and inner.__traceback__ is None
+
+
+@pytest.mark.parametrize("known", [(), ("Untested.",)])
+def test_an_untested_torch_is_said_once_with_every_trial(monkeypatch, known):
+    monkeypatch.setattr(common, "untested_version", create_autospec(
+        common.untested_version, return_value="Untested."
+    ))  # fmt: skip
+
+    def run(spec):
+        made = new_trial(measured_target(), spec, Outcome.OK, assumptions=("One.", *known))
+        return made
+
+    trial = timed_trial(run, TrialSpec(FakeWorkload(), TrainingConfig(), 4))
+    assert trial.assumptions == ("One.", "Untested.")
+    assert trial.elapsed_seconds > 0

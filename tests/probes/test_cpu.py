@@ -2,6 +2,7 @@
 
 import builtins
 import io
+from unittest.mock import create_autospec
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from tiny import Leaking, Raising, TinyNet, tiny_bert
 from memorymark.analysis.search import find_max_batch
 from memorymark.errors import InvalidValue, WorkloadError
 from memorymark.probes import cpu
-from memorymark.probes.cpu import CpuProbe
+from memorymark.probes.cpu import CpuProbe, free_memory_bytes
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Outcome, Source, Stage
 from memorymark.training.tracked import live_bytes_of
@@ -98,7 +99,7 @@ def test_what_a_model_keeps_counts():
     assert keeping.peak_allocated_bytes >= plain.peak_allocated_bytes + 10 * MIB
 
 
-def test_more_timed_steps(monkeypatch):
+def test_more_timed_steps():
     calls = []
 
     class Counting(TinyNet):
@@ -111,15 +112,15 @@ def test_more_timed_steps(monkeypatch):
 
 
 def test_compiled_steps_are_timed_and_their_memory_is_unknown(monkeypatch):
-    compiled = []
-    monkeypatch.setattr(torch, "compile", lambda model: compiled.append(model) or model)
+    compile_model = create_autospec(torch.compile, side_effect=lambda model: model)
+    monkeypatch.setattr(torch, "compile", compile_model)
     probe, config = CpuProbe(16 * MIB), TrainingConfig(compile=True)
     trial = probe.run_trial(TrialSpec(TinyNet(), config, 8))
     assert trial.fits and trial.config.compile and trial.step_seconds > 0
     assert trial.peak_allocated_bytes is None and trial.breakdown is None
     assert "their memory is unknown" in trial.assumptions[0]
     assert probe.run_trial(TrialSpec(TinyNet(), config, 20_000)).outcome is Outcome.OOM
-    assert len(compiled) == 1
+    assert compile_model.call_count == 1
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 65_536, True, 2.0])
@@ -130,18 +131,19 @@ def test_batch_sizes_out_of_range_are_refused(batch_size):
 
 def test_the_default_budget_follows_free_memory(monkeypatch):
     for free, budget in ((64 * GIB, 4 * GIB), (3 * GIB, 3 * GIB // 2), (None, 4 * GIB)):
-        monkeypatch.setattr(cpu, "free_memory_bytes", lambda free=free: free)
+        free_memory = create_autospec(free_memory_bytes, return_value=free)
+        monkeypatch.setattr(cpu, "free_memory_bytes", free_memory)
         assert CpuProbe().target.capacity_bytes == budget
 
 
 def test_free_memory_is_unknown_where_the_system_does_not_say(monkeypatch):
-    def refuse(*args, **kwargs):
-        raise FileNotFoundError
-
-    monkeypatch.setattr(builtins, "open", refuse)
-    assert cpu.free_memory_bytes() is None
-    monkeypatch.setattr(builtins, "open", lambda *a, **k: io.StringIO("MemAvailable:  12 kB\n"))
-    assert cpu.free_memory_bytes() == 12 * 1024
+    opened = create_autospec(open, side_effect=FileNotFoundError)
+    monkeypatch.setattr(builtins, "open", opened)
+    assert free_memory_bytes() is None
+    for text, expected in (("MemAvailable:  12 kB\n", 12 * 1024), ("MemFree: 3 kB\n", None)):
+        opened.side_effect = [io.StringIO(text)]
+        assert free_memory_bytes() == expected
+    assert [call.args for call in opened.call_args_list] == [("/proc/meminfo",)] * 3
 
 
 @pytest.mark.parametrize("model", ["bert", "gpt2", "resnet"])

@@ -1,6 +1,7 @@
 """The CUDA probe on a stand-in for torch.cuda and NVML: every line but the kernels themselves."""
 
 import gc
+from unittest.mock import create_autospec
 
 import pytest
 import torch
@@ -225,9 +226,6 @@ def test_process_bytes_are_what_nvml_says_at_the_peak():
     cuda = FakeCuda()
     context = 500 * MIB
 
-    class Reading(Telemetry):
-        pass
-
     reading = Telemetry(name="card", own_bytes=context + 100 * MIB, other_processes=())
     trial = cuda_probe(cuda, telemetry=reading).run_trial(TrialSpec(TinyNet(), CONFIG, 8))
     assert trial.process_bytes > context + trial.peak_reserved_bytes
@@ -289,18 +287,14 @@ def test_a_card_of_the_same_name_with_other_memory_is_no_row():
 
 
 def test_a_compiled_model_runs_without_a_breakdown(monkeypatch):
-    compiled, resets = [], []
-
-    def compile_model(model):
-        compiled.append(model)
-        return model
-
+    compile_model = create_autospec(torch.compile, side_effect=lambda model: model)
+    reset = create_autospec(torch.compiler.reset)
     monkeypatch.setattr(torch, "compile", compile_model)
-    monkeypatch.setattr(torch.compiler, "reset", lambda: resets.append(1))
+    monkeypatch.setattr(torch.compiler, "reset", reset)
     trial = cuda_probe().run_trial(TrialSpec(TinyNet(), TrainingConfig(compile=True), 8))
     assert trial.fits and trial.breakdown is None
     assert trial.peak_allocated_bytes and trial.step_seconds
-    assert len(compiled) == len(resets) == 1
+    assert compile_model.call_count == reset.call_count == 1
     assert "no breakdown" in trial.assumptions[0]
 
 

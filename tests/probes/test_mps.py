@@ -1,5 +1,7 @@
 """The MPS probe on a stand-in for torch.mps."""
 
+from unittest.mock import create_autospec
+
 import pytest
 import torch
 from fake_accelerators import FakeMps, run_on_mps
@@ -30,7 +32,8 @@ def test_a_trial_has_the_readings_that_there_are():
 @pytest.mark.parametrize("stage", list(Stage))
 def test_every_stage_runs(stage):
     trial = run_on_mps(FakeMps(), TinyNet(), CONFIG, 8, stage=stage)
-    assert trial.fits and trial.breakdown.total == trial.peak_allocated_bytes
+    assert trial.fits and trial.stage is stage
+    assert trial.breakdown.total == trial.peak_allocated_bytes > PARAMETERS
 
 
 def test_the_capacity_is_held_and_the_limit_restored(monkeypatch):
@@ -59,10 +62,12 @@ def test_a_models_own_error_is_an_outcome():
 
 
 def test_a_compiled_models_peak_is_said_to_be_sampled(monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda model: model)
+    compile_model = create_autospec(torch.compile, side_effect=lambda model: model)
+    monkeypatch.setattr(torch, "compile", compile_model)
     trial = run_on_mps(FakeMps(), TinyNet(), TrainingConfig(compile=True), 8)
     assert trial.fits and trial.breakdown is None
     assert any("between phases" in sentence for sentence in trial.assumptions)
+    assert compile_model.call_count == 1
 
 
 def test_the_device_has_the_name_that_metal_gives(monkeypatch):

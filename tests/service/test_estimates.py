@@ -12,9 +12,16 @@ def until(said):
 
 
 def test_answer_is_none_first_and_then_known():
-    estimates = Estimates()
-    calls = []
-    assert estimates.ask("a", lambda: calls.append(1) or "trial") in (None, "trial")
+    estimates, calls, go = Estimates(), [], threading.Event()
+
+    def simulate():
+        calls.append(1)
+        assert go.wait(5)
+        return "trial"
+
+    assert estimates.ask("a", simulate) is None
+    assert estimates.is_pending("a")
+    go.set()
     until(lambda: not estimates.is_pending("a"))
     assert estimates.ask("a", lambda: "another") == "trial"
     assert calls == [1]

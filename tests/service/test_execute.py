@@ -2,10 +2,12 @@
 
 import dataclasses
 import threading
+from unittest.mock import create_autospec
 
+import app_probe
 import pytest
 import torch
-from fakes import FakeProbe, FakeWorkload, measured_target, simulated_target
+from fakes import FakeProbe, FakeWorkload, simulated_target
 from leases import is_held
 
 from memorymark.analysis.analyze import analyze_on
@@ -39,8 +41,17 @@ def history(settings):
 
 def take(monkeypatch, probe):
     """Let every request be answered by one probe."""
-    monkeypatch.setattr(execute_module, "load_factory", lambda name: lambda **target: probe)
+    stand_in(monkeypatch, execute_module, "load_factory", create_autospec(
+        app_probe.make_probe, return_value=probe
+    ))  # fmt: skip
     return probe
+
+
+def stand_in(monkeypatch, module, name, value=None, **how):
+    """Replace a function by one with the same signature, and return it."""
+    mock = create_autospec(getattr(module, name), return_value=value, **how)
+    monkeypatch.setattr(module, name, mock)
+    return mock
 
 
 def ask(kind=RequestKind.ANALYSIS, model="bert", **parts):
@@ -94,25 +105,23 @@ def test_validations(settings):
 
 
 def test_without_a_target_the_default_gpu_is_simulated_and_it_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(choose, "simulated_probe", lambda gpu, budget: FakeProbe(
-        target=simulated_target(name=gpu.name)
-    ))  # fmt: skip
+    stand_in(monkeypatch, torch.cuda, "is_available", False)
+    make = lambda gpu, budget_bytes: FakeProbe(target=simulated_target(name=gpu.name))  # noqa: E731
+    stand_in(monkeypatch, choose, "simulated_probe", side_effect=make)
     events, how = [], {"settings": Settings(tmp_path), "find_workload": FakeWorkload}
     found = execute(ask(), on_event=events.append, **how)
     assert "No CUDA device is available" in found.findings[0]
     assert found.findings[0] == events[0].text
-    assert not any("No CUDA" in text for text in execute(ask(gpu="l4"), **how).findings)
+    assert execute(ask(gpu="a100-40gb"), **how).findings == found.findings[1:]
 
 
 def test_a_measurement_takes_the_best_device(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    made = []
-    monkeypatch.setattr(choose, "device_probe", lambda *given: made.append(given) or FakeProbe())
+    stand_in(monkeypatch, torch.cuda, "is_available", False)
+    stand_in(monkeypatch, torch.backends.mps, "is_available", False)
+    make = stand_in(monkeypatch, choose, "device_probe", FakeProbe())
     request = ask(RequestKind.MEASURE, batch_size=4, memory_budget=GIB)
     execute(request, settings=Settings(tmp_path), find_workload=FakeWorkload)
-    assert made == [("cpu", GIB)]
+    make.assert_called_once_with("cpu", GIB)
 
 
 def test_unknown_names_are_refused_with_the_nearest(tmp_path):
@@ -314,13 +323,11 @@ def test_factory_that_does_not_exist_is_said(name):
 
 
 def test_the_factory_is_told_the_target(settings, monkeypatch):
-    told = []
-    monkeypatch.setattr(
-        execute_module, "load_factory",
-        lambda name: lambda **target: told.append(target) or FakeProbe(target=measured_target()),
-    )  # fmt: skip
+    factory = create_autospec(app_probe.make_probe, side_effect=app_probe.make_probe)
+    load = stand_in(monkeypatch, execute_module, "load_factory", factory)
     execute(ask(device="cuda:1", memory_budget="2GiB"), settings=settings)
-    assert told == [{"device": "cuda:1", "gpu": None, "memory_budget": 2 * GIB}]
+    factory.assert_called_once_with(device="cuda:1", gpu=None, memory_budget=2 * GIB)
+    load.assert_called_once_with("app_probe:make_probe")
 
 
 def test_requests_of_one_question_have_one_identity():

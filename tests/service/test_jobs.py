@@ -1,12 +1,15 @@
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from unittest.mock import create_autospec
 
 import pytest
 
 from memorymark.errors import NothingFits, RunNotFound
 from memorymark.records.event import Event, EventKind
+from memorymark.service.event_log import EventLog
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.service.jobs import JobManager
 
@@ -142,7 +145,7 @@ def test_a_slow_log_holds_up_no_page(manager, gate, monkeypatch):
         flushing.set()
         assert written.wait(10)
 
-    monkeypatch.setattr(type(manager._log), "flush", flush)
+    monkeypatch.setattr(EventLog, "flush", create_autospec(EventLog.flush, side_effect=flush))
     ending = threading.Thread(target=manager.cancel, args=(waiting.run_id,))
     ending.start()
     assert flushing.wait(5)
@@ -194,12 +197,8 @@ def test_runs_of_a_killed_process_are_marked_on_restart(tmp_path, history):
 
 
 def test_history_that_cannot_be_written_fails_the_job(manager, history, monkeypatch):
-    import sqlite3
-
-    def full(*args, **kwargs):
-        raise sqlite3.OperationalError("disk is full")
-
-    monkeypatch.setattr(history, "finish", full)
+    full = sqlite3.OperationalError("disk is full")
+    monkeypatch.setattr(history, "finish", create_autospec(history.finish, side_effect=full))
     job = manager.submit("analysis", {"model": "a"}, DEVICE, quick)
     until(lambda: job.status is RunStatus.FAILED)
     assert "disk is full" in job.error

@@ -15,7 +15,7 @@ from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.simulate import simulate
 from memorymark.units import GIB
 from memorymark.workloads import resolve
-from memorymark.workloads.base import build_model
+from memorymark.workloads.build import build_model
 from memorymark.workloads.trial_spec import TrialSpec
 
 CPU = Rules(Platform.CPU)

@@ -16,7 +16,7 @@ from memorymark.records.trial import Stage
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.simulate import simulate
 from memorymark.units import MIB
-from memorymark.workloads.base import build_model
+from memorymark.workloads.build import build_model
 from memorymark.workloads.trial_spec import TrialSpec
 
 A100, H100 = Rules(Platform.CUDA, (8, 0)), Rules(Platform.CUDA, (9, 0))

@@ -69,4 +69,6 @@ def test_states_by_parameter_without_counters():
     optimizer = built(layer, "adamw")
     optimizer.step()
     states = list(state_tensors(optimizer))
-    assert len(states) == 4 and all(state.shape == p.shape for p, state in states)
+    both = [layer.weight.shape, layer.bias.shape]
+    assert [state.shape for _, state in states] == [shape for shape in both for _ in range(2)]
+    assert [parameter.shape for parameter, _ in states] == [state.shape for _, state in states]

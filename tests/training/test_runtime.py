@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch.backends import cuda
@@ -11,13 +13,12 @@ RUNTIME = DeviceRuntime(torch.device("cpu"))
 @pytest.mark.parametrize("fails", [False, True])
 def test_tf32_is_on_inside_and_put_back(fails):
     before = torch.get_float32_matmul_precision()
-    try:
-        with RUNTIME.settings(TrainingConfig(precision="tf32")):
-            assert torch.get_float32_matmul_precision() == "high"
-            if fails:
-                raise KeyError
-    except KeyError:
-        pass
+    assert before != "high"
+    ends = pytest.raises(KeyError) if fails else nullcontext()
+    with ends, RUNTIME.settings(TrainingConfig(precision="tf32")):
+        assert torch.get_float32_matmul_precision() == "high"
+        if fails:
+            raise KeyError
     assert torch.get_float32_matmul_precision() == before
     with RUNTIME.settings(TrainingConfig()):
         assert torch.get_float32_matmul_precision() == before

@@ -7,7 +7,7 @@ from torch import nn
 
 from memorymark.errors import WorkloadError
 from memorymark.records.config import TrainingConfig
-from memorymark.workloads.base import build_model, make_batch
+from memorymark.workloads.build import build_model, make_batch
 from memorymark.workloads.checkpointing import checkpoint_blocks
 from memorymark.workloads.trial_spec import TrialSpec
 

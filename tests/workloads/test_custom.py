@@ -5,7 +5,7 @@ import torch
 
 from memorymark.errors import ModelNotFound, UnknownChoice, WorkloadError
 from memorymark.records.config import TrainingConfig
-from memorymark.workloads.base import build_model, make_batch
+from memorymark.workloads.build import build_model, make_batch
 from memorymark.workloads.custom import load_custom
 from memorymark.workloads.trial_spec import TrialSpec
 

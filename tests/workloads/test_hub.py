@@ -1,4 +1,5 @@
 import socket
+from unittest.mock import create_autospec
 
 import pytest
 
@@ -39,11 +40,10 @@ def test_configs_that_cannot_be_used(tmp_path, text, reason):
 
 
 def test_without_a_network_it_is_said_at_once(monkeypatch, tmp_path):
-    def refuse(*args, **kwargs):
-        raise OSError("unreachable")
-
+    refuse = create_autospec(socket.create_connection, side_effect=OSError("unreachable"))
     for name in ("HTTPS_PROXY", "https_proxy", "HF_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(socket, "create_connection", refuse)
     with pytest.raises(ModelNotFound, match=r"cannot be reached.*hf:FOLDER"):
         load_hf_config("nobody-at-all/no-such-model")
+    assert refuse.called

@@ -5,7 +5,7 @@ from tiny import tiny_bert, tiny_gpt2, tiny_llama
 
 from memorymark.errors import BatchTooLong, InvalidValue, UnknownChoice
 from memorymark.records.config import Task, TrainingConfig
-from memorymark.workloads.base import build_model, make_batch
+from memorymark.workloads.build import build_model, make_batch
 from memorymark.workloads.huggingface import HuggingFaceWorkload
 from memorymark.workloads.registry import resolve
 from memorymark.workloads.trial_spec import TrialSpec
@@ -43,14 +43,14 @@ def test_gpt2_classifies_batches_over_one():
 
 def test_the_cache_for_generation_is_off():
     _, outputs = loss_of(tiny_gpt2(Task.CAUSAL_LM), TrainingConfig(seq_len=8))
-    assert getattr(outputs, "past_key_values", None) is None
+    assert outputs.past_key_values is None
     assert build_model(tiny_llama(), TrainingConfig(), CPU).config.use_cache is False
 
 
 def test_the_given_configuration_is_not_changed():
     given = transformers.GPT2Config(vocab_size=100, n_embd=32, n_layer=1, n_head=2)
     HuggingFaceWorkload("x", given).build(TrainingConfig(task="causal-lm", seq_len=8))
-    assert given.pad_token_id is None and getattr(given, "use_cache", True)
+    assert given.pad_token_id is None and given.use_cache is True
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,8 @@ def test_attention_by_name():
 def test_flash_attention_needs_16_bits():
     with pytest.raises(InvalidValue, match="amp-bf16"):
         tiny_bert().describe(TrainingConfig(attention="flash"))
-    assert tiny_bert().describe(TrainingConfig(attention="flash", precision="bf16"))
+    given = TrainingConfig(attention="flash", precision="bf16")
+    assert tiny_bert().describe(given).attention == "flash"
 
 
 def test_images_of_a_fixed_size():

@@ -3,7 +3,7 @@ import torch
 
 from memorymark.errors import InvalidValue, MissingPackage, UnknownChoice
 from memorymark.records.config import TrainingConfig
-from memorymark.workloads.base import build_model, make_batch
+from memorymark.workloads.build import build_model, make_batch
 from memorymark.workloads.trial_spec import TrialSpec
 from memorymark.workloads.vision import ImageClassifier, list_vision_models
 
@@ -32,7 +32,7 @@ def test_auxiliary_heads_count_in_the_loss(name):
     loss, outputs = workload.forward(model, make_batch(TrialSpec(workload, config, 2), META))
     loss.backward()
     assert loss.numel() == 1 and len(outputs) > 1
-    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert {parameter.grad is not None for parameter in model.parameters()} == {True}
 
 
 def test_a_transformer_takes_the_size_that_is_asked_for():

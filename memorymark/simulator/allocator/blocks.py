@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -48,13 +49,13 @@ def segment_bytes(block_bytes: int) -> int:
     return round_up(block_bytes, SEGMENT_ROUNDING_BYTES)
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Block:
     """A stretch of a segment: in use, free, or address space without memory behind it.
 
     Attributes:
         address: First byte.
         size_bytes: Length.
-        requested_bytes: What its user asked for; zero while it is free.
         pool: The pool that it returns to.
         allocated: Whether it is in use.
         mapped: Whether memory backs it; only parts of expandable segments are ever unmapped.
@@ -63,36 +64,14 @@ class Block:
         after: Neighbour at the higher address, in the same segment.
     """
 
-    __slots__ = (
-        "address",
-        "after",
-        "allocated",
-        "before",
-        "mapped",
-        "origin",
-        "pool",
-        "requested_bytes",
-        "size_bytes",
-    )
-
-    def __init__(
-        self,
-        pool: Pool,
-        address: int,
-        size_bytes: int,
-        *,
-        mapped: bool = True,
-        origin: int | None = None,
-    ) -> None:
-        self.pool = pool
-        self.address = address
-        self.size_bytes = size_bytes
-        self.mapped = mapped
-        self.origin = origin
-        self.requested_bytes = 0
-        self.allocated = False
-        self.before: Block | None = None
-        self.after: Block | None = None
+    pool: Pool
+    address: int
+    size_bytes: int
+    mapped: bool = True
+    origin: int | None = None
+    allocated: bool = False
+    before: Block | None = None
+    after: Block | None = None
 
     @property
     def is_whole_segment(self) -> bool:

@@ -23,14 +23,14 @@ At the capacity. Where the device has too little left, all segments without a bl
 back, then the request is tried once more (`retries` counts these); only then it is out of memory.
 Parts of a segment never go back. Garbage collection by threshold is off.
 
-Expandable segments (off by default). Each pool has one stretch of addresses, 1 1/8 of the
-capacity long, backed by pages of 2 MiB (small) or 20 MiB (large) where needed. It grows at the
-lowest address where the request fits, a free block before the unmapped part included. In the
-search for the best fit, a block counts as long as it could grow. At the capacity every page on
-which nothing is in use is unmapped.
+Expandable segments (off by default; `expandable_segments:True` in PYTORCH_ALLOC_CONF). Each pool
+has one stretch of addresses, 1 1/8 of the capacity long, backed by pages of 2 MiB (small) or 20
+MiB (large) where needed. It grows at the lowest address where the request fits, a free block
+before the unmapped part included. In the search for the best fit, a block counts as long as it
+could grow. At the capacity every page on which nothing is in use is unmapped.
 
-Accounting as in `torch.cuda.memory_stats`: allocated bytes are sizes of blocks, requested bytes
-what was asked for, reserved bytes what is taken from the device.
+Accounting as in `torch.cuda.memory_stats`: allocated bytes are sizes of blocks, reserved bytes
+what is taken from the device.
 
 What is simpler than the original: the driver's choice of addresses is not published, and it
 decides between free blocks of one size. Segments lie scattered here, in a fixed order: peaks of
@@ -43,46 +43,9 @@ would pass the limit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from memorymark.errors import InvalidValue, OutOfMemory
 from memorymark.simulator.allocator.blocks import SMALL_REQUEST_BYTES, Block, Pool, round_request
 from memorymark.simulator.allocator.segments import Device, ExpandableSegments, FixedSegments
-
-
-@dataclass(frozen=True)
-class BlockView:
-    """One block of a segment.
-
-    Attributes:
-        address: First byte.
-        size_bytes: Length.
-        requested_bytes: What its user asked for; zero while it is free.
-        allocated: Whether it is in use.
-    """
-
-    address: int
-    size_bytes: int
-    requested_bytes: int
-    allocated: bool
-
-
-@dataclass(frozen=True)
-class SegmentView:
-    """Memory in one piece, with its blocks in order of address.
-
-    Attributes:
-        is_small: Whether it belongs to the pool of small requests.
-        blocks: Its blocks, without gaps.
-    """
-
-    is_small: bool
-    blocks: tuple[BlockView, ...]
-
-    @property
-    def size_bytes(self) -> int:
-        """Length of the segment."""
-        return sum(block.size_bytes for block in self.blocks)
 
 
 class CachingAllocator:
@@ -113,9 +76,7 @@ class CachingAllocator:
         self._next_handle = 0
         self.retries = 0
         self.allocated_bytes = 0
-        self.requested_bytes = 0
         self.peak_allocated_bytes = 0
-        self.peak_requested_bytes = 0
 
     @property
     def capacity_bytes(self) -> int | None:
@@ -149,8 +110,8 @@ class CachingAllocator:
         if self._segments.should_split(block, rounded):
             pool.free.add(block.cut(rounded))
         block.allocated = True
-        block.requested_bytes = size_bytes
-        self._count(block.size_bytes, size_bytes)
+        self.allocated_bytes += block.size_bytes
+        self.peak_allocated_bytes = max(self.peak_allocated_bytes, self.allocated_bytes)
         self._next_handle += 1
         self._live[self._next_handle] = block
         return self._next_handle
@@ -163,9 +124,7 @@ class CachingAllocator:
         """
         block = self._live.pop(handle)
         self.allocated_bytes -= block.size_bytes
-        self.requested_bytes -= block.requested_bytes
         block.allocated = False
-        block.requested_bytes = 0
         block.absorb_neighbours()
         block.pool.free.add(block)
 
@@ -173,12 +132,6 @@ class CachingAllocator:
         """Give everything back to the device that holds nothing in use."""
         for pool in reversed(self._pools):
             self._segments.release(pool)
-
-    def segments(self) -> tuple[SegmentView, ...]:
-        """Return the memory taken from the device, in order of address."""
-        mapped = [*self._live.values(), *self._pools[0].free, *self._pools[1].free]
-        heads = [block for block in mapped if block.before is None or not block.before.mapped]
-        return tuple(_view(head) for head in sorted(heads, key=lambda block: block.address))
 
     def _find(self, pool: Pool, size_bytes: int) -> Block | None:
         block = self._segments.best_fit(pool, size_bytes)
@@ -191,20 +144,3 @@ class CachingAllocator:
             self.empty_cache()
             block = self._segments.grow(pool, size_bytes)
         return block
-
-    def _count(self, block_bytes: int, requested_bytes: int) -> None:
-        self.allocated_bytes += block_bytes
-        self.requested_bytes += requested_bytes
-        self.peak_allocated_bytes = max(self.peak_allocated_bytes, self.allocated_bytes)
-        self.peak_requested_bytes = max(self.peak_requested_bytes, self.requested_bytes)
-
-
-def _view(head: Block) -> SegmentView:
-    blocks = []
-    block: Block | None = head
-    while block is not None and block.mapped:
-        blocks.append(
-            BlockView(block.address, block.size_bytes, block.requested_bytes, block.allocated)
-        )
-        block = block.after
-    return SegmentView(head.pool.is_small, tuple(blocks))

@@ -1,7 +1,8 @@
 """Play a trace of allocations through the simulated caching allocator.
 
 A trace is a sequence of (block id, bytes): positive bytes allocate a block of that many bytes,
-negative bytes release it. Ids are unique within a trace.
+negative bytes release it. Ids are unique within a trace. Segments are expandable where the
+environment variable PYTORCH_ALLOC_CONF says so (`environment.py`), as on a GPU.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memorymark.errors import OutOfMemory
+from memorymark.simulator.allocator import environment
 from memorymark.simulator.allocator.blocks import SEGMENT_ROUNDING_BYTES, round_request, round_up
 from memorymark.simulator.allocator.caching_allocator import CachingAllocator
 
@@ -25,7 +27,6 @@ class ReplayResult:
         fits: Whether every allocation found room.
         peak_allocated_bytes: Most bytes of blocks in use, as `torch.cuda.max_memory_allocated`.
         peak_reserved_bytes: Most bytes taken from the device, as `max_memory_reserved`.
-        peak_requested_bytes: Most bytes that the blocks in use were asked for.
         retries: How often the cache was given back to find room; a step that does it thrashes.
         failed_at: Position of the event that found no room; None where all did.
     """
@@ -33,27 +34,19 @@ class ReplayResult:
     fits: bool
     peak_allocated_bytes: int
     peak_reserved_bytes: int
-    peak_requested_bytes: int
     retries: int
     failed_at: int | None
 
-    @property
-    def fragmentation(self) -> float:
-        """Share of the peak reserved memory that the peak of live blocks does not explain."""
-        if not self.peak_reserved_bytes:
-            return 0.0
-        return 1 - self.peak_allocated_bytes / self.peak_reserved_bytes
-
 
 def replay(
-    events: Events, capacity_bytes: int | None = None, *, expandable_segments: bool = False
+    events: Events, capacity_bytes: int | None = None, *, expandable_segments: bool | None = None
 ) -> ReplayResult:
     """Replay a trace from an empty allocator; stop where it runs out of memory.
 
     Args:
         events: (block id, +bytes) for an allocation, (block id, -bytes) for its release.
         capacity_bytes: What cudaMalloc hands out in all; None is without limit.
-        expandable_segments: Whether segments grow page by page.
+        expandable_segments: Whether segments grow page by page; None follows PyTorch's variable.
 
     Example:
         >>> replay([(1, 4096), (2, 3_000_000), (1, -4096)]).peak_reserved_bytes
@@ -69,12 +62,14 @@ class Replay:
 
     Args:
         capacity_bytes: What cudaMalloc hands out in all; None is without limit.
-        expandable_segments: Whether segments grow page by page.
+        expandable_segments: Whether segments grow page by page; None follows PyTorch's variable.
     """
 
     def __init__(
-        self, capacity_bytes: int | None = None, *, expandable_segments: bool = False
+        self, capacity_bytes: int | None = None, *, expandable_segments: bool | None = None
     ) -> None:
+        if expandable_segments is None:
+            expandable_segments = environment.expandable_segments()
         self._allocator = CachingAllocator(capacity_bytes, expandable_segments=expandable_segments)
         self._handles: dict[int, int] = {}
         self._position = 0
@@ -108,7 +103,6 @@ class Replay:
             fits=self._failed_at is None,
             peak_allocated_bytes=self._allocator.peak_allocated_bytes,
             peak_reserved_bytes=self._allocator.peak_reserved_bytes,
-            peak_requested_bytes=self._allocator.peak_requested_bytes,
             retries=self._allocator.retries,
             failed_at=self._failed_at,
         )
@@ -127,7 +121,10 @@ def peak_live_bytes(events: Events) -> int:
 
 
 def minimum_bytes(
-    events: Events, free_running: ReplayResult | None = None, *, expandable_segments: bool = False
+    events: Events,
+    free_running: ReplayResult | None = None,
+    *,
+    expandable_segments: bool | None = None,
 ) -> int:
     """Return the least capacity in which the whole trace replays, to within 0.1 % or 2 MiB.
 
@@ -140,7 +137,7 @@ def minimum_bytes(
     Args:
         events: The trace, as for `replay`.
         free_running: What its replay without limit came to, where that is known already.
-        expandable_segments: Whether segments grow page by page.
+        expandable_segments: Whether segments grow page by page; None follows PyTorch's variable.
     """
     step = SEGMENT_ROUNDING_BYTES
     too_small = round_up(peak_live_bytes(events), step) // step - 1

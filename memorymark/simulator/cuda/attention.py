@@ -16,8 +16,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from memorymark.simulator.cuda.rules import Rules
+from memorymark.simulator.torch_compat import operation
 
-_aten = torch.ops.aten
+_FLASH = operation("aten::_scaled_dot_product_flash_attention")
+_EFFICIENT = operation("aten::_scaled_dot_product_efficient_attention")
+_MATH = operation("aten::_scaled_dot_product_attention_math")
+_CPU_FLASH = operation("aten::_scaled_dot_product_flash_attention_for_cpu")
 _HALF = (torch.float16, torch.bfloat16)
 
 
@@ -148,9 +152,7 @@ def _flash(call: Call) -> Tensor:
     size = call.query.size(-1)
     query, key, value = (_pad_last(x, 8) for x in (call.query, call.key, call.value))
     scale = call.scale if call.scale is not None else size**-0.5
-    output = _aten._scaled_dot_product_flash_attention(
-        query, key, value, call.dropout, call.is_causal, False, scale=scale
-    )[0]
+    output = _FLASH(query, key, value, call.dropout, call.is_causal, False, scale=scale)[0]
     return output[..., :size] if output.size(-1) != size else output
 
 
@@ -160,21 +162,21 @@ def _efficient(call: Call) -> Tensor:
         mask = _pad_mask(mask).expand(
             call.query.size(0), call.query.size(1), call.query.size(2), call.key.size(2)
         )
-    return _aten._scaled_dot_product_efficient_attention(
+    return _EFFICIENT(
         call.query, call.key, call.value, mask, call.requires_grad, call.dropout,
         call.is_causal, scale=call.scale,
     )[0]  # fmt: skip
 
 
 def _math(call: Call) -> Tensor:
-    return _aten._scaled_dot_product_attention_math(
+    return _MATH(
         call.query, call.key, call.value, _float_mask(call), call.dropout, call.is_causal,
         None, scale=call.scale, enable_gqa=call.enable_gqa,
     )[0]  # fmt: skip
 
 
 def _cpu_flash(call: Call) -> Tensor:
-    return _aten._scaled_dot_product_flash_attention_for_cpu(
+    return _CPU_FLASH(
         call.query, call.key, call.value, call.dropout, call.is_causal,
         attn_mask=_float_mask(call), scale=call.scale,
     )[0]  # fmt: skip

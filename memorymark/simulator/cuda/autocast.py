@@ -13,142 +13,52 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
 
+from memorymark.memory.storage import tree_leaves, tree_map
 from memorymark.simulator.session import AUTOCAST_SLOT, Session, current
-from memorymark.simulator.tensors.redispatch import call_replaced
+from memorymark.simulator.torch_compat import call_replaced, is_view, operation, replace_kernels
 
 _LOWER = [
-    "_convolution",
-    "conv1d",
-    "conv1d.padding",
-    "conv2d",
-    "conv2d.padding",
-    "conv3d",
-    "conv3d.padding",
-    "conv_tbc",
-    "conv_transpose1d",
-    "conv_transpose2d.input",
-    "conv_transpose3d.input",
-    "convolution",
-    "prelu",
-    "addmm",
-    "addmv",
-    "addr",
-    "matmul",
-    "einsum",
-    "mm",
-    "mv",
-    "linalg_vecdot",
-    "linear",
-    "addbmm",
-    "baddbmm",
-    "bmm",
-    "chain_matmul",
-    "linalg_multi_dot",
-    "gru_cell",
-    "lstm_cell",
-    "rnn_tanh_cell",
-    "rnn_relu_cell",
+    "_convolution", "conv1d", "conv1d.padding", "conv2d", "conv2d.padding", "conv3d",
+    "conv3d.padding", "conv_tbc", "conv_transpose1d", "conv_transpose2d.input",
+    "conv_transpose3d.input", "convolution", "prelu", "addmm", "addmv", "addr", "matmul", "einsum",
+    "mm", "mv", "linalg_vecdot", "linear", "addbmm", "baddbmm", "bmm", "chain_matmul",
+    "linalg_multi_dot", "gru_cell", "lstm_cell", "rnn_tanh_cell", "rnn_relu_cell",
     "scaled_dot_product_attention",
-]
+]  # fmt: skip
 _FP32 = [
-    "acos",
-    "asin",
-    "cosh",
-    "erfinv",
-    "exp",
-    "expm1",
-    "log",
-    "log10",
-    "log2",
-    "log1p",
-    "reciprocal",
-    "rsqrt",
-    "sinh",
-    "tan",
-    "pow.Tensor_Scalar",
-    "pow.Tensor_Tensor",
-    "pow.Scalar",
-    "softplus",
-    "layer_norm",
-    "native_layer_norm",
-    "group_norm",
-    "rms_norm",
-    "frobenius_norm.dim",
-    "nuclear_norm",
-    "cosine_similarity",
-    "poisson_nll_loss",
-    "cosine_embedding_loss",
-    "nll_loss",
-    "nll_loss2d",
-    "hinge_embedding_loss",
-    "kl_div",
-    "l1_loss",
-    "smooth_l1_loss",
-    "huber_loss",
-    "mse_loss",
-    "margin_ranking_loss",
-    "multilabel_margin_loss",
-    "soft_margin_loss",
-    "triplet_margin_loss",
-    "multi_margin_loss",
-    "binary_cross_entropy_with_logits",
-    "dist",
-    "pdist",
-    "cdist",
-    "renorm",
-    "logsumexp",
-    "upsample_nearest1d",
-    "upsample_nearest2d",
-    "upsample_nearest3d",
-    "upsample_linear1d",
-    "upsample_bilinear2d",
-    "_upsample_bilinear2d_aa",
-    "upsample_trilinear3d",
-    "upsample_bicubic2d",
-]
+    "acos", "asin", "cosh", "erfinv", "exp", "expm1", "log", "log10", "log2", "log1p", "reciprocal",
+    "rsqrt", "sinh", "tan", "pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar", "softplus",
+    "layer_norm", "native_layer_norm", "group_norm", "rms_norm", "frobenius_norm.dim",
+    "nuclear_norm", "cosine_similarity", "poisson_nll_loss", "cosine_embedding_loss", "nll_loss",
+    "nll_loss2d", "hinge_embedding_loss", "kl_div", "l1_loss", "smooth_l1_loss", "huber_loss",
+    "mse_loss", "margin_ranking_loss", "multilabel_margin_loss", "soft_margin_loss",
+    "triplet_margin_loss", "multi_margin_loss", "binary_cross_entropy_with_logits", "dist", "pdist",
+    "cdist", "renorm", "logsumexp", "upsample_nearest1d", "upsample_nearest2d",
+    "upsample_nearest3d", "upsample_linear1d", "upsample_bilinear2d", "_upsample_bilinear2d_aa",
+    "upsample_trilinear3d", "upsample_bicubic2d",
+]  # fmt: skip
 _FP32_OUTPUT = [
-    "prod",
-    "prod.dim_int",
-    "softmax.int",
-    "log_softmax.int",
-    "cumprod",
-    "cumsum",
-    "linalg_vector_norm",
-    "sum",
-    "sum.dim_IntList",
-]
+    "prod", "prod.dim_int", "softmax.int", "log_softmax.int", "cumprod", "cumsum",
+    "linalg_vector_norm", "sum", "sum.dim_IntList",
+]  # fmt: skip
 _WIDEST = [
-    "addcdiv",
-    "addcmul",
-    "atan2",
-    "bilinear",
-    "cross",
-    "dot",
-    "vdot",
-    "grid_sampler",
-    "index_put",
-    "tensordot",
-    "scatter_add",
-]
+    "addcdiv", "addcmul", "atan2", "bilinear", "cross", "dot", "vdot", "grid_sampler", "index_put",
+    "tensordot", "scatter_add",
+]  # fmt: skip
 
-# Operations that have replacements of their own ask `cast_arguments` themselves.
-OWN_REPLACEMENTS = ("scaled_dot_product_attention", "softmax.int", "log_softmax.int")
+# These have replacements of their own (`replacements.py`), which ask `cast_arguments` themselves.
+_REPLACED = ("scaled_dot_product_attention", "softmax.int", "log_softmax.int")
 
 
 @contextmanager
 def autocast_kernels() -> Iterator[None]:
     """Hold the replacements while a region of mixed precision is simulated."""
-    library = torch.library.Library("aten", "IMPL")
+    remove = replace_kernels(_KERNELS)
     try:
-        for name in (*_LOWER, *_FP32, *_FP32_OUTPUT, *_WIDEST):
-            op = _overload(name)
-            if op is not None and name not in OWN_REPLACEMENTS:
-                library.impl(name, _casting(op, name), "AutogradMeta")
         yield
     finally:
-        library._destroy()
+        remove()
 
 
 def cast_arguments(name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
@@ -173,7 +83,7 @@ def autocast_off() -> Iterator[None]:
         torch.set_autocast_enabled(AUTOCAST_SLOT, before)
 
 
-def _casting(op: torch._ops.OpOverload, name: str) -> Callable[..., Any]:
+def _casting(op: Any, name: str) -> Callable[..., Any]:
     def kernel(*args: Any, **kwargs: Any) -> Any:
         if current() is None or not torch.is_autocast_enabled(AUTOCAST_SLOT):
             return call_replaced(op, *args, **kwargs)
@@ -208,7 +118,7 @@ def _to_lower(x: Any, lower: torch.dtype, session: Session) -> Any:
         x.dtype is torch.float32
         and x.requires_grad
         and x.is_leaf
-        and not x._is_view()
+        and not is_view(x)
         and torch.is_autocast_cache_enabled()
     )
     if not cacheable:
@@ -232,7 +142,5 @@ def _widest(arguments: Any) -> torch.dtype:
     return torch.float32 if torch.float32 in eligible else lower
 
 
-def _overload(name: str) -> torch._ops.OpOverload | None:
-    packet_name, _, overload = name.partition(".")
-    packet = getattr(torch.ops.aten, packet_name, None)
-    return None if packet is None else getattr(packet, overload or "default", None)
+_NAMES = [name for name in (*_LOWER, *_FP32, *_FP32_OUTPUT, *_WIDEST) if name not in _REPLACED]
+_KERNELS = {op: _casting(op, name) for name in _NAMES for op in [operation(f"aten::{name}")]}

@@ -1,7 +1,7 @@
 """An allowance for cuDNN's workspaces. It is reported apart from what is known.
 
 cuDNN chooses an algorithm, and with it a workspace, for each shape, card and version, by
-heuristics that are not published. The rule here stands for its most common choice: the kernels
+heuristics that are not published. The rule here is its most common choice: the kernels
 for tensor cores work on tensors in NHWC order, so a convolution of tensors in NCHW order holds
 copies of its three operands in that order while it runs. In fp32 this goes for cards with TF32,
 which cuDNN uses unless it is told not to. It was set against measured runs on two cards
@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from memorymark.simulator.cuda.rules import Rules
+from memorymark.simulator.torch_compat import operation
 
-_FORWARD = torch.ops.aten.convolution.default
-_BACKWARD = torch.ops.aten.convolution_backward.default
+_FORWARD = operation("aten::convolution")
+_BACKWARD = operation("aten::convolution_backward")
 # Position of `groups` among the arguments.
 _GROUPS = {_FORWARD: 8, _BACKWARD: 9}
 
@@ -35,7 +36,7 @@ def workspace_bytes(func: Any, args: tuple[Any, ...], output: Any, rules: Rules)
         func: The convolution, forward or backward.
         args: Its arguments.
         output: What it returned.
-        rules: The device that is stood for.
+        rules: The simulated device.
     """
     operands = args[:2] if func is _FORWARD else args[:3]
     weight = operands[-1]

@@ -10,9 +10,11 @@ from torch import Tensor
 from memorymark.simulator.cuda.attention import Call, attend
 from memorymark.simulator.cuda.autocast import autocast_off, cast_arguments
 from memorymark.simulator.session import current
-from memorymark.simulator.tensors.redispatch import call_replaced
+from memorymark.simulator.torch_compat import call_replaced, operation, replace_kernels
 
-_aten = torch.ops.aten
+_ATTENTION = operation("aten::scaled_dot_product_attention")
+_DROPOUT = operation("aten::dropout")
+_FUSED_DROPOUT = operation("aten::native_dropout")
 
 
 def _attention(
@@ -29,8 +31,7 @@ def _attention(
     session = current()
     args = (query, key, value, attn_mask, dropout_p, is_causal)
     if session is None:
-        op = _aten.scaled_dot_product_attention.default
-        return call_replaced(op, *args, scale=scale, enable_gqa=enable_gqa)
+        return call_replaced(_ATTENTION, *args, scale=scale, enable_gqa=enable_gqa)
     args, _ = cast_arguments("scaled_dot_product_attention", args, {})
     with autocast_off():
         return attend(Call(*args, scale=scale, enable_gqa=enable_gqa), session.rules)
@@ -41,12 +42,13 @@ def _dropout(input: Tensor, p: float, train: bool) -> Tensor:
     session = current()
     fused = session is not None and session.rules.is_cuda and train and 0 < p < 1
     if fused and input.numel():
-        return _aten.native_dropout(input, p, train)[0]
-    return call_replaced(_aten.dropout.default, input, p, train)
+        return _FUSED_DROPOUT(input, p, train)[0]
+    return call_replaced(_DROPOUT, input, p, train)
 
 
-def _softmax_like(op: torch._ops.OpOverload, fused: Any, name: str) -> Any:
+def _softmax_like(name: str, fused_name: str) -> Any:
     """CUDA reads fp16 and writes fp32 in one kernel; bf16 is cast before (native/SoftMax.cpp)."""
+    op, fused = operation(f"aten::{name}"), operation(f"aten::{fused_name}")
 
     def kernel(input: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tensor:
         session = current()
@@ -63,15 +65,12 @@ def _softmax_like(op: torch._ops.OpOverload, fused: Any, name: str) -> Any:
     return kernel
 
 
-def _register() -> torch.library.Library:
-    library = torch.library.Library("aten", "IMPL")
-    library.impl("scaled_dot_product_attention", _attention, "AutogradMeta")
-    library.impl("dropout", _dropout, "AutogradMeta")
-    for name, fused in (("softmax.int", _aten._softmax), ("log_softmax.int", _aten._log_softmax)):
-        packet = getattr(_aten, name.partition(".")[0])
-        library.impl(name, _softmax_like(packet.int, fused, name), "AutogradMeta")
-    return library
-
-
 # Registered for the life of the process; outside of a simulation they pass every call on.
-_LIBRARY = _register()
+_UNREGISTER = replace_kernels(
+    {
+        _ATTENTION: _attention,
+        _DROPOUT: _dropout,
+        operation("aten::softmax.int"): _softmax_like("softmax.int", "_softmax"),
+        operation("aten::log_softmax.int"): _softmax_like("log_softmax.int", "_log_softmax"),
+    }
+)

@@ -1,4 +1,4 @@
-"""What the simulator has to know of the device that it stands for."""
+"""What the simulator has to know of the simulated device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CUBLAS_WORKSPACE_BYTES_SM90 = 32 * MIB
 
 
 class Platform(StrEnum):
-    """Whose kernels are stood for."""
+    """Whose kernels are simulated."""
 
     CUDA = "cuda"
     CPU = "cpu"
@@ -34,7 +34,7 @@ class Rules:
 
     @property
     def is_cuda(self) -> bool:
-        """Whether CUDA's kernels are stood for."""
+        """Whether CUDA's kernels are simulated."""
         return self.platform is Platform.CUDA
 
     @property

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-_aten = torch.ops.aten
-_GEMMS = {
-    _aten.mm.default, _aten.addmm.default, _aten.bmm.default, _aten.baddbmm.default,
-    _aten.addmv.default, _aten.mv.default, _aten._scaled_dot_product_attention_math.default,
-}  # fmt: skip
+from memorymark.simulator.torch_compat import operation, operations
+
+_GEMMS = operations(
+    "mm", "addmm", "bmm", "baddbmm", "addmv", "mv", "_scaled_dot_product_attention_math"
+)
 _HALF = (torch.float16, torch.bfloat16)
 _FP32_BYTES = 4
 
@@ -31,7 +31,7 @@ def transient_bytes(func: Any, args: tuple[Any, ...]) -> int:
     """Return the scratch bytes that the operation takes on CUDA and gives back.
 
     Args:
-        func: An operation of torch.ops.
+        func: The operation.
         args: Its arguments.
     """
     rule = _TRANSIENT.get(func)
@@ -67,7 +67,7 @@ def _round_up(value: int, multiple: int) -> int:
 
 
 _TRANSIENT: dict[Any, Callable[[tuple[Any, ...]], int]] = {
-    _aten._scaled_dot_product_flash_attention_backward.default: _flash_backward,
-    _aten._scaled_dot_product_efficient_attention_backward.default: _efficient_backward,
-    _aten.embedding_dense_backward.default: _embedding_backward,
+    operation("aten::_scaled_dot_product_flash_attention_backward"): _flash_backward,
+    operation("aten::_scaled_dot_product_efficient_attention_backward"): _efficient_backward,
+    operation("aten::embedding_dense_backward"): _embedding_backward,
 }

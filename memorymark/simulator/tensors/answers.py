@@ -15,9 +15,11 @@ from torch import Tensor
 
 from memorymark.errors import UnsupportedOperation
 from memorymark.simulator.session import Session
-from memorymark.simulator.tensors.values import MOST_ELEMENTS, Scalar, Values
+from memorymark.simulator.tensors.known_values import MOST_ELEMENTS, Scalar
+from memorymark.simulator.tensors.values import Values
+from memorymark.simulator.torch_compat import operation
 
-_aten = torch.ops.aten
+_INDEX = operation("aten::index.Tensor")
 _MASKS = (torch.bool, torch.uint8)
 # A copy on the host is made for real: what is larger is no question but a computation.
 _MOST_HOST_ELEMENTS = 1_000_000
@@ -39,16 +41,16 @@ class Answers:
         self._values = _values
         self.note = self._values.note
         self._rules = {
-            _aten._local_scalar_dense.default: self.item,
-            _aten.equal.default: self.equal,
-            _aten._to_copy.default: self._to_host,
-            _aten.nonzero.default: self._nonzero,
-            _aten.index.Tensor: self._index,
-            _aten.masked_select.default: self._masked_select,
-            _aten.unique_consecutive.default: self._unique_consecutive,
-            _aten._unique2.default: self._unique,
-            _aten.repeat_interleave.Tensor: self._repeat_interleave,
-            _aten.bincount.default: self._bincount,
+            operation("aten::_local_scalar_dense"): self.item,
+            operation("aten::equal"): self.equal,
+            operation("aten::_to_copy"): self._to_host,
+            operation("aten::nonzero"): self._nonzero,
+            _INDEX: self._index,
+            operation("aten::masked_select"): self._masked_select,
+            operation("aten::unique_consecutive"): self._unique_consecutive,
+            operation("aten::_unique2"): self._unique,
+            operation("aten::repeat_interleave.Tensor"): self._repeat_interleave,
+            operation("aten::bincount"): self._bincount,
         }
 
     def answer(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -134,7 +136,7 @@ class Answers:
                 positions += self._nonzero(index).unbind(1)
             else:
                 positions.append(index)
-        return _aten.index.Tensor(tensor, positions)
+        return _INDEX(tensor, positions)
 
     def _masked_select(self, tensor: Tensor, mask: Tensor) -> Tensor:
         shape = torch.broadcast_shapes(tensor.shape, mask.shape)

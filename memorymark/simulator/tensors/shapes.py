@@ -15,6 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from memorymark.memory.storage import storage_key
+from memorymark.simulator.torch_compat import schema_of
+
 _MOST_CALLS = 20_000
 
 
@@ -37,18 +40,18 @@ class ShapeCache:
         self._kinds: dict[Any, Kind] = {}
         self._calls: OrderedDict[Hashable, Any] = OrderedDict()
 
-    def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run an operation on meta tensors, or make the outputs that it gave before."""
         kind = self._kinds.get(func)
         if kind is None:
             kind = self._kinds[func] = _classify(func)
         if kind is Kind.IN_PLACE and _is_without_data(args[0]):
-            return args[0] if func._schema.returns else None
+            return args[0] if schema_of(func).returns else None
         if kind is not Kind.FRESH:
             return func(*args, **kwargs)
-        return self._run_fresh(func, args, kwargs)
+        return self._call_fresh(func, args, kwargs)
 
-    def _run_fresh(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _call_fresh(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             key = (func, _key(args), _key(tuple(kwargs.items())))
         except _NoKey:
@@ -69,7 +72,7 @@ class ShapeCache:
 
 
 def _classify(func: Any) -> Kind:
-    schema = func._schema
+    schema = schema_of(func)
     if func.is_view or torch.Tag.inplace_view in func.tags:
         return Kind.OTHER
     if schema.is_mutable:
@@ -131,8 +134,8 @@ def _make(recipe: Any) -> Any:
 
 
 def _shares_storage(output: Any, args: Any) -> bool:
-    inputs = {x.untyped_storage()._cdata for x in _tensors(args)}
-    return any(x.untyped_storage()._cdata in inputs for x in _tensors(output))
+    inputs = {storage_key(x) for x in _tensors(args)}
+    return any(storage_key(x) in inputs for x in _tensors(output))
 
 
 def _is_without_data(target: Any) -> bool:

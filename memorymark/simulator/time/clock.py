@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import flop_registry
 
+from memorymark.simulator.torch_compat import operations, packet_of
+
 # Shares of the peaks that large training kernels are taken to reach. They are not calibrated:
 # benchmarks/accuracy.py scores the estimate against the steps that were measured.
 _ARITHMETIC_SHARE = 0.6
@@ -21,10 +23,7 @@ _BANDWIDTH_SHARE = 0.75
 # Time between two kernels that the host launches one after the other.
 _LAUNCH_SECONDS = 5e-6
 
-_CONVOLUTIONS = (
-    torch.ops.aten.convolution.default,
-    torch.ops.aten.convolution_backward.default,
-)
+_CONVOLUTIONS = operations("convolution", "convolution_backward")
 
 
 @dataclass(frozen=True)
@@ -50,16 +49,12 @@ class Clock:
         rates: What the device does in a second.
 
     Attributes:
-        seconds: The sum since the last reset.
+        seconds: The sum.
     """
 
     def __init__(self, rates: Rates) -> None:
         self.seconds = 0.0
         self._rates = rates
-
-    def reset(self) -> None:
-        """Start from zero."""
-        self.seconds = 0.0
 
     def count(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
         """Add an operation's estimated time. Views take none."""
@@ -76,7 +71,7 @@ class Clock:
     def _by_arithmetic(
         self, func: Any, args: tuple[Any, ...], output: Any, leaves: list[Tensor]
     ) -> float:
-        formula = flop_registry.get(func._overloadpacket)
+        formula = flop_registry.get(packet_of(func))
         if formula is None or not leaves:
             return 0.0
         rate = self._rates.flops.get(leaves[0].dtype)

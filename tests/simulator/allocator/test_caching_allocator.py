@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from segment_views import segments_of
 
 from memorymark.errors import InvalidValue, OutOfMemory
 from memorymark.simulator.allocator.blocks import round_request, segment_bytes
@@ -31,7 +32,6 @@ def test_requests_are_rounded_to_512_bytes(asked, allocated):
     allocator = CachingAllocator()
     allocator.allocate(asked)
     assert allocator.allocated_bytes == allocated
-    assert allocator.requested_bytes == asked
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ def test_small_and_large_requests_share_nothing():
     allocator.free(allocator.allocate(20 * MIB))
     allocator.allocate(4 * KIB)
     assert allocator.reserved_bytes == 22 * MIB
-    assert sorted(segment.is_small for segment in allocator.segments()) == [False, True]
+    assert sorted(segment.is_small for segment in segments_of(allocator)) == [False, True]
 
 
 def test_small_remainder_is_split_from_512_bytes_on():
     allocator = CachingAllocator()
     allocator.allocate(MIB)
     allocator.allocate(MIB - 512)
-    (segment,) = allocator.segments()
+    (segment,) = segments_of(allocator)
     assert [block.size_bytes for block in segment.blocks] == [MIB, MIB - 512, 512]
 
 
@@ -88,7 +88,7 @@ def test_fresh_segment_keeps_its_remainder_too():
     allocator = CachingAllocator()
     allocator.allocate(10 * MIB + 512)
     assert allocator.allocated_bytes == 10 * MIB + 512
-    assert len(allocator.segments()[0].blocks) == 2
+    assert len(segments_of(allocator)[0].blocks) == 2
     allocator = CachingAllocator()
     allocator.allocate(11 * MIB)
     assert allocator.allocated_bytes == 12 * MIB
@@ -100,7 +100,7 @@ def test_smallest_fitting_block_is_taken():
     for handle in handles:
         allocator.free(handle)
     allocator.allocate(14 * MIB)
-    used = [s.size_bytes for s in allocator.segments() if s.blocks[0].allocated]
+    used = [s.size_bytes for s in segments_of(allocator) if s.blocks[0].allocated]
     assert used == [20 * MIB]
 
 
@@ -110,7 +110,7 @@ def test_lowest_address_wins_among_equal_sizes():
     for handle in reversed(handles):
         allocator.free(handle)
     allocator.allocate(20 * MIB)
-    assert [s.blocks[0].allocated for s in allocator.segments()] == [True, False, False]
+    assert [s.blocks[0].allocated for s in segments_of(allocator)] == [True, False, False]
 
 
 def test_any_cached_block_may_be_split_however_large():
@@ -125,7 +125,7 @@ def test_freed_neighbours_merge_within_a_segment():
     handles = [allocator.allocate(5 * MIB) for _ in range(4)]
     for handle in (handles[0], handles[2], handles[1]):
         allocator.free(handle)
-    (segment,) = allocator.segments()
+    (segment,) = segments_of(allocator)
     assert [(b.size_bytes, b.allocated) for b in segment.blocks] == [
         (15 * MIB, False),
         (5 * MIB, True),
@@ -183,7 +183,7 @@ def test_empty_cache_gives_back_what_holds_nothing():
     allocator.free(kept)
     allocator.empty_cache()
     assert allocator.reserved_bytes == 0
-    assert allocator.segments() == ()
+    assert segments_of(allocator) == ()
 
 
 def test_peaks_stay_when_memory_is_freed():
@@ -191,9 +191,8 @@ def test_peaks_stay_when_memory_is_freed():
     allocator.free(allocator.allocate(50 * MIB - 100))
     allocator.empty_cache()
     assert allocator.peak_allocated_bytes == 50 * MIB
-    assert allocator.peak_requested_bytes == 50 * MIB - 100
     assert allocator.peak_reserved_bytes == 50 * MIB
-    assert allocator.allocated_bytes == allocator.requested_bytes == 0
+    assert allocator.allocated_bytes == 0
 
 
 def test_what_is_not_in_use_cannot_be_freed():
@@ -228,20 +227,18 @@ def run(allocator, steps):
 
 def check_whole(allocator):
     """Assert that segments and blocks add up and do not overlap."""
-    segments = allocator.segments()
+    segments = segments_of(allocator)
     end = 0
     for segment in segments:
         for position, block in enumerate(segment.blocks):
             assert block.address >= end if position == 0 else block.address == end
             assert block.size_bytes > 0
-            assert block.requested_bytes <= block.size_bytes
             end = block.address + block.size_bytes
     blocks = [block for segment in segments for block in segment.blocks]
     allocated = sum(block.size_bytes for block in blocks if block.allocated)
     assert allocated == allocator.allocated_bytes
-    assert sum(block.requested_bytes for block in blocks) == allocator.requested_bytes
     assert sum(block.size_bytes for block in blocks) == allocator.reserved_bytes
-    assert allocator.reserved_bytes >= allocator.allocated_bytes >= allocator.requested_bytes
+    assert allocator.reserved_bytes >= allocator.allocated_bytes
     assert allocator.peak_reserved_bytes >= allocator.peak_allocated_bytes
 
 
@@ -260,7 +257,7 @@ def test_nothing_overlaps_nothing_is_lost(steps, capacity, expandable):
 def test_no_two_free_neighbours_stay_apart(steps, capacity, expandable):
     allocator = CachingAllocator(capacity, expandable_segments=expandable)
     for _ in run(allocator, steps):
-        for segment in allocator.segments():
+        for segment in segments_of(allocator):
             free = [not block.allocated for block in segment.blocks]
             assert not any(a and b for a, b in pairwise(free))
 
@@ -270,7 +267,7 @@ def test_no_two_free_neighbours_stay_apart(steps, capacity, expandable):
 def test_same_commands_same_answer(steps, capacity, expandable):
     first, second = (CachingAllocator(capacity, expandable_segments=expandable) for _ in range(2))
     assert list(run(first, steps)) == list(run(second, steps))
-    assert first.segments() == second.segments()
+    assert segments_of(first) == segments_of(second)
     assert first.retries == second.retries
 
 
@@ -283,7 +280,7 @@ def test_all_freed_and_emptied_is_empty(steps, expandable):
         allocator.free(handle)
     allocator.empty_cache()
     assert allocator.reserved_bytes == 0
-    assert allocator.segments() == ()
+    assert segments_of(allocator) == ()
 
 
 @dataclass
@@ -365,6 +362,6 @@ def test_it_does_what_the_plain_reference_does(steps, capacity):
         assert allocator.retries == reference.retries
         shapes = [
             [(block.size_bytes, block.allocated) for block in segment.blocks]
-            for segment in allocator.segments()
+            for segment in segments_of(allocator)
         ]
         assert shapes == [[(s, t is not None) for s, t in blocks] for blocks in reference.segments]

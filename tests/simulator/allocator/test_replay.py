@@ -1,4 +1,3 @@
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,14 +26,11 @@ def test_a_replay_reads_as_torch_does():
     assert result.failed_at is None
     assert result.peak_reserved_bytes == (20 + 2 + 40) * MIB
     assert result.peak_allocated_bytes == 40 * MIB + 512
-    assert result.peak_requested_bytes == 40 * MIB + 100
-    assert result.fragmentation == pytest.approx(1 - (40 * MIB + 512) / (62 * MIB))
     assert result.retries == 0
 
 
 def test_an_empty_trace_needs_nothing():
     assert replay([]).fits
-    assert replay([]).fragmentation == 0
     assert minimum_bytes([]) == 0
     assert peak_live_bytes([]) == 0
 

@@ -7,8 +7,8 @@ from memorymark.errors import UnsupportedOperation
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.device import SimulatedDevice
 from memorymark.simulator.session import simulating
+from memorymark.simulator.tensors.known_values import MOST_ELEMENTS
 from memorymark.simulator.tensors.shapes import ShapeCache
-from memorymark.simulator.tensors.values import MOST_ELEMENTS
 
 META = torch.device("meta")
 

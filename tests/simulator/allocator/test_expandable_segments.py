@@ -1,6 +1,7 @@
 """Expandable segments: growth page by page, best fit with room to grow, unmapping."""
 
 import pytest
+from segment_views import segments_of
 
 from memorymark.errors import OutOfMemory
 from memorymark.simulator.allocator.caching_allocator import CachingAllocator
@@ -27,7 +28,7 @@ def test_one_segment_grows_and_leaves_no_gap():
     for _ in range(3):
         allocator.allocate(15 * MIB)
     assert allocator.reserved_bytes == 60 * MIB
-    (segment,) = allocator.segments()
+    (segment,) = segments_of(allocator)
     assert [block.size_bytes for block in segment.blocks] == [15 * MIB] * 4
     assert [block.allocated for block in segment.blocks] == [True] * 3 + [False]
 
@@ -36,7 +37,7 @@ def test_large_blocks_are_split_from_512_bytes_on():
     allocator = expandable()
     allocator.allocate(20 * MIB - 512)
     assert allocator.allocated_bytes == 20 * MIB - 512
-    assert allocator.segments()[0].blocks[1].size_bytes == 512
+    assert segments_of(allocator)[0].blocks[1].size_bytes == 512
 
 
 def test_growth_uses_the_free_end_of_the_segment():
@@ -51,7 +52,7 @@ def test_a_block_inside_fits_better_than_the_end_that_can_grow():
     handles = [allocator.allocate(size * MIB) for size in (16, 2, 12)]
     allocator.free(handles[0])
     allocator.allocate(8 * MIB)
-    (segment,) = allocator.segments()
+    (segment,) = segments_of(allocator)
     shape = [(block.size_bytes // MIB, block.allocated) for block in segment.blocks]
     assert shape == [(8, True), (8, False), (2, True), (12, True), (10, False)]
 
@@ -73,7 +74,7 @@ def test_a_page_in_use_at_its_edge_stays_mapped():
     allocator.empty_cache()
     shapes = [
         [(block.size_bytes // MIB, block.allocated) for block in segment.blocks]
-        for segment in allocator.segments()
+        for segment in segments_of(allocator)
     ]
     assert shapes == [[(25, True), (15, False)], [(20, True)]]
     assert allocator.reserved_bytes == 60 * MIB
@@ -86,7 +87,7 @@ def test_a_gap_is_filled_before_the_end_grows():
     allocator.empty_cache()
     assert allocator.reserved_bytes == 40 * MIB
     allocator.allocate(20 * MIB)
-    (segment,) = allocator.segments()
+    (segment,) = segments_of(allocator)
     assert [block.allocated for block in segment.blocks] == [True] * 3
 
 

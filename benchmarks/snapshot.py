@@ -6,12 +6,9 @@ must come out as it was on the GPU.
 
 from __future__ import annotations
 
-import io
-import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from memorymark.errors import InvalidValue
 
@@ -37,23 +34,6 @@ class RecordedTrace:
     peak_reserved_bytes: int
     preexisting_blocks: int
     ran_out_of_memory: bool
-
-
-def load_snapshot(path: str | Path) -> dict[str, Any]:
-    """Load a snapshot that `torch.cuda.memory._dump_snapshot` wrote.
-
-    Only plain values are read: a file that would run code while it loads is refused.
-
-    Raises:
-        InvalidValue: The file is no such snapshot.
-    """
-    try:
-        snapshot = _PlainUnpickler(io.BytesIO(Path(path).read_bytes())).load()
-    except (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError) as error:
-        raise InvalidValue("snapshot", str(path), "a pickle of plain values") from error
-    if not isinstance(snapshot, dict) or "device_traces" not in snapshot:
-        raise InvalidValue("snapshot", str(path), "what torch.cuda.memory._dump_snapshot writes")
-    return snapshot
 
 
 def read_trace(snapshot: Mapping[str, Any], device_index: int = 0) -> RecordedTrace:
@@ -130,10 +110,3 @@ def _peak_reserved(entries: list[Any], segments: list[Any]) -> int:
             change -= entry["size"]
     at_end = sum(segment["total_size"] for segment in segments)
     return at_end - change + highest
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Unpickles numbers, texts, lists, tuples and dictionaries, and nothing else."""
-
-    def find_class(self, module: str, name: str) -> NoReturn:
-        raise pickle.UnpicklingError(f"{module}.{name} is not a plain value")

@@ -20,7 +20,7 @@ from memorymark.analysis.analyze import AnalysisStopped, analyze_on
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event, EventKind
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 WORKLOAD = """
     import time, torch
     from torch import nn

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 from fakes import FakeProbe, FakeWorkload, measured_target
@@ -75,22 +76,29 @@ def test_prints_of_the_users_code_do_not_spoil_the_json(engine: StandInEngine, c
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "name", "figures", "words"),
     [
-        "estimate bert --batch-size 4 --gpu l4",
-        "measure bert --batch-size 4",
-        "validate backward bert",
-        "validate compile bert",
-        "compare bert --gpus l4,a10",
+        ("estimate bert --batch-size 4 --gpu l4", "model", {"batch_size": 4, "fits": True},
+         "bert at batch size 4 on NVIDIA A100 40GB (simulated): fits, "),
+        ("measure bert --batch-size 4", "model", {"batch_size": 4, "source": "measured"},
+         "bert at batch size 4 on Test device (measured): fits, "),
+        ("validate backward bert", "model_name", {"verdict": "PASS", "max_batch_size": 192},
+         "PASS: bert, batch 8, Test device (measured)"),
+        ("validate compile bert", "model_name", {"verdict": "PASS", "break_even_steps": 5358},
+         "PASS: bert, batch 8, Test device (measured)"),
+        ("compare bert --gpus l4,a10", "model_name", {"source": "simulated"},
+         "bert (simulated), cheapest first"),
     ],
-)
+)  # fmt: skip
 def test_every_job_answers_in_words_and_in_json(
-    engine: StandInEngine, capsys: Any, line: str
+    engine: StandInEngine, capsys: Any, line: str, name: str, figures: dict, words: str
 ) -> None:
     out, _ = run(capsys, f"{line} --json")
-    assert isinstance(json.loads(out), dict)
+    values = json.loads(out)
+    assert values[name] == "bert"
+    assert {key: values[key] for key in figures} == figures
     out, _ = run(capsys, line)
-    assert out.strip() and not out.startswith("{")
+    assert out.startswith(words)
 
 
 def test_out_of_memory_is_a_result(engine: StandInEngine, capsys: Any) -> None:
@@ -398,7 +406,8 @@ def test_runs(capsys: Any) -> None:
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     commands: list[list[str]] = []
-    monkeypatch.setattr(os, "execv", lambda path, words: commands.append(words))
+    execv = create_autospec(os.execv, side_effect=lambda path, words: commands.append(words))
+    monkeypatch.setattr(os, "execv", execv)
     monkeypatch.chdir(ROOT)
     return commands
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
+from unittest.mock import create_autospec
 
 import pytest
 import streamlit as st
@@ -15,13 +15,15 @@ from streamlit.testing.v1 import AppTest, app_test
 
 from memorymark import units
 from memorymark.cli import main
-from memorymark.gpus.telemetry import GpuProcess, Telemetry
+from memorymark.gpus.catalogue import load_catalogue
+from memorymark.gpus.telemetry import GpuProcess, Telemetry, read_telemetry
+from memorymark.service.access import Door
 from memorymark.service.history import RunHistory
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from memorymark.service.jobs import Job, JobManager
 from memorymark.ui import comparison_view, job_view, machine_view
+from memorymark.ui.engine import get_door
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -290,8 +292,11 @@ def test_cost_comparison_sorts_by_cost_and_redraws_for_the_plan(app):
     assert "Current batch size 16" in " ".join(m.value for m in app.markdown)
     run_to_end(app, "Compare GPUs")
     assert not app.exception
-    table = app.dataframe[0].value if app.dataframe else None
-    assert table is None or len(table) > 5
+    table = next(drawn.value for drawn in app.dataframe if "$/million samples" in drawn.value)
+    assert set(table["GPU"]) == {gpu.name for gpu in load_catalogue().values()}
+    prices = [float(cell.removeprefix("$")) for cell in table["$/million samples"] if "$" in cell]
+    assert len(prices) > 5
+    assert prices == sorted(prices)
     before = metric(app, "Cost per run").value
     app.number_input(key="side_dataset_size").set_value(50_000_000).run()
     assert metric(app, "Cost per run").value != before
@@ -376,14 +381,19 @@ def test_sign_in_is_asked_for_and_checked_in_the_door(app, monkeypatch):
     assert RunHistory().list() == []
 
 
+def has_one_gpu(monkeypatch, reading):
+    read = create_autospec(
+        read_telemetry, side_effect=lambda index: Telemetry() if index else reading
+    )
+    monkeypatch.setattr(machine_view, "read_telemetry", read)
+
+
 def test_machine_with_a_gpu_is_shown_live_and_is_the_target(app, monkeypatch):
     other = GpuProcess(4711, "python", "ada", 2 * units.GIB)
     reading = Telemetry(
         "Tesla T4", "GPU-1", "600.1", 16 * units.GIB, 3 * units.GIB, other_processes=(other,)
     )
-    monkeypatch.setattr(
-        machine_view, "read_telemetry", lambda index: Telemetry() if index else reading
-    )
+    has_one_gpu(monkeypatch, reading)
     app.run()
     assert not app.exception
     said = " ".join(element.value for element in (*app.sidebar.markdown, *app.sidebar.caption))
@@ -398,9 +408,7 @@ def test_machine_with_a_gpu_is_shown_live_and_is_the_target(app, monkeypatch):
 
 def test_gpu_that_may_not_be_read_says_why(app, monkeypatch):
     reading = Telemetry("Tesla T4", "GPU-1", reason="No permission.")
-    monkeypatch.setattr(
-        machine_view, "read_telemetry", lambda index: Telemetry() if index else reading
-    )
+    has_one_gpu(monkeypatch, reading)
     app.run()
     assert not app.exception
     said = [caption.value for caption in app.sidebar.caption]
@@ -448,9 +456,14 @@ def test_devices_are_named_for_people(lock_name, words):
 
 
 def test_waiting_job_says_who_is_before_it(monkeypatch):
-    ahead = SimpleNamespace(run_id="ab12", left_seconds=20.2)
-    job = SimpleNamespace(device="cuda:0")
-    jobs = SimpleNamespace(ahead_of=lambda job: [ahead])
-    monkeypatch.setattr(job_view, "get_door", lambda: SimpleNamespace(jobs=jobs))
+    def job(run_id, **more):
+        return Job(
+            run_id, "analysis", {}, "cuda:0", work=lambda on_event, cancel: {}, key="", **more
+        )
+
+    door = create_autospec(Door, instance=True)
+    door.jobs = create_autospec(JobManager, instance=True)
+    door.jobs.ahead_of.return_value = [job("ab12", expected_seconds=20.2)]
+    monkeypatch.setattr(job_view, "get_door", create_autospec(get_door, return_value=door))
     told = "GPU 0 is busy with run ab12, about 20 s left; yours is next."
-    assert job_view.queue_words(job) == told
+    assert job_view.queue_words(job("cd34")) == told

@@ -1,12 +1,10 @@
 """Reading torch's own allocation history, in the shape torch documents."""
 
-import pickle
-
 import pytest
+from snapshot import read_trace
 
 from memorymark.errors import InvalidValue
 from memorymark.simulator.allocator.replay import replay
-from memorymark.simulator.allocator.snapshot import load_snapshot, read_trace
 
 MIB = 1024**2
 SMALL, LARGE, LATER = 0x7F00_0000_0000, 0x7F00_0020_0000, 0x7F00_0160_0000
@@ -136,25 +134,3 @@ def test_running_out_of_memory_is_told():
 def test_a_device_without_history_is_an_error(snapshot):
     with pytest.raises(InvalidValue, match="device index"):
         read_trace(snapshot, 1)
-
-
-def test_a_pickled_snapshot_is_read(snapshot, tmp_path):
-    path = tmp_path / "snapshot.pickle"
-    path.write_bytes(pickle.dumps(snapshot))
-    assert read_trace(load_snapshot(path)) == read_trace(snapshot)
-
-
-class Dangerous:
-    def __reduce__(self):
-        return (print, ("this must never run",))
-
-
-@pytest.mark.parametrize(
-    "content", [pickle.dumps(Dangerous()), pickle.dumps([1]), b"", b"nonsense"]
-)
-def test_other_files_are_refused_and_run_nothing(content, tmp_path, capsys):
-    path = tmp_path / "other.pickle"
-    path.write_bytes(content)
-    with pytest.raises(InvalidValue, match="snapshot"):
-        load_snapshot(path)
-    assert capsys.readouterr().out == ""

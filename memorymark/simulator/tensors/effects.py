@@ -1,0 +1,71 @@
+"""What operations do to the values of tensors: which make, pass on, replace or lose them."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import torch
+
+from memorymark.simulator.torch_compat import operation, operations, schema_of
+
+_FILLS = {
+    **dict.fromkeys(operations("ones", "ones_like", "new_ones"), 1),
+    **dict.fromkeys(operations("zeros", "zeros_like", "new_zeros"), 0),
+}
+# The value is an argument: its position.
+_FILLS_WITH_ARGUMENT = {
+    operation("aten::full"): 1, operation("aten::full_like"): 1, operation("aten::new_full"): 2,
+    operation("aten::scalar_tensor"): 0,
+}  # fmt: skip
+_COPIES = operations("clone", "_to_copy")
+# Reductions and copies under which a uniform value stays what it is.
+_KEEPING = _COPIES | operations(
+    "all", "all.dim", "any", "any.dim", "max", "min", "amax", "amin", "mean", "index_select"
+)
+_OVERWRITING = operations("fill_.Scalar", "fill_.Tensor", "zero_", "copy_")
+
+
+class Effect(Enum):
+    """How an operation passes values on."""
+
+    FILL = "makes a uniform tensor"
+    MAKE = "makes a tensor from plain numbers"
+    FOLLOW = "computes with tensors"
+    OVERWRITE = "replaces all values of its first argument"
+    FORGET = "writes what nobody knows"
+    NONE = "a view, or memory that holds nothing yet"
+
+
+def effect_of(func: Any) -> Effect:
+    """Return how an operation passes values on."""
+    if func in _FILLS or func in _FILLS_WITH_ARGUMENT:
+        return Effect.FILL
+    if func in _OVERWRITING:
+        return Effect.OVERWRITE
+    schema = schema_of(func)
+    random = torch.Tag.nondeterministic_seeded in func.tags
+    if func.is_view or (random and not schema.is_mutable):
+        return Effect.NONE
+    if schema.is_mutable:
+        works_in_place = schema.name.endswith("_") and not random
+        return Effect.FOLLOW if works_in_place else Effect.FORGET
+    if any("Tensor" in str(argument.type) for argument in schema.arguments):
+        return Effect.FOLLOW
+    return Effect.NONE if "empty" in schema.name else Effect.MAKE
+
+
+def fill_value(func: Any, args: tuple[Any, ...]) -> Any:
+    """Return what an operation with the effect FILL fills its result with."""
+    position = _FILLS_WITH_ARGUMENT.get(func)
+    return _FILLS[func] if position is None else args[position]
+
+
+def works_elementwise(func: Any) -> bool:
+    """Return whether each element of the result comes from those at its place in the inputs."""
+    return torch.Tag.pointwise in func.tags or func in _COPIES
+
+
+def keeps_uniform(func: Any) -> bool:
+    """Return whether a result of uniform inputs is uniform, with a value found from one element."""
+    return torch.Tag.pointwise in func.tags or func in _KEEPING

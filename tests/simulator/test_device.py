@@ -1,0 +1,120 @@
+"""What the simulated device counts beside the storages of tensors."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from memorymark.errors import UnsupportedOperation
+from memorymark.memory.trace import BACKWARD, FORWARD, STEP
+from memorymark.simulator.cuda.rules import Platform, Rules
+from memorymark.simulator.device import SimulatedDevice
+from memorymark.simulator.session import simulating
+from memorymark.simulator.tensors.shapes import ShapeCache
+from memorymark.simulator.time.clock import Clock, Rates
+from memorymark.units import MIB
+
+A100, CPU = Rules(Platform.CUDA, (8, 0)), Rules(Platform.CPU)
+
+
+def meta(*shape, dtype=torch.float32):
+    return torch.empty(shape, dtype=dtype, device="meta")
+
+
+def operate(run, rules=A100, **options):
+    """Run operations on a simulated device; return the device and its blocks' names and sizes."""
+    with simulating(rules) as session:
+        device = SimulatedDevice(session, ShapeCache(), **options)
+        with device:
+            kept = run(device)
+    blocks = [(str(block.operation), block.size_bytes) for block in device.trace.blocks]
+    del kept
+    return device, blocks
+
+
+def test_outputs_are_counted_with_their_bytes():
+    x = meta(4, 8)
+    device, blocks = operate(lambda device: torch.relu(x))
+    assert blocks == [("aten.relu.default", 4 * 8 * 4)]
+    assert device.peak_bytes == 4 * 8 * 4
+
+
+def test_each_thread_of_cublas_takes_one_workspace():
+    x = meta(8, 8)
+
+    def products(device):
+        for phase in (FORWARD, BACKWARD):
+            device.begin_phase(phase)
+            x @ x
+            x @ x
+
+    _, blocks = operate(products)
+    assert [size for name, size in blocks if "cuBLAS" in name] == [A100.cublas_workspace_bytes] * 2
+    _, blocks = operate(products, CPU)
+    assert [name for name, _ in blocks] == ["aten.mm.default"] * 4
+
+
+def test_a_workspace_of_a_convolution_is_given_back():
+    image, weight = meta(2, 8, 16, 16), meta(8, 8, 3, 3)
+    device, blocks = operate(lambda device: functional.conv2d(image, weight, padding=1))
+    (workspace,) = [size for name, size in blocks if "cuDNN" in name]
+    assert workspace == device.convolution_workspace_bytes > 0
+    assert device.peak_bytes == image.nbytes + workspace
+    assert blocks[0] == ("aten.convolution.default", image.nbytes)
+    assert device.trace.events[1:3] == [(1, workspace), (1, -workspace)]
+
+
+def test_counters_on_the_host_are_device_memory_where_the_device_is_the_host():
+    def make(device):
+        return torch.zeros(3, device="cpu")
+
+    assert operate(make)[1] == []
+    assert [size for _, size in operate(make, CPU)[1]] == [12]
+
+
+def test_scratch_of_a_kernel_is_taken_and_given_back():
+    indices = meta(4096, dtype=torch.long)
+    backward = torch.ops.aten.embedding_dense_backward.default
+    device, blocks = operate(lambda device: backward(meta(4096, 4), indices, 10, -1, False))
+    assert ("aten.embedding_dense_backward.default", 4 * 4096 * 8) in blocks
+    assert device.live_bytes < device.peak_bytes
+
+
+def test_a_fused_optimizer_works_in_place():
+    weight = torch.zeros(4, device="meta", requires_grad=True)
+    weight.grad = meta(4)
+
+    def step(device):
+        optimizer = torch.optim.Adam([weight], fused=True)
+        optimizer.step()
+        return optimizer
+
+    _, blocks = operate(step)
+    assert sum(size for _, size in blocks) == 2 * weight.nbytes + 4
+
+
+def test_an_operation_without_a_rule_is_named():
+    with pytest.raises(UnsupportedOperation, match="unique_dim"):
+        operate(lambda device: torch.unique(meta(3, 3), dim=0))
+
+
+def test_the_time_of_one_step_is_counted():
+    rates, x = Rates({torch.float32: 1e12}, 1e11), meta(256, 256)
+
+    def steps(count):
+        def run(device):
+            for _ in range(count):
+                device.begin_phase(STEP)
+                torch.relu(x)
+
+        clock = Clock(rates)
+        operate(run, clock=clock, timed_step=2)
+        return clock.seconds
+
+    assert steps(1) == 0
+    assert steps(2) == steps(3) > 0
+
+
+def test_what_the_model_is_told_is_counted_too():
+    mask = torch.ones(MIB // 8, dtype=torch.bool, device="meta")
+    _, blocks = operate(lambda device: mask.nonzero())
+    assert blocks == [("aten.nonzero.default", MIB)]
