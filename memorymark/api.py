@@ -201,9 +201,7 @@ def compare_costs(
         MemoryMarkError: The model cannot be simulated.
     """
     if gpus is not None and not gpus:
-        raise UsageError(
-            "The list of GPUs is empty. Give at least one, e.g. a10,a100-40gb, or None for all."
-        )
+        raise UsageError("The list of GPUs is empty. Name at least one, e.g. a10, or pass None.")
     options = AnalysisOptions(dataset_size=dataset_size, epochs=epochs, runs_per_year=runs_per_year)
     return _execute(
         RequestKind.COMPARISON, model, config, on_event, cancel,

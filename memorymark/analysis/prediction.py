@@ -55,9 +55,7 @@ def predict_max_batch(
         found = find_max_batch(trial_at, granularity=options.granularity, upper=options.upper_bound)
     except Exception as error:  # a prediction only saves trials: the search does without it
         reason = f"{type(error).__name__}: {error}"
-        on_event(
-            Event(EventKind.NOTE, f"The simulation that predicts a starting point failed. {reason}")
-        )
+        on_event(Event(EventKind.NOTE, f"Simulating a starting point failed. {reason}"))
         return None
     if not found.complete or found.max_batch_size is None:
         return None

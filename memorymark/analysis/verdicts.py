@@ -75,9 +75,7 @@ def judge_compile(
     if any(failed):
         return Verdict.FAIL, tuple(text for text in failed if text)
     if eager.step_seconds is None or compiled.step_seconds is None:
-        return Verdict.WARN, (
-            "Step times are unknown, so the benefit of torch.compile is unknown.",
-        )
+        return Verdict.WARN, ("Step times are unknown, so compiling cannot be judged.",)
     times = eager.step_seconds / compiled.step_seconds
     speeds = (
         f"A step takes {seconds(eager.step_seconds)} eagerly and "
@@ -110,8 +108,7 @@ def _unusual_ratio(times: float | None) -> Iterable[str]:
     if times > high:
         yield (
             f"Peak memory with backward is {times:.2f} times the forward-only peak, above the "
-            f"usual {low} to {high}: activations outweigh the weights at this batch size. "
-            "This is not an error."
+            f"usual {low} to {high}: activations dominate here. This is not an error."
         )
     elif times < low:
         yield (

@@ -134,8 +134,7 @@ def compare(
     model: options.Model,
     config: TrainingConfig,
     gpus: Annotated[
-        str | None,
-        Option(help="GPUs to compare, comma-separated, e.g. a10,a100-40gb. Default: all."),
+        str | None, Option(help="Comma-separated GPUs, e.g. a10,a100-40gb. Default: all.")
     ] = None,
     memory_budget: options.MemoryBudget = None,
     *,

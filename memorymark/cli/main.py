@@ -54,8 +54,7 @@ def root(
         bool, Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
     debug: Annotated[
-        bool,
-        Option(DEBUG, help="Show the traceback of an error. May stand anywhere in the command."),
+        bool, Option(DEBUG, help="Show the traceback of an error; at any place in the command.")
     ] = False,
 ) -> None:
     """Handle the options before the command."""

@@ -118,9 +118,7 @@ def _read(asker: _Asker, device_index: int, uuid: str | None) -> Telemetry:
         "driver_version": driver_version,
     }
     if _is_partitioned(asker, handle):
-        return Telemetry(
-            **known, reason="The card is partitioned (MIG); it has no readings as a whole."
-        )
+        return Telemetry(**known, reason="The card is partitioned (MIG); no readings of the whole.")
     asker.refusal = None
     memory = _memory(asker, handle)
     own_bytes, others = _processes(asker, handle)

@@ -101,9 +101,7 @@ class TrainingConfig(Record):
     options_panel: ClassVar[str] = "Training options"
 
     task: Task | None = option(None, "Task", "Training task, by default the model's own.")
-    num_labels: int | None = option(
-        None, "Labels", "Number of classes of the head.", largest=10_000_000
-    )
+    num_labels: int | None = option(None, "Labels", "Number of classes.", largest=10_000_000)
     seq_len: int = option(128, "Sequence length", "Tokens per sample.", largest=10_000_000)
     image_size: int = option(224, "Image size", "Height and width in pixels.", largest=65_536)
     precision: Precision = option(Precision.FP32, "Precision", "Precision of weights and compute.")
@@ -118,18 +116,11 @@ class TrainingConfig(Record):
         False, "Gradient checkpointing", "Recompute activations in the backward pass."
     )
     gradient_accumulation: int = option(
-        1,
-        "Gradient accumulation steps",
-        "Forward and backward passes per optimizer step.",
-        largest=1_000_000,
+        1, "Gradient accumulation steps", "Micro-batches per optimizer step.", largest=1_000_000
     )
-    attention: Attention = option(
-        Attention.SDPA, "Attention", "Attention implementation (Hugging Face models)."
-    )
+    attention: Attention = option(Attention.SDPA, "Attention", "Attention of Hugging Face models.")
     dropout: bool = option(True, "Dropout", "Without dropout: eval mode, with gradients.")
-    channels_last: bool = option(
-        False, "Channels last", "NHWC memory format of images and weights."
-    )
+    channels_last: bool = option(False, "Channels last", "NHWC format of images and weights.")
     compile: bool = False  # only what the validation of torch.compile sets: no option
 
     def __post_init__(self) -> None:

@@ -101,11 +101,7 @@ def _saving(analysis: Analysis) -> str:
     saved = analysis.costs.usd_per_run
     if saved is None:
         return ""
-    return (
-        f" and saves {usd(saved)} per run"
-        if saved >= 0
-        else f" and costs {usd(-saved)} more per run"
-    )
+    return f" and {'saves' if saved >= 0 else 'costs an extra'} {usd(abs(saved))} per run"
 
 
 def _whole_percent(share: float) -> str:
@@ -163,9 +159,7 @@ def _advice_line(advice: Advice) -> str:
     outcome = "fits" if advice.fits else "still does not fit"
     saved, verb = advice.saved_bytes, "saves" if (advice.saved_bytes or 0) >= 0 else "adds"
     saves = "" if saved is None else f"{verb} {mib_or_gib(abs(saved))}"
-    figures = ", ".join(
-        part for part in (saves, f"batch size {advice.batch_size} {outcome}") if part
-    )
+    figures = ", ".join(filter(None, (saves, f"batch size {advice.batch_size} {outcome}")))
     return f"{advice.text} Simulated: {figures}."
 
 

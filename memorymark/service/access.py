@@ -132,9 +132,7 @@ class Door:
             NotAllowed: The visitor may not; the error says what is missing.
         """
         if self.settings.run_key is not None and not self._has_key(visitor):
-            raise NotAllowed(
-                "The run key is missing or wrong. Enter it in the sidebar; the owner has it."
-            )
+            raise NotAllowed("The run key is missing or wrong. Enter it in the sidebar.")
         if self.settings.sign_in:
             self._check_user(visitor)
 
@@ -157,9 +155,7 @@ class Door:
             raise NotAllowed("Sign-in is required. Use the button in the sidebar.")
         allowed = self.settings.allowed_users
         if allowed and visitor.user not in allowed:
-            raise NotAllowed(
-                f"{visitor.user} may view runs, but not start or delete them on this machine."
-            )
+            raise NotAllowed(f"{visitor.user} may view runs, but not start or delete them here.")
 
 
 def check_model(model: str, settings: Settings) -> None:

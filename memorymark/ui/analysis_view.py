@@ -282,9 +282,7 @@ def _timeline(trial: Trial) -> None:
 def _about_gains(advice: Sequence[Advice]) -> str:
     tried = next((change for change in advice if change.fits is not None), None)
     if tried is None:
-        return (
-            "These changes were not tried. Simulate a GPU of the catalogue to see what each saves."
-        )
+        return "These changes were not tried. Simulate a catalogue GPU to see what each saves."
     return f"Simulated at batch size {tried.batch_size}."
 
 

@@ -51,11 +51,7 @@ def draw_compile(run: Run) -> None:
         )
         _card("Speed-up", UNKNOWN if speedup is None else f"{speedup:.2f} x", "compiled over eager")
         _card("Compile time", seconds(validation.compile_seconds), "once")
-        _card(
-            "Break-even",
-            UNKNOWN if steps is None else f"{steps:,} steps",
-            "until compiling pays off",
-        )
+        _card("Break-even", UNKNOWN if steps is None else f"{steps:,} steps", "of training")
         _card("Eager memory", gib(validation.eager.peak_allocated_bytes), "peak allocated")
         _card("Compiled memory", gib(validation.compiled.peak_allocated_bytes), "peak allocated")
     if validation.compile_seconds is not None and validation.eager.step_seconds is not None:

@@ -98,6 +98,5 @@ def _check_network(ref: str) -> None:
     except OSError:
         raise ModelNotFound(
             f"The Hugging Face hub cannot be reached and {ref!r} is not in the local cache. "
-            "Download its config.json on a machine with network access, put it into a folder and "
-            "use hf:FOLDER."
+            "Download its config.json elsewhere, put it into a folder and use hf:FOLDER."
         ) from None

@@ -34,10 +34,7 @@ def cost_against_time(offers: Sequence[PricedOffer], names: dict[str, str]) -> a
         alt.Tooltip("kind:N", title="Trade-off"),
     ]
     best = [row for row in rows if row["kind"] == _BEST]
-    scale = alt.Scale(
-        domain=[_BEST, _DOMINATED],
-        range=[MARK_COLOURS["optimal"], GROUND],
-    )
+    scale = alt.Scale(domain=[_BEST, _DOMINATED], range=[MARK_COLOURS["optimal"], GROUND])
     colour = alt.Color("kind:N", title=None, scale=scale, legend=alt.Legend(orient="bottom"))
     line = alt.Chart(data(sorted(best, key=lambda row: row["hours"])))
     points = alt.Chart(data(rows))

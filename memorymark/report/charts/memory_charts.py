@@ -33,11 +33,7 @@ def category_bars(trials: Mapping[str, Trial]) -> Spec:
         "y": words("label", title=None, sort=list(trials), axis={"labelLimit": 260}),
         "color": category_colour(),
         "order": number("order"),
-        "tooltip": [
-            words("label", title="Batch size"),
-            words("category", title="Category"),
-            *_AMOUNT,
-        ],
+        "tooltip": [words("label", title="Batch"), words("category", title="Category"), *_AMOUNT],
     }
     said = "; ".join(f"{label}: {gib(t.peak_allocated_bytes)}" for label, t in trials.items())
     height = _BAR * max(len(trials), 1) + _AXIS_AND_LEGEND

@@ -73,9 +73,7 @@ def overreach(validation: BackwardValidation) -> alt.LayerChart:
     rows += [_point(trial, "forward only") for trial in forward]
     end = [{"batch": recommended, "memory": needed, "kind": "extrapolated"}]
     if needed is not None and rows:
-        last = max(
-            (row for row in rows if row["kind"] == "training step"), key=_batch, default=None
-        )
+        last = max((r for r in rows if r["kind"] == "training step"), key=_batch, default=None)
         rows += [{**last, "kind": "extrapolated"}, *end] if last else []
     top = max([row["memory"] for row in rows] + [capacity or 0.0], default=1.0)
     axes = _axes(max([row["batch"] for row in rows], default=1), top)
