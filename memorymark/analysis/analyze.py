@@ -1,4 +1,4 @@
-"""The main job: how large a batch can be trained, and what is gained by it."""
+"""The analysis: searches the max batch size, then measures throughput below it."""
 
 from __future__ import annotations
 

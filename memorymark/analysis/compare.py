@@ -1,4 +1,4 @@
-"""Puts analyses of one training on several GPUs side by side."""
+"""Compares analyses of the same training on several GPUs."""
 
 from __future__ import annotations
 

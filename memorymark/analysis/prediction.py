@@ -1,4 +1,4 @@
-"""Where a search should start: from a simulation of the device, or from other GPUs' trials."""
+"""Predicts where a search starts: by simulation, or from the trials of other GPUs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two checks of a training: its backward pass, and whether compiling it pays."""
+"""The two validations: the backward pass, and torch.compile."""
 
 from __future__ import annotations
 

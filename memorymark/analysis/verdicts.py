@@ -1,4 +1,4 @@
-"""What validations conclude from their trials, in words."""
+"""Verdicts of the validations, with their reasons."""
 
 from __future__ import annotations
 

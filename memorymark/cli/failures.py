@@ -1,4 +1,4 @@
-"""The command line's door: every error leaves as one sentence and an exit code."""
+"""Errors of the command line: one sentence and an exit code for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What trials on a real accelerator have in common: the flow of a trial, and its recovery.
+"""Trials on a real accelerator: the flow of a trial, and recovery after errors.
 
 A trial is: build the model, warm-up steps that are thrown away, timed steps whose peak is read,
 then two steps more with every storage followed, for the breakdown. Whatever happens, the device

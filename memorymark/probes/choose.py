@@ -1,4 +1,4 @@
-"""From what the caller asks for to the probe that runs the trials.
+"""Chooses the probe for a device or a GPU.
 
 Nothing heavy is loaded before the words of the call are known to be right.
 """

@@ -1,4 +1,4 @@
-"""Devices on which nothing more can run in this process."""
+"""Devices whose context is corrupted for the rest of this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine says while it works, for logs, progress bars and job records."""
+"""Events of the engine, for logs, progress bars and job records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be asked for: data that goes into JSON and back."""
+"""Requests: what the engine can be asked for, as data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An analysis on the page, from the verdict down to the raw evidence."""
+"""An analysis on the page, from the verdict down to the trials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One widget for each option of a record, chosen by what its values are."""
+"""A widget for each option of a record, by the type of its values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A current batch outside of the trials that exist: simulated in the background."""
+"""Simulates, in the background, a current batch size that no trial covers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which run a page shows: the one in its address, else the last one that it showed."""
+"""Which run a page shows: the one in the address, else the last one shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the figures are for: a device of this machine, measured, or a GPU, simulated."""
+"""The target: a device of this machine to measure on, or a GPU to simulate."""
 
 from __future__ import annotations
 
