@@ -28,14 +28,14 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements.txt pyproject.toml benchmarks/requirements-accuracy.txt
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("MemoryMark needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("MemoryMark needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Use another one: make PYTHON=python3.12")'
 	@echo "Creating the environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV) || { echo "python -m venv failed; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	@echo "Installing the packages of requirements.txt (PyTorch alone is some 3 GB; minutes the first time)"
+	@echo "Installing the packages of requirements.txt (PyTorch alone is about 3 GB; takes minutes the first time)"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
 	@echo "Installing MemoryMark and its test tools"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[test]'
-	@echo "Installing the older transformers of the measured runs beside it, for the accuracy tests"
+	@echo "Installing the older transformers that the accuracy tests need"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --upgrade \
 		--target $(VENV)/accuracy -r benchmarks/requirements-accuracy.txt
 	@touch $(INSTALLED)
@@ -50,4 +50,4 @@ browser:
 		apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null && exit 0; \
 	fi; \
-	echo "No Chromium found, which the browser tests need. Install it, on Debian: sudo apt-get install chromium"
+	echo "Chromium was not found; the browser tests need it. On Debian: sudo apt-get install chromium"

@@ -1,4 +1,4 @@
-"""MemoryMark: how large the batch can be, where the memory goes, what the difference costs.
+"""MemoryMark: the largest training batch for a GPU, where the memory goes, and what it costs.
 
 The names below are loaded when they are first used, so that `import memorymark` is light.
 

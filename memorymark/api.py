@@ -58,7 +58,7 @@ def analyze(
     cancel: CancelToken | None = None,
     **options: Any,
 ) -> Analysis:
-    """Find the largest batch, the optimal batch, and what the current one wastes.
+    """Find the max and optimal batch size, and the memory that the current one leaves unused.
 
     Args:
         model: A model's name in a form of the interface, or a Workload.
@@ -135,7 +135,7 @@ def validate_backward_pass(
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
 ) -> BackwardValidation:
-    """Compare forward passes with the whole training step, and check every gradient.
+    """Compare forward-only memory with the whole training step, and check every gradient.
 
     Raises:
         UsageError: An argument is invalid.
@@ -157,7 +157,7 @@ def validate_compilation_benefit(
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
 ) -> CompileValidation:
-    """Compare eager steps with torch.compile on a real device.
+    """Compare eager and compiled training steps on a real device.
 
     Raises:
         UsageError: An argument is invalid.
@@ -181,7 +181,7 @@ def compare_costs(
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
 ) -> Comparison:
-    """Compare what the same training costs on several GPUs, each at its optimal batch.
+    """Compare the cost of the same training run on several GPUs, each at its optimal batch size.
 
     A GPU is simulated, unless the run history has measured the same training on it.
 
@@ -201,7 +201,7 @@ def compare_costs(
         MemoryMarkError: The model cannot be simulated.
     """
     if gpus is not None and not gpus:
-        raise UsageError("There is no GPU to compare. Name at least one, as in a10,a100-40gb.")
+        raise UsageError("The list of GPUs is empty. Name at least one, e.g. a10, or pass None.")
     options = AnalysisOptions(dataset_size=dataset_size, epochs=epochs, runs_per_year=runs_per_year)
     return _execute(
         RequestKind.COMPARISON, model, config, on_event, cancel,
@@ -214,7 +214,7 @@ def find_optimal_batch_size(model_name: str, device: Any = None) -> Analysis:
 
     Args:
         model_name: A model's name in a form of the interface.
-        device: cuda, cuda:N, mps or cpu; a torch.device will do.
+        device: cuda, cuda:N, mps or cpu; a torch.device is accepted.
     """
     return analyze(model_name, device=None if device is None else str(device))
 

@@ -1,13 +1,13 @@
 """Every error that MemoryMark raises on purpose.
 
 MemoryMarkError                 the root: one clear sentence, never a traceback for a user
-├── UsageError                  the call's words are off (exit code 2)
+├── UsageError                  invalid arguments (exit code 2)
 │   ├── UnknownChoice           a name that is not on the list; suggests the nearest
 │   └── InvalidValue            a value outside what is accepted
 ├── WorkloadError               the model cannot be built, fed or trained
 │   ├── ModelNotFound           no such model, folder or file
 │   └── BatchTooLong            the batch does not fit the model's own limits
-├── NothingFits                 not even the smallest batch fits
+├── NothingFits                 even the smallest batch is out of memory
 ├── MissingPackage              an optional package is needed; says how to install it
 ├── IncompatibleTorch           this PyTorch lacks a private part that is relied on; names it
 ├── UnsupportedOperation        the simulator has no way to run an operation; names it
@@ -37,7 +37,7 @@ class MemoryMarkError(Exception):
 
 
 class UsageError(MemoryMarkError):
-    """What the caller asked for is not something that can be asked for."""
+    """The arguments are invalid."""
 
     exit_code = 2
 
@@ -100,7 +100,7 @@ class BatchTooLong(WorkloadError):
 
 
 class NothingFits(MemoryMarkError):
-    """Not even the smallest batch fits in the memory that there is."""
+    """Even the smallest batch is out of memory."""
 
 
 class MissingPackage(MemoryMarkError):
@@ -190,7 +190,7 @@ class OutOfMemory(RuntimeError):
         self.in_use_bytes = in_use_bytes
         self.capacity_bytes = capacity_bytes
         super().__init__(
-            f"out of memory: {_mib(requested_bytes)} asked for with {_mib(in_use_bytes)} "
+            f"out of memory: tried to allocate {_mib(requested_bytes)} with {_mib(in_use_bytes)} "
             f"of {_mib(capacity_bytes)} in use"
         )
 

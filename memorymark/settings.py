@@ -1,15 +1,15 @@
-"""What the owner of a machine sets through environment variables, read in one place.
+"""The owner's settings: environment variables, read in one place.
 
 | variable | meaning |
 | --- | --- |
 | MEMORYMARK_HOME | folder of the run history and the device locks; by default the operating |
 | | system's folder for a user's data, such as ~/.local/share/memorymark |
-| MEMORYMARK_RUN_KEY | a word that visitors of the app must give before they start or delete |
-| MEMORYMARK_SIGN_IN | 1: only signed-in visitors of the app may start or delete |
-| MEMORYMARK_ALLOWED_USERS | addresses that may, comma separated; empty allows all signed-in |
-| MEMORYMARK_WORKLOADS | package.module:factory names the app may run, comma separated |
-| MEMORYMARK_PROBE_FACTORY | package.module:function that makes the app's probes: for the user's |
-| | own probes, and for tests; called with (device, gpu, memory_budget) |
+| MEMORYMARK_RUN_KEY | key that visitors of the app must enter to start or delete runs |
+| MEMORYMARK_SIGN_IN | 1: only signed-in visitors of the app can start or delete runs |
+| MEMORYMARK_ALLOWED_USERS | e-mail addresses that can, comma-separated; empty: all signed-in |
+| MEMORYMARK_WORKLOADS | package.module:factory names that the app may run, comma-separated |
+| MEMORYMARK_PROBE_FACTORY | package.module:function that makes all probes: for the user's own |
+| | probes, and for tests; called with (device, gpu, memory_budget) |
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Settings:
 
     Attributes:
         home: Folder of the run history and the device locks.
-        run_key: Word that visitors must give before they start or delete; None asks for none.
+        run_key: Key that visitors must enter to start or delete runs; None: no key.
         sign_in: Whether only signed-in visitors may start or delete.
-        allowed_users: Addresses that may; empty allows everybody who is signed in.
+        allowed_users: E-mail addresses that may; empty allows everybody who is signed in.
         workloads: The user's own workloads that the app may run, as package.module:factory.
         probe_factory: package.module:function that makes probes instead of the engine.
     """

@@ -1,4 +1,4 @@
-"""How numbers are written where people read them. Bytes everywhere else."""
+"""Formats numbers for people; everything else is in bytes and seconds."""
 
 from __future__ import annotations
 

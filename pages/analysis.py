@@ -1,4 +1,4 @@
-"""How large the batch can be, where the memory goes, what the difference is worth."""
+"""The max and the optimal batch size, the memory breakdown, the savings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def draw_result(run: Run) -> None:
 
 need_frame()
 st.title("Analysis", anchor=False)
-st.caption("How large the training batch can be, where the memory goes, what more is worth.")
+st.caption("Finds the max and the optimal batch size, and shows where the memory goes.")
 asked = training_form("analysis", ["Analyze"], analysis_options)
 if asked is not None:
     start(
@@ -40,8 +40,8 @@ if asked is not None:
 shown = shown_runs(RequestKind.ANALYSIS)[RequestKind.ANALYSIS]
 if shown is None:
     st.info(
-        "No analysis is shown yet. Press Analyze to try the settings above on the target in the "
-        "sidebar, or open an earlier run on the page Runs.",
+        "No analysis yet. Press Analyze to run one with these settings on the target in the "
+        "sidebar, or open an earlier run on the Runs page.",
         icon=":material/lightbulb:",
     )
 draw_run(shown, draw_result)

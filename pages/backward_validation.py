@@ -1,4 +1,4 @@
-"""What a forward-only measurement misses, and whether compiling pays."""
+"""What a forward-only measurement misses, and whether torch.compile pays off."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BUTTONS = {
 
 need_frame()
 st.title("Backward-pass validation", anchor=False)
-st.caption("What a tool that runs only the forward pass misses, and whether compiling pays.")
+st.caption("What a forward-only measurement misses, and whether torch.compile pays off.")
 asked = training_form("backward", list(BUTTONS), validation_options)
 if asked is not None:
     start(
@@ -33,9 +33,9 @@ if asked is not None:
 shown = shown_runs(RequestKind.BACKWARD, RequestKind.COMPILE)
 if not any(shown.values()):
     st.info(
-        "No validation is shown yet. Validate the backward pass runs one batch four ways, each "
-        "going further, and checks every gradient. Validate torch.compile needs a device of this "
-        "machine as the target: it is measured, not simulated.",
+        "No validation yet. Validate the backward pass runs one batch in four stages, from forward "
+        "only to the whole training step, and checks every gradient. Validate torch.compile is "
+        "measured, not simulated: it needs a device of this machine as the target.",
         icon=":material/lightbulb:",
     )
 draw_run(shown[RequestKind.BACKWARD], draw_backward)

@@ -1,4 +1,4 @@
-"""What the same training costs: now, at the optimal batch, and on other GPUs."""
+"""What a training run costs at the current and the optimal batch size, and on other GPUs."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from memorymark.ui.training_form import training_form
 
 need_frame()
 st.title("Cost comparison", anchor=False)
-st.caption("What the same training costs now, at the optimal batch, and on other GPUs.")
+st.caption("Cost of a training run at the current and optimal batch size, and on other GPUs.")
 draw_plan()
 analysis = shown_analysis()
 if analysis is not None:
     draw_savings(as_chosen(analysis))
 else:
     st.info(
-        "Run an analysis first, or open one on the page Runs, to compare the current batch with "
-        "the optimal one.",
+        "Run an analysis, or open one on the Runs page, to compare the cost at the current and the "
+        "optimal batch size.",
         icon=":material/lightbulb:",
     )
-st.subheader("The same training on every GPU", anchor=False)
+st.subheader("The same training run on every GPU", anchor=False)
 asked = training_form("comparison", ["Compare GPUs"])
 if asked is not None:
     plan = choices()
@@ -43,8 +43,8 @@ if asked is not None:
 shown = shown_runs(RequestKind.COMPARISON)[RequestKind.COMPARISON]
 if shown is None:
     st.info(
-        "No comparison is shown yet. Compare GPUs simulates the training above on every GPU of "
-        "the catalogue; it takes some minutes.",
+        "No comparison yet. Compare GPUs simulates this training on every GPU of the catalogue, or "
+        "takes a measured run from the history. It takes a few minutes.",
         icon=":material/lightbulb:",
     )
 draw_run(shown, draw_comparison)

@@ -1,4 +1,4 @@
-"""Every run that was kept: list, open, compare, export, delete."""
+"""The run history: list, open, compare, export, delete."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from memorymark.ui.runs_view import draw_actions, draw_queue, draw_side_by_side,
 
 need_frame()
 st.title("Runs", anchor=False)
-st.caption("Every run is kept on this machine until somebody deletes it.")
+st.caption("Runs are kept on this machine until they are deleted.")
 draw_queue()
 chosen = draw_table()
 if chosen:

@@ -112,7 +112,7 @@ def test_a_workload_is_taken_as_it_is(engine):
 
 def test_costs_of_all_gpus_or_none(engine):
     assert {row.gpu for row in api.compare_costs("bert").gpus} == set(load_catalogue())
-    with pytest.raises(UsageError, match="no GPU to compare"):
+    with pytest.raises(UsageError, match="list of GPUs is empty"):
         api.compare_costs("bert", gpus=[])
 
 

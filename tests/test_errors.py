@@ -52,4 +52,4 @@ def test_a_missing_package_says_how_to_install_it():
 
 def test_out_of_memory_is_an_outcome():
     assert not issubclass(errors.OutOfMemory, MemoryMarkError)
-    assert "3.0 MiB asked for" in str(errors.OutOfMemory(3 * 1024**2, 0, 1024**2))
+    assert "tried to allocate 3.0 MiB" in str(errors.OutOfMemory(3 * 1024**2, 0, 1024**2))

@@ -47,9 +47,9 @@ SMALL = {
 }  # fmt: skip
 # What a command's answer in words holds besides the model's name.
 SAID = {
-    "analyze": r"trains at batch \d+(.|\n)*\nMax +batch [\d,]+: ",
-    "measure": r" fits: (.|\n)*peak allocated +\d(.|\n)*parameters +\d",
-    "estimate": r" fits: (.|\n)*peak reserved +\d(.|\n)*parameters +\d",
+    "analyze": r"optimal batch size \d+(.|\n)*\nMax +batch size [\d,]+: ",
+    "measure": r": fits, (.|\n)*peak allocated +\d(.|\n)*parameters +\d",
+    "estimate": r": fits, (.|\n)*peak reserved +\d(.|\n)*parameters +\d",
     "compare": r"(t4|l4|a100-40gb)( .*){3}\n",
     "validate": r"^(PASS|WARN): (.|\n)*batch 4",
 }
@@ -126,7 +126,7 @@ def test_every_command_meets_the_real_engine(words: list[str], small: Path, caps
     assert "Traceback" not in err
     if "cuda" in words and not has_cuda():
         assert (code, out) == (1, "")
-        assert "There is no CUDA device here" in err
+        assert "No CUDA device is available" in err
         return
     if words[:2] == ["validate", "compile"] and shutil.which("g++") is None:
         assert code == 1 and "The compiled step failed" in err

@@ -1,4 +1,4 @@
-"""The main job: how large a batch can be trained, and what is gained by it."""
+"""The analysis: searches the max batch size, then measures throughput below it."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def analyze_on(
     try:
         return work.analyze(guess)
     except (Cancelled, KeyboardInterrupt) as stop:
-        raise AnalysisStopped(work.partial("The work was stopped by the user.")) from stop
+        raise AnalysisStopped(work.partial("Cancelled by the user.")) from stop
 
 
 class _Work:
@@ -101,7 +101,7 @@ class _Work:
     def analyze(self, guess: int | None) -> Analysis:
         """Search, climb the ladder, and put together what is known."""
         target = self.probe.target
-        self.teller.enter("search", f"Searching the largest batch on {target.name}")
+        self.teller.enter("search", f"Searching for the max batch size on {target.name}")
         found = find_max_batch(
             self.trial_at,
             granularity=self.options.granularity,
@@ -110,7 +110,7 @@ class _Work:
             guess=guess,
         )
         if found.max_batch_size is not None:
-            self.teller.enter("throughput", f"The largest batch is {found.max_batch_size}")
+            self.teller.enter("throughput", f"Max batch size: {found.max_batch_size}")
             self.climb(found)
         advice = self.advice(found) if found.complete else ()
         self.teller.tell(EventKind.NOTE, f"Done after {len(self.trials)} trials", progress=1.0)
@@ -126,11 +126,11 @@ class _Work:
     def advice(self, found: SearchResult) -> tuple[Advice, ...]:
         """List changes that make room for the smallest batch tried, or for the current one."""
         if found.max_batch_size is None:
-            self.teller.enter("advice", "Not even the smallest batch fits")
+            self.teller.enter("advice", "Out of memory at the smallest batch size")
             batch_size = min(trial.batch_size for trial in self.trials)
         elif self.analysis(found).current.fits is False:
             batch_size = self.options.current_batch_size
-            self.teller.enter("advice", f"Batch {batch_size}, the current one, does not fit")
+            self.teller.enter("advice", f"The current batch size {batch_size} does not fit")
         else:
             return ()
         changes = possible_changes(self.config)
@@ -231,8 +231,8 @@ def _about_bound(found: SearchResult) -> list[str]:
     if not found.at_upper_bound or found.max_batch_size is None:
         return []
     return [
-        f"Batch {found.max_batch_size} is the largest that may be tried (the data set's size, or "
-        "the bound that was set), not what the memory holds."
+        f"Batch size {found.max_batch_size} is the upper bound of the search (dataset size or "
+        "--max-batch-size), not the memory limit: larger batches may fit."
     ]
 
 
@@ -242,8 +242,8 @@ def _findings(trials: list[Trial]) -> list[str]:
     thrashing = [trial.batch_size for trial in trials if trial.fits and trial.thrashing]
     if thrashing:
         found.append(
-            f"From batch {min(thrashing)} on the allocator has to give back its cache within the "
-            "step: it fits and is slow."
+            f"From batch size {min(thrashing)} up, the caching allocator frees its cache and "
+            "retries within the step (num_alloc_retries): the batch fits, but the step is slow."
         )
     for trial in trials:
         found += [finding for finding in trial.findings if finding not in found]

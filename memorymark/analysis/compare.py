@@ -1,4 +1,4 @@
-"""Puts analyses of one training on several GPUs side by side."""
+"""Compares analyses of the same training on several GPUs."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _findings(analyses: Sequence[Analysis]) -> list[str]:
     found = []
     for analysis in analyses:
         if analysis.nothing_fits:
-            found.append(f"{analysis.target.name}: not even the smallest batch fits.")
+            found.append(f"{analysis.target.name}: out of memory even at the smallest batch size.")
         elif not analysis.complete:
             found.append(f"{analysis.target.name}: {analysis.stopped_by}")
     return found

@@ -1,4 +1,4 @@
-"""Which batches are still worth a trial once the largest one is known."""
+"""Chooses the batch sizes to try below the max batch size, for the throughput curve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to change to make room, and what each change saves."""
+"""Changes of the config that reduce memory, and what each saves."""
 
 from __future__ import annotations
 

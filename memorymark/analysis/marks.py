@@ -164,18 +164,18 @@ def _remarks(analysis: Analysis) -> Iterable[str]:
         return
     if current.fits is False:
         yield (
-            f"Batch {current.batch_size}, the current one, does not fit: "
-            f"the largest batch that fits is {largest}."
+            f"The current batch size {current.batch_size} does not fit; "
+            f"the max batch size is {largest}."
         )
     elif current.memory_bytes is None:
         yield (
-            f"Batch {current.batch_size}, the current one, lies outside of the batches tried: "
-            "its memory and its speed are unknown."
+            f"The current batch size {current.batch_size} is outside the range tried: "
+            "its memory and throughput are unknown."
         )
     elif current.trial is not None and current.trial.source is not analysis.target.source:
         yield (
-            f"Batch {current.batch_size}, the current one, was not {analysis.target.source}: its "
-            f"memory is {current.trial.source}, and its speed and what is gained are unknown."
+            f"The current batch size {current.batch_size} was not {analysis.target.source}: its "
+            f"memory is {current.trial.source}; its throughput and the speed-up are unknown."
         )
     yield from _remarks_on_optimal(analysis)
 
@@ -185,11 +185,11 @@ def _remarks_on_optimal(analysis: Analysis) -> Iterable[str]:
     limit = memory_limit(analysis.capacity_bytes, options.headroom)
     if optimal.trial is not None and not is_within(optimal.trial, limit):
         yield (
-            f"No batch tried leaves {percent(options.headroom)} of the memory free; "
-            "the optimal batch is the smallest that was tried."
+            f"No batch size tried leaves {percent(options.headroom)} of the memory free; "
+            "the optimal batch size is the smallest one tried."
         )
     elif optimal.samples_per_second is None:
         yield (
-            "No throughput is known: the optimal batch is the largest within the headroom, "
-            "and what it gains in speed and cost is unknown."
+            "No throughput is known: the optimal batch size is the largest within the headroom; "
+            "its speed-up and savings are unknown."
         )

@@ -1,4 +1,4 @@
-"""Where a search should start: from a simulation of the device, or from other GPUs' trials."""
+"""Predicts where a search starts: by simulation, or from the trials of other GPUs."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def predict_max_batch(
         found = find_max_batch(trial_at, granularity=options.granularity, upper=options.upper_bound)
     except Exception as error:  # a prediction only saves trials: the search does without it
         reason = f"{type(error).__name__}: {error}"
-        on_event(Event(EventKind.NOTE, f"The simulation before the search failed. {reason}"))
+        on_event(Event(EventKind.NOTE, f"Simulating a starting point failed. {reason}"))
         return None
     if not found.complete or found.max_batch_size is None:
         return None
     guess = found.max_batch_size
-    text = f"A simulation expects the largest batch near {guess}; the search starts there."
+    text = f"Simulated max batch size: about {guess}; the search starts there."
     on_event(Event(EventKind.NOTE, text))
     return guess
 

@@ -94,8 +94,8 @@ def not_monotone(trials: Sequence[Trial]) -> str | None:
     if not above:
         return None
     return (
-        f"Batch {max(above)} fits although batch {oom} runs out of memory: memory does not grow "
-        "evenly with the batch, and the max batch holds only next to the batches tried."
+        f"Batch size {max(above)} fits although batch size {oom} is out of memory: memory does not "
+        "grow monotonically, so the max batch size is certain only for the batch sizes tried."
     )
 
 
@@ -153,7 +153,7 @@ class _Search:
         number = self.grid.ceiling(trial.batch_size)
         self.capacity = self.capacity or trial.capacity_bytes
         if trial.outcome is Outcome.ERROR:
-            self.error = trial.error or "The trial ended in an error that says nothing."
+            self.error = trial.error or "The trial failed without an error message."
         elif trial.fits:
             self.fits = number
         else:
@@ -184,8 +184,8 @@ class _Search:
         if refined is None or self.fails == self.ceiling:
             return ()
         return (
-            f"A batch of {self.grid.granularity}, the granularity, does not fit; "
-            f"the max batch is refined below it to one sample: {refined}.",
+            f"Batch size {self.grid.granularity} (the granularity) does not fit; "
+            f"the max batch size below it was searched to one sample: {refined}.",
         )
 
     def _next_number(self) -> int:

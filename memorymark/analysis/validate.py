@@ -1,4 +1,4 @@
-"""Two checks of a training: its backward pass, and whether compiling it pays."""
+"""The two validations: the backward pass, and torch.compile."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ __all__ = [
 
 _STAGE_TEXT = {
     Stage.FORWARD_ONLY: "forward only, under no_grad",
-    Stage.FORWARD: "forward that keeps activations",
+    Stage.FORWARD: "forward with activations kept",
     Stage.BACKWARD: "forward and backward",
-    Stage.STEP: "whole step",
+    Stage.STEP: "training step",
 }
 
 

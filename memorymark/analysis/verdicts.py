@@ -1,4 +1,4 @@
-"""What validations conclude from their trials, in words."""
+"""Verdicts of the validations, with their reasons."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def gradient_failures(check: GradientCheck | None) -> Iterable[str]:
     if missing > 0:
         names = f", such as {', '.join(check.missing[:3])}" if check.missing else ""
         total = check.trainable_parameters
-        yield f"{missing} of {total} trainable parameters got no gradient{names}."
+        yield f"{missing} of {total} trainable parameters have no gradient{names}."
     if check.finite is False:
         yield "Some gradients are not finite (inf or nan)."
     if check.gradient_bytes != check.trainable_bytes:
@@ -75,17 +75,17 @@ def judge_compile(
     if any(failed):
         return Verdict.FAIL, tuple(text for text in failed if text)
     if eager.step_seconds is None or compiled.step_seconds is None:
-        return Verdict.WARN, ("No step times are known, so nothing can be said of compiling.",)
+        return Verdict.WARN, ("Step times are unknown, so compiling cannot be judged.",)
     times = eager.step_seconds / compiled.step_seconds
     speeds = (
         f"A step takes {seconds(eager.step_seconds)} eagerly and "
         f"{seconds(compiled.step_seconds)} compiled ({times:.2f} times as fast)."
     )
     if times <= 1:
-        return Verdict.WARN, (speeds, "Compiling never pays here: the step gets no faster.")
+        return Verdict.WARN, (speeds, "No break-even: the compiled step is not faster.")
     if break_even is None:
-        return Verdict.WARN, (speeds, "The time to compile is unknown.")
-    pays = f"Compiling takes {seconds(compile_seconds)} and pays after {break_even:,} steps."
+        return Verdict.WARN, (speeds, "The compile time is unknown.")
+    pays = f"Compiling takes {seconds(compile_seconds)}; break-even after {break_even:,} steps."
     return Verdict.PASS, (speeds, pays)
 
 
@@ -107,21 +107,21 @@ def _unusual_ratio(times: float | None) -> Iterable[str]:
         return
     if times > high:
         yield (
-            f"The backward pass holds {times:.2f} times what forward only holds, above the usual "
-            f"{low} to {high}: activations outweigh the weights at this batch. That is no fault."
+            f"Peak memory with backward is {times:.2f} times the forward-only peak, above the "
+            f"usual {low} to {high}: activations dominate here. This is not an error."
         )
     elif times < low:
         yield (
-            f"The backward pass holds {times:.2f} times what forward only holds, below the usual "
-            f"{low} to {high}: few activations are kept, as with gradient checkpointing or frozen "
-            "weights, or the forward pass alone holds much."
+            f"Peak memory with backward is {times:.2f} times the forward-only peak, below the "
+            f"usual {low} to {high}: few activations are kept, as with gradient checkpointing or "
+            "frozen weights, or the forward-only peak is itself high."
         )
 
 
 def _usual_ratio(times: float | None) -> Iterable[str]:
     low, high = USUAL_RATIO
     if times is not None and low <= times <= high:
-        yield f"The backward pass holds {times:.2f} times what forward only holds, as usual."
+        yield f"Peak memory with backward is {times:.2f} times the forward-only peak, as usual."
 
 
 def _gradient_notes(check: GradientCheck | None) -> Iterable[str]:
@@ -137,5 +137,5 @@ def _failure(label: str, trial: Trial) -> str | None:
     if trial.fits:
         return None
     if trial.outcome is Outcome.OOM:
-        return f"The {label} step runs out of memory; try a smaller batch."
+        return f"The {label} step is out of memory; try a smaller batch."
     return f"The {label} step failed: {trial.error}"

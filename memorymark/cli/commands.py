@@ -28,10 +28,10 @@ def analyze(
     asked: AnalysisOptions,
     as_json: options.AsJson = False,
 ) -> None:
-    """Find the largest batch, the optimal batch, and what the current one wastes.
+    """Find the max and optimal batch size, and the memory that the current one leaves unused.
 
-    Measured with a CUDA device or --device, simulated with --gpu. With neither, simulated for
-    the catalogue's default GPU.
+    Measured on a CUDA device or with --device, simulated with --gpu. With none of them,
+    simulated for the catalogue's default GPU.
     """
     request = Request(
         RequestKind.ANALYSIS, model, config, device, gpu, memory_budget, options=asked
@@ -68,7 +68,7 @@ def estimate(
     model: options.Model,
     config: TrainingConfig,
     batch_size: options.BatchSize,
-    gpu: Annotated[str, Option(help="Simulate this GPU; `memorymark gpus` lists the names.")],
+    gpu: Annotated[str, Option(help="GPU to simulate; `memorymark gpus` lists them.")],
     as_json: options.AsJson = False,
 ) -> None:
     """Simulate one batch size on one GPU of the catalogue."""
@@ -104,7 +104,7 @@ def validate_backward(
     memory_budget: options.MemoryBudget = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Compare forward passes with the whole training step; check every gradient."""
+    """Compare forward-only memory with the whole training step, and check every gradient."""
     request = Request(RequestKind.BACKWARD, model, config, device, gpu, memory_budget, batch_size)
     result = _done(request)
     show(result, as_json, printed.show_backward)
@@ -121,7 +121,7 @@ def validate_compile(
     memory_budget: options.MemoryBudget = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Compare eager steps with torch.compile: time, memory, when compiling pays."""
+    """Compare eager and compiled training steps: time, memory, break-even."""
     request = Request(RequestKind.COMPILE, model, config, device, None, memory_budget, batch_size)
     result = _done(request)
     show(result, as_json, printed.show_compile)
@@ -134,14 +134,14 @@ def compare(
     model: options.Model,
     config: TrainingConfig,
     gpus: Annotated[
-        str | None, Option(help="Names with commas between, as in a10,a100-40gb; default: all.")
+        str | None, Option(help="Comma-separated GPUs, e.g. a10,a100-40gb. Default: all.")
     ] = None,
     memory_budget: options.MemoryBudget = None,
     *,
     asked: Annotated[AnalysisOptions, ("dataset_size", "epochs", "runs_per_year")],
     as_json: options.AsJson = False,
 ) -> None:
-    """Compare what the same training costs on several GPUs."""
+    """Compare the cost of the same training run on several GPUs."""
     names = [name.strip() for name in gpus.split(",") if name.strip()] if gpus else []
     request = Request(
         RequestKind.COMPARISON,

@@ -1,4 +1,4 @@
-"""The command line's door: every error leaves as one sentence and an exit code."""
+"""Errors of the command line: one sentence and an exit code for each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from memorymark.errors import Cancelled, MemoryMarkError, UnknownChoice
 
 WORK_FAILED = 1
-WORDS_OFF = 2
+INVALID_ARGUMENTS = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count it
 
 # Newer typers carry their own copy of click; this name leads to the right UsageError in both.
@@ -47,10 +47,10 @@ def _describe(error: BaseException) -> tuple[str, int]:
     if isinstance(error, MemoryMarkError):
         return str(error), error.exit_code
     if isinstance(error, CallError):
-        return _call_sentence(error), WORDS_OFF
+        return _call_sentence(error), INVALID_ARGUMENTS
     return (
         f"This is a bug in MemoryMark: {type(error).__name__}: {error}. "
-        "The same command with --debug shows where; please report it.",
+        "Run the command with --debug for the traceback, and please report it.",
         WORK_FAILED,
     )
 
@@ -65,5 +65,5 @@ def _call_sentence(error: Exception) -> str:
             sentence += f" Did you mean {possibilities[0]!r}?"
     context = getattr(error, "ctx", None)
     if context is not None:
-        sentence += f" `{context.command_path} --help` says what is accepted."
+        sentence += f" `{context.command_path} --help` lists the options."
     return sentence

@@ -1,4 +1,4 @@
-"""The commands that list: models, GPUs, this machine, the run history."""
+"""The commands that list models, GPUs, this machine and the run history."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from memorymark.workloads.naming import MODEL_FORMS, VISION_LIBRARIES
 
 
 def models(library: options.Library = None, as_json: options.AsJson = False) -> None:
-    """List the forms in which a model can be named, or the models of a library."""
+    """List the accepted forms of model names, or the models of a library."""
     if library is not None:
         _models_of(library, as_json)
     elif as_json:
@@ -46,12 +46,12 @@ def gpus(as_json: options.AsJson = False) -> None:
     if as_json:
         print_json([dataclasses.asdict(gpu) for gpu in catalogue])
         return
-    names = ["gpu", "name", "memory", "fp32 TFLOP/s", "bf16 TFLOP/s", "GB/s", "$/h", "price seen"]
+    names = ["gpu", "name", "memory", "fp32 TFLOP/s", "bf16 TFLOP/s", "GB/s", "$/h", "price date"]
     print_table(names, [_gpu_cells(gpu) for gpu in catalogue], right=names[2:-1])
 
 
 def doctor(as_json: options.AsJson = False) -> None:
-    """Say what this machine is and can do."""
+    """Show this machine's hardware and software, and what it can measure or simulate."""
     machine = describe_machine()
     if as_json:
         print_json(machine)
@@ -61,7 +61,7 @@ def doctor(as_json: options.AsJson = False) -> None:
 
 def runs(
     run_id: Annotated[
-        str | None, Argument(help="Show this run; without it, list them all.", show_default=False)
+        str | None, Argument(help="Run to print. Without it, list all runs.", show_default=False)
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -74,7 +74,7 @@ def runs(
     if as_json:
         print_json([_run_summary(run) for run in listed])
     else:
-        names = ["run", "when", "what", "model", "device", "status"]
+        names = ["run", "started", "kind", "model", "device", "status"]
         print_table(names, [_run_cells(run) for run in listed])
 
 

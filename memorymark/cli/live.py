@@ -1,4 +1,4 @@
-"""What the engine says while it works, line by line on standard error."""
+"""The engine's events, printed line by line on standard error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WORDS = {
 
 
 class Progress:
-    """Prints events and remembers the finished trials, for what to say after Ctrl-C."""
+    """Prints events and keeps the finished trials, for the partial result after Ctrl-C."""
 
     def __init__(self) -> None:
         self.trials: list[Trial] = []
@@ -61,7 +61,7 @@ def trial_row(trial: Trial) -> str:
     memory = units.gib(trial.memory_bytes)
     words = _WORDS[trial.outcome]
     if trial.thrashing:
-        words += ", thrashing"
+        words += ", allocator retries"
     if trial.stage is not Stage.STEP:
         words += f", {trial.stage}"
     if trial.config.compile:
@@ -74,13 +74,13 @@ def trial_row(trial: Trial) -> str:
 def partial_sentence(trials: Sequence[Trial]) -> str:
     """Say what is known when the work is stopped before its end."""
     if not trials:
-        return "Stopped before the first trial ended; there is no result."
+        return "Stopped before the first trial finished; there is no result."
     ran = [trial.batch_size for trial in trials if trial.outcome is Outcome.OK]
     failed = [trial.batch_size for trial in trials if trial.outcome is Outcome.OOM]
     count = f"{len(trials)} trial{'s' if len(trials) > 1 else ''}"
-    largest = f"the largest batch that ran is {max(ran)}" if ran else "no batch ran"
-    smallest = f", batch {min(failed)} was out of memory" if failed else ""
-    return f"Stopped after {count}; this is a partial result: {largest}{smallest}."
+    largest = f"batch size {max(ran)} fits" if ran else "no batch size fits"
+    smallest = f", batch size {min(failed)} is out of memory" if failed else ""
+    return f"Stopped after {count}. Partial result: {largest}{smallest}."
 
 
 @contextlib.contextmanager

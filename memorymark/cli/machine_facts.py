@@ -1,4 +1,4 @@
-"""What this machine is and can do, without a look at the network."""
+"""Facts about this machine, collected without network access."""
 
 from __future__ import annotations
 

@@ -22,10 +22,10 @@ app = typer.Typer(
     cls=Commands,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="How large the training batch can be, where the memory goes, what the difference costs.",
+    help="Find the largest training batch for a GPU, where the memory goes, and what it costs.",
 )
 validate = typer.Typer(
-    cls=Commands, help="Check a training step: its backward pass, or what torch.compile gains."
+    cls=Commands, help="Validate the backward pass, or the benefit of torch.compile."
 )
 app.add_typer(validate, name="validate")
 app.command()(commands.analyze)
@@ -54,10 +54,10 @@ def root(
         bool, Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
     debug: Annotated[
-        bool, Option(DEBUG, help="Show the traceback of an error; anywhere in the line.")
+        bool, Option(DEBUG, help="Show the traceback of an error; at any place in the command.")
     ] = False,
 ) -> None:
-    """Take what stands before the command."""
+    """Handle the options before the command."""
     # transformers warns of what a user of this program cannot change; errors still come through.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if context.invoked_subcommand is None:

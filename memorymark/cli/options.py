@@ -23,20 +23,18 @@ Model = Annotated[
         show_default=False,
     ),
 ]
-BatchSize = Annotated[int, Option("--batch-size", help="Samples that one forward pass sees.")]
-Gpu = Annotated[
-    str | None, Option("--gpu", help="Simulate this GPU; `memorymark gpus` lists the names.")
-]
-Device = Annotated[str | None, Option("--device", help="Measure on this device: cuda, mps, cpu.")]
+BatchSize = Annotated[int, Option("--batch-size", help="Samples per forward pass.")]
+Gpu = Annotated[str | None, Option("--gpu", help="GPU to simulate; `memorymark gpus` lists them.")]
+Device = Annotated[str | None, Option("--device", help="Device to measure on: cuda, mps, cpu.")]
 MemoryBudget = Annotated[
     str | None,
-    Option("--memory-budget", help="Most memory that a trial may use, as in 4GiB or 512MiB."),
+    Option("--memory-budget", help="Memory limit for a trial, e.g. 4GiB or 512MiB."),
 ]
 Library = Annotated[
     str | None, Option(help="List the models of this library instead: torchvision or timm.")
 ]
 AsJson = Annotated[
-    bool, Option("--json", help="Print one JSON document on standard output, nothing else.")
+    bool, Option("--json", help="Print the result as one JSON document on standard output.")
 ]
 
 

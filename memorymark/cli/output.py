@@ -1,4 +1,4 @@
-"""Results on standard output: one JSON document, or what a person reads."""
+"""Results on standard output: one JSON document, or text."""
 
 from __future__ import annotations
 

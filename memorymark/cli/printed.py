@@ -1,4 +1,4 @@
-"""Results in words: the verdict first, then the figures that it rests on."""
+"""Results as text: the verdict first, then the figures behind it."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def show_compile(validation: CompileValidation) -> None:
 
 
 def show_trial(trial: Trial) -> None:
-    """Print one trial: readings, and what is alive at the peak."""
+    """Print one trial: memory readings, step time, and the breakdown at the peak."""
     print_line(trial_verdict(trial), style="bold")
     rows = [
         ["peak allocated", units.mib_or_gib(trial.peak_allocated_bytes)],
         ["peak reserved", units.mib_or_gib(trial.peak_reserved_bytes)],
         ["process", units.mib_or_gib(trial.process_bytes)],
-        ["least that it runs in", units.mib_or_gib(trial.minimum_bytes)],
+        ["minimum memory", units.mib_or_gib(trial.minimum_bytes)],
         ["capacity", units.mib_or_gib(trial.capacity_bytes)],
-        ["step", units.seconds(trial.step_seconds)],
+        ["step time", units.seconds(trial.step_seconds)],
         ["samples/s", units.rate(trial.samples_per_second)],
     ]
     print_table(["reading", "value"], rows, right=["value"])
@@ -48,13 +48,13 @@ def show_trial(trial: Trial) -> None:
         print_line("")
         parts = {name: getattr(trial.breakdown, name) for name in CATEGORIES}
         named = [[name.replace("_", " "), units.mib_or_gib(size)] for name, size in parts.items()]
-        print_table(["alive at the peak", "memory"], named, right=["memory"])
+        print_table(["memory at the peak", "memory"], named, right=["memory"])
     for note in (*trial.findings, *trial.assumptions):
         print_line(f"Note: {note}")
 
 
 def show_comparison(comparison: Comparison) -> None:
-    """Print what the training costs on each GPU, cheapest first."""
+    """Print the cost of the training run on each GPU, cheapest first."""
     print_line(f"{comparison.model_name} ({comparison.source}), cheapest first", style="bold")
     names = ["gpu", "max", "optimal", "samples/s", "$/h", "$/million", "h/run", "$/run", ""]
     rows = [_compared_cells(row) for row in comparison.gpus]
@@ -65,15 +65,15 @@ def show_comparison(comparison: Comparison) -> None:
 
 def trial_verdict(trial: Trial) -> str:
     """Say in one sentence whether a trial fits."""
-    where = f"{trial.model} at batch {trial.batch_size} on {trial.device} ({trial.source})"
+    where = f"{trial.model} at batch size {trial.batch_size} on {trial.device} ({trial.source})"
     capacity = units.mib_or_gib(trial.capacity_bytes)
     if trial.outcome is Outcome.OOM:
-        return f"{where} is out of memory: it does not fit in {capacity}."
-    return f"{where} fits: {units.mib_or_gib(trial.memory_bytes)} of {capacity}."
+        return f"{where}: out of memory; capacity {capacity}."
+    return f"{where}: fits, {units.mib_or_gib(trial.memory_bytes)} of {capacity}."
 
 
 def check_analysis(analysis: Analysis) -> None:
-    """Raise if an analysis did not come to a batch size.
+    """Raise if an analysis found no batch size.
 
     Raises:
         NothingFits: Not even the smallest batch trains.
@@ -82,7 +82,7 @@ def check_analysis(analysis: Analysis) -> None:
     if analysis.nothing_fits:
         raise NothingFits(sentences.verdict(analysis))
     if not analysis.complete:
-        raise WorkloadError(analysis.stopped_by or "The analysis ended before its end.")
+        raise WorkloadError(analysis.stopped_by or "The analysis stopped early.")
 
 
 def check_trial(trial: Trial) -> None:
@@ -92,7 +92,7 @@ def check_trial(trial: Trial) -> None:
         WorkloadError: The model's own error.
     """
     if trial.outcome is Outcome.ERROR:
-        raise WorkloadError(trial.error or "The trial ended in an error that says nothing.")
+        raise WorkloadError(trial.error or "The trial failed without an error message.")
 
 
 def check_validation(validation: BackwardValidation | CompileValidation) -> None:
@@ -122,7 +122,7 @@ def _compared_cells(row: ComparedGpu) -> list[str]:
         units.usd(row.cost.usd_per_million_samples),
         units.UNKNOWN if hours is None else f"{hours:,.2f}",
         units.usd(row.cost.usd_per_run),
-        "best of its price" if row.efficient else "",
+        "Pareto-optimal" if row.efficient else "",
     ]
 
 

@@ -21,7 +21,7 @@ ENTRIES = (_PACKAGE / "app" / "streamlit_app.py", _PACKAGE.parent / "streamlit_a
 def app(
     address: Annotated[
         str | None,
-        Option(help="Address to listen on; 127.0.0.1 keeps it to this machine. Default: all."),
+        Option(help="Address to listen on; 127.0.0.1: this machine only. Default: all."),
     ] = None,
     port: Annotated[int, Option(min=1, max=65535, help="Port to listen on.")] = 8501,
 ) -> None:
@@ -30,7 +30,7 @@ def app(
         raise MissingPackage("streamlit", "The app")
     entry = find_entry()
     typer.echo(listening_sentence(address, port), err=True)
-    # -P: the user's folder is no place to import packages from, such as another clone's.
+    # -P: import no packages from the user's folder, such as those of another clone.
     command = [sys.executable, "-P", "-m", "streamlit", "run", str(entry)]
     command += ["--server.port", str(port), "--server.address", address or "0.0.0.0"]
     # Streamlit's first start would stop and ask for an e-mail address.
@@ -52,8 +52,8 @@ def find_entry() -> Path:
         if entry.is_file():
             return entry
     raise NotAvailable(
-        f"This installation lacks the app's pages: no {' and no '.join(map(str, ENTRIES))}. "
-        "Install MemoryMark again from its wheel, or run `make app` in a clone."
+        f"The app's pages are not installed: no {' and no '.join(map(str, ENTRIES))}. "
+        "Reinstall MemoryMark from its wheel, or run `make app` in a clone."
     )
 
 
@@ -62,7 +62,7 @@ def listening_sentence(address: str | None, port: int) -> str:
     if address:
         return f"MemoryMark listens on {address}, port {port}."
     return (
-        f"MemoryMark listens on all interfaces, port {port}: whoever can reach this machine can "
-        "open the app and start work. "
-        "`memorymark app --address 127.0.0.1` keeps it to this machine."
+        f"MemoryMark listens on all interfaces, port {port}: anyone who can reach this machine can "
+        "open the app and start runs. "
+        "`memorymark app --address 127.0.0.1` restricts it to this machine."
     )

@@ -1,1 +1,1 @@
-"""What is known about GPUs: the catalogue, and what NVML says of those at hand."""
+"""GPUs: the catalogue, and NVML telemetry."""

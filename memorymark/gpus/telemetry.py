@@ -84,7 +84,7 @@ def read_telemetry(device_index: int = 0, *, uuid: str | None = None) -> Telemet
     try:
         nvml.nvmlInit()
     except nvml_errors as error:
-        return Telemetry(reason=f"NVML does not start: {error}.")
+        return Telemetry(reason=f"NVML cannot be initialized: {error}.")
     try:
         return _read(_Asker(nvml, nvml_errors), device_index, uuid or _torch_uuid(device_index))
     finally:
@@ -118,7 +118,7 @@ def _read(asker: _Asker, device_index: int, uuid: str | None) -> Telemetry:
         "driver_version": driver_version,
     }
     if _is_partitioned(asker, handle):
-        return Telemetry(**known, reason="The card is partitioned (MIG); its sum says nothing.")
+        return Telemetry(**known, reason="The card is partitioned (MIG); no readings of the whole.")
     asker.refusal = None
     memory = _memory(asker, handle)
     own_bytes, others = _processes(asker, handle)
@@ -204,13 +204,13 @@ def _handle(asker: _Asker, device_index: int, uuid: str | None) -> tuple[Any, st
             return asker.ask("nvmlDeviceGetHandleByIndex", device_index), None
         entries = [entry.strip() for entry in visible.split(",")]
         if not 0 <= device_index < len(entries):
-            return None, f"CUDA_VISIBLE_DEVICES names no device {device_index}."
+            return None, f"CUDA_VISIBLE_DEVICES has no device {device_index}."
         if entries[device_index].isdigit():
             return asker.ask("nvmlDeviceGetHandleByIndex", int(entries[device_index])), None
         wanted = entries[device_index]
     if wanted.upper().startswith("MIG-"):
-        return None, "The device is a part of a card (MIG); NVML has no figures for it here."
-    return _handle_by_uuid(asker, wanted), f"NVML knows no card {wanted}."
+        return None, "The device is a MIG partition; its NVML readings are not available."
+    return _handle_by_uuid(asker, wanted), f"NVML finds no card {wanted}."
 
 
 def _handle_by_uuid(asker: _Asker, wanted: str) -> Any:

@@ -1,4 +1,4 @@
-"""What trials on a real accelerator have in common: the flow of a trial, and its recovery.
+"""Trials on a real accelerator: the flow of a trial, and recovery after errors.
 
 A trial is: build the model, warm-up steps that are thrown away, timed steps whose peak is read,
 then two steps more with every storage followed, for the breakdown. Whatever happens, the device
@@ -101,8 +101,8 @@ class AcceleratorProbe:
         model = self._models.get(spec)
         trial, peak = self._timed(spec, model)
         if spec.config.compile:
-            note = "The model is compiled: what is alive at the peak is not told apart."
-            sampled = "Memory was read at changes of phase only." if peak.is_sampled else ""
+            note = "The model is compiled: no breakdown of the peak is available."
+            sampled = "Memory was read only between phases of the step." if peak.is_sampled else ""
             return dataclasses.replace(trial, assumptions=tuple(filter(None, (note, sampled))))
         return self._followed(spec, model, trial, peak)
 
@@ -151,7 +151,7 @@ class AcceleratorProbe:
         except Exception as error:
             self._stop_if_poisoned(error)
             forget_frames(error)
-            why = f"The breakdown could not be taken: {one_sentence(error)}"
+            why = f"The breakdown could not be recorded: {one_sentence(error)}"
             return dataclasses.replace(trial, findings=(*trial.findings, why))
         trace = tracker.trace
         parts, holders = breakdown_at(trace, peak_position(trace, trace.last_step()))
@@ -181,8 +181,8 @@ class AcceleratorProbe:
         if left <= _LEAK_BYTES:
             return ()
         return (
-            f"Memory leaks: {mib_or_gib(left)} stayed allocated on {self.target.lock_name} after "
-            "a trial, so later trials have that much less. The model or its batches keep tensors.",
+            f"Memory leak: {mib_or_gib(left)} stayed allocated on {self.target.lock_name} after a "
+            "trial and is missing in later ones. The model or its batches keep tensors alive.",
         )
 
     def _bytes_beside_model(self) -> int:

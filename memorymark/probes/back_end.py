@@ -1,4 +1,4 @@
-"""What a trial asks of an accelerator's back end: one small class wraps its calls."""
+"""The interface of an accelerator's back end, as a trial uses it."""
 
 from __future__ import annotations
 

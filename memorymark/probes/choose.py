@@ -1,4 +1,4 @@
-"""From what the caller asks for to the probe that runs the trials.
+"""Chooses the probe for a device or a GPU.
 
 Nothing heavy is loaded before the words of the call are known to be right.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from memorymark.probes.probe import Probe
 
 DEVICES = ("cuda", "mps", "cpu")
-_WITHOUT = "Use the device cpu, or simulate a GPU by its name in the catalogue."
+_WITHOUT = "Use the device cpu, or simulate a GPU of the catalogue."
 
 
 def resolve_probe(
@@ -34,13 +34,13 @@ def resolve_probe(
         memory_budget: The most that a trial may use, as in "4GiB" or in bytes.
 
     Raises:
-        UsageError: The words are off, or both a device and a GPU are given.
+        UsageError: An argument is invalid, or both a device and a GPU are given.
         DeviceError: There is no such device here.
     """
     if device is not None and gpu is not None:
         raise UsageError(
-            f"Both the device {device!r} and the GPU {gpu!r} are given. Give the device to "
-            "measure on it, or the GPU to simulate it."
+            f"Both the device {device!r} and the GPU {gpu!r} are given. Give only one: "
+            "the device to measure on, or the GPU to simulate."
         )
     budget = parse_budget(memory_budget)
     if gpu is not None:
@@ -56,7 +56,7 @@ def measuring_probe(device: str | None = None, memory_budget: str | int | None =
     """Return the probe for a real device; without a name CUDA, else MPS, else the CPU.
 
     Raises:
-        UsageError: The words are off.
+        UsageError: An argument is invalid.
         DeviceError: There is no such device here.
     """
     budget = parse_budget(memory_budget)
@@ -134,21 +134,21 @@ def _check_cuda(index: int) -> None:
     import torch
 
     if not has_cuda():
-        why = "sees none" if torch.version.cuda else "was built without CUDA"
+        why = "detects none" if torch.version.cuda else "was built without CUDA"
         raise DeviceError(
-            f"There is no CUDA device here: torch {torch.__version__} {why}. {_WITHOUT}"
+            f"No CUDA device is available: torch {torch.__version__} {why}. {_WITHOUT}"
         )
     count = torch.cuda.device_count()
     if index >= count:
         names = ", ".join(f"cuda:{number}" for number in range(count))
-        raise DeviceError(f"There is no device cuda:{index} here; there are: {names}.")
+        raise DeviceError(f"There is no device cuda:{index}; available: {names}.")
 
 
 def _check_mps() -> None:
     import torch
 
     if not torch.backends.mps.is_available():
-        why = "finds no Metal device" if torch.backends.mps.is_built() else "was built without MPS"
+        why = "detects none" if torch.backends.mps.is_built() else "was built without MPS"
         raise DeviceError(
-            f"There is no MPS device here: torch {torch.__version__} {why}. {_WITHOUT}"
+            f"No MPS device is available: torch {torch.__version__} {why}. {_WITHOUT}"
         )

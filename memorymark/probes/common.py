@@ -1,4 +1,4 @@
-"""What the probes share: facts for a trial's record, and errors of models put into words."""
+"""Helpers that the probes share: records of trials, software versions, error sentences."""
 
 from __future__ import annotations
 

@@ -228,4 +228,4 @@ def _others(reading: Telemetry, total_bytes: int) -> str | None:
     if reading.own_bytes is None or held < _NOTEWORTHY * total_bytes:
         return None  # where this process cannot be told apart, it is among the "others"
     names = [process.name or f"process {process.pid}" for process in known[:_NAMED]]
-    return f"Other processes hold {mib_or_gib(held)} of this device ({', '.join(names)})."
+    return f"Other processes use {mib_or_gib(held)} of this device's memory ({', '.join(names)})."

@@ -1,4 +1,4 @@
-"""Keeps the model of the last trial, so that a search does not build it again and again."""
+"""Keeps the model of the last trial, so that a search builds it only once."""
 
 from __future__ import annotations
 

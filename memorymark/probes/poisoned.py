@@ -1,4 +1,4 @@
-"""Devices on which nothing more can run in this process."""
+"""Devices whose context is corrupted for the rest of this process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_usable(target: Target) -> None:
 
 def _error(target: Target) -> PoisonedDevice:
     return PoisonedDevice(
-        f"An error has broken this process's context on {target.lock_name}, and nothing more can "
-        f"run there: {_poisoned[target.lock_name]} Restart MemoryMark to go on; with "
-        "CUDA_LAUNCH_BLOCKING=1 in the environment the error names the place that caused it."
+        f"The context of this process on {target.lock_name} is corrupted, and nothing more can "
+        f"run there: {_poisoned[target.lock_name]} Restart MemoryMark. With "
+        "CUDA_LAUNCH_BLOCKING=1 in the environment, the error names the call that caused it."
     )

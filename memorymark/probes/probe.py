@@ -1,4 +1,4 @@
-"""What every probe offers to those above it."""
+"""The interface of a probe."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ def with_remainder(
     excess = parts.total - peak_allocated_bytes
     if excess <= 0:
         return dataclasses.replace(parts, workspaces=parts.workspaces - excess), ()
-    figures = f"{mib_or_gib(parts.total)} against {mib_or_gib(peak_allocated_bytes)}"
-    above = f"The steps followed for the breakdown peak above the timed ones, {figures}"
+    figures = f"{mib_or_gib(parts.total)} vs. {mib_or_gib(peak_allocated_bytes)}"
+    above = f"The traced steps have a higher peak than the timed ones, {figures}"
     from_temporaries = min(excess, parts.temporaries)
     from_activations = excess - from_temporaries
     if excess > _TOLERATED * peak_allocated_bytes or from_activations > parts.activations:
@@ -40,4 +40,4 @@ def with_remainder(
         temporaries=parts.temporaries - from_temporaries,
         activations=parts.activations - from_activations,
     )
-    return fitted, (f"{above}: the difference is taken off the temporaries.",)
+    return fitted, (f"{above}: the difference is subtracted from the temporaries.",)

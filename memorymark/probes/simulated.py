@@ -90,8 +90,8 @@ class SimulatedProbe:
 
     def _out_of_memory(self, needed: int) -> str:
         return (
-            f"out of memory: the step needs {needed / 1024**3:,.2f} GiB, and "
-            f"{(self.target.capacity_bytes or 0) / 1024**3:,.2f} GiB are there"
+            f"out of memory: the step needs {needed / 1024**3:,.2f} GiB, capacity "
+            f"{(self.target.capacity_bytes or 0) / 1024**3:,.2f} GiB"
         )
 
     def _assumptions(self, steps: SimulatedSteps, config: TrainingConfig) -> list[str]:
@@ -99,15 +99,15 @@ class SimulatedProbe:
         if self._gpu.context_is_assumed:
             noted.append(f"The CUDA context of {self._gpu.name} is not known; one was assumed.")
         if steps.convolution_workspace_bytes:
-            noted.append("cuDNN's workspaces are an allowance by rule, not known.")
+            noted.append("cuDNN workspaces are an estimate by rule.")
         if config.optimizer is Optimizer.ADAMW_8BIT:
             noted.append("The states of adamw-8bit are counted by bitsandbytes' rules.")
         if not _has_units_for(self._gpu, config.precision):
             noted.append(
-                f"{self._gpu.name} has no units for {config.precision}: its seconds are taken at "
-                "the rate of fp32."
+                f"{self._gpu.name} has no units for {config.precision}: its step time is "
+                "estimated at the fp32 rate."
             )
-        noted.append("Seconds are an estimate from the GPU's peak rates.")
+        noted.append("Step time is an estimate from the GPU's peak rates.")
         return noted
 
 

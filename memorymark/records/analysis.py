@@ -1,4 +1,4 @@
-"""What an analysis is: the trials, the three marks on them, what follows. Data only."""
+"""The record of an analysis: trials, the three marks, findings. Data only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user of an analysis wants to know."""
+"""The options of an analysis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LARGEST_COUNT = 10**15  # a browser counts in whole numbers to 2**53
 
 
 class Objective(StrEnum):
-    """What the optimal batch is chosen for."""
+    """The objective of the optimal batch size."""
 
     THROUGHPUT = "throughput"
     MEMORY = "memory"
@@ -22,7 +22,7 @@ class Objective(StrEnum):
 
 @dataclass(frozen=True)
 class AnalysisOptions(Record):
-    """What the user wants to know about a training.
+    """The options of an analysis.
 
     Raises:
         InvalidValue: A number is out of range.
@@ -30,26 +30,26 @@ class AnalysisOptions(Record):
     """
 
     current_batch_size: int = option(
-        16, "Current batch size", "The batch that you train with today.", largest=MAX_BATCH_SIZE
+        16, "Current batch size", "Batch size you train with today.", largest=MAX_BATCH_SIZE
     )
     price_per_hour: float | None = option(
-        None, "GPU price", "Dollars per hour; by default the catalogue's.", flag="--price"
+        None, "GPU price", "Dollars per hour. Default: the catalogue's price.", flag="--price"
     )
     dataset_size: int | None = option(
-        None, "Samples in the data set", "Samples in the data set.", largest=LARGEST_COUNT
+        None, "Dataset size", "Samples in the dataset.", largest=LARGEST_COUNT
     )
     epochs: int | None = option(
-        None, "Epochs in a run", "Passes over the data set in one run.", largest=LARGEST_COUNT
+        None, "Epochs per run", "Passes over the dataset in one run.", largest=LARGEST_COUNT
     )
-    runs_per_year: int | float | None = option(None, "Runs a year", "Training runs in a year.")
+    runs_per_year: int | float | None = option(None, "Runs per year", "Training runs per year.")
     objective: Objective = option(
-        Objective.THROUGHPUT, "Optimal for", "What the optimal batch is chosen for."
+        Objective.THROUGHPUT, "Objective", "Objective for the optimal batch size."
     )
     granularity: int = option(
-        8, "Granularity", "The largest batch is exact to this many samples.", largest=MAX_BATCH_SIZE
+        8, "Granularity", "Resolution of the max batch size, in samples.", largest=MAX_BATCH_SIZE
     )
     headroom: float = option(
-        0.05, "Headroom", "Share of the memory that the optimal batch leaves free.", largest=0.9
+        0.05, "Headroom", "Share of memory kept free at the optimal batch size.", largest=0.9
     )
     max_batch_size: int = option(
         MAX_BATCH_SIZE, "Largest batch size", "Largest batch size to try.", largest=MAX_BATCH_SIZE
@@ -60,7 +60,7 @@ class AnalysisOptions(Record):
 
     @property
     def plan(self) -> Plan:
-        """What the costs follow from."""
+        """The inputs of the costs."""
         return Plan(self.price_per_hour, self.dataset_size, self.epochs, self.runs_per_year)
 
     @property

@@ -1,4 +1,4 @@
-"""The command that repeats an analysis."""
+"""The command line that repeats an analysis."""
 
 from __future__ import annotations
 

@@ -98,29 +98,29 @@ class TrainingConfig(Record):
         <Precision.AMP_BF16: 'amp-bf16'>
     """
 
-    options_panel: ClassVar[str] = "How the model is trained"
+    options_panel: ClassVar[str] = "Training options"
 
-    task: Task | None = option(None, "Task", "What it is trained for; by default the model's own.")
-    num_labels: int | None = option(None, "Labels", "Classes of the head.", largest=10_000_000)
-    seq_len: int = option(128, "Sequence length", "Tokens per text sample.", largest=10_000_000)
+    task: Task | None = option(None, "Task", "Training task, by default the model's own.")
+    num_labels: int | None = option(None, "Labels", "Number of classes.", largest=10_000_000)
+    seq_len: int = option(128, "Sequence length", "Tokens per sample.", largest=10_000_000)
     image_size: int = option(224, "Image size", "Height and width in pixels.", largest=65_536)
-    precision: Precision = option(Precision.FP32, "Precision", "Formats of weights and arithmetic.")
-    optimizer: Optimizer = option(Optimizer.ADAMW, "Optimizer", "What updates the parameters.")
+    precision: Precision = option(Precision.FP32, "Precision", "Precision of weights and compute.")
+    optimizer: Optimizer = option(Optimizer.ADAMW, "Optimizer", "Optimizer.")
     optimizer_impl: OptimizerImpl = option(
-        OptimizerImpl.DEFAULT, "Optimizer implementation", "Which of torch.optim's steps."
+        OptimizerImpl.DEFAULT, "Optimizer implementation", "Implementation in torch.optim."
     )
     zero_grad: ZeroGrad = option(
-        ZeroGrad.BEFORE_FORWARD, "Gradients are released", "Where in the step they are freed."
+        ZeroGrad.BEFORE_FORWARD, "Zero gradients", "When gradients are zeroed (set to None)."
     )
     gradient_checkpointing: bool = option(
         False, "Gradient checkpointing", "Recompute activations in the backward pass."
     )
     gradient_accumulation: int = option(
-        1, "Gradient accumulation", "Forward passes per optimizer step.", largest=1_000_000
+        1, "Gradient accumulation steps", "Micro-batches per optimizer step.", largest=1_000_000
     )
-    attention: Attention = option(Attention.SDPA, "Attention", "Hugging Face's implementation.")
-    dropout: bool = option(True, "Dropout", "Without it: eval mode, with gradients.")
-    channels_last: bool = option(False, "Channels last", "Images and weights in NHWC order.")
+    attention: Attention = option(Attention.SDPA, "Attention", "Attention of Hugging Face models.")
+    dropout: bool = option(True, "Dropout", "Without dropout: eval mode, with gradients.")
+    channels_last: bool = option(False, "Channels last", "NHWC format of images and weights.")
     compile: bool = False  # only what the validation of torch.compile sets: no option
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What the engine says while it works, for logs, progress bars and job records."""
+"""Events of the engine, for logs, progress bars and job records."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class CancelToken:
             Cancelled: Somebody asked.
         """
         if self._cancelled:
-            raise Cancelled("The work was stopped.")
+            raise Cancelled("Cancelled by the user.")
 
 
 def trial_line(trial: Trial) -> str:
@@ -91,5 +91,5 @@ def trial_line(trial: Trial) -> str:
     if trial.outcome is Outcome.ERROR:
         return f"{start} error: {trial.error}"
     speed = f", {rate(trial.samples_per_second)} samples/s" if trial.samples_per_second else ""
-    retries = ", thrashing" if trial.thrashing else ""
+    retries = ", allocator retries" if trial.thrashing else ""
     return f"{start} {mib_or_gib(trial.memory_bytes)}{speed}, ok{retries}"

@@ -1,4 +1,4 @@
-"""What can be asked for: data that goes into JSON and back."""
+"""Requests: what the engine can be asked for, as data."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ class Request(Record):
             check_batch_size(self.batch_size)
         if self.device is not None and self.gpu is not None:
             raise UsageError(
-                f"Both the device {self.device!r} and the GPU {self.gpu!r} are given. Give the "
-                "device to measure on it, or the GPU to simulate it."
+                f"Both the device {self.device!r} and the GPU {self.gpu!r} are given. Give only "
+                "one: the device to measure on, or the GPU to simulate."
             )
 
     @property

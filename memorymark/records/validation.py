@@ -1,4 +1,4 @@
-"""What the two validations return. Data only."""
+"""The records of the two validations. Data only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results in forms that other programs take."""
+"""Exports for other programs."""
 
 from __future__ import annotations
 

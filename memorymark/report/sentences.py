@@ -1,4 +1,4 @@
-"""What records say to people, in sentences and lines."""
+"""Records as sentences and lines of text."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def verdict(analysis: Analysis) -> str:
     place = target_phrase(analysis.target)
     if analysis.optimal.batch_size is None:
         return _without_result(analysis, place)
-    start = f"On {place}, {analysis.workload} trains at batch {analysis.optimal.batch_size}"
+    start = f"{analysis.workload} on {place}: optimal batch size {analysis.optimal.batch_size}"
     clauses = [start, *_about_current(analysis), *_about_gain(analysis)]
-    end = "" if analysis.complete else f" Not all was tried: {analysis.stopped_by}"
+    end = "" if analysis.complete else f" Stopped early: {analysis.stopped_by}"
     return f"{'; '.join(clauses)}.{end}"
 
 
 def analysis_lines(analysis: Analysis) -> list[str]:
-    """Write an analysis as lines of text: verdict, figures, costs, and what else to know."""
+    """Write an analysis as lines of text: verdict, figures, costs, notes, advice."""
     lines = [verdict(analysis), ""]
     if analysis.optimal.batch_size is not None:
         lines += [*_figures(analysis), *_cost_lines(analysis)]
@@ -46,8 +46,8 @@ def backward_lines(validation: BackwardValidation) -> list[str]:
     lines += [f"  {trial.stage}: {trial_line(trial)}" for trial in validation.trials]
     if validation.overestimate is not None:
         lines.append(
-            f"A forward-only tool would recommend batch {validation.forward_only_max_batch_size}; "
-            f"the largest that trains is {validation.max_batch_size}."
+            f"Max batch size of a training step: {validation.max_batch_size}; a forward-only tool "
+            f"would recommend {validation.forward_only_max_batch_size}."
         )
     return [*lines, *(f"Note: {finding}" for finding in validation.findings)]
 
@@ -66,10 +66,10 @@ def compile_lines(validation: CompileValidation) -> list[str]:
 
 def _without_result(analysis: Analysis, place: str) -> str:
     if not analysis.complete:
-        return f"On {place}, no batch was found for {analysis.workload}: {analysis.stopped_by}"
+        return f"{analysis.workload} on {place}: no batch size found. {analysis.stopped_by}"
     tried = min((trial.batch_size for trial in analysis.trials), default=1)
     return (
-        f"On {place}, {analysis.workload} does not train: not even a batch of {tried} fits in "
+        f"{analysis.workload} on {place}: out of memory even at batch size {tried}; capacity "
         f"{mib_or_gib(analysis.capacity_bytes)}."
     )
 
@@ -77,15 +77,15 @@ def _without_result(analysis: Analysis, place: str) -> str:
 def _about_current(analysis: Analysis) -> Iterable[str]:
     current, optimal = analysis.current, analysis.optimal
     if current.batch_size == optimal.batch_size:
-        yield "that is what you run"
+        yield "same as the current one"
     elif current.fits is False:
-        yield f"you run {current.batch_size}, which does not fit"
+        yield f"current batch size {current.batch_size} does not fit"
     elif analysis.waste_share is None:
-        yield f"you run {current.batch_size}"
+        yield f"current batch size {current.batch_size}"
     else:
         yield (
-            f"you run {current.batch_size} and leave {_whole_percent(analysis.waste_share)} of "
-            "the memory unused"
+            f"current batch size {current.batch_size} leaves "
+            f"{_whole_percent(analysis.waste_share)} of the memory unused"
         )
 
 
@@ -94,16 +94,14 @@ def _about_gain(analysis: Analysis) -> Iterable[str]:
     if current.batch_size == optimal.batch_size or analysis.speedup is None:
         return
     which = "larger" if optimal.batch_size > current.batch_size else "smaller"
-    yield f"the {which} batch is {analysis.speedup:.2g} times as fast{_saving(analysis)}"
+    yield f"the {which} batch has {analysis.speedup:.2g} times the throughput{_saving(analysis)}"
 
 
 def _saving(analysis: Analysis) -> str:
     saved = analysis.costs.usd_per_run
     if saved is None:
         return ""
-    return (
-        f" and saves {usd(saved)} a run" if saved >= 0 else f" and costs {usd(-saved)} more a run"
-    )
+    return f" and {'saves' if saved >= 0 else 'costs an extra'} {usd(abs(saved))} per run"
 
 
 def _whole_percent(share: float) -> str:
@@ -116,24 +114,24 @@ def _figures(analysis: Analysis) -> list[str]:
         _mark_line("Current", analysis.current),
         _mark_line("Optimal", analysis.optimal),
         _mark_line("Max", analysis.max),
-        f"Capacity   {total}; unused at the current batch {gib(analysis.waste_bytes)} "
+        f"Capacity   {total}; unused at the current batch size {gib(analysis.waste_bytes)} "
         f"({percent(analysis.waste_share)}), free at the optimal {gib(analysis.headroom_bytes)}",
     ]
     if analysis.speedup is not None:
         source = "measured" if analysis.target.source == "measured" else "simulated"
         lines.append(
             f"Speed-up   {analysis.speedup:.2f} ({source} throughput); "
-            f"batch ratio {analysis.batch_ratio:.1f}"
+            f"batch size ratio {analysis.batch_ratio:.1f}"
         )
     return lines
 
 
 def _mark_line(label: str, mark: Mark) -> str:
     if mark.fits is False:
-        return f"{label:<10} batch {mark.batch_size}: does not fit"
-    how = " (between two trials)" if mark.interpolated else ""
+        return f"{label:<10} batch size {mark.batch_size}: does not fit"
+    how = " (interpolated)" if mark.interpolated else ""
     return (
-        f"{label:<10} batch {mark.batch_size}: {mib_or_gib(mark.memory_bytes)}, "
+        f"{label:<10} batch size {mark.batch_size}: {mib_or_gib(mark.memory_bytes)}, "
         f"{rate(mark.samples_per_second)} samples/s{how}"
     )
 
@@ -143,11 +141,14 @@ def _cost_lines(analysis: Analysis) -> list[str]:
     lines = []
     million = (costs.current.usd_per_million_samples, costs.optimal.usd_per_million_samples)
     if any(value is not None for value in million):
-        lines.append(f"Cost       {usd(million[0])} a million samples now, {usd(million[1])} then")
+        lines.append(
+            f"Cost       per million samples: current {usd(million[0])}, optimal {usd(million[1])}"
+        )
     if costs.current.usd_per_run is not None or costs.optimal.usd_per_run is not None:
         lines.append(
-            f"A run      {usd(costs.current.usd_per_run)} now, {usd(costs.optimal.usd_per_run)} "
-            f"then; saves {usd(costs.usd_per_run)} a run, {usd(costs.usd_per_year)} a year"
+            f"           per run: current {usd(costs.current.usd_per_run)}, optimal "
+            f"{usd(costs.optimal.usd_per_run)}; savings {usd(costs.usd_per_run)} per run, "
+            f"{usd(costs.usd_per_year)} per year"
         )
     return lines
 
@@ -156,8 +157,9 @@ def _advice_line(advice: Advice) -> str:
     if advice.fits is None:
         return advice.text
     outcome = "fits" if advice.fits else "still does not fit"
-    saves = f"saves {mib_or_gib(advice.saved_bytes)}" if advice.saved_bytes is not None else ""
-    figures = ", ".join(part for part in (saves, f"batch {advice.batch_size} {outcome}") if part)
+    saved, verb = advice.saved_bytes, "saves" if (advice.saved_bytes or 0) >= 0 else "adds"
+    saves = "" if saved is None else f"{verb} {mib_or_gib(abs(saved))}"
+    figures = ", ".join(filter(None, (saves, f"batch size {advice.batch_size} {outcome}")))
     return f"{advice.text} Simulated: {figures}."
 
 

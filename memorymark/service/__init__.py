@@ -1,1 +1,1 @@
-"""Service: what stands between many people and one device."""
+"""Service: execution of requests, jobs, history, access."""

@@ -72,7 +72,7 @@ class Door:
         check_model(request.model, self.settings)
         if len(self.jobs.active()) >= MAX_ACTIVE_JOBS:
             raise NotAllowed(
-                f"{MAX_ACTIVE_JOBS} jobs wait already. Wait until one ends, or stop one."
+                f"{MAX_ACTIVE_JOBS} jobs are already active. Wait until one ends, or cancel one."
             )
 
         def work(on_event: OnEvent, cancel: CancelToken) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class Door:
             NotAllowed: The visitor may not; the error says what is missing.
         """
         if self.settings.run_key is not None and not self._has_key(visitor):
-            raise NotAllowed("This needs the run key of this machine. Ask its owner for it.")
+            raise NotAllowed("The run key is missing or wrong. Enter it in the sidebar.")
         if self.settings.sign_in:
             self._check_user(visitor)
 
@@ -152,10 +152,10 @@ class Door:
 
     def _check_user(self, visitor: Visitor) -> None:
         if visitor.user is None:
-            raise NotAllowed("This needs a sign-in. Sign in with the button in the sidebar.")
+            raise NotAllowed("Sign-in is required. Use the button in the sidebar.")
         allowed = self.settings.allowed_users
         if allowed and visitor.user not in allowed:
-            raise NotAllowed(f"{visitor.user} may look, but not start or delete on this machine.")
+            raise NotAllowed(f"{visitor.user} may view runs, but not start or delete them here.")
 
 
 def check_model(model: str, settings: Settings) -> None:
@@ -173,15 +173,15 @@ def check_model(model: str, settings: Settings) -> None:
     prefix, _, rest = model.partition(":")
     if prefix == "hf" or "/" in model:
         raise NotAllowed(
-            f"{model!r} is no id of the Hugging Face hub, and the app opens no folders. "
+            f"{model!r} is not a Hugging Face model id, and the app opens no folders. "
             "Give an id such as hf:google-bert/bert-base-uncased, or use the command line."
         )
     if rest:
         raise NotAllowed(
-            f"{model!r} would run code. The owner of this machine can allow it with "
+            f"{model!r} would run custom code. The owner of this machine can allow it with "
             "MEMORYMARK_WORKLOADS; or use the command line."
         )
-    raise UsageError(f"{model!r} is no model's name. Give bert, gpt2, resnet or hf:ID.")
+    raise UsageError(f"{model!r} is not a model name. Give bert, gpt2, resnet or hf:ID.")
 
 
 def _check_no_folder(model: str) -> None:

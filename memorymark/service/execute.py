@@ -162,7 +162,7 @@ class _Execution:
         try:
             return measured_analyses(self.settings.history_path, workload.name)
         except (OSError, sqlite3.Error) as error:
-            self.note(f"The run history cannot be read, so that all is simulated: {error}.")
+            self.note(f"The run history cannot be read; every GPU is simulated: {error}.")
             return []
 
     def note(self, text: str, progress: float | None = None) -> None:
@@ -204,7 +204,7 @@ class _Execution:
                         name,
                         folder=self.settings.locks_folder,
                         on_wait=lambda: self.note(
-                            f"Another measurement holds {name}; waiting for it."
+                            f"{name} is in use by another measurement; waiting."
                         ),
                         check=self.cancel.check,
                     )
@@ -219,7 +219,7 @@ class _Execution:
         if asked.device or asked.gpu or target.source is not Source.SIMULATED:
             return ()
         return (
-            f"No CUDA device is here and no GPU was named: simulated for the catalogue's "
+            f"No CUDA device is available and no GPU was given: simulated for the catalogue's "
             f"default, {target.name}.",
         )
 
@@ -244,7 +244,7 @@ def load_factory(name: str) -> Callable[..., Probe]:
         return getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise InvalidValue(
-            "MEMORYMARK_PROBE_FACTORY", name, f"package.module:function that exists ({error})"
+            "MEMORYMARK_PROBE_FACTORY", name, f"an importable package.module:function ({error})"
         ) from error
 
 

@@ -29,7 +29,7 @@ Work = Callable[[OnEvent, CancelToken], dict[str, Any]]
 
 KEPT_JOBS = 50
 _LEAST_SHARE = 0.05
-_INTERRUPTED = "The process that ran it ended before the run did. Start it again."
+_INTERRUPTED = "The process ended before the run finished. Start the run again."
 _log = logging.getLogger(__name__)
 
 
@@ -170,7 +170,7 @@ class JobManager:
         """
         job = self.get(run_id)
         if job is None:
-            raise RunNotFound(f"There is no job {run_id!r} that could be stopped.")
+            raise RunNotFound(f"There is no active job {run_id!r} to cancel.")
         job.token.cancel()
         with self._guard:
             waits = job.status is RunStatus.QUEUED and not job.is_ending

@@ -1,4 +1,4 @@
-"""Measured runs of the history, taken again where they answer the same question."""
+"""Measured runs of the history that a comparison can reuse."""
 
 from __future__ import annotations
 

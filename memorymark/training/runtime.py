@@ -1,4 +1,4 @@
-"""What differs from one kind of device to another within a training step."""
+"""What a training step needs from its kind of device."""
 
 from __future__ import annotations
 

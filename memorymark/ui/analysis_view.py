@@ -1,4 +1,4 @@
-"""An analysis on the page, from the verdict down to the raw evidence."""
+"""An analysis on the page, from the verdict down to the trials."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ def draw_key_figures(analysis: Analysis) -> None:
     """Draw the figures that matter as cards."""
     current, optimal, largest = analysis.current, analysis.optimal, analysis.max
     with st.grid(4, min_column_width=180):
-        _card("Current batch", current, analysis)
-        _card("Optimal batch", optimal, analysis)
-        _card("Max batch", largest, analysis)
+        _card("Current batch size", current, analysis)
+        _card("Optimal batch size", optimal, analysis)
+        _card("Max batch size", largest, analysis)
         st.metric(
-            "Unused now",
+            "Unused memory",
             percent(analysis.waste_share),
             gib(analysis.waste_bytes),
             delta_color="off",
             delta_arrow="off",
             border=True,
-            help="Share of the capacity that the current batch leaves unused.",
+            help="Share of the capacity that the current batch size leaves unused.",
         )
         _speed_card(analysis)
-        _saving_card("Saved a run", analysis.costs.usd_per_run, analysis)
-        _saving_card("Saved a year", analysis.costs.usd_per_year, analysis)
+        _saving_card("Savings per run", analysis.costs.usd_per_run, analysis)
+        _saving_card("Savings per year", analysis.costs.usd_per_year, analysis)
         st.metric(
-            "Left at optimal",
+            "Free at optimal",
             gib(analysis.headroom_bytes),
             f"of {gib(analysis.capacity_bytes)}",
             delta_color="off",
@@ -73,19 +73,19 @@ def draw_findings(analysis: Analysis) -> None:
 
 def draw_curves(analysis: Analysis, key: str = "analysis") -> None:
     """Draw memory and throughput over the batch size."""
-    st.subheader("Memory over batch size", anchor=False)
+    st.subheader("Memory vs. batch size", anchor=False)
     draw_spec(batch_charts.memory_over_batch(analysis), f"{key}_memory")
     st.caption(_legend(analysis))
-    st.subheader("Samples per second over batch size", anchor=False)
+    st.subheader("Throughput vs. batch size", anchor=False)
     if any(trial.samples_per_second is not None for trial in analysis.trials):
         draw_spec(batch_charts.throughput_over_batch(analysis), f"{key}_throughput")
         st.caption(
-            f"The knee is the optimal batch: the smallest that reaches 98 % of the best "
-            f"throughput within {percent(analysis.options.headroom)} of headroom. "
+            f"The optimal batch size is the smallest that reaches 98 % of the best throughput "
+            f"with {percent(analysis.options.headroom)} of the memory free. "
             f"Throughput is {analysis.target.source}."
         )
     else:
-        st.caption("No throughput is known for this run.")
+        st.caption("This run has no throughput.")
 
 
 def draw_memory(analysis: Analysis) -> None:
@@ -97,7 +97,7 @@ def draw_memory(analysis: Analysis) -> None:
     draw_spec(memory_charts.category_bars(trials), "category_chart")
     labels = list(trials)
     chosen = st.segmented_control(
-        "Look closer at", labels, default=labels[0], key="closer", required=True
+        "Details for batch size", labels, default=labels[0], key="closer", required=True
     )
     trial = trials.get(chosen or "", trials[labels[0]])
     left, right = st.columns(2)
@@ -109,12 +109,15 @@ def draw_memory(analysis: Analysis) -> None:
 
 def draw_advice(analysis: Analysis) -> None:
     """Say what to change where nothing fits, with each change's simulated gain."""
-    st.error("Nothing fits. What would make room:", icon=":material/block:")
+    st.error(
+        "Out of memory at the smallest batch size. Changes that reduce memory:",
+        icon=":material/block:",
+    )
     rows = [
         {
             "Change": advice.text,
-            "Needs": gib(advice.memory_bytes),
-            "Saves": gib(advice.saved_bytes),
+            "Memory needed": gib(advice.memory_bytes),
+            "Memory saved": gib(advice.saved_bytes),
             "Fits": {True: "yes", False: "no", None: "not tried"}[advice.fits],
         }
         for advice in analysis.advice
@@ -125,39 +128,37 @@ def draw_advice(analysis: Analysis) -> None:
 
 
 def draw_evidence(analysis: Analysis, request: Request | None) -> None:
-    """Draw the trials and the ways to take the result along."""
+    """Draw the trials and the exports."""
     st.subheader("Trials", anchor=False)
     st.dataframe(
         trial_rows(analysis),
         hide_index=True,
         column_config={
-            "Of capacity": st.column_config.ProgressColumn(
+            "Share of capacity": st.column_config.ProgressColumn(
                 format="percent", min_value=0.0, max_value=1.0
             )
         },
     )
     draw_assumptions(analysis)
-    st.subheader("Take it along", anchor=False)
-    st.caption("The same on the command line")
+    st.subheader("Export", anchor=False)
+    st.caption("Command line")
     budget = request.memory_budget if request else None
     st.code(command_line(analysis, budget), language="shell", wrap_lines=True)
-    st.caption("A link to this run")
+    st.caption("Link to this run")
     st.code(share_link(analysis.run_id), language=None, wrap_lines=True)
     name = f"memorymark-{analysis.run_id}"
     with st.container(horizontal=True):
         download("JSON", lambda: to_json(analysis), f"{name}.json", "application/json")
-        download(
-            "CSV of the trials", lambda: trials_csv(analysis.trials), f"{name}.csv", "text/csv"
-        )
+        download("Trials (CSV)", lambda: trials_csv(analysis.trials), f"{name}.csv", "text/csv")
         report = "\n".join(analysis_lines(analysis))
-        download("Report", lambda: report, f"{name}.txt", "text/plain")
+        download("Report (text)", lambda: report, f"{name}.txt", "text/plain")
 
 
 def draw_assumptions(analysis: Analysis) -> None:
-    """List what the trials allowed for without knowing."""
+    """List the assumptions of the trials."""
     said = dict.fromkeys(text for trial in analysis.trials for text in trial.assumptions)
     if said:
-        with st.expander("What was assumed", icon=":material/help:"):
+        with st.expander("Assumptions", icon=":material/help:"):
             for text in said:
                 st.markdown(f"- {text}")
 
@@ -182,13 +183,13 @@ def trial_rows(analysis: Analysis) -> list[dict[str, Any]]:
     """Return the trials as rows of a table, in the order in which they ran."""
     return [
         {
-            "Batch": trial.batch_size,
+            "Batch size": trial.batch_size,
             "Outcome": str(trial.outcome),
-            "Of capacity": trial.capacity_share,
-            "Allocated": gib(trial.peak_allocated_bytes),
-            "Reserved": gib(trial.peak_reserved_bytes),
-            "Process": gib(trial.process_bytes),
-            "Step": seconds(trial.step_seconds),
+            "Share of capacity": trial.capacity_share,
+            "Peak allocated": gib(trial.peak_allocated_bytes),
+            "Peak reserved": gib(trial.peak_reserved_bytes),
+            "Process memory": gib(trial.process_bytes),
+            "Step time": seconds(trial.step_seconds),
             "Samples/s": rate(trial.samples_per_second),
             "Source": str(trial.source),
         }
@@ -211,7 +212,7 @@ def source_line(target: Target, created_at: str = "", software: Mapping[str, str
 
 
 def _card(label: str, mark: Mark, analysis: Analysis) -> None:
-    how = " (between two trials)" if mark.interpolated else ""
+    how = " (interpolated)" if mark.interpolated else ""
     if mark.fits is False:
         how = " does not fit"
     elif mark.trial is not None and mark.trial not in analysis.trials:
@@ -223,8 +224,8 @@ def _card(label: str, mark: Mark, analysis: Analysis) -> None:
         delta_color="off",
         delta_arrow="off",
         border=True,
-        help=f"Memory at this batch, {analysis.target.source}; "
-        f"{rate(mark.samples_per_second)} samples per second.",
+        help=f"Peak memory, {analysis.target.source}; "
+        f"throughput {rate(mark.samples_per_second)} samples/s.",
     )
 
 
@@ -234,12 +235,12 @@ def _speed_card(analysis: Analysis) -> None:
         "Speed-up",
         "—" if speedup is None else f"{speedup:.2f} x",
         f"{rate(analysis.current.samples_per_second)} to "
-        f"{rate(analysis.optimal.samples_per_second)} /s",
+        f"{rate(analysis.optimal.samples_per_second)} samples/s",
         delta_color="off",
         delta_arrow="off",
         border=True,
-        help="Samples per second at the optimal batch over samples per second at the current one, "
-        f"{analysis.target.source}. The ratio of the batches is something else.",
+        help="Throughput at the optimal batch size divided by throughput at the current one, "
+        f"{analysis.target.source}. It is not the ratio of the batch sizes.",
     )
 
 
@@ -258,37 +259,37 @@ def _saving_card(label: str, saved: float | None, analysis: Analysis) -> None:
 
 def _money_note(price: float | None, no_size: bool) -> str:
     if price is None:
-        return "set a price"
-    return "set a data set size" if no_size else f"at {usd(price)} an hour"
+        return "needs a GPU price"
+    return "needs a dataset size" if no_size else f"at {usd(price)} per hour"
 
 
 def _holders(trial: Trial) -> None:
-    st.markdown("**The ten largest holders**")
+    st.markdown("**Top 10 by memory at the peak**")
     if trial.holders:
         draw_spec(memory_charts.holder_bars(trial), "holder_chart")
     else:
-        st.caption("This run does not say who holds the memory.")
+        st.caption("This run has no breakdown by module.")
 
 
 def _timeline(trial: Trial) -> None:
-    st.markdown("**Memory over one step**")
+    st.markdown("**Memory during one step**")
     if trial.timeline is not None:
         draw_spec(memory_charts.step_timeline(trial), "timeline_chart")
     else:
-        st.caption("This run has no record of its last step over time.")
+        st.caption("This run has no memory timeline.")
 
 
 def _about_gains(advice: Sequence[Advice]) -> str:
     tried = next((change for change in advice if change.fits is not None), None)
     if tried is None:
-        return "None of these was tried: a simulation for a GPU of the catalogue says their gains."
-    return f"Simulated at batch {tried.batch_size}."
+        return "These changes were not tried. Simulate a catalogue GPU to see what each saves."
+    return f"Simulated at batch size {tried.batch_size}."
 
 
 def _legend(analysis: Analysis) -> str:
     kinds = {str(trial.source) for trial in analysis.trials}
     dots = {"measured": "Filled points are measured", "simulated": "Hollow points are simulated"}
     said = [words for source, words in dots.items() if source in kinds]
-    said.append("crosses ran out of memory")
+    said.append("crosses are out of memory")
     said.append(f"the band is the headroom of {percent(analysis.options.headroom)}")
-    return "; ".join(said) + ". Diamonds lie between two trials. Hover for exact bytes."
+    return "; ".join(said) + ". Diamonds are interpolated. Hover for exact bytes."

@@ -1,4 +1,4 @@
-"""Draws charts; those that Altair builds are kept, since building one takes long."""
+"""Draws charts; caches those of Altair, which are slow to build."""
 
 from __future__ import annotations
 

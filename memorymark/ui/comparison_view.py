@@ -1,4 +1,4 @@
-"""The costs of a training: now against the optimal batch, and on every GPU."""
+"""The costs of a training run: at the current and the optimal batch size, and on every GPU."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from memorymark.ui.engine import export_run, request_of
 from memorymark.units import UNKNOWN, gib, hours, rate, usd
 
 _PRICES = "edited_prices"
-PRICE = "$ an hour (edit)"
+PRICE = "$/hour (edit)"
 
 
 def draw_savings(analysis: Analysis) -> None:
-    """Draw the costs at the current batch against those at the optimal one."""
+    """Draw the costs at the current and at the optimal batch size."""
     costs = analysis.costs
-    st.subheader("Current batch against optimal batch", anchor=False)
+    st.subheader("Current vs. optimal batch size", anchor=False)
     st.caption(
         f"{analysis.workload} on {analysis.target.name}, throughput {analysis.target.source}, at "
-        f"{usd(analysis.options.price_per_hour)} an hour, run {analysis.run_id}."
+        f"{usd(analysis.options.price_per_hour)} per hour, run {analysis.run_id}."
     )
     if costs.optimal.samples_per_second is None:
-        st.info("This analysis knows no throughput, so there are no costs to compare.")
+        st.info("This analysis has no throughput, so costs cannot be compared.")
         return
     left, right, saved = st.columns(3)
-    _cost_card(left, f"Current batch {_batch(analysis.current.batch_size)}", costs.current)
-    _cost_card(right, f"Optimal batch {_batch(analysis.optimal.batch_size)}", costs.optimal)
+    _cost_card(left, f"Current batch size {_batch(analysis.current.batch_size)}", costs.current)
+    _cost_card(right, f"Optimal batch size {_batch(analysis.optimal.batch_size)}", costs.optimal)
     with saved.container(border=True):
-        st.markdown("**Saved**")
-        st.metric("Hours a run", hours(costs.hours_per_run))
-        st.metric("Dollars a run", usd(costs.usd_per_run))
-        st.metric("Dollars a year", usd(costs.usd_per_year))
+        st.markdown("**Savings**")
+        st.metric("Time per run", hours(costs.hours_per_run))
+        st.metric("Cost per run", usd(costs.usd_per_run))
+        st.metric("Cost per year", usd(costs.usd_per_year))
 
 
 def draw_comparison(run: Run) -> None:
-    """Draw the same training on every GPU of the catalogue."""
+    """Draw the same training run on every GPU of the catalogue."""
     record = Comparison.from_dict(run.record or {}).to_dict()
     rows = {row["gpu"]: row for row in record["gpus"]}
-    st.subheader(f"{record['model_name']} on every GPU that can hold it", anchor=False)
+    st.subheader(f"{record['model_name']} on every GPU where it fits", anchor=False)
     offers = _priced(rows)
     names = {key: row["name"] for key, row in rows.items()}
     holding = [offer for offer in offers if rows[offer.offer.name]["max_batch_size"] is not None]
@@ -90,9 +90,9 @@ def _draw_cheapest(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -
     best = known[0]
     row = rows[best.offer.name]
     st.markdown(
-        f"Cheapest: **{row['name']}** at batch {_batch(row['optimal_batch_size'])}, "
-        f"**{usd(best.cost.usd_per_million_samples)}** for a million samples, "
-        f"{usd(best.cost.usd_per_run)} and {hours(best.cost.hours_per_run)} a run; "
+        f"Cheapest: **{row['name']}** at batch size {_batch(row['optimal_batch_size'])}, "
+        f"**{usd(best.cost.usd_per_million_samples)} per million samples**, "
+        f"{usd(best.cost.usd_per_run)} and {hours(best.cost.hours_per_run)} per run; "
         f"throughput {row['source']}."
     )
 
@@ -114,14 +114,14 @@ def _draw_table(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -> N
         args=(key, order),
     )
     edited = st.session_state.get(_PRICES)
-    if edited and st.button("Back to the catalogue's prices", icon=":material/undo:"):
+    if edited and st.button("Reset to catalogue prices", icon=":material/undo:"):
         st.session_state[_PRICES] = {}
         st.rerun()
 
 
 _COLUMNS = (
-    "GPU", "Max batch", "Optimal batch", "Samples/s", "Throughput", PRICE, "A run",
-    "Time of a run", "A year", "Million samples", "Efficient", "Memory", "Price from", "Seen",
+    "GPU", "Max batch", "Optimal batch", "Samples/s", "Source", PRICE, "$/million samples", "$/run",
+    "Time per run", "$/year", "Pareto-optimal", "Memory", "Price source", "Price date",
 )  # fmt: skip
 
 
@@ -131,10 +131,10 @@ def _cells(priced: PricedOffer, row: dict[str, Any]) -> dict[str, Any]:
     values = (
         row["name"], _batch(row["max_batch_size"]), _batch(row["optimal_batch_size"]),
         rate(row["samples_per_second"]), row["source"], priced.offer.usd_per_hour,
-        usd(cost.usd_per_run), hours(cost.hours_per_run), usd(cost.usd_per_year),
-        usd(cost.usd_per_million_samples), "yes" if priced.efficient else "",
+        usd(cost.usd_per_million_samples), usd(cost.usd_per_run), hours(cost.hours_per_run),
+        usd(cost.usd_per_year), "yes" if priced.efficient else "",
         f"{gib(row['memory_bytes'])} of {gib(row['capacity_bytes'])}",
-        "edited here" if edited else row["price_source"] or UNKNOWN,
+        "edited" if edited else row["price_source"] or UNKNOWN,
         "" if edited else row["price_observed_at"] or UNKNOWN,
     )  # fmt: skip
     return dict(zip(_COLUMNS, values, strict=True))
@@ -154,21 +154,20 @@ def _sources(rows: dict[str, dict[str, Any]]) -> str:
     measured = [row["name"] for row in rows.values() if row["source"] == "measured"]
     said = f"Throughput measured on {', '.join(measured)}. " if measured else ""
     return (
-        f"{said}Where it is simulated, throughput is an estimate from the GPU's peak rates; its "
-        "error is not known yet, and GPUs that lie close together may rank otherwise in practice. "
-        "Efficient: no "
-        "other GPU is both cheaper and faster."
+        f"{said}Simulated throughput is an estimate from the GPU's peak rates. Its error is not "
+        "known yet, so GPUs with similar figures may rank differently in practice. "
+        "Pareto-optimal: no other GPU is both cheaper and faster."
     )
 
 
 def _cost_card(column: Any, title: str, cost: RunCost) -> None:
     with column.container(border=True):
         st.markdown(f"**{title}**")
-        st.metric("Hours a run", hours(cost.hours_per_run))
-        st.metric("Dollars a run", usd(cost.usd_per_run))
-        st.metric("Dollars a year", usd(cost.usd_per_year))
-        st.metric("Dollars a million samples", usd(cost.usd_per_million_samples))
-        st.caption(f"{rate(cost.samples_per_second)} samples per second")
+        st.metric("Time per run", hours(cost.hours_per_run))
+        st.metric("Cost per run", usd(cost.usd_per_run))
+        st.metric("Cost per year", usd(cost.usd_per_year))
+        st.metric("Cost per million samples", usd(cost.usd_per_million_samples))
+        st.caption(f"{rate(cost.samples_per_second)} samples/s")
 
 
 def _batch(value: int | None) -> str:

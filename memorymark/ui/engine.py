@@ -1,4 +1,4 @@
-"""The app's one door to the engine, and who stands before it."""
+"""The app's access to the engine, and who the visitor is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run while it waits or works: phases, progress, the live log, cancel."""
+"""A queued or running run: phases, progress, the live log, cancel."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def draw_phases(events: Sequence[Event], status: RunStatus) -> None:
     """Draw the phases that have begun as a timeline."""
     started = [event for event in events if event.kind is EventKind.PHASE]
     if len(started) > _PHASES:
-        st.caption(f"{len(started) - _PHASES} phases before these are done.")
+        st.caption(f"{len(started) - _PHASES} earlier phases are done.")
     shown = started[-_PHASES:]
     for number, event in enumerate(shown):
         is_last = number == len(shown) - 1
@@ -98,17 +98,17 @@ def _headline(job: Job) -> str:
     what = f"Run {job.run_id}: {job.kind} of {job.request.get('model')}"
     if job.status is RunStatus.QUEUED:
         return f"{what}. {queue_words(job)}"
-    return f"{what} on {device_words(job.device)}, {seconds(round(job.elapsed_seconds))} so far"
+    return f"{what} on {device_words(job.device)}, {seconds(round(job.elapsed_seconds))} elapsed"
 
 
 def _elsewhere(run: Run | None) -> str:
     name = run.run_id if run else ""
-    return f"Run {name} works in another process of this machine."
+    return f"Run {name} is running in another process on this machine."
 
 
 def _time_left(job: Job | None) -> str:
     left = None if job is None else job.left_seconds
-    return "Time left not known yet" if left is None else f"About {seconds(round(left))} left"
+    return "Remaining time unknown" if left is None else f"About {seconds(round(left))} left"
 
 
 def _line(event: Event) -> str:
@@ -121,4 +121,4 @@ def _cancel(run_id: str) -> None:
     except MemoryMarkError as error:
         st.error(str(error))
     else:
-        st.info("Stopping after the trial at hand.")
+        st.info("Stopping after the current trial.")

@@ -32,8 +32,8 @@ def local_devices() -> list[tuple[str, str]]:
         for index, reading in enumerate(readings())
     ]
     if platform.system() == "Darwin" and platform.machine() == "arm64":
-        devices.append(("mps", "This Mac's GPU"))
-    return [*devices, ("cpu", "CPU of this machine")]
+        devices.append(("mps", "Apple GPU (MPS)"))
+    return [*devices, ("cpu", "This machine's CPU")]
 
 
 def draw_machine() -> None:
@@ -41,7 +41,7 @@ def draw_machine() -> None:
     if readings():
         _draw_gpus()
     else:
-        st.caption(f"**{platform.node()}** has no NVIDIA GPU: simulating, or measuring on its CPU.")
+        st.caption(f"**{platform.node()}** has no NVIDIA GPU. Simulate one, or measure on the CPU.")
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
@@ -53,15 +53,15 @@ def _draw_gpus() -> None:
             text = f"{gib(reading.used_bytes)} of {gib(reading.total_bytes)} in use"
             st.progress(min(share, 1.0), text=text)
         else:
-            st.caption(reading.reason or "Its memory cannot be read.")
+            st.caption(reading.reason or "Its memory usage is not available.")
         _draw_others(reading.other_processes)
 
 
 def _draw_others(processes: tuple[GpuProcess, ...] | None) -> None:
     if processes is None:
-        st.caption("The processes on it cannot be told.")
+        st.caption("Its processes cannot be listed.")
     elif not processes:
-        st.caption("No other process on it.")
+        st.caption("No other processes on it.")
     for process in processes or ():
         who = f"{process.user or UNKNOWN} · {process.name or f'process {process.pid}'}"
         st.caption(f"{who} · {gib(process.used_bytes)}")

@@ -1,4 +1,4 @@
-"""One widget for each option of a record, chosen by what its values are."""
+"""A widget for each option of a record, by the type of its values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 from memorymark.records.analysis_options import LARGEST_COUNT
 from memorymark.records.option import Option, options_of
 
-_BY_MODEL = "the model's own"
+_BY_MODEL = "model default"
 _PERCENT = 100.0
 
 

@@ -1,4 +1,4 @@
-"""A current batch outside of the trials that exist: simulated in the background."""
+"""Simulates, in the background, a current batch size that no trial covers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def wait_for_estimate(analysis: Analysis) -> None:
 def _watch(analysis: Analysis) -> None:
     if not _is_pending(analysis):
         st.rerun()
-    st.caption(f"Simulating batch {analysis.current.batch_size:,}, outside of the trials made …")
+    st.caption(f"Simulating batch size {analysis.current.batch_size:,}, outside the range tried …")
 
 
 def _is_pending(analysis: Analysis) -> bool:

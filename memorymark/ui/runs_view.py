@@ -25,7 +25,7 @@ def draw_queue() -> None:
     """Draw the jobs that work or wait, where there are any."""
     for job in get_door().jobs.active():
         words = (
-            queue_words(job) if job.started_at is None else f"runs on {device_words(job.device)}"
+            queue_words(job) if job.started_at is None else f"running on {device_words(job.device)}"
         )
         st.info(
             f"{job.run_id} · {job.kind} of {job.request.get('model')} · {words}",
@@ -36,8 +36,8 @@ def draw_queue() -> None:
 def draw_table() -> list[Run]:
     """Draw the list and return the runs that are selected in it."""
     text = st.text_input(
-        "Find",
-        placeholder="a model, a device or a run id",
+        "Search",
+        placeholder="model, device or run id",
         key="runs_find",
         icon=":material/search:",
     )
@@ -52,7 +52,7 @@ def draw_table() -> list[Run]:
         on_select="rerun",
         selection_mode="multi-row",
     )
-    st.caption("Select one run to open it, two to compare them side by side.")
+    st.caption("Select one run to open it, or two to compare them side by side.")
     return [runs[row] for row in event["selection"]["rows"] if row < len(runs)]
 
 
@@ -65,7 +65,7 @@ def draw_actions(chosen: list[Run]) -> None:
             run_id = chosen[0].run_id
             name = f"memorymark-{run_id}.json"
             download("JSON", lambda: export_run(run_id), name, "application/json")
-        if st.button(f"Delete {len(chosen)}", key="delete", icon=":material/delete:"):
+        if st.button(f"Delete selected ({len(chosen)})", key="delete", icon=":material/delete:"):
             _delete(chosen)
 
 
@@ -79,7 +79,7 @@ def draw_side_by_side(first: Run, second: Run) -> None:
 def _draw_one(run: Run) -> None:
     opened = open_run(run.run_id)
     if opened is None or opened.kind != RequestKind.ANALYSIS or opened.record is None:
-        st.info(f"Run {run.run_id} is no finished analysis; only those are compared here.")
+        st.info(f"Run {run.run_id} is not a finished analysis. Only those can be compared.")
         return
     analysis = analysis_of(run.run_id)
     st.markdown(f"**Run {run.run_id}: {verdict(analysis)}**")
@@ -103,8 +103,8 @@ def _draw_empty(text: str) -> None:
         st.info(f"No run matches {text.strip()!r}.", icon=":material/search_off:")
         return
     st.info(
-        "There are no runs yet. Press Analyze on the page Analysis, or run `memorymark analyze "
-        "bert` in a terminal of this machine: both are listed here.",
+        "No runs yet. Press Analyze on the Analysis page, or run `memorymark analyze bert` in a "
+        "terminal on this machine. Both are listed here.",
         icon=":material/lightbulb:",
     )
 
@@ -112,8 +112,8 @@ def _draw_empty(text: str) -> None:
 def _cells(run: Run) -> dict[str, Any]:
     return {
         "Run": run.run_id,
-        "When": datetime.fromtimestamp(run.created_at).strftime("%Y-%m-%d %H:%M"),
-        "What": run.kind,
+        "Started": datetime.fromtimestamp(run.created_at).strftime("%Y-%m-%d %H:%M"),
+        "Kind": run.kind,
         "Model": run.model or UNKNOWN,
         "Device": run.device or UNKNOWN,
         "Source": run.source or UNKNOWN,

@@ -1,4 +1,4 @@
-"""Which run a page shows: the one in its address, else the last one that it showed."""
+"""Which run a page shows: the one in the address, else the last one shown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shown_runs(*kinds: RequestKind) -> dict[RequestKind, Run | None]:
     run = open_run(asked)
     if asked and run is None:
         st.warning(
-            f"There is no run {asked!r} in this machine's history. It may have been deleted.",
+            f"There is no run {asked!r} in the history of this machine. It may have been deleted.",
             icon=":material/link_off:",
         )
     elif run is not None and run.kind not in kinds:

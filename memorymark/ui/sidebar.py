@@ -24,15 +24,15 @@ def draw_sidebar(with_plan: bool) -> None:
     _price()
     _current_batch()
     if with_plan:
-        with st.expander("Data set and runs", icon=":material/dataset:"):
+        with st.expander("Dataset and runs", icon=":material/dataset:"):
             draw_plan()
     if has_chosen():
         st.button(
-            "Back to the run's own values",
+            "Reset values",
             on_click=reset,
             icon=":material/undo:",
             type="tertiary",
-            help="Forget what was set here.",
+            help="Use the values of the run shown, or of the catalogue.",
         )
     _guard()
 
@@ -41,7 +41,7 @@ def _price() -> None:
     price = value_of("price_per_hour")
     st.session_state["side_price_per_hour"] = price or 0.0
     st.slider(
-        "GPU price ($ an hour)",
+        "GPU price ($ per hour)",
         0.0,
         max(_LARGEST_PRICE, price or 0.0),
         step=0.01,
@@ -51,7 +51,7 @@ def _price() -> None:
         args=("price_per_hour",),
     )
     if price is None:
-        st.caption("No price is known for this device: set one.")
+        st.caption("No price is known for this device. Set one to see costs.")
 
 
 def _current_batch() -> None:
@@ -64,7 +64,7 @@ def _current_batch() -> None:
         key="side_current_batch_size",
         on_change=remember,
         args=("current_batch_size",),
-        help="The batch that you train with today. Moving it starts no work.",
+        help="The batch size you train with today. Changing it starts no run.",
     )
 
 
@@ -103,7 +103,7 @@ def _guard() -> None:
             type="password",
             key="given_run_key",
             persist_state="session",
-            help="Starting and deleting on this machine need its owner's run key.",
+            help="Required to start or delete runs. The owner of this machine has it.",
         )
     if settings.sign_in:
         _sign_in()

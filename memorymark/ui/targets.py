@@ -1,4 +1,4 @@
-"""What the figures are for: a device of this machine, measured, or a GPU, simulated."""
+"""The target: a device of this machine to measure on, or a GPU to simulate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def draw_target() -> None:
         index=list(options).index(_default()),
         key="target",
         persist_state="session",
-        help="A device of this machine is measured: real training steps run on it. A GPU of the "
+        help="On a device of this machine, real training steps are measured. A GPU of the "
         "catalogue is simulated.",
     )
 

@@ -1,4 +1,4 @@
-"""The form that says what is trained and how, and starts the work.
+"""The form of the training options, which starts a run.
 
 Its first values come from the page's address, as in /?model=gpt2&precision=amp-bf16; a form that
 was sent writes them there, so that the address of a run also holds its settings.
@@ -91,7 +91,7 @@ def analysis_options(first: AnalysisOptions) -> dict[str, Any]:
 
 def validation_options(_: AnalysisOptions) -> dict[str, Any]:
     """Draw what only a validation asks for."""
-    told = {"key": "backward_batch_size", "help": "The batch that is run in each of the ways."}
+    told = {"key": "backward_batch_size", "help": "Batch size of every trial."}
     size = st.number_input("Batch size", 1, MAX_BATCH_SIZE, 8, persist_state="session", **told)
     return {"batch_size": size}
 
@@ -114,7 +114,7 @@ def _first(page: str) -> _First:
     config, refused = from_query(TrainingConfig, said)
     options, more = from_query(AnalysisOptions, said)
     for sentence in (*refused, *more):
-        st.warning(f"Left out of the address: {sentence}", icon=":material/link_off:")
+        st.warning(f"Ignored in the address: {sentence}", icon=":material/link_off:")
     texts = (said.get(name, "").strip() for name in ("model", "memory_budget"))
     return st.session_state.setdefault(f"{page}_first", _First(*texts, config, options))
 
@@ -128,8 +128,8 @@ def _model(page: str, first: str) -> str:
         accept_new_options=True,
         key=f"{page}_model",
         persist_state="session",
-        help="bert, gpt2, resnet, torchvision:NAME, timm:NAME, or hf:ID of the Hugging Face "
-        "hub, of which only the configuration is read. Type to enter another one.",
+        help="bert, gpt2, resnet, torchvision:NAME, timm:NAME or hf:ID (a model of the Hugging "
+        "Face hub; only its configuration is read). Type to enter another model.",
     )
     return (chosen or "").strip()
 
@@ -140,9 +140,9 @@ def _budget(page: str, first: str) -> str:
         first,
         key=f"{page}_budget",
         persist_state="session",
-        placeholder="all there is, or 4GiB",
-        help="What a trial may use; left empty, the whole device (on the CPU the smaller of "
-        "4 GiB and half of the free memory).",
+        placeholder="whole device, or e.g. 4GiB",
+        help="Memory limit for a trial. Default: the whole device; on the CPU, the smaller of "
+        "4 GiB and half of the free memory.",
     )
     return (text or "").strip()
 

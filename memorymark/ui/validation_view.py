@@ -25,7 +25,7 @@ _BADGES = {
 def draw_backward(run: Run) -> None:
     """Draw a validation of the backward pass."""
     validation = BackwardValidation.from_dict(run.record or {})
-    title = f"{validation.workload} at batch {validation.batch_size}"
+    title = f"{validation.workload} at batch size {validation.batch_size}"
     _head(title, validation.verdict, validation.reasons)
     st.caption(source_line(validation.target, software=validation.trials[0].software))
     _backward_figures(validation)
@@ -34,13 +34,13 @@ def draw_backward(run: Run) -> None:
     _draw_overreach(validation, run.run_id)
     for finding in validation.findings:
         st.info(finding, icon=":material/info:")
-    _take_along(run)
+    _draw_exports(run)
 
 
 def draw_compile(run: Run) -> None:
     """Draw a validation of torch.compile."""
     validation = CompileValidation.from_dict(run.record or {})
-    title = f"torch.compile: {validation.workload} at batch {validation.batch_size}"
+    title = f"torch.compile: {validation.workload} at batch size {validation.batch_size}"
     _head(title, validation.verdict, validation.reasons)
     st.caption(source_line(validation.target, software=validation.eager.software))
     speedup, steps = validation.speedup, validation.break_even_steps
@@ -50,13 +50,13 @@ def draw_compile(run: Run) -> None:
             "Compiled step", seconds(validation.compiled.step_seconds), _rate(validation.compiled)
         )
         _card("Speed-up", UNKNOWN if speedup is None else f"{speedup:.2f} x", "compiled over eager")
-        _card("Compiling takes", seconds(validation.compile_seconds), "once")
-        _card("Even after", UNKNOWN if steps is None else f"{steps:,} steps", "then it pays")
+        _card("Compile time", seconds(validation.compile_seconds), "once")
+        _card("Break-even", UNKNOWN if steps is None else f"{steps:,} steps", "of training")
         _card("Eager memory", gib(validation.eager.peak_allocated_bytes), "peak allocated")
         _card("Compiled memory", gib(validation.compiled.peak_allocated_bytes), "peak allocated")
     if validation.compile_seconds is not None and validation.eager.step_seconds is not None:
         draw_kept(charts.break_even, validation, key="break_even", name=run.run_id)
-    _take_along(run)
+    _draw_exports(run)
 
 
 def _head(title: str, verdict: Verdict, reasons: Sequence[str]) -> None:
@@ -73,26 +73,26 @@ def _backward_figures(validation: BackwardValidation) -> None:
         _card(
             "Backward ratio",
             UNKNOWN if ratio is None else f"{ratio:.2f} x",
-            "to forward only",
+            "peak vs. forward only",
         )
         for stage, words in charts.STAGE_WORDS.items():
             trial = validation.trial(stage)
             _card(words, mib_or_gib(trial.peak_allocated_bytes), str(trial.outcome))
-        _card("Trains", _batch(validation.max_batch_size), "largest batch")
+        _card("Max batch size", _batch(validation.max_batch_size), "training step")
         _card(
-            "Forward-only tool says",
+            "Forward-only tool",
             _batch(validation.forward_only_max_batch_size),
-            "largest batch" if over is None else f"{over:.1f} times too many",
+            "max batch size" if over is None else f"{over:.1f} times too large",
         )
 
 
 def _draw_gradients(check: GradientCheck | None) -> None:
     st.subheader("Gradients", anchor=False)
     if check is None:
-        st.caption("No backward pass ran to its end, so there is nothing to check.")
+        st.caption("No backward pass completed, so there are no gradients to check.")
         return
     every = check.with_gradient == check.trainable_parameters
-    finite = {True: "yes", False: "no", None: "not looked at: a simulation has no values"}
+    finite = {True: "yes", False: "no", None: "unknown: a simulation computes no values"}
     equal = check.gradient_bytes == check.trainable_bytes
     rows = [
         ("Parameters with a gradient", f"{check.with_gradient} of {check.trainable_parameters}",
@@ -114,17 +114,17 @@ def _draw_overreach(validation: BackwardValidation, run_id: str) -> None:
     st.subheader("What a forward-only tool would recommend", anchor=False)
     if validation.max_batch_size is not None:
         st.markdown(
-            f"It would say **{recommended:,}**. The largest batch that trains is "
-            f"**{validation.max_batch_size:,}**: beyond it the step runs out of memory."
+            f"It would recommend batch size **{recommended:,}**. The max batch size of a training "
+            f"step is **{validation.max_batch_size:,}**; larger batches are out of memory."
         )
     draw_kept(charts.overreach, validation, key="overreach", name=run_id)
     st.caption(
-        "The dashed line extends the whole step's memory beyond the largest batch that was tried; "
-        f"the points are {validation.trial(Stage.STEP).source}."
+        "The dashed line extrapolates the memory of the training step beyond the largest batch "
+        f"size tried; the points are {validation.trial(Stage.STEP).source}."
     )
 
 
-def _take_along(run: Run) -> None:
+def _draw_exports(run: Run) -> None:
     request = request_of(run)
     if request is not None:
         st.code(request.command(), language="shell", wrap_lines=True)

@@ -1,4 +1,4 @@
-"""What is trained: builds a model, makes a batch, gives the loss."""
+"""The interface of a workload: builds a model, makes a batch, computes the loss."""
 
 from __future__ import annotations
 

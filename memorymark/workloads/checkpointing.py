@@ -1,4 +1,4 @@
-"""Gradient checkpointing for models that bring none of their own."""
+"""Gradient checkpointing for models without their own."""
 
 from __future__ import annotations
 

@@ -89,8 +89,8 @@ def _import_module(module_name: str) -> Any:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise ModelNotFound(
-            f"There is no module {error.name!r} for the workload. Run from the folder that holds "
-            "it, or install it; the form is package.module:factory."
+            f"The module {error.name!r} of the workload was not found. Run from the folder that "
+            "holds it, or install it; the form is package.module:factory."
         ) from error
     except Exception as error:
         raise WorkloadError(f"Importing {module_name!r} raised {error!r}.") from error

@@ -43,7 +43,7 @@ def _from_folder(folder: Path) -> Any:
     if not file.is_file():
         raise ModelNotFound(
             f"The folder {str(folder)!r} has no config.json. Give the folder of a Hugging Face "
-            "model; its config.json is all that is read."
+            "model; only its config.json is read."
         )
     _check_json(file)
     return _load(str(folder), local=True)
@@ -97,6 +97,6 @@ def _check_network(ref: str) -> None:
         socket.create_connection((url.hostname or "", port), _CONNECT_TIMEOUT_S).close()
     except OSError:
         raise ModelNotFound(
-            f"The hub cannot be reached and {ref!r} is not in the local cache. Download its "
-            "config.json where there is a network, put it into a folder and give hf:FOLDER."
+            f"The Hugging Face hub cannot be reached and {ref!r} is not in the local cache. "
+            "Download its config.json elsewhere, put it into a folder and use hf:FOLDER."
         ) from None

@@ -100,8 +100,8 @@ class HuggingFaceWorkload(Workload):
     def _check(self, config: TrainingConfig) -> None:
         if config.attention is Attention.FLASH and config.precision in ("fp32", "tf32"):
             raise InvalidValue(
-                "attention", "flash", f"flash attention runs in 16 bits, not in {config.precision};"
-                " take amp-bf16, amp-fp16, bf16 or fp16, or the attention sdpa",
+                "attention", "flash", f"sdpa or eager with {config.precision}; flash needs the "
+                "precision amp-bf16, amp-fp16, bf16 or fp16",
             )  # fmt: skip
         if config.task is not Task.IMAGE_CLASSIFICATION:
             return

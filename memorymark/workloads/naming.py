@@ -28,5 +28,5 @@ MODEL_FORMS = (
     ModelForm("hf:FOLDER", "a local folder with config.json"),
     ModelForm("torchvision:NAME", "any torchvision classification model"),
     ModelForm("timm:NAME", "any timm model, where timm is installed"),
-    ModelForm("package.module:factory", "your own workload; never from the web page"),
+    ModelForm("package.module:factory", "your own workload; command line and Python only"),
 )

@@ -1,4 +1,4 @@
-"""From the name that a user gives to the workload that it stands for."""
+"""Resolves model names to workloads."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def _hugging_face(ref: str) -> Workload:
 def _custom(name: str, allow_code: bool) -> Workload:
     if not allow_code:
         raise UsageError(
-            f"{name!r} is a workload of your own, which runs code: it is not started from here. "
-            "Use the command line or Python, or have the server's settings allow it."
+            f"{name!r} would run custom code, which is not allowed here. Use the command line or "
+            "Python, or have the owner of this machine allow it with MEMORYMARK_WORKLOADS."
         )
     from memorymark.workloads.custom import load_custom
 

@@ -130,7 +130,7 @@ def test_lines_of_trials():
     }
     assert line[16] == "batch 16: 2.50 GiB, 444 samples/s, ok"
     assert line[9] == "batch 9: error: Index out of range."
-    assert line[128].endswith(", ok, thrashing")
+    assert line[128].endswith(", ok, allocator retries")
     assert line[500] == "batch 500: out of memory"
 
 
@@ -150,7 +150,7 @@ def test_cancel_gives_what_is_known_so_far():
     assert not partial.complete
     assert not partial.nothing_fits
     assert partial.max_batch_size == max(t.batch_size for t in partial.trials if t.fits)
-    assert "stopped" in partial.stopped_by
+    assert "Cancelled" in partial.stopped_by
 
 
 @pytest.mark.parametrize("at", [1, 3, 5])
@@ -249,6 +249,6 @@ def test_a_max_that_is_the_bound_is_said_to_be_one():
         FakeProbe(), FakeWorkload(), TrainingConfig(), AnalysisOptions(dataset_size=3)
     )
     assert bounded.max_batch_size == 3
-    assert any("not what the memory holds" in text for text in bounded.findings)
+    assert any("upper bound of the search" in text for text in bounded.findings)
     free = analyze_on(FakeProbe(), FakeWorkload(), TrainingConfig(), AnalysisOptions())
     assert free.findings == ()

@@ -24,7 +24,7 @@ def simulated(capacity_bytes=8 * GIB, **how):
 def test_the_boundary_of_the_simulation_is_expected():
     events = []
     assert predict(simulated(), on_event=events.append) == 192
-    assert "near 192" in events[0].text
+    assert "about 192" in events[0].text
     assert predict(simulated(6 * GIB)) == 128
     assert predict(simulated(), options=AnalysisOptions(max_batch_size=40)) == 40
 

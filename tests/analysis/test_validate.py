@@ -141,14 +141,14 @@ def test_compiling_that_pays_says_after_how_many_steps():
     assert result.compile_seconds == pytest.approx(9.0)
     assert result.break_even_steps == pytest.approx(9.0 / 0.018, abs=1)
     assert result.verdict is Verdict.PASS
-    assert "pays after 500 steps" in result.reasons[1].replace("501", "500")
+    assert "break-even after 500 steps" in result.reasons[1].replace("501", "500")
 
 
 def test_compiling_that_never_pays():
     result = compiled(FakeProbe(compile_speedup=0.9))
     assert result.break_even_steps is None
     assert result.verdict is Verdict.WARN
-    assert "never pays" in result.reasons[1]
+    assert "No break-even" in result.reasons[1]
 
 
 def test_a_compile_failure_is_a_result():
@@ -168,7 +168,7 @@ def test_both_configs_are_run_whatever_was_given():
 def test_unknown_step_times_are_said():
     result = compiled(FakeProbe(seconds_per_sample=None))
     assert result.verdict is Verdict.WARN
-    assert "No step times" in result.reasons[0]
+    assert "Step times are unknown" in result.reasons[0]
 
 
 @pytest.mark.parametrize("error", [None, "No."])

@@ -66,7 +66,7 @@ def test_ctrl_c_ends_cleanly_with_a_partial_result(analysis: Running, tmp_path: 
     analysis.send_signal(signal.SIGINT)
     out, err = analysis.communicate(timeout=20)
     assert analysis.returncode == 130
-    assert "partial result" in err and "Traceback" not in err
+    assert "Partial result" in err and "Traceback" not in err
     assert '"complete": false' in out
     assert not is_held("cpu:0", tmp_path / "home" / "locks")
 

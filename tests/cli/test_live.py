@@ -20,12 +20,12 @@ def trial(batch_size: int, stage: Stage = Stage.STEP, **how) -> Trial:
 @pytest.mark.parametrize(
     ("batch_sizes", "said"),
     [
-        ((), "Stopped before the first trial ended; there is no result."),
-        ((8,), "Stopped after 1 trial; this is a partial result: the largest batch that ran is 8."),
-        ((500, 400), "Stopped after 2 trials; this is a partial result: no batch ran, "
-                     "batch 400 was out of memory."),
-        ((8, 500, 64), "Stopped after 3 trials; this is a partial result: the largest batch that "
-                       "ran is 64, batch 500 was out of memory."),
+        ((), "Stopped before the first trial finished; there is no result."),
+        ((8,), "Stopped after 1 trial. Partial result: batch size 8 fits."),
+        ((500, 400), "Stopped after 2 trials. Partial result: no batch size fits, "
+                     "batch size 400 is out of memory."),
+        ((8, 500, 64), "Stopped after 3 trials. Partial result: batch size 64 fits, "
+                       "batch size 500 is out of memory."),
     ],
 )  # fmt: skip
 def test_what_is_known_when_the_work_is_stopped(batch_sizes, said):
@@ -56,6 +56,6 @@ def test_events_and_prints_go_to_standard_error_alone(capsys):
 
 
 def test_ctrl_c_tells_of_the_trials_so_far():
-    with pytest.raises(Cancelled, match="the largest batch that ran is 16"), work() as progress:
+    with pytest.raises(Cancelled, match="batch size 16 fits"), work() as progress:
         progress(Event(EventKind.TRIAL_FINISHED, "done", trial=trial(16)))
         raise KeyboardInterrupt

@@ -36,16 +36,16 @@ def test_devices_by_name():
 
 
 def test_absent_devices_are_said_plainly(monkeypatch, no_cuda):
-    with pytest.raises(DeviceError, match=r"no CUDA device here: torch .* device cpu"):
+    with pytest.raises(DeviceError, match=r"No CUDA device is available: torch .* device cpu"):
         choose.resolve_probe("cuda")
     answer(monkeypatch, torch.backends.mps, is_available=False)
-    with pytest.raises(DeviceError, match="no MPS device here"):
+    with pytest.raises(DeviceError, match="No MPS device is available"):
         choose.resolve_probe("mps")
 
 
 def test_a_card_beyond_those_that_are_there(monkeypatch):
     answer(monkeypatch, torch.cuda, is_available=True, device_count=2)
-    with pytest.raises(DeviceError, match="no device cuda:2 here; there are: cuda:0, cuda:1"):
+    with pytest.raises(DeviceError, match="no device cuda:2; available: cuda:0, cuda:1"):
         choose.resolve_probe("cuda:2")
 
 

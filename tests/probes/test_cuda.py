@@ -114,13 +114,13 @@ def test_a_leak_is_a_finding():
     cuda = FakeCuda()
     trial = cuda_probe(cuda).run_trial(TrialSpec(Leaking(20 * MIB), CONFIG, 8))
     assert trial.fits
-    assert "Memory leaks: 200.0 MiB stayed allocated on cuda:0" in trial.findings[0]
+    assert "Memory leak: 200.0 MiB stayed allocated on cuda:0" in trial.findings[0]
 
 
 def test_a_leak_of_a_failed_trial_is_a_finding():
     trial = cuda_probe(FakeCuda(256 * MIB)).run_trial(TrialSpec(Leaking(90 * MIB), CONFIG, 8))
     assert trial.outcome is Outcome.OOM
-    assert trial.findings[0].startswith("Memory leaks: 180.0 MiB")
+    assert trial.findings[0].startswith("Memory leak: 180.0 MiB")
 
 
 def test_a_models_own_error_is_an_outcome():
@@ -236,7 +236,9 @@ def test_what_other_processes_hold_is_a_finding():
     others = (GpuProcess(7, "python", "ann", 100 * MIB), GpuProcess(8, None, None, 28 * MIB))
     reading = Telemetry(name="card", own_bytes=50 * MIB, other_processes=others)
     trial = cuda_probe(telemetry=reading).run_trial(TrialSpec(TinyNet(), CONFIG, 8))
-    assert trial.findings == ("Other processes hold 128.0 MiB of this device (python, process 8).",)
+    assert trial.findings == (
+        "Other processes use 128.0 MiB of this device's memory (python, process 8).",
+    )
 
 
 @pytest.mark.parametrize(
@@ -293,7 +295,7 @@ def test_a_compiled_model_runs_without_a_breakdown(monkeypatch):
     assert trial.fits and trial.breakdown is None
     assert trial.peak_allocated_bytes and trial.step_seconds
     assert compile_model.call_count == reset.call_count == 1
-    assert "not told apart" in trial.assumptions[0]
+    assert "no breakdown" in trial.assumptions[0]
 
 
 def test_a_breakdown_that_cannot_be_taken_does_not_fail_the_trial():
@@ -302,7 +304,7 @@ def test_a_breakdown_that_cannot_be_taken_does_not_fail_the_trial():
     workload = Raising(torch.OutOfMemoryError("CUDA out of memory."), at=steps + 1)
     trial = probe.run_trial(TrialSpec(workload, CONFIG, 8))
     assert trial.fits and trial.breakdown is None and trial.peak_allocated_bytes
-    assert trial.findings[0].startswith("The breakdown could not be taken: OutOfMemoryError")
+    assert trial.findings[0].startswith("The breakdown could not be recorded: OutOfMemoryError")
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 65_536])

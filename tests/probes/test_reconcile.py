@@ -18,7 +18,7 @@ def test_a_small_excess_is_taken_off_and_said():
     breakdown, notes = with_remainder(PARTS, 992)
     assert breakdown.total == 992
     assert (breakdown.temporaries, breakdown.activations) == (0, 297)
-    assert "peak above the timed ones" in notes[0] and "taken off" in notes[0]
+    assert "higher peak than the timed ones" in notes[0] and "subtracted" in notes[0]
 
 
 def test_a_large_excess_gives_no_breakdown():

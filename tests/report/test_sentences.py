@@ -24,36 +24,36 @@ def test_the_verdict_is_one_sentence_with_all_that_matters():
     result = analysis(**COSTS)
     saved = result.costs.usd_per_run
     assert verdict(result) == (
-        f"On NVIDIA A100 40GB (simulated), bert trains at batch {result.optimal.batch_size}; "
-        "you run 16 and leave 92 % of the memory unused; "
-        f"the larger batch is {result.speedup:.2g} times as fast and saves ${saved:.2f} a run."
+        f"bert on NVIDIA A100 40GB (simulated): optimal batch size {result.optimal.batch_size}; "
+        "current batch size 16 leaves 92 % of the memory unused; the larger batch has "
+        f"{result.speedup:.2g} times the throughput and saves ${saved:.2f} per run."
     )
 
 
 def test_measured_is_said():
-    assert "On Fake GPU (measured), " in verdict(analysis(FakeProbe()))
+    assert " on Fake GPU (measured): " in verdict(analysis(FakeProbe()))
 
 
 def test_a_current_batch_that_is_optimal():
     result = analysis()
     same = with_options(result, current_batch_size=result.optimal.batch_size)
-    assert verdict(same).endswith("; that is what you run.")
+    assert verdict(same).endswith("; same as the current one.")
 
 
 def test_a_current_batch_that_does_not_fit():
     result = analysis(current_batch_size=5000)
-    assert "; you run 5000, which does not fit." in verdict(result)
+    assert "; current batch size 5000 does not fit." in verdict(result)
     assert any("Current" in line and "does not fit" in line for line in analysis_lines(result))
 
 
 def test_a_smaller_batch_that_is_optimal_is_not_called_larger():
     result = analysis(FakeProbe(overhead_seconds=0.0), current_batch_size=184)
-    assert "the smaller batch is 1 times as fast" in verdict(result)
+    assert "the smaller batch has 1 times the throughput" in verdict(result)
 
 
 def test_unknown_throughput_leaves_the_gain_out():
     result = analysis(FakeProbe(seconds_per_sample=None))
-    assert "times as fast" not in verdict(result)
+    assert "times the throughput" not in verdict(result)
     assert "Speed-up" not in "\n".join(analysis_lines(result))
 
 
@@ -61,13 +61,13 @@ def test_a_dearer_optimum_says_so():
     result = analysis(**COSTS)
     slower = with_options(result, current_batch_size=result.max_batch_size, headroom=0.9)
     assert slower.costs.usd_per_run < 0
-    assert "more a run" in verdict(slower)
+    assert "costs an extra $" in verdict(slower)
 
 
 def test_nothing_fits():
     result = analysis(FakeProbe(9 * GIB))
     assert verdict(result) == (
-        "On Fake GPU (measured), bert does not train: not even a batch of 1 fits in 8.00 GiB."
+        "bert on Fake GPU (measured): out of memory even at batch size 1; capacity 8.00 GiB."
     )
     assert any(line.startswith("Try: ") for line in analysis_lines(result))
 
@@ -77,30 +77,30 @@ def test_simulated_gains_are_said():
     lines = analysis_lines(analysis(probe))
     assert (
         "Try: Turn gradient checkpointing on. Simulated: saves 768.0 MiB, "
-        "batch 1 still does not fit." in lines
+        "batch size 1 still does not fit." in lines
     )
 
 
 def test_an_error_is_said():
     assert verdict(analysis(FakeProbe(errors={8: "No kernel."}))) == (
-        "On Fake GPU (measured), no batch was found for bert: No kernel."
+        "bert on Fake GPU (measured): no batch size found. No kernel."
     )
 
 
 def test_a_partial_result_is_said():
     with pytest.raises(AnalysisStopped) as caught:
         analysis(FakeProbe(raises={3: KeyboardInterrupt()}))
-    assert "Not all was tried: The work was stopped" in verdict(caught.value.partial)
+    assert "Stopped early: Cancelled by the user." in verdict(caught.value.partial)
 
 
 def test_lines_hold_the_figures_and_where_they_come_from():
     result = analysis(**COSTS)
     text = "\n".join(analysis_lines(result))
     for words in (
-        f"Max        batch {result.max.batch_size}: ",
+        f"Max        batch size {result.max.batch_size}: ",
         "simulated throughput",
-        "a million samples",
-        "a year",
+        "per million samples",
+        "per year",
         "Simulated for NVIDIA A100 40GB",
         "torch 2.15.0",
         result.run_id,
@@ -110,14 +110,14 @@ def test_lines_hold_the_figures_and_where_they_come_from():
 
 def test_interpolated_figures_are_said():
     text = "\n".join(analysis_lines(with_options(analysis(), current_batch_size=100)))
-    assert "(between two trials)" in text
+    assert "(interpolated)" in text
 
 
 def test_validations_as_lines():
     probe, workload, config = FakeProbe(), FakeWorkload(), TrainingConfig()
     lines = backward_lines(validate_backward_on(probe, workload, config, 16))
     assert lines[0] == "PASS: fake, batch 16, Fake GPU (measured)"
-    assert "A forward-only tool would recommend batch 1920" in lines[-1]
+    assert "a forward-only tool would recommend 1920" in lines[-1]
     lines = compile_lines(validate_compile_on(probe, workload, config, 16))
     assert lines[0].startswith("PASS: ")
     assert lines[-1].startswith("  compiled: batch 16: ")

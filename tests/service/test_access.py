@@ -64,9 +64,9 @@ def test_run_key_guards_start_cancel_and_delete(make_door):
 
 def test_sign_in_guards_and_may_be_limited(make_door):
     door = make_door(sign_in=True, allowed_users=("a@example.org",))
-    with pytest.raises(NotAllowed, match="sign-in"):
+    with pytest.raises(NotAllowed, match="Sign-in"):
         door.check(Visitor())
-    with pytest.raises(NotAllowed, match="may look"):
+    with pytest.raises(NotAllowed, match="may view"):
         door.check(Visitor("b@example.org"))
     door.check(Visitor("a@example.org"))
 
@@ -87,7 +87,7 @@ def test_queue_is_bounded(make_door, monkeypatch):
     door = make_door()
     for number in (1, 2):
         door.start(replace(REQUEST, batch_size=number), Visitor())
-    with pytest.raises(NotAllowed, match="wait already"):
+    with pytest.raises(NotAllowed, match="already active"):
         door.start(replace(REQUEST, batch_size=3), Visitor())
     assert [job.status for job in door.jobs.active()].count(RunStatus.QUEUED) >= 1
 

@@ -110,7 +110,7 @@ def test_without_a_target_the_default_gpu_is_simulated_and_it_says_so(tmp_path, 
     stand_in(monkeypatch, choose, "simulated_probe", side_effect=make)
     events, how = [], {"settings": Settings(tmp_path), "find_workload": FakeWorkload}
     found = execute(ask(), on_event=events.append, **how)
-    assert "No CUDA device is here" in found.findings[0]
+    assert "No CUDA device is available" in found.findings[0]
     assert found.findings[0] == events[0].text
     assert execute(ask(gpu="a100-40gb"), **how).findings == found.findings[1:]
 
@@ -184,7 +184,7 @@ def test_waiting_for_a_held_device_is_said_and_can_be_cancelled(monkeypatch, set
         execute(ask(device="cuda"), settings=settings, on_event=on_event, cancel=token)
     done.set()
     other.join()
-    assert "Another measurement holds cuda:0" in events[0].text
+    assert "cuda:0 is in use by another measurement" in events[0].text
 
 
 def test_a_folder_that_takes_no_locks_is_said_and_costs_no_result(monkeypatch, settings):
@@ -205,7 +205,7 @@ def test_a_measured_search_starts_from_a_simulation(monkeypatch, settings):
     events = []
     found = execute(ask(device="cuda"), settings=settings, on_event=events.append)
     assert abs(probe.batch_sizes[0] - found.max_batch_size) <= 8
-    assert any(f"near {probe.batch_sizes[0]}" in event.text for event in events)
+    assert any(f"about {probe.batch_sizes[0]}" in event.text for event in events)
 
 
 # ---- comparisons -----------------------------------------------------------------------------

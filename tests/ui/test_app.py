@@ -89,21 +89,23 @@ def test_one_click_gives_an_analysis(app):
     app.run()
     run_to_end(app, "Analyze")
     assert not app.exception
-    assert re.search(r"trains at batch \d+; you run 16 and leave 94 %", subheaders(app)[0])
-    assert metric(app, "Max batch").value == "1,216"
+    assert re.search(
+        r"optimal batch size \d+; current batch size 16 leaves 94 %", subheaders(app)[0]
+    )
+    assert metric(app, "Max batch size").value == "1,216"
     assert "saves" in subheaders(app)[0]
 
 
 def test_sliders_redraw_from_the_trials_that_exist(app):
     app.run()
     run_to_end(app, "Analyze")
-    before = metric(app, "Saved a run").value
+    before = metric(app, "Savings per run").value
     app.slider(key="side_price_per_hour").set_value(12.9).run()
     assert not app.exception
-    assert metric(app, "Saved a run").value != before
+    assert metric(app, "Savings per run").value != before
     app.slider(key="side_current_batch_size").set_value(400).run()
-    assert metric(app, "Current batch").value == "400"
-    assert "between two trials" in metric(app, "Current batch").delta
+    assert metric(app, "Current batch size").value == "400"
+    assert "interpolated" in metric(app, "Current batch size").delta
     assert len(RunHistory().list()) == 1
 
 
@@ -136,9 +138,9 @@ def test_batch_outside_of_the_trials_is_simulated(app):
     app.run()
     run_to_end(app, "Analyze")
     app.slider(key="side_current_batch_size").set_value(3).run()
-    until(lambda: "simulated" in metric(app.run(), "Current batch").delta)
+    until(lambda: "simulated" in metric(app.run(), "Current batch size").delta)
     assert not app.exception
-    assert metric(app, "Current batch").delta == "2.09 GiB (simulated)"
+    assert metric(app, "Current batch size").delta == "2.09 GiB (simulated)"
 
 
 def test_nothing_fits_says_what_to_change(app):
@@ -146,9 +148,9 @@ def test_nothing_fits_says_what_to_change(app):
     app.selectbox(key="analysis_model").set_value("own:too_big")
     run_to_end(app, "Analyze")
     assert not app.exception
-    assert "not even a batch of 1 fits" in subheaders(app)[0]
+    assert "out of memory even at batch size 1" in subheaders(app)[0]
     assert "Turn gradient checkpointing on." in list(app.dataframe[0].value["Change"])
-    assert any(caption.value == "Simulated at batch 1." for caption in app.caption)
+    assert any(caption.value == "Simulated at batch size 1." for caption in app.caption)
 
 
 def test_changes_that_were_not_tried_are_not_called_simulated(app):
@@ -159,7 +161,7 @@ def test_changes_that_were_not_tried_are_not_called_simulated(app):
     assert not app.exception
     assert set(app.dataframe[0].value["Fits"]) == {"not tried"}
     said = [caption.value for caption in app.caption]
-    assert any(text.startswith("None of these was tried") for text in said)
+    assert any(text.startswith("These changes were not tried") for text in said)
     assert not any(text.startswith("Simulated at batch") for text in said)
 
 
@@ -250,9 +252,9 @@ def test_unknown_run_in_a_link_is_said(app):
 @pytest.mark.parametrize(
     ("page", "words"),
     [
-        ("backward_validation", "No validation is shown yet"),
-        ("cost_comparison", "Run an analysis first"),
-        ("runs", "There are no runs yet"),
+        ("backward_validation", "No validation yet"),
+        ("cost_comparison", "Run an analysis"),
+        ("runs", "No runs yet"),
     ],
 )
 def test_empty_pages_say_what_to_do(app, page, words):
@@ -267,8 +269,8 @@ def test_backward_validation(app):
     open_page(app, "backward_validation")
     run_to_end(app, "Validate the backward pass")
     assert not app.exception
-    assert metric(app, "Trains").value == "1,216"
-    assert "times too many" in metric(app, "Forward-only tool says").delta
+    assert metric(app, "Max batch size").value == "1,216"
+    assert "times too large" in metric(app, "Forward-only tool").delta
     assert any("with a gradient: **yes**" in said.value for said in app.markdown)
 
 
@@ -287,17 +289,17 @@ def test_cost_comparison_sorts_by_cost_and_redraws_for_the_plan(app):
     app.run()
     run_to_end(app, "Analyze")
     open_page(app, "cost_comparison")
-    assert "Current batch 16" in " ".join(m.value for m in app.markdown)
+    assert "Current batch size 16" in " ".join(m.value for m in app.markdown)
     run_to_end(app, "Compare GPUs")
     assert not app.exception
-    table = next(drawn.value for drawn in app.dataframe if "Million samples" in drawn.value)
+    table = next(drawn.value for drawn in app.dataframe if "$/million samples" in drawn.value)
     assert set(table["GPU"]) == {gpu.name for gpu in load_catalogue().values()}
-    prices = [float(cell.removeprefix("$")) for cell in table["Million samples"] if "$" in cell]
+    prices = [float(cell.removeprefix("$")) for cell in table["$/million samples"] if "$" in cell]
     assert len(prices) > 5
     assert prices == sorted(prices)
-    before = metric(app, "Dollars a run").value
+    before = metric(app, "Cost per run").value
     app.number_input(key="side_dataset_size").set_value(50_000_000).run()
-    assert metric(app, "Dollars a run").value != before
+    assert metric(app, "Cost per run").value != before
 
 
 def test_a_comparison_of_the_command_line_opens_on_the_page(app, monkeypatch):
@@ -305,7 +307,7 @@ def test_a_comparison_of_the_command_line_opens_on_the_page(app, monkeypatch):
     app.query_params["run"] = RunHistory().list()[0].run_id
     app.switch_page("pages/cost_comparison.py").run()
     assert not app.exception
-    assert any("on every GPU that can hold it" in text for text in subheaders(app))
+    assert any("on every GPU where it fits" in text for text in subheaders(app))
 
 
 def test_edited_prices_hold_by_gpu_and_sort_the_table_anew(app):
@@ -318,7 +320,7 @@ def test_edited_prices_hold_by_gpu_and_sort_the_table_anew(app):
     app.run()
     cheapest = next(m.value for m in app.markdown if m.value.startswith("Cheapest"))
     assert "H200" in cheapest
-    next(b for b in app.button if "catalogue's prices" in b.label).click()
+    next(b for b in app.button if "catalogue prices" in b.label).click()
     app.run()
     assert not app.exception
     assert "H200" not in next(m.value for m in app.markdown if m.value.startswith("Cheapest"))
@@ -341,20 +343,20 @@ def test_figures_on_the_page_equal_the_json_of_the_run(app, capsys):
     assert main(["runs", run_id, "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
     for mark in ("Current", "Optimal", "Max"):
-        card = metric(app, f"{mark} batch")
+        card = metric(app, f"{mark} batch size")
         assert card.value == f"{values[f'{mark.lower()}_batch_size']:,}"
         assert card.delta == units.gib(values[f"{mark.lower()}_memory_bytes"])
     shown = {
-        "Unused now": units.percent(values["waste_percent"] / 100),
+        "Unused memory": units.percent(values["waste_percent"] / 100),
         "Speed-up": f"{values['speedup']:.2f} x",
-        "Saved a run": units.usd(values["cost_savings_per_run"]),
-        "Saved a year": units.usd(values["cost_savings_annual"]),
-        "Left at optimal": units.gib(values["headroom_bytes"]),
+        "Savings per run": units.usd(values["cost_savings_per_run"]),
+        "Savings per year": units.usd(values["cost_savings_annual"]),
+        "Free at optimal": units.gib(values["headroom_bytes"]),
     }
     assert {label: metric(app, label).value for label in shown} == shown
     assert values["run_id"] == run_id
     table = app.dataframe[0].value
-    assert table["Batch"].tolist() == [trial["batch_size"] for trial in values["trials"]]
+    assert table["Batch size"].tolist() == [trial["batch_size"] for trial in values["trials"]]
 
 
 def test_run_key_is_asked_for_and_checked_in_the_door(app, monkeypatch):
@@ -362,11 +364,11 @@ def test_run_key_is_asked_for_and_checked_in_the_door(app, monkeypatch):
     app.run()
     next(b for b in app.button if b.label == "Analyze").click()
     app.run()
-    assert "needs the run key" in app.error[0].value
+    assert "run key is missing" in app.error[0].value
     assert RunHistory().list() == []
     app.text_input(key="given_run_key").set_value("sesame").run()
     run_to_end(app, "Analyze")
-    assert "trains at batch" in subheaders(app)[0]
+    assert "optimal batch size" in subheaders(app)[0]
 
 
 def test_sign_in_is_asked_for_and_checked_in_the_door(app, monkeypatch):
@@ -375,7 +377,7 @@ def test_sign_in_is_asked_for_and_checked_in_the_door(app, monkeypatch):
     assert "Sign in" in [button.label for button in app.button]
     next(b for b in app.button if b.label == "Analyze").click()
     app.run()
-    assert "needs a sign-in" in app.error[0].value
+    assert "Sign-in is required" in app.error[0].value
     assert RunHistory().list() == []
 
 
@@ -411,7 +413,7 @@ def test_gpu_that_may_not_be_read_says_why(app, monkeypatch):
     assert not app.exception
     said = [caption.value for caption in app.sidebar.caption]
     assert "No permission." in said
-    assert "The processes on it cannot be told." in said
+    assert "Its processes cannot be listed." in said
 
 
 def test_interrupted_run_says_so(app, home):

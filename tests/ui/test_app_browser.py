@@ -140,19 +140,19 @@ def test_running_job_survives_and_is_seen_by_others(address, home, chrome, tab):
     other.get_by_text("batch 8: running").wait_for(timeout=WAIT)
     tab.close()
     (home / "go").touch()
-    other.get_by_text("Take it along").wait_for(timeout=WAIT)
+    other.get_by_text("Export", exact=True).wait_for(timeout=WAIT)
     assert other.url == link
-    assert "own:held trains at batch" in other.get_by_role("heading", level=3).first.inner_text()
+    assert "optimal batch size" in other.get_by_role("heading", level=3).first.inner_text()
     other.context.close()
 
 
 def test_page_change_and_back_keeps_the_run_that_was_shown(address, runs, tab):
     tab.goto(f"{address}/?run={runs['analysis']}")
-    tab.get_by_text("Take it along").wait_for(timeout=WAIT)
+    tab.get_by_text("Export", exact=True).wait_for(timeout=WAIT)
     tab.get_by_role("link", name="Cost comparison").click()
-    tab.get_by_text("Current batch against optimal batch").wait_for(timeout=WAIT)
+    tab.get_by_text("Current vs. optimal batch size").wait_for(timeout=WAIT)
     tab.get_by_role("link", name="Analysis").click()
-    tab.get_by_text("Take it along").wait_for(timeout=WAIT)
+    tab.get_by_text("Export", exact=True).wait_for(timeout=WAIT)
     assert runs["analysis"] in tab.url
 
 
@@ -161,7 +161,7 @@ def test_code_of_a_visitors_own_is_refused(address, tab):
     settled(tab)
     choose_model(tab, "os:system")
     tab.get_by_role("button", name="Analyze").click()
-    tab.get_by_text("would run code").wait_for(timeout=WAIT)
+    tab.get_by_text("would run custom code").wait_for(timeout=WAIT)
 
 
 @pytest.mark.parametrize("name", ["analysis", "backward", "compile", "comparison", "runs"])

@@ -85,7 +85,7 @@ def test_what_cannot_be_used(name, reason):
 
 
 def test_names_that_are_not_there():
-    with pytest.raises(ModelNotFound, match="no module 'users_nothing'"):
+    with pytest.raises(ModelNotFound, match="module 'users_nothing'"):
         load_custom("users_nothing:make")
     with pytest.raises(UnknownChoice, match="Did you mean 'triple'"):
         load_custom("users_models:tripel")

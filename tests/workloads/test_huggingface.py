@@ -109,7 +109,7 @@ def test_attention_by_name():
 
 
 def test_flash_attention_needs_16_bits():
-    with pytest.raises(InvalidValue, match="16 bits"):
+    with pytest.raises(InvalidValue, match="amp-bf16"):
         tiny_bert().describe(TrainingConfig(attention="flash"))
     given = TrainingConfig(attention="flash", precision="bf16")
     assert tiny_bert().describe(given).attention == "flash"

@@ -46,7 +46,7 @@ def test_torchvision_and_own_code(monkeypatch, tmp_path):
     )
     monkeypatch.chdir(tmp_path)
     assert isinstance(resolve("my_own_model:make"), CustomWorkload)
-    with pytest.raises(UsageError, match="runs code"):
+    with pytest.raises(UsageError, match="custom code"):
         resolve("my_own_model:make", allow_code=False)
 
 

@@ -1,4 +1,4 @@
-"""Memory and throughput over the batch size."""
+"""Memory and throughput by batch size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TOOLTIP = [
     number("batch", title="Batch size"),
     words("what", title="Outcome"),
     words("memory_text", title="Memory"),
-    words("bytes", title="Exactly"),
+    words("bytes", title="Bytes"),
     words("rate_text", title="Samples/s"),
     words("source", title="Source"),
 ]
@@ -39,7 +39,7 @@ def memory_over_batch(analysis: Analysis) -> Spec:
     """Draw the memory of each trial, the line through them, the capacity and the marks."""
     trials = latest_by_batch(analysis.trials)
     rows = [row for trial in trials if (row := _memory_row(trial, analysis))]
-    axes = _Axes(analysis, rows, "memory", "Memory (GiB)", in_gib(analysis.capacity_bytes))
+    axes = _Axes(analysis, rows, "memory", "Peak memory (GiB)", in_gib(analysis.capacity_bytes))
     layers = [
         *_capacity(analysis, axes),
         *_mark_layers(analysis, axes, lambda mark: in_gib(mark.memory_bytes)),
@@ -53,7 +53,7 @@ def throughput_over_batch(analysis: Analysis) -> Spec:
     """Draw the samples per second of each trial and the marks; the knee is the optimal one."""
     fitting = [t for t in latest_by_batch(analysis.trials) if t.samples_per_second is not None]
     rows = [{**_row(trial), "rate": trial.samples_per_second} for trial in fitting]
-    axes = _Axes(analysis, rows, "rate", "Samples per second")
+    axes = _Axes(analysis, rows, "rate", "Throughput (samples/s)")
     layers = [
         *_mark_layers(analysis, axes, lambda mark: mark.samples_per_second),
         _line(rows, axes),
@@ -183,19 +183,19 @@ def _mark_name(row: dict[str, Any], line: int, axes: _Axes) -> Spec:
 
 def _memory_words(analysis: Analysis) -> str:
     marks = ", ".join(
-        f"{name} batch {mark.batch_size} at {gib(mark.memory_bytes)}"
+        f"{name} batch size {mark.batch_size} at {gib(mark.memory_bytes)}"
         for name in MARKS
         if (mark := getattr(analysis, name)).batch_size is not None
     )
     return (
-        f"Memory over batch size of {analysis.workload} on {analysis.target.name}, "
+        f"Peak memory by batch size: {analysis.workload} on {analysis.target.name}, "
         f"{analysis.target.source}; capacity {gib(analysis.capacity_bytes)}; {marks or 'no marks'}."
     )
 
 
 def _throughput_words(analysis: Analysis) -> str:
     return (
-        f"Samples per second over batch size of {analysis.workload} on {analysis.target.name}: "
-        f"{rate(analysis.current.samples_per_second)} at the current batch, "
-        f"{rate(analysis.optimal.samples_per_second)} at the optimal one."
+        f"Throughput by batch size: {analysis.workload} on {analysis.target.name}, "
+        f"{analysis.target.source}; {rate(analysis.current.samples_per_second)} samples/s at the "
+        f"current batch size, {rate(analysis.optimal.samples_per_second)} at the optimal one."
     )

@@ -1,4 +1,4 @@
-"""Cost against time of the same training on several GPUs."""
+"""Cost vs. time of the same training run on several GPUs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from memorymark.report.charts.palette import GROUND, MARK_COLOURS
 from memorymark.units import hours as hours_text
 from memorymark.units import usd
 
+_BEST, _DOMINATED = "Pareto-optimal", "dominated"
+
 
 def cost_against_time(offers: Sequence[PricedOffer], names: dict[str, str]) -> alt.LayerChart:
-    """Draw dollars over hours, a point for each GPU, the efficient ones marked and joined.
+    """Draw dollars over hours, a point for each GPU, the Pareto-optimal ones marked and joined.
 
     Args:
         offers: The priced offers; those without a cost or a throughput are left out.
@@ -22,20 +24,17 @@ def cost_against_time(offers: Sequence[PricedOffer], names: dict[str, str]) -> a
     """
     per_run = any(offer.cost.usd_per_run is not None for offer in offers)
     rows = [row for offer in offers if (row := _row(offer, names, per_run))]
-    what = "a run" if per_run else "a million samples"
-    x = alt.X("hours:Q", title=f"Hours for {what}", scale=alt.Scale(zero=False, padding=30))
-    y = alt.Y("usd:Q", title=f"Dollars for {what}", scale=alt.Scale(zero=False, padding=20))
+    what = "per run" if per_run else "per million samples"
+    x = alt.X("hours:Q", title=f"Hours {what}", scale=alt.Scale(zero=False, padding=30))
+    y = alt.Y("usd:Q", title=f"Dollars {what}", scale=alt.Scale(zero=False, padding=20))
     tooltip = [
         alt.Tooltip("name:N", title="GPU"),
-        alt.Tooltip("time_text:N", title=f"Time for {what}"),
-        alt.Tooltip("usd_text:N", title=f"Cost of {what}"),
-        alt.Tooltip("kind:N", title="Efficient"),
+        alt.Tooltip("time_text:N", title=f"Time {what}"),
+        alt.Tooltip("usd_text:N", title=f"Cost {what}"),
+        alt.Tooltip("kind:N", title="Trade-off"),
     ]
-    best = [row for row in rows if row["kind"] == "efficient"]
-    scale = alt.Scale(
-        domain=["efficient", "another GPU beats it"],
-        range=[MARK_COLOURS["optimal"], GROUND],
-    )
+    best = [row for row in rows if row["kind"] == _BEST]
+    scale = alt.Scale(domain=[_BEST, _DOMINATED], range=[MARK_COLOURS["optimal"], GROUND])
     colour = alt.Color("kind:N", title=None, scale=scale, legend=alt.Legend(orient="bottom"))
     line = alt.Chart(data(sorted(best, key=lambda row: row["hours"])))
     points = alt.Chart(data(rows))
@@ -49,7 +48,7 @@ def cost_against_time(offers: Sequence[PricedOffer], names: dict[str, str]) -> a
         ),
     ]
     said = ", ".join(row["name"] for row in best) or "none"
-    return finish(layers, f"Cost against time of {what} by GPU. Efficient: {said}.", 420)
+    return finish(layers, f"Cost vs. time {what} by GPU. Pareto-optimal: {said}.", 420)
 
 
 def _row(priced: PricedOffer, names: dict[str, str], per_run: bool) -> dict | None:
@@ -66,5 +65,5 @@ def _row(priced: PricedOffer, names: dict[str, str], per_run: bool) -> dict | No
         "usd": usd_amount,
         "time_text": hours_text(hours),
         "usd_text": usd(usd_amount),
-        "kind": "efficient" if priced.efficient else "another GPU beats it",
+        "kind": _BEST if priced.efficient else _DOMINATED,
     }

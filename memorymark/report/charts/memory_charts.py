@@ -22,14 +22,14 @@ _AXIS_AND_LEGEND = 175
 _STEP_HEIGHT = 370
 _MAX_POINTS = 600
 _LONGEST_PATH = 32
-_AMOUNT = [words("text", title="Memory"), words("bytes", title="Exactly")]
+_AMOUNT = [words("text", title="Memory"), words("bytes", title="Bytes")]
 
 
 def category_bars(trials: Mapping[str, Trial]) -> Spec:
     """Draw what is alive at the peak, stacked by category, a bar for each labelled trial."""
     rows = [row for label, trial in trials.items() for row in _category_rows(label, trial)]
     encoding = {
-        "x": number("memory", title="Allocated at the peak (GiB)", stack=True),
+        "x": number("memory", title="Peak allocated (GiB)", stack=True),
         "y": words("label", title=None, sort=list(trials), axis={"labelLimit": 260}),
         "color": category_colour(),
         "order": number("order"),
@@ -38,7 +38,7 @@ def category_bars(trials: Mapping[str, Trial]) -> Spec:
     said = "; ".join(f"{label}: {gib(t.peak_allocated_bytes)}" for label, t in trials.items())
     height = _BAR * max(len(trials), 1) + _AXIS_AND_LEGEND
     bars = layer(rows, "bar", encoding, height=_BAR - 8)
-    return chart([bars], f"Memory at the peak by category. {said}.", height)
+    return chart([bars], f"Peak allocated memory by category. {said}.", height)
 
 
 def holder_bars(trial: Trial) -> Spec:
@@ -59,12 +59,12 @@ def holder_bars(trial: Trial) -> Spec:
         "x": number("memory", title="GiB", stack=True, axis={"tickCount": 4}),
         "y": words("label", title=None, sort=order, axis={"labelLimit": 240}),
         "color": category_colour(with_legend=False),
-        "tooltip": [words("path", title="Holder"), words("category", title="Category"), *_AMOUNT],
+        "tooltip": [words("path", title="Module"), words("category", title="Category"), *_AMOUNT],
     }
     named = ", ".join(f"{holder.path} {mib_or_gib(holder.bytes)}" for holder in trial.holders[:3])
     height = 26 * max(len(order), 1) + _AXIS
     bars = layer(rows, "bar", encoding)
-    return chart([bars], f"The largest holders of memory: {named}.", height)
+    return chart([bars], f"The largest consumers of memory at the peak: {named}.", height)
 
 
 def step_timeline(trial: Trial) -> Spec:
@@ -74,8 +74,8 @@ def step_timeline(trial: Trial) -> Spec:
         raise ValueError("the trial has no timeline")
     colour = CATEGORY_COLOURS["activations"]
     area = {
-        "x": number("position", title="Allocations and releases", axis={"tickCount": 5}),
-        "y": number("memory", title="Live memory (GiB)"),
+        "x": number("position", title="Allocations and frees", axis={"tickCount": 5}),
+        "y": number("memory", title="Allocated (GiB)"),
         "tooltip": [number("position", title="Event"), *_AMOUNT],
     }
     phases = [{"phase": name, "position": position} for name, position in timeline.phases]
@@ -91,7 +91,7 @@ def step_timeline(trial: Trial) -> Spec:
         layer(phases, "text", name, color=GROUND, **place),
     ]  # fmt: skip
     peak = max(timeline.allocated_bytes, default=None)
-    described = f"Memory over one step; the peak is {gib(peak)}."
+    described = f"Allocated memory during one step; the peak is {gib(peak)}."
     return chart(layers, described, _STEP_HEIGHT)
 
 

@@ -22,10 +22,10 @@ from memorymark.report.charts.palette import (
 from memorymark.units import gib, seconds
 
 STAGE_WORDS = {
-    Stage.FORWARD_ONLY: "Forward only",
-    Stage.FORWARD: "Activations kept",
-    Stage.BACKWARD: "With backward",
-    Stage.STEP: "Whole step",
+    Stage.FORWARD_ONLY: "Forward only (no_grad)",
+    Stage.FORWARD: "Forward",
+    Stage.BACKWARD: "Forward and backward",
+    Stage.STEP: "Training step",
 }
 _WEIGHTS = "Weights"
 _BAR = 38
@@ -33,7 +33,7 @@ _AXIS_AND_LEGEND = 175
 
 
 def stage_bars(validation: BackwardValidation) -> alt.LayerChart:
-    """Draw what each stage holds at its peak, by category, from the weights to the whole step."""
+    """Draw the peak of each stage by category, from the weights to the training step."""
     rows = [row for trial in validation.trials for row in _stage_rows(trial)]
     weights = validation.weights_bytes
     if weights is not None:
@@ -43,7 +43,7 @@ def stage_bars(validation: BackwardValidation) -> alt.LayerChart:
         alt.Chart(data(rows))
         .mark_bar(height=_BAR - 10)
         .encode(
-            x=alt.X("memory:Q", title="Allocated at the peak (GiB)", stack=True),
+            x=alt.X("memory:Q", title="Peak allocated (GiB)", stack=True),
             y=alt.Y("stage:N", title=None, sort=order, axis=alt.Axis(labelLimit=220)),
             color=category_colour(),
             order=alt.Order("order:Q"),
@@ -51,7 +51,7 @@ def stage_bars(validation: BackwardValidation) -> alt.LayerChart:
                 alt.Tooltip("stage:N", title="Stage"),
                 alt.Tooltip("category:N", title="Category"),
                 alt.Tooltip("text:N", title="Memory"),
-                alt.Tooltip("bytes:N", title="Exactly"),
+                alt.Tooltip("bytes:N", title="Bytes"),
             ],
         )
     )
@@ -63,18 +63,18 @@ def stage_bars(validation: BackwardValidation) -> alt.LayerChart:
 
 
 def overreach(validation: BackwardValidation) -> alt.LayerChart:
-    """Draw the whole step's memory over the batch, out to what a forward-only tool recommends."""
+    """Draw the training step's memory by batch size, up to what a forward-only tool recommends."""
     capacity = in_gib(validation.target.capacity_bytes)
     whole = _by_stage(validation, Stage.STEP)
     forward = _by_stage(validation, Stage.FORWARD_ONLY)
     recommended = validation.forward_only_max_batch_size
     needed = _needed_at(whole, recommended)
-    rows = [_point(trial, "whole step") for trial in whole]
+    rows = [_point(trial, "training step") for trial in whole]
     rows += [_point(trial, "forward only") for trial in forward]
-    end = [{"batch": recommended, "memory": needed, "kind": "extended"}]
+    end = [{"batch": recommended, "memory": needed, "kind": "extrapolated"}]
     if needed is not None and rows:
-        last = max((row for row in rows if row["kind"] == "whole step"), key=_batch, default=None)
-        rows += [{**last, "kind": "extended"}, *end] if last else []
+        last = max((r for r in rows if r["kind"] == "training step"), key=_batch, default=None)
+        rows += [{**last, "kind": "extrapolated"}, *end] if last else []
     top = max([row["memory"] for row in rows] + [capacity or 0.0], default=1.0)
     axes = _axes(max([row["batch"] for row in rows], default=1), top)
     layers = [_limit(capacity), _lines(rows, axes), *_recommendations(validation, needed, axes)]
@@ -82,7 +82,7 @@ def overreach(validation: BackwardValidation) -> alt.LayerChart:
 
 
 def break_even(validation: CompileValidation) -> alt.LayerChart:
-    """Draw seconds over steps, eager against compiled with the time that compiling takes."""
+    """Draw time over training steps: eager, and compiled with its compile time."""
     eager, compiled = validation.eager.step_seconds, validation.compiled.step_seconds
     if eager is None or compiled is None or validation.compile_seconds is None:
         raise ValueError("the seconds of a step are not known")
@@ -105,19 +105,19 @@ def break_even(validation: CompileValidation) -> alt.LayerChart:
         .mark_line(strokeWidth=3)
         .encode(
             x=x,
-            y=alt.Y("seconds:Q", title="Seconds since the start"),
+            y=alt.Y("seconds:Q", title="Total time (s)"),
             color=alt.Color("kind:N", title=None, scale=scale, legend=alt.Legend(orient="bottom")),
         )
     ]
     if meet:
-        mark = alt.Chart(data([{"steps": meet, "text": f"even after {meet:,} steps"}]))
+        mark = alt.Chart(data([{"steps": meet, "text": f"break-even: {meet:,} steps"}]))
         layers += [
             mark.mark_rule(color=GROUND, strokeDash=[4, 4]).encode(x=x),
             mark.mark_text(color=GROUND, align="left", dx=5, fontWeight="bold").encode(
                 x=x, y=alt.value(10), text="text:N"
             ),
         ]
-    said = f"after {meet:,} steps compiling has paid" if meet else "compiling does not pay"
+    said = f"break-even after {meet:,} steps" if meet else "no break-even"
     return finish(
         layers, f"Eager steps take {seconds(eager)}, compiled {seconds(compiled)}; {said}."
     )
@@ -181,7 +181,7 @@ def _axes(largest: int, top: float) -> dict[str, Any]:
         ),
         "y": alt.Y(
             "memory:Q",
-            title="Allocated at the peak (GiB)",
+            title="Peak allocated (GiB)",
             scale=alt.Scale(domain=[0, top * 1.15], nice=False),
         ),
     }
@@ -197,7 +197,7 @@ def _limit(capacity: float | None) -> alt.LayerChart | None:
 
 
 def _lines(rows: Sequence[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
-    kinds = ["forward only", "whole step", "extended"]
+    kinds = ["forward only", "training step", "extrapolated"]
     colour = alt.Scale(domain=kinds, range=[MARK_COLOURS["current"], LINE, LIMIT])
     dash = alt.Scale(domain=kinds, range=[[1, 0], [1, 0], [5, 4]])
     return (
@@ -217,7 +217,7 @@ def _recommendations(
     validation: BackwardValidation, needed: float | None, axes: dict[str, Any]
 ) -> list[alt.Chart]:
     said = [
-        (validation.max_batch_size, "trains", MARK_COLOURS["optimal"]),
+        (validation.max_batch_size, "max batch size", MARK_COLOURS["optimal"]),
         (validation.forward_only_max_batch_size, "forward-only tool", LIMIT),
     ]
     layers = []
@@ -238,7 +238,7 @@ def _recommendations(
 
 def _overreach_words(validation: BackwardValidation) -> str:
     return (
-        f"Memory over batch size. The largest batch that trains is {validation.max_batch_size}; "
+        f"Memory by batch size. The max batch size is {validation.max_batch_size}; "
         f"a tool that only runs the forward pass would recommend "
         f"{validation.forward_only_max_batch_size}, beyond the capacity."
     )

@@ -59,7 +59,7 @@ def test_memory_chart_holds_each_trial_and_says_it_in_words(analysis):
     assert drawn == {trial.batch_size for trial in analysis.trials}
     assert {row["what"] for row in rows} == {"fits", "out of memory"}
     said = chart["description"]
-    assert f"max batch {analysis.max_batch_size}" in said
+    assert f"max batch size {analysis.max_batch_size}" in said
     assert "capacity 8.00 GiB" in said
 
 
@@ -130,7 +130,7 @@ def test_backward_charts_reach_beyond_the_capacity():
     assert stages == {"Weights", *validation_charts.STAGE_WORDS.values()}
     extended = [
         row for row in rows_of(validation_charts.overreach(found))
-        if row.get("kind") == "extended"
+        if row.get("kind") == "extrapolated"
     ]  # fmt: skip
     end = max(extended, key=lambda row: row["batch"])
     assert end["batch"] == found.forward_only_max_batch_size
@@ -143,7 +143,7 @@ def test_break_even_lines_meet_where_the_record_says():
     rows = rows_of(validation_charts.break_even(found))
     ends = {row["kind"]: row["seconds"] for row in rows if row.get("kind") and row["steps"]}
     assert ends["compiled"] < ends["eager"]
-    assert any(row.get("text", "").startswith("even after") for row in rows)
+    assert any(row.get("text", "").startswith("break-even: ") for row in rows)
 
 
 def test_cost_chart_marks_the_efficient_and_leaves_out_the_unknown():
@@ -153,4 +153,4 @@ def test_cost_chart_marks_the_efficient_and_leaves_out_the_unknown():
     )
     rows = rows_of(cost_charts.cost_against_time(offers, {name: name.upper() for name in "abcd"}))
     kinds = {row["name"]: row["kind"] for row in rows}
-    assert kinds == {"A": "efficient", "B": "efficient", "C": "another GPU beats it"}
+    assert kinds == {"A": "Pareto-optimal", "B": "Pareto-optimal", "C": "dominated"}
