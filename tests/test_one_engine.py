@@ -18,7 +18,7 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Source, Target
-from memorymark.service.access import Door, Visitor
+from memorymark.service.access import AppService, Visitor
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.settings import load_settings
 from memorymark.units import GIB
@@ -54,14 +54,14 @@ def of_the_command_line(capsys: Any) -> dict[str, Any]:
 
 
 def of_the_app() -> dict[str, Any]:
-    door = Door(load_settings())
+    service = AppService(load_settings())
     options = AnalysisOptions(**COSTS)
     request = Request(RequestKind.COMPARISON, "bert", options=options, gpus=GPUS)
-    job = door.start(request, Visitor())
+    job = service.start(request, Visitor())
     while job.status.is_active:
         time.sleep(0.01)
-    door.close()
-    run = door.history.open(job.run_id)
+    service.close()
+    run = service.history.open(job.run_id)
     assert run.status is RunStatus.DONE, run.error
     assert (run.device, run.source) == ("several GPUs", "simulated")
     return {name: value for name, value in run.record.items() if name != "run_id"}

@@ -70,9 +70,9 @@ def analyze_on(
         AnalysisStopped: The user cancelled or interrupted; carries what was known by then.
         MemoryMarkError: The workload cannot be built or fed, or the device is unusable.
     """
-    teller = _Teller(on_event, cancel or CancelToken())
+    reporter = _Reporter(on_event, cancel or CancelToken())
     described = workload.describe(config)
-    work = _Work(probe, workload, described, options or AnalysisOptions(), teller)
+    work = _Work(probe, workload, described, options or AnalysisOptions(), reporter)
     work.run_id = run_id or work.run_id
     try:
         return work.analyze(guess)
@@ -89,10 +89,10 @@ class _Work:
         workload: Workload,
         config: TrainingConfig,
         options: AnalysisOptions,
-        teller: _Teller,
+        reporter: _Reporter,
     ) -> None:
         self.probe, self.workload, self.config, self.options = probe, workload, config, options
-        self.teller = teller
+        self.reporter = reporter
         self.trials: list[Trial] = []
         self.started = time.perf_counter()
         self.created_at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -101,7 +101,7 @@ class _Work:
     def analyze(self, guess: int | None) -> Analysis:
         """Search, climb the ladder, and put together what is known."""
         target = self.probe.target
-        self.teller.enter("search", f"Searching for the max batch size on {target.name}")
+        self.reporter.enter("search", f"Searching for the max batch size on {target.name}")
         found = find_max_batch(
             self.trial_at,
             granularity=self.options.granularity,
@@ -110,10 +110,10 @@ class _Work:
             guess=guess,
         )
         if found.max_batch_size is not None:
-            self.teller.enter("throughput", f"Max batch size: {found.max_batch_size}")
+            self.reporter.enter("throughput", f"Max batch size: {found.max_batch_size}")
             self.climb(found)
         advice = self.advice(found) if found.complete else ()
-        self.teller.tell(EventKind.NOTE, f"Done after {len(self.trials)} trials", progress=1.0)
+        self.reporter.tell(EventKind.NOTE, f"Done after {len(self.trials)} trials", progress=1.0)
         return self.analysis(found, advice)
 
     def climb(self, found: SearchResult) -> None:
@@ -126,11 +126,11 @@ class _Work:
     def advice(self, found: SearchResult) -> tuple[Advice, ...]:
         """List changes that make room for the smallest batch tried, or for the current one."""
         if found.max_batch_size is None:
-            self.teller.enter("advice", "Out of memory at the smallest batch size")
+            self.reporter.enter("advice", "Out of memory at the smallest batch size")
             batch_size = min(trial.batch_size for trial in self.trials)
         elif self.analysis(found).current.fits is False:
             batch_size = self.options.current_batch_size
-            self.teller.enter("advice", f"The current batch size {batch_size} does not fit")
+            self.reporter.enter("advice", f"The current batch size {batch_size} does not fit")
         else:
             return ()
         changes = possible_changes(self.config)
@@ -138,9 +138,9 @@ class _Work:
             return changes
 
         def simulate(config: TrainingConfig) -> Trial:
-            self.teller.starting(batch_size)
+            self.reporter.starting(batch_size)
             trial = simulation.run_trial(TrialSpec(self.workload, config, batch_size))
-            self.teller.finished(trial)
+            self.reporter.finished(trial)
             return trial
 
         known = (t for t in self.trials if t.batch_size == batch_size)
@@ -156,10 +156,10 @@ class _Work:
 
     def trial_at(self, batch_size: int) -> Trial:
         """Run a trial that counts; it is kept before it is told of, as Ctrl-C may come then."""
-        self.teller.starting(batch_size)
+        self.reporter.starting(batch_size)
         trial = self.probe.run_trial(TrialSpec(self.workload, self.config, batch_size))
         self.trials.append(trial)
-        self.teller.finished(trial)
+        self.reporter.finished(trial)
         return trial
 
     def partial(self, reason: str) -> Analysis:
@@ -192,7 +192,7 @@ class _Work:
         return with_options(record)
 
 
-class _Teller:
+class _Reporter:
     """Tells what happens, and stops where somebody has cancelled."""
 
     def __init__(self, on_event: OnEvent, cancel: CancelToken) -> None:

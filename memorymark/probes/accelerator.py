@@ -26,7 +26,7 @@ from memorymark.probes.common import (
     timed_trial,
 )
 from memorymark.probes.model_keeper import ModelKeeper
-from memorymark.probes.poisoned import check_usable, give_up
+from memorymark.probes.poisoned import check_usable, mark_poisoned
 from memorymark.probes.probe import Probe
 from memorymark.probes.reconcile import with_remainder
 from memorymark.records.trial import Outcome, Target, Trial
@@ -194,7 +194,7 @@ class AcceleratorProbe:
         if self._device.is_poisoned(error):
             sentence = one_sentence(error)
             forget_frames(error)
-            raise give_up(self.target, sentence) from None
+            raise mark_poisoned(self.target, sentence) from None
 
 
 def _at_peak(process_bytes: int | None, reserved_bytes: int, peak: Peak) -> int | None:

@@ -8,7 +8,7 @@ from memorymark.records.trial import Target
 _poisoned: dict[str, str] = {}
 
 
-def give_up(target: Target, sentence: str) -> PoisonedDevice:
+def mark_poisoned(target: Target, sentence: str) -> PoisonedDevice:
     """Note that a device can run nothing more in this process; return the error to raise."""
     _poisoned[target.lock_name] = sentence
     return _error(target)

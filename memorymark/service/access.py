@@ -1,4 +1,4 @@
-"""The door of the engine for visitors of the app: who may start, stop and delete, and what.
+"""What visitors of the app may do with the engine: who may start, stop and delete, and what.
 
 A page only shows what a visitor may do. Whether it is done is decided here.
 """
@@ -35,7 +35,7 @@ _HUB_ID = re.compile(r"(hf:)?([A-Za-z0-9][\w.\-]*/)?[A-Za-z0-9][\w.\-]*")
 
 @dataclass(frozen=True)
 class Visitor:
-    """Somebody at the door.
+    """Somebody who uses the app.
 
     Attributes:
         user: Address under which the visitor is signed in; None where not signed in.
@@ -46,7 +46,7 @@ class Visitor:
     run_key: str | None = None
 
 
-class Door:
+class AppService:
     """Starts, stops and deletes for those who may.
 
     Args:

@@ -73,7 +73,7 @@ class SimulatedDevice(MemoryTracker):
             raise UnsupportedOperation(
                 f"The operation {func} cannot be simulated: its result depends on data that a "
                 f"simulation does not have, or PyTorch has no rule for its shape. "
-                f"Measure this model on a device instead."
+                f"Measure this model on a real device instead."
             ) from error
 
     def _see_with_scratch(self, func: Any, args: tuple[Any, ...], output: Any) -> None:

@@ -83,8 +83,8 @@ def untested_version() -> str | None:
     if version in TESTED_VERSIONS:
         return None
     return (
-        f"MemoryMark was tested with PyTorch {' and '.join(TESTED_VERSIONS)}, and this is "
-        f"{version}: private parts that it relies on may behave differently."
+        f"MemoryMark was tested with PyTorch {' and '.join(TESTED_VERSIONS)}; this is "
+        f"{version}, and its memory may differ from what MemoryMark says."
     )
 
 

@@ -12,17 +12,17 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event
 from memorymark.records.request import Request, RequestKind
-from memorymark.service.access import Door, Visitor
+from memorymark.service.access import AppService, Visitor
 from memorymark.service.history import Run
 from memorymark.settings import load_settings
 
 RUN_PARAMETER = "run"
 
 
-@st.cache_resource(show_spinner=False, on_release=lambda door: door.close())
-def get_door() -> Door:
-    """Return the door that all visitors of this server share."""
-    return Door(load_settings())
+@st.cache_resource(show_spinner=False, on_release=lambda service: service.close())
+def app_service() -> AppService:
+    """Return the service that all visitors of this server share."""
+    return AppService(load_settings())
 
 
 def visitor() -> Visitor:
@@ -37,7 +37,7 @@ def visitor() -> Visitor:
 def start(kind: RequestKind, model: str, config: TrainingConfig, **parts: Any) -> None:
     """Start a job for a request, or join an equal one, and go on to its link."""
     try:
-        job = get_door().start(Request(kind, model, config, **parts), visitor())
+        job = app_service().start(Request(kind, model, config, **parts), visitor())
     except MemoryMarkError as error:
         st.error(str(error), icon=":material/error:")
         return
@@ -58,7 +58,7 @@ def open_run(run_id: str | None) -> Run | None:
     if not run_id:
         return None
     try:
-        return get_door().history.open(run_id)
+        return app_service().history.open(run_id)
     except (RunNotFound, InvalidRecord):
         return None
 
@@ -70,15 +70,15 @@ def analysis_of(run_id: str) -> Analysis:
     Raises:
         InvalidRecord: What is kept of it is damaged.
     """
-    return Analysis.from_dict(get_door().history.open(run_id).record or {})
+    return Analysis.from_dict(app_service().history.open(run_id).record or {})
 
 
 def events_of(run_id: str) -> Sequence[Event]:
     """Return what the engine said: from the job while this server has it, else from disk."""
-    job = get_door().jobs.get(run_id)
+    job = app_service().jobs.get(run_id)
     if job is not None:
         return tuple(job.events)
-    return tuple(Event.from_dict(event) for event in get_door().history.events(run_id))
+    return tuple(Event.from_dict(event) for event in app_service().history.events(run_id))
 
 
 def request_of(run: Run) -> Request | None:
@@ -91,4 +91,4 @@ def request_of(run: Run) -> Request | None:
 
 def export_run(run_id: str) -> str:
     """Return a run's record as a JSON document."""
-    return get_door().history.export(run_id)
+    return app_service().history.export(run_id)

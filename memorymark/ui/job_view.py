@@ -11,7 +11,7 @@ from memorymark.errors import MemoryMarkError
 from memorymark.records.event import Event, EventKind
 from memorymark.service.history import Run, RunStatus
 from memorymark.service.jobs import Job
-from memorymark.ui.engine import events_of, get_door, open_run, visitor
+from memorymark.ui.engine import app_service, events_of, open_run, visitor
 from memorymark.ui.slots import drawing
 from memorymark.units import seconds
 
@@ -29,7 +29,7 @@ def watch(run_id: str) -> None:
 
 
 def _draw_active(run_id: str) -> None:
-    job = get_door().jobs.get(run_id)
+    job = app_service().jobs.get(run_id)
     run = open_run(run_id) if job is None else None
     status = job.status if job else (run.status if run else None)
     if status is None or not status.is_active:
@@ -78,7 +78,7 @@ def draw_log(events: Sequence[Event], run_id: str) -> None:
 
 def queue_words(job: Job) -> str:
     """Say what a waiting job waits for."""
-    ahead = get_door().jobs.ahead_of(job)
+    ahead = app_service().jobs.ahead_of(job)
     if not ahead:
         return f"Waiting for {device_words(job.device)}."
     left = ahead[0].left_seconds
@@ -117,7 +117,7 @@ def _line(event: Event) -> str:
 
 def _cancel(run_id: str) -> None:
     try:
-        get_door().cancel(run_id, visitor())
+        app_service().cancel(run_id, visitor())
     except MemoryMarkError as error:
         st.error(str(error))
     else:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from memorymark.records.analysis import Analysis
 from memorymark.ui.choices import outside_request
-from memorymark.ui.engine import get_door
+from memorymark.ui.engine import app_service
 
 POLL_SECONDS = 0.5
 
@@ -27,4 +27,4 @@ def _watch(analysis: Analysis) -> None:
 def _is_pending(analysis: Analysis) -> bool:
     if analysis.target.gpu_key is None or analysis.current.batch_size is None:
         return False
-    return get_door().is_estimating(outside_request(analysis), analysis.current.batch_size)
+    return app_service().is_estimating(outside_request(analysis), analysis.current.batch_size)

@@ -12,7 +12,7 @@ from memorymark.records.request import RequestKind
 from memorymark.report.sentences import verdict
 from memorymark.service.history import Run
 from memorymark.ui.analysis_view import download, draw_curves, draw_key_figures, source_line
-from memorymark.ui.engine import analysis_of, export_run, get_door, open_run, visitor
+from memorymark.ui.engine import analysis_of, app_service, export_run, open_run, visitor
 from memorymark.ui.job_view import device_words, queue_words
 from memorymark.ui.shown import go_to
 from memorymark.units import UNKNOWN
@@ -23,7 +23,7 @@ _MOST_RUNS = 500
 @st.fragment(run_every=2.0)
 def draw_queue() -> None:
     """Draw the jobs that work or wait, where there are any."""
-    for job in get_door().jobs.active():
+    for job in app_service().jobs.active():
         words = (
             queue_words(job) if job.started_at is None else f"running on {device_words(job.device)}"
         )
@@ -41,7 +41,7 @@ def draw_table() -> list[Run]:
         key="runs_find",
         icon=":material/search:",
     )
-    runs = get_door().history.find(text=text.strip(), limit=_MOST_RUNS)
+    runs = app_service().history.find(text=text.strip(), limit=_MOST_RUNS)
     if not runs:
         _draw_empty(text)
         return []
@@ -91,7 +91,7 @@ def _draw_one(run: Run) -> None:
 def _delete(chosen: list[Run]) -> None:
     try:
         for run in chosen:
-            get_door().delete(run.run_id, visitor())
+            app_service().delete(run.run_id, visitor())
     except MemoryMarkError as error:
         st.error(str(error), icon=":material/error:")
         return

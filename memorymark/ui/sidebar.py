@@ -8,7 +8,7 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import MAX_BATCH_SIZE
 from memorymark.records.option import Option, options_of
 from memorymark.ui.choices import has_chosen, remember, reset, shown_analysis, value_of
-from memorymark.ui.engine import get_door
+from memorymark.ui.engine import app_service
 from memorymark.ui.machine_view import draw_machine
 from memorymark.ui.option_widgets import bounds
 from memorymark.ui.targets import draw_target
@@ -96,7 +96,7 @@ def _number(option: Option) -> None:
 
 
 def _guard() -> None:
-    settings = get_door().settings
+    settings = app_service().settings
     if settings.run_key is not None:
         st.text_input(
             "Run key",

@@ -16,7 +16,7 @@ from memorymark.errors import MemoryMarkError
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig
 from memorymark.records.option import from_query, to_query
-from memorymark.ui.engine import get_door
+from memorymark.ui.engine import app_service
 from memorymark.ui.option_widgets import draw_options
 from memorymark.units import parse_bytes
 
@@ -120,7 +120,7 @@ def _first(page: str) -> _First:
 
 
 def _model(page: str, first: str) -> str:
-    models = list(dict.fromkeys([*_MODELS, *get_door().settings.workloads, first or _MODELS[0]]))
+    models = list(dict.fromkeys([*_MODELS, *app_service().settings.workloads, first or _MODELS[0]]))
     chosen = st.selectbox(
         "Model",
         models,

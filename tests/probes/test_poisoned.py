@@ -9,6 +9,6 @@ def test_a_broken_device_stays_broken(monkeypatch):
     monkeypatch.setattr(poisoned, "_poisoned", {})
     target = measured_target()
     poisoned.check_usable(target)
-    assert "device-side assert." in str(poisoned.give_up(target, "a device-side assert."))
+    assert "device-side assert." in str(poisoned.mark_poisoned(target, "a device-side assert."))
     with pytest.raises(PoisonedDevice, match="Restart"):
         poisoned.check_usable(target)

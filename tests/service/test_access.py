@@ -10,7 +10,7 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.request import Request, RequestKind
 from memorymark.service import access
 from memorymark.service import execute as execute_module
-from memorymark.service.access import Door, Visitor, check_model
+from memorymark.service.access import AppService, Visitor, check_model
 from memorymark.service.history import RunStatus
 from memorymark.settings import Settings, load_settings
 from memorymark.workloads.trial_spec import TrialSpec
@@ -19,8 +19,8 @@ REQUEST = Request(RequestKind.ANALYSIS, "bert", device="cpu")
 
 
 @pytest.fixture
-def make_door(tmp_path):
-    doors, go = [], threading.Event()
+def make_service(tmp_path):
+    services, go = [], threading.Event()
 
     def wait(request, **how):
         assert go.wait(10)
@@ -28,68 +28,68 @@ def make_door(tmp_path):
 
     def make(**settings):
         execute = create_autospec(execute_module.execute, side_effect=wait)
-        door = Door(Settings(home=tmp_path, **settings), execute)
-        doors.append(door)
-        return door
+        service = AppService(Settings(home=tmp_path, **settings), execute)
+        services.append(service)
+        return service
 
     yield make
     go.set()
-    for door in doors:
-        door.jobs.close()
+    for service in services:
+        service.jobs.close()
 
 
-def test_open_door_starts_and_joins_equal_requests(make_door):
-    door = make_door()
-    job = door.start(REQUEST, Visitor())
+def test_open_door_starts_and_joins_equal_requests(make_service):
+    service = make_service()
+    job = service.start(REQUEST, Visitor())
     assert (
-        door.start(replace(REQUEST, options=AnalysisOptions(price_per_hour=9.0)), Visitor("b"))
+        service.start(replace(REQUEST, options=AnalysisOptions(price_per_hour=9.0)), Visitor("b"))
         is job
     )
     assert job.device == "cpu:0"
 
 
-def test_run_key_guards_start_cancel_and_delete(make_door):
-    door = make_door(run_key="sésame")
+def test_run_key_guards_start_cancel_and_delete(make_service):
+    service = make_service(run_key="sésame")
     for visitor in (Visitor(), Visitor(run_key="no"), Visitor("somebody@example.org")):
         with pytest.raises(NotAllowed, match="run key"):
-            door.start(REQUEST, visitor)
-    job = door.start(REQUEST, Visitor(run_key="sésame"))
+            service.start(REQUEST, visitor)
+    job = service.start(REQUEST, Visitor(run_key="sésame"))
     with pytest.raises(NotAllowed):
-        door.cancel(job.run_id, Visitor())
+        service.cancel(job.run_id, Visitor())
     with pytest.raises(NotAllowed):
-        door.delete(job.run_id, Visitor())
-    assert door.history.open(job.run_id).status.is_active
-    door.cancel(job.run_id, Visitor(run_key="sésame"))
+        service.delete(job.run_id, Visitor())
+    assert service.history.open(job.run_id).status.is_active
+    service.cancel(job.run_id, Visitor(run_key="sésame"))
 
 
-def test_sign_in_guards_and_may_be_limited(make_door):
-    door = make_door(sign_in=True, allowed_users=("a@example.org",))
+def test_sign_in_guards_and_may_be_limited(make_service):
+    service = make_service(sign_in=True, allowed_users=("a@example.org",))
     with pytest.raises(NotAllowed, match="Sign-in"):
-        door.check(Visitor())
+        service.check(Visitor())
     with pytest.raises(NotAllowed, match="may view"):
-        door.check(Visitor("b@example.org"))
-    door.check(Visitor("a@example.org"))
+        service.check(Visitor("b@example.org"))
+    service.check(Visitor("a@example.org"))
 
 
-def test_active_runs_are_not_deleted(make_door):
-    door = make_door()
-    job = door.start(REQUEST, Visitor())
+def test_active_runs_are_not_deleted(make_service):
+    service = make_service()
+    job = service.start(REQUEST, Visitor())
     with pytest.raises(NotAllowed, match="active"):
-        door.delete(job.run_id, Visitor())
-    run_id = door.history.save("analysis", {"model_name": "bert"})
-    door.delete(run_id, Visitor())
+        service.delete(job.run_id, Visitor())
+    run_id = service.history.save("analysis", {"model_name": "bert"})
+    service.delete(run_id, Visitor())
     with pytest.raises(RunNotFound):
-        door.history.open(run_id)
+        service.history.open(run_id)
 
 
-def test_queue_is_bounded(make_door, monkeypatch):
+def test_queue_is_bounded(make_service, monkeypatch):
     monkeypatch.setattr(access, "MAX_ACTIVE_JOBS", 2)
-    door = make_door()
+    service = make_service()
     for number in (1, 2):
-        door.start(replace(REQUEST, batch_size=number), Visitor())
+        service.start(replace(REQUEST, batch_size=number), Visitor())
     with pytest.raises(NotAllowed, match="already active"):
-        door.start(replace(REQUEST, batch_size=3), Visitor())
-    assert [job.status for job in door.jobs.active()].count(RunStatus.QUEUED) >= 1
+        service.start(replace(REQUEST, batch_size=3), Visitor())
+    assert [job.status for job in service.jobs.active()].count(RunStatus.QUEUED) >= 1
 
 
 @pytest.mark.parametrize(

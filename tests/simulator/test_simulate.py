@@ -204,7 +204,7 @@ def test_a_question_about_data_is_answered_and_told():
             loss = super().loss(model, batch)
             return loss * 2 if loss.item() > 1e9 else loss
 
-    assert any("asked for the value" in sentence for sentence in run(Asking()).assumptions)
+    assert any("reads the value" in sentence for sentence in run(Asking()).assumptions)
     assert run(TinyNet()).assumptions == ()
 
 

@@ -17,11 +17,11 @@ from memorymark import units
 from memorymark.cli import main
 from memorymark.gpus.catalogue import load_catalogue
 from memorymark.gpus.telemetry import GpuProcess, Telemetry, read_telemetry
-from memorymark.service.access import Door
+from memorymark.service.access import AppService
 from memorymark.service.history import RunHistory
 from memorymark.service.jobs import Job, JobManager
 from memorymark.ui import comparison_view, job_view, machine_view
-from memorymark.ui.engine import get_door
+from memorymark.ui.engine import app_service
 
 ROOT = Path(__file__).parents[2]
 
@@ -461,9 +461,9 @@ def test_waiting_job_says_who_is_before_it(monkeypatch):
             run_id, "analysis", {}, "cuda:0", work=lambda on_event, cancel: {}, key="", **more
         )
 
-    door = create_autospec(Door, instance=True)
-    door.jobs = create_autospec(JobManager, instance=True)
-    door.jobs.ahead_of.return_value = [job("ab12", expected_seconds=20.2)]
-    monkeypatch.setattr(job_view, "get_door", create_autospec(get_door, return_value=door))
+    service = create_autospec(AppService, instance=True)
+    service.jobs = create_autospec(JobManager, instance=True)
+    service.jobs.ahead_of.return_value = [job("ab12", expected_seconds=20.2)]
+    monkeypatch.setattr(job_view, "app_service", create_autospec(app_service, return_value=service))
     told = "GPU 0 is busy with run ab12, about 20 s left; yours is next."
     assert job_view.queue_words(job("cd34")) == told

@@ -73,8 +73,8 @@ class Answers:
         if tensor.is_floating_point():
             answer = 0.0
         self._session.assume(
-            f"The model asked for the value of a {_name(tensor.dtype)} "
-            f"element; it was told {answer}."
+            f"The model reads the value of a {_name(tensor.dtype)} tensor on the host; "
+            f"{answer} is assumed."
         )
         return answer
 
@@ -88,7 +88,7 @@ class Answers:
         copies = self._values.copy_of(first), self._values.copy_of(second)
         if copies[0] is not None and copies[1] is not None:
             return torch.equal(*copies)
-        self._session.assume("The model asked whether two tensors are equal; it was told yes.")
+        self._session.assume("The model compares two tensors; they are assumed equal.")
         return True
 
     def _to_host(self, tensor: Tensor, **kwargs: Any) -> Any:
@@ -102,21 +102,18 @@ class Answers:
         if tensor.numel() > _MOST_HOST_ELEMENTS:
             raise UnsupportedOperation(
                 f"The model copies {tensor.numel():,} elements to the host to compute with them "
-                "there, and a simulation has no data. Measure this model on a device instead."
+                "there, and a simulation has no data. Measure this model on a real device instead."
             )
         if value is None:
             self._session.assume(
-                f"The model copied {_name(tensor.dtype)} values to the host; they were taken "
-                "for zeros."
+                f"The model copies {_name(tensor.dtype)} values to the host; zeros are assumed."
             )
         return torch.full(tensor.shape, value or 0, dtype=dtype)
 
     def _nonzero(self, tensor: Tensor) -> Tensor:
         known, value = self._values.copy_of(tensor), self._values.value_of(tensor)
         if known is None and value is None:
-            self._session.assume(
-                "The model asked which elements of a tensor are not zero; it was told all."
-            )
+            self._session.assume("The model calls nonzero(); all elements are assumed nonzero.")
         if known is None and tensor.numel() <= MOST_ELEMENTS:
             known = torch.ones(tensor.shape, dtype=torch.bool)
         if known is not None:
@@ -146,7 +143,7 @@ class Answers:
     def _unique_consecutive(
         self, tensor: Tensor, inverse: bool = False, counts: bool = False, dim: int | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        self._session.assume("The model asked for distinct values; it was told all are alike.")
+        self._session.assume("The model calls unique(); one distinct value is assumed.")
         if dim is None:
             shape: list[int] = [min(1, tensor.numel())]
         else:
@@ -168,7 +165,9 @@ class Answers:
     def _repeat_interleave(self, repeats: Tensor, *, output_size: int | None = None) -> Tensor:
         known = self._values.copy_of(repeats)
         if known is None and output_size is None:
-            self._session.assume("The model repeats elements by its data; each was taken once.")
+            self._session.assume(
+                "The model repeats elements by its data; each is assumed to be taken once."
+            )
         count = repeats.numel() if known is None else int(known.sum())
         answer = repeats.new_empty((count if output_size is None else output_size,))
         if known is not None:
@@ -180,7 +179,7 @@ class Answers:
     ) -> Tensor:
         known = self._values.copy_of(tensor)
         if known is None and not minlength:
-            self._session.assume("The model counts values of its data; they were taken for zeros.")
+            self._session.assume("The model counts values (bincount, histc); zeros are assumed.")
         largest = int(known.max()) if known is not None and known.numel() else 0
         like = tensor if weights is None else weights
         dtype = torch.long if weights is None else weights.dtype
