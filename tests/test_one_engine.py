@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from memorymark import api
 from memorymark.analysis.analyze import analyze_on
 from memorymark.cli import main
 from memorymark.gpus.catalogue import find_gpu
+from memorymark.probes.common import software
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.request import Request, RequestKind
@@ -39,6 +41,7 @@ def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunHistory:
         target = Target(gpu.name, "cuda", Source.MEASURED, capacity, gpu.total_bytes, key)
         probe = FakeProbe(target=target, seconds_per_sample=0.0004)
         analysis = analyze_on(probe, FakeWorkload("bert"), TrainingConfig())
+        analysis = dataclasses.replace(analysis, software=software())
         history.save("analysis", analysis.to_dict())
     return history
 

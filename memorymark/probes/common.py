@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import torch
 
 from memorymark.errors import MemoryMarkError, OutOfMemory
 from memorymark.memory.oom import is_out_of_memory
-from memorymark.records.trial import Outcome, Target, Trial
+from memorymark.records.trial import ALLOCATOR_SETTINGS, Outcome, Target, Trial
 from memorymark.simulator.torch_compat import untested_version
 from memorymark.workloads.trial_spec import TrialSpec
 
@@ -23,7 +24,7 @@ _PACKAGES = ("torch", "transformers", "torchvision", "timm", "bitsandbytes", "me
 
 @cache
 def software() -> dict[str, str]:
-    """Return the versions of what takes part in a trial."""
+    """Return the versions of what takes part in a trial, and the allocator's settings if any."""
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     for package in _PACKAGES[1:]:
         try:
@@ -32,7 +33,8 @@ def software() -> dict[str, str]:
             continue
     if torch.version.cuda:
         versions["cuda"] = torch.version.cuda
-    return versions
+    settings = os.environ.get(ALLOCATOR_SETTINGS) or os.environ.get("PYTORCH_CUDA_ALLOC_CONF")
+    return {**versions, ALLOCATOR_SETTINGS: settings} if settings else versions
 
 
 def one_sentence(error: BaseException) -> str:

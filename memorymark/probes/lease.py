@@ -103,4 +103,4 @@ def _path(name: str, folder: Path | None) -> Path:
     folder = folder or load_settings().locks_folder
     folder.mkdir(parents=True, exist_ok=True)
     safe = "".join(letter if letter.isalnum() else "-" for letter in name)
-    return folder / f"{safe}.lock"
+    return folder.resolve() / f"{safe}.lock"

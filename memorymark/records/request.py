@@ -39,6 +39,10 @@ _COMMANDS = {
 }
 
 
+_NEEDED = {RequestKind.ESTIMATE: ("gpu", "batch_size"), RequestKind.MEASURE: ("batch_size",)}
+_REFUSED = {RequestKind.ESTIMATE: ("device",), RequestKind.COMPARISON: ("device", "gpu")}
+
+
 @dataclass(frozen=True)
 class Request(Record):
     """One thing to do, for one model on one target.
@@ -57,7 +61,7 @@ class Request(Record):
 
     Raises:
         InvalidValue: The budget or the batch size is out of range.
-        UsageError: Both a device and a GPU are given.
+        UsageError: Both a device and a GPU are given, or what is given does not suit the kind.
     """
 
     json_keys: ClassVar[Mapping[str, Origin]] = {
@@ -76,15 +80,22 @@ class Request(Record):
     gpus: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", RequestKind(self.kind))
         if self.memory_budget is not None:
             object.__setattr__(self, "memory_budget", parse_bytes(self.memory_budget))
         if self.batch_size is not None:
             check_batch_size(self.batch_size)
         if self.device is not None and self.gpu is not None:
             raise UsageError(
-                f"Both the device {self.device!r} and the GPU {self.gpu!r} are given. Give only "
-                "one: the device to measure on, or the GPU to simulate."
+                f"Both the device {self.device!r} and the GPU {self.gpu!r} are given. Give the "
+                "device to measure on it, or the GPU to simulate it."
             )
+        for name in _NEEDED.get(self.kind, ()):
+            if getattr(self, name) is None:
+                raise UsageError(f"{self.kind} needs the {name.replace('_', ' ')}.")
+        for name in _REFUSED.get(self.kind, ()):
+            if getattr(self, name) is not None:
+                raise UsageError(f"{self.kind} takes no {name}: {getattr(self, name)!r} is given.")
 
     @property
     def lock_name(self) -> str:
@@ -96,9 +107,9 @@ class Request(Record):
     @property
     def identity(self) -> dict[str, Any]:
         """What two requests must share to be one job: everything but money."""
-        return dataclasses.replace(
-            self, options=dataclasses.replace(self.options, **_MONEY)
-        ).to_dict()
+        options = dataclasses.replace(self.options, **_MONEY)
+        values = dataclasses.replace(self, options=options).to_dict()
+        return {**values, "device": self.device and self.lock_name}
 
     @classmethod
     def before_reading(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -37,6 +37,9 @@ class Stage(StrEnum):
     STEP = "step"
 
 
+# Under this name the `software` of a trial keeps the settings of the caching allocator, if any.
+ALLOCATOR_SETTINGS = "PYTORCH_ALLOC_CONF"
+
 CATEGORIES = (
     "parameters",
     "gradients",

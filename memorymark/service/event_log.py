@@ -10,11 +10,13 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 
 from memorymark.records.event import Event
 from memorymark.service.history import RunHistory
 
 _FLUSH_SECONDS = 30.0
+_LOOK_SECONDS = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -28,7 +30,8 @@ class EventLog:
     def __init__(self, history: RunHistory) -> None:
         self._history = history
         self._waiting: queue.Queue[tuple[str, int, Event] | threading.Event | None] = queue.Queue()
-        threading.Thread(target=self._write, name="memorymark-events", daemon=True).start()
+        self._writer = threading.Thread(target=self._write, name="memorymark-events", daemon=True)
+        self._writer.start()
 
     def add(self, run_id: str, position: int, event: Event) -> None:
         """Take an event."""
@@ -38,7 +41,10 @@ class EventLog:
         """Wait until all that was taken so far is written."""
         reached = threading.Event()
         self._waiting.put(reached)
-        reached.wait(_FLUSH_SECONDS)
+        until = time.monotonic() + _FLUSH_SECONDS
+        while not reached.wait(_LOOK_SECONDS) and time.monotonic() < until:
+            if not self._writer.is_alive():
+                return
 
     def close(self) -> None:
         """Write what is left and end."""

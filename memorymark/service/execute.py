@@ -137,6 +137,8 @@ class _Execution:
         A whole card that was measured with the same training and the same search is not
         simulated again: its newest run in the history is taken.
         """
+        from memorymark.probes.common import software
+
         gpus = [find_gpu(name) for name in self.request.gpus or load_catalogue()]
         probes = {gpu.key: (gpu, self.probe(gpu.key)) for gpu in gpus}
         workload = self.workload(probes[gpus[0].key][1])
@@ -145,7 +147,7 @@ class _Execution:
         analyses: list[tuple[Gpu, Analysis]] = []
         for number, (gpu, probe) in enumerate(probes.values()):
             priced = dataclasses.replace(options, price_per_hour=gpu.usd_per_hour)
-            analysis = measured_on(gpu.key, measured, config, priced)
+            analysis = measured_on(gpu.key, measured, config, priced, software())
             if analysis is None:
                 guess = expected_max_batch([a for _, a in analyses], probe.target, options)
                 on_event = self.part(number, len(probes))

@@ -8,6 +8,7 @@ free were interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import queue
@@ -29,6 +30,7 @@ Work = Callable[[OnEvent, CancelToken], dict[str, Any]]
 
 KEPT_JOBS = 50
 _LEAST_SHARE = 0.05
+_CLOSE_SECONDS = 10.0
 _INTERRUPTED = "The process ended before the run finished. Start the run again."
 _log = logging.getLogger(__name__)
 
@@ -112,6 +114,7 @@ class JobManager:
         self._guard = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._queues: dict[str, queue.Queue[Job | None]] = {}
+        self._workers: list[threading.Thread] = []
         self._owner = Owner(self._folder)
         self._log = EventLog(history)
         self._mark_interrupted()
@@ -141,9 +144,14 @@ class JobManager:
                 if job.status.is_active and job.key == key and not job.token.cancelled:
                     return job
             job = Job(new_run_id(), kind, request, device, work, key, expected_seconds=expected)
-            self.history.begin(job.run_id, kind, request, owner=self._owner.name)
             self._jobs[job.run_id] = job
             self._forget_old()
+        try:  # the file may be busy for a while, and pages ask for jobs meanwhile
+            self.history.begin(job.run_id, kind, request, owner=self._owner.name)
+        except sqlite3.Error:
+            job.status = RunStatus.FAILED
+            raise
+        with self._guard:
             self._queue_of(device).put(job)
         return job
 
@@ -163,7 +171,7 @@ class JobManager:
         return line[: line.index(job)] if job in line else []
 
     def cancel(self, run_id: str) -> None:
-        """Ask a job to stop: at once while it waits, else after the trial at hand.
+        """Ask a job to stop: at once while it waits, else after the current trial.
 
         Raises:
             RunNotFound: This manager has no such job.
@@ -179,11 +187,14 @@ class JobManager:
             self._end(job, RunStatus.CANCELLED)
 
     def close(self) -> None:
-        """Stop all jobs and let the workers end."""
+        """Stop all jobs, and wait a while for the trials that are running to end."""
         for job in self.active():
             self.cancel(job.run_id)
         for line in self._queues.values():
             line.put(None)
+        until = time.monotonic() + _CLOSE_SECONDS
+        for worker in self._workers:
+            worker.join(max(0.0, until - time.monotonic()))
         self._log.close()
         self._owner.close()
 
@@ -191,7 +202,9 @@ class JobManager:
         if device not in self._queues:
             self._queues[device] = queue.Queue()
             name = f"memorymark-{device}"
-            threading.Thread(target=self._serve, args=(device,), name=name, daemon=True).start()
+            worker = threading.Thread(target=self._serve, args=(device,), name=name, daemon=True)
+            self._workers.append(worker)
+            worker.start()
         return self._queues[device]
 
     def _serve(self, device: str) -> None:
@@ -210,7 +223,7 @@ class JobManager:
             self._end(job, RunStatus.CANCELLED, record=_partial(stop))
         except MemoryMarkError as error:
             self._end(job, RunStatus.FAILED, error=str(error))
-        except Exception as error:
+        except BaseException as error:  # sys.exit() of the user's code too: the next job waits
             _log.exception("Job %s failed", job.run_id)
             self._end(job, RunStatus.FAILED, error=f"{type(error).__name__}: {error}")
         else:
@@ -226,11 +239,14 @@ class JobManager:
         No lock is held meanwhile: the pages go on asking how jobs stand.
         """
         error = result.get("error")
-        self._log.flush()
+        if job.events:
+            self._log.flush()
         try:
             self.history.finish(job.run_id, status, **result)
-        except sqlite3.Error as failure:
+        except (sqlite3.Error, TypeError, ValueError) as failure:
             status, error = RunStatus.FAILED, f"The result could not be saved: {failure}"
+            with contextlib.suppress(sqlite3.Error):
+                self.history.finish(job.run_id, status, error=error)
         job.finished_at, job.error = time.time(), error
         job.status = status
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from memorymark.analysis.marks import with_options
-from memorymark.errors import InvalidRecord
+from memorymark.errors import MemoryMarkError
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.request import RequestKind
-from memorymark.records.trial import Source
+from memorymark.records.trial import ALLOCATOR_SETTINGS, Source
 from memorymark.service.history import RunHistory, RunStatus
 
 _SEARCHED = ("granularity", "upper_bound", "headroom", "objective")
+_SOFTWARE = ("torch", "transformers", "cuda", ALLOCATOR_SETTINGS)
 _MOST_RUNS = 10_000
 
 
@@ -34,31 +35,43 @@ def measured_analyses(path: Path, model: str) -> list[Analysis]:
 
 
 def measured_on(
-    gpu_key: str, measured: Iterable[Analysis], config: TrainingConfig, options: AnalysisOptions
+    gpu_key: str,
+    measured: Iterable[Analysis],
+    config: TrainingConfig,
+    options: AnalysisOptions,
+    software: Mapping[str, str],
 ) -> Analysis | None:
     """Return the first analysis of the same training on a whole GPU; None where none is.
 
-    Everything that changes a figure has to be alike: the training, the search and the memory
-    that trials could use. Money is not: it is worked out anew.
+    Everything that changes a figure has to be alike: the training, the search, the memory that
+    trials could use, and the versions of what ran. Money is not: it is worked out anew.
 
     Args:
         gpu_key: Key of the GPU catalogue.
         measured: The analyses to choose from.
         config: How it is trained, with all that the workload fills in.
         options: What is searched, and what the costs follow from.
+        software: Versions of what would run now.
     """
     for analysis in measured:
         target, searched = analysis.target, analysis.options
         is_whole = target.gpu_key == gpu_key and target.capacity_bytes == target.total_bytes
         is_same = all(getattr(searched, name) == getattr(options, name) for name in _SEARCHED)
-        if is_whole and is_same and analysis.complete and analysis.config == config:
+        is_same = is_same and analysis.config == config and _is_of(analysis, software)
+        if is_whole and is_same and analysis.complete:
             return with_options(analysis, **vars(options))
     return None
+
+
+def _is_of(analysis: Analysis, software: Mapping[str, str]) -> bool:
+    """Whether the versions are those of now; builds of one version count as alike."""
+    kept = {name: analysis.software.get(name, "").partition("+")[0] for name in _SOFTWARE}
+    return all(text == software.get(name, "").partition("+")[0] for name, text in kept.items())
 
 
 def _opened(history: RunHistory, run_id: str) -> Analysis | None:
     """Return an analysis of the history; None where what is kept of it is damaged."""
     try:
         return Analysis.from_dict(history.open(run_id).record or {})
-    except InvalidRecord:
+    except MemoryMarkError:
         return None

@@ -113,11 +113,10 @@ def outside_trial(analysis: Analysis) -> Trial | None:
 
 def outside_request(analysis: Analysis) -> Request:
     """Return what the simulation of another batch is asked for."""
-    budget = analysis.capacity_bytes if analysis.target.kind != "simulated" else None
     return Request(
         RequestKind.ANALYSIS,
         analysis.workload,
         analysis.config,
         gpu=analysis.target.gpu_key,
-        memory_budget=budget,
+        memory_budget=analysis.capacity_bytes,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from memorymark.errors import InvalidRecord, MemoryMarkError, RunNotFound
+from memorymark.errors import MemoryMarkError
 from memorymark.records.analysis import Analysis
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event
@@ -59,7 +59,7 @@ def open_run(run_id: str | None) -> Run | None:
         return None
     try:
         return app_service().history.open(run_id)
-    except (RunNotFound, InvalidRecord):
+    except MemoryMarkError:
         return None
 
 
@@ -68,7 +68,7 @@ def analysis_of(run_id: str) -> Analysis:
     """Return the analysis of a finished run.
 
     Raises:
-        InvalidRecord: What is kept of it is damaged.
+        MemoryMarkError: What is kept of it is damaged.
     """
     return Analysis.from_dict(app_service().history.open(run_id).record or {})
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from memorymark.errors import InvalidRecord
+from memorymark.errors import MemoryMarkError
 from memorymark.records.request import RequestKind
 from memorymark.service.history import Run, RunStatus
 from memorymark.ui.choices import set_shown
@@ -64,7 +64,7 @@ def draw_run(run: Run | None, draw_result: Callable[[Run], None]) -> None:
         return
     try:
         draw_result(run)
-    except InvalidRecord as error:
+    except MemoryMarkError as error:
         st.error(str(error), icon=":material/error:")
 
 
@@ -77,5 +77,5 @@ def note_shown_analysis() -> None:
     is_shown = run is not None and run.kind == RequestKind.ANALYSIS and run.record is not None
     try:
         set_shown(analysis_of(run.run_id) if is_shown else None)
-    except InvalidRecord:
+    except MemoryMarkError:
         set_shown(None)  # the page itself says what is wrong

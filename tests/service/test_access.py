@@ -1,4 +1,5 @@
 import threading
+import time
 from dataclasses import replace
 from unittest.mock import create_autospec
 
@@ -135,3 +136,15 @@ def test_settings_come_from_the_environment(tmp_path):
     )
     assert settings == Settings(tmp_path, "k", True, ("a@x.org", "b@x.org"), ("p:f",))
     assert load_settings({}).home.name == "memorymark"
+
+
+def test_a_batch_is_simulated_only_of_a_model_that_may_run(make_service):
+    service = make_service()
+    asked = Request(RequestKind.ANALYSIS, "os:system", gpu="l4")
+    end = time.monotonic() + 10
+    assert service.estimate(asked, 4) is None
+    while service.is_estimating(asked, 4):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert service.estimate(asked, 4) is None
+    service._execute_with.assert_not_called()

@@ -11,9 +11,16 @@ from fakes import FakeProbe, FakeWorkload, simulated_target
 from leases import is_held
 
 from memorymark.analysis.analyze import analyze_on
-from memorymark.errors import Cancelled, InvalidValue, NotAvailable, UnknownChoice, WorkloadError
+from memorymark.errors import (
+    Cancelled,
+    InvalidValue,
+    NotAvailable,
+    UnknownChoice,
+    UsageError,
+    WorkloadError,
+)
 from memorymark.gpus.catalogue import find_gpu
-from memorymark.probes import choose
+from memorymark.probes import choose, common
 from memorymark.probes.lease import device_lease
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
@@ -58,12 +65,22 @@ def ask(kind=RequestKind.ANALYSIS, model="bert", **parts):
     return Request(kind, model, **parts)
 
 
-def keep_measured(history, *, capacity=L4.total_bytes, config=None, options=None, **how):
+def keep_measured(
+    history,
+    *,
+    capacity=L4.total_bytes,
+    config=None,
+    options=None,
+    model="bert",
+    software=None,
+    **how,
+):
     """Keep an analysis that was measured on an L4, and return its run's id."""
     target = Target(L4.name, "cuda", Source.MEASURED, capacity, L4.total_bytes, "l4")
     probe = FakeProbe(target=target, seconds_per_sample=0.0001, **how)
-    analysis = analyze_on(probe, FakeWorkload("bert"), config or TrainingConfig(), options)
-    return history.save("analysis", analysis.to_dict())
+    analysis = analyze_on(probe, FakeWorkload(model), config or TrainingConfig(), options)
+    ran = {**common.software(), **(software or {})}
+    return history.save("analysis", dataclasses.replace(analysis, software=ran).to_dict())
 
 
 def compared(settings, **parts):
@@ -148,7 +165,9 @@ class Watching(FakeProbe):
         return super().run_trial(spec)
 
 
-@pytest.mark.parametrize("kind", [k for k in RequestKind if k != RequestKind.COMPARISON])
+@pytest.mark.parametrize(
+    "kind", [k for k in RequestKind if k not in (RequestKind.COMPARISON, RequestKind.ESTIMATE)]
+)
 def test_a_measurement_holds_its_device_for_its_whole_length(monkeypatch, settings, kind):
     probe = take(monkeypatch, Watching(settings.locks_folder))
     execute(ask(kind, device=None, batch_size=4), settings=settings)
@@ -288,6 +307,48 @@ def test_a_measurement_of_another_model_or_an_unfinished_one_is_not_taken(settin
     assert found.source == "simulated"
 
 
+def test_a_measurement_of_another_model_is_not_taken(settings, history):
+    keep_measured(history, model="gpt2")
+    assert compared(settings)["l4"].source == "simulated"
+
+
+def test_a_measurement_of_another_software_is_not_taken(settings, history):
+    keep_measured(history, software={"torch": "1.0.0"})
+    keep_measured(history, software={"PYTORCH_ALLOC_CONF": "expandable_segments:True"})
+    assert compared(settings)["l4"].source == "simulated"
+    build = keep_measured(history, software={"torch": f"{torch.__version__.split('+')[0]}+other"})
+    assert compared(settings)["l4"].run_id == build
+
+
+def test_a_simulated_run_is_never_taken_for_a_measured_one(settings, history):
+    run_id = keep_measured(history)
+    record = history.open(run_id).record
+    target = {**record["target"], "source": "simulated", "kind": "simulated"}
+    history.delete(run_id)
+    history.save("analysis", {**record, "source": "simulated", "target": target})
+    assert compared(settings)["l4"].source == "simulated"
+
+
+def test_an_old_run_whose_options_are_refused_today_is_passed_over(settings, history):
+    record = history.open(keep_measured(history)).record
+    options = {**record["options"], "headroom": 0.95}
+    history.save("analysis", {**record, "run_id": None, "options": options})
+    assert compared(settings)["l4"].source == "measured"
+
+
+def test_a_later_gpu_starts_where_the_others_memory_points(settings, monkeypatch):
+    guesses = []
+
+    def analyzed(*given, guess, **how):
+        guesses.append(guess)
+        return analyze_on(*given, guess=guess, **how)
+
+    bound = create_autospec(analyze_on, side_effect=analyzed)
+    monkeypatch.setattr(execute_module, "analyze_on", bound)
+    compared(settings)
+    assert guesses[0] is None and guesses[1] is not None
+
+
 def test_code_of_the_users_own_is_simulated_again(settings, history, monkeypatch):
     keep_measured(history)
     monkeypatch.setattr(FakeWorkload, "runs_own_code", True)
@@ -328,6 +389,25 @@ def test_the_factory_is_told_the_target(settings, monkeypatch):
     execute(ask(device="cuda:1", memory_budget="2GiB"), settings=settings)
     factory.assert_called_once_with(device="cuda:1", gpu=None, memory_budget=2 * GIB)
     load.assert_called_once_with("app_probe:make_probe")
+
+
+def test_a_request_holds_what_its_kind_needs():
+    for parts, said in (
+        ({"kind": "estimate", "gpu": "l4"}, "needs the batch size"),
+        ({"kind": "estimate", "batch_size": 4}, "needs the gpu"),
+        ({"kind": "measure"}, "needs the batch size"),
+        ({"kind": "estimate", "device": "cpu", "gpu": None, "batch_size": 4}, "needs the gpu"),
+        ({"kind": "comparison", "gpu": "l4"}, "takes no gpu"),
+        ({"kind": "comparison", "device": "cpu"}, "takes no device"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            Request(**{"model": "bert", **parts})
+    assert Request("analysis", "bert").kind is RequestKind.ANALYSIS
+
+
+def test_one_card_has_one_identity():
+    first, other = ask(device="cuda"), ask(device="cuda:0")
+    assert first.identity == other.identity != ask(device="cuda:1").identity
 
 
 def test_requests_of_one_question_have_one_identity():

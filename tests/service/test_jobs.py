@@ -6,8 +6,11 @@ import time
 from unittest.mock import create_autospec
 
 import pytest
+from fakes import FakeProbe, FakeWorkload
 
+from memorymark.analysis.analyze import AnalysisStopped, analyze_on
 from memorymark.errors import NothingFits, RunNotFound
+from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event, EventKind
 from memorymark.service.event_log import EventLog
 from memorymark.service.history import RunHistory, RunStatus
@@ -134,18 +137,22 @@ def test_failed_job_keeps_its_sentence_and_frees_the_device(manager, history, er
     until(lambda: after.status is RunStatus.DONE)
 
 
-def test_a_slow_log_holds_up_no_page(manager, gate, monkeypatch):
+def test_writing_how_a_job_ended_holds_up_no_page(manager, gate, monkeypatch):
     """Pages ask how jobs stand while the end of one is written."""
     running = manager.submit("analysis", {"model": "a"}, DEVICE, gate)
     waiting = manager.submit("analysis", {"model": "b"}, DEVICE, quick)
     assert gate.started.wait(5)
     flushing, written = threading.Event(), threading.Event()
 
-    def flush(self):
-        flushing.set()
-        assert written.wait(10)
+    finish = history.finish
 
-    monkeypatch.setattr(EventLog, "flush", create_autospec(EventLog.flush, side_effect=flush))
+    def slow(run_id, status, **result):
+        if run_id == waiting.run_id:
+            flushing.set()
+            assert written.wait(10)
+        finish(run_id, status, **result)
+
+    monkeypatch.setattr(history, "finish", create_autospec(finish, side_effect=slow))
     ending = threading.Thread(target=manager.cancel, args=(waiting.run_id,))
     ending.start()
     assert flushing.wait(5)
@@ -202,3 +209,59 @@ def test_history_that_cannot_be_written_fails_the_job(manager, history, monkeypa
     job = manager.submit("analysis", {"model": "a"}, DEVICE, quick)
     until(lambda: job.status is RunStatus.FAILED)
     assert "disk is full" in job.error
+
+
+@pytest.mark.parametrize("ending", [SystemExit(3), "no JSON"])
+def test_the_queue_goes_on_whatever_a_job_does(manager, history, ending):
+    def odd(on_event, cancel):
+        if isinstance(ending, BaseException):
+            raise ending
+        return {"model_name": object()}
+
+    job = manager.submit("analysis", {"model": "a"}, DEVICE, odd)
+    after = manager.submit("analysis", {"model": "b"}, DEVICE, quick)
+    until(lambda: after.status is RunStatus.DONE)
+    assert job.status is RunStatus.FAILED
+    assert history.open(job.run_id).status is RunStatus.FAILED
+
+
+def test_pages_do_not_wait_for_a_history_that_is_busy(manager, history, monkeypatch):
+    entered, go = threading.Event(), threading.Event()
+
+    def busy(*given, **how):
+        entered.set()
+        assert go.wait(10)
+
+    monkeypatch.setattr(history, "begin", create_autospec(history.begin, side_effect=busy))
+    words = ("analysis", {"model": "a"}, DEVICE, quick)
+    asking = threading.Thread(target=manager.submit, args=words)
+    asking.start()
+    assert entered.wait(5)
+    assert len(manager.active()) == 1
+    go.set()
+    asking.join(10)
+    until(lambda: not manager.active())
+
+
+def test_what_was_known_of_a_cancelled_job_is_kept(manager, history):
+    partial = analyze_on(FakeProbe(), FakeWorkload(), TrainingConfig())
+
+    def stopped(on_event, cancel):
+        raise AnalysisStopped(partial)
+
+    job = manager.submit("analysis", {"model": "a"}, DEVICE, stopped)
+    until(lambda: job.status is RunStatus.CANCELLED)
+    assert history.open(job.run_id).record["max_batch_size"] == partial.max_batch_size
+
+
+def test_closing_waits_for_the_trial_that_runs(history, gate):
+    manager = JobManager(history)
+    job = manager.submit("analysis", {"model": "a"}, DEVICE, gate)
+    assert gate.started.wait(5)
+    threading.Timer(0.2, gate.go.set).start()
+    start = time.monotonic()
+    manager.close()
+    assert time.monotonic() - start < 8
+    assert job.status is RunStatus.CANCELLED
+    JobManager(history).close()
+    assert history.open(job.run_id).status is RunStatus.CANCELLED
