@@ -67,8 +67,8 @@ def analyze(
         gpu: Simulate this GPU of the catalogue. With neither: the CUDA device if there is one,
             else a simulation of the catalogue's default GPU.
         memory_budget: The most that a trial may use, as in "4GiB" or in bytes.
-        on_event: Is told of each phase and each trial.
-        cancel: Looked at before each trial.
+        on_event: Called with each event.
+        cancel: Checked before each trial.
         options: The fields of AnalysisOptions: current_batch_size (16), price_per_hour,
             dataset_size, epochs, runs_per_year, objective ("throughput" or "memory"),
             granularity (8), headroom (0.05), max_batch_size.
@@ -193,8 +193,8 @@ def compare_costs(
         dataset_size: Samples in the data set.
         epochs: Passes over the data set in one run.
         runs_per_year: Training runs in a year.
-        on_event: Is told of each phase and each trial.
-        cancel: Looked at before each trial.
+        on_event: Called with each event.
+        cancel: Checked before each trial.
 
     Raises:
         UsageError: An argument is invalid.

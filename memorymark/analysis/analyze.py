@@ -61,8 +61,8 @@ def analyze_on(
         workload: What is trained.
         config: How it is trained.
         options: What the user wants to know.
-        on_event: Is told of each phase and each trial.
-        cancel: Looked at before each trial.
+        on_event: Called with each event.
+        cancel: Checked before each trial.
         guess: Where the max batch is expected, as from a simulation.
         run_id: Name of the run; None makes a new one.
 
@@ -99,7 +99,7 @@ class _Work:
         self.run_id = secrets.token_hex(4)
 
     def analyze(self, guess: int | None) -> Analysis:
-        """Search, climb the ladder, and put together what is known."""
+        """Search, measure throughput below the max, and put together what is known."""
         target = self.probe.target
         self.reporter.enter("search", f"Searching for the max batch size on {target.name}")
         found = find_max_batch(
@@ -155,7 +155,7 @@ class _Work:
         return simulated or not (self.workload.runs_own_code or self.config.compile)
 
     def trial_at(self, batch_size: int) -> Trial:
-        """Run a trial that counts; it is kept before it is told of, as Ctrl-C may come then."""
+        """Run a trial; it is stored before its event is sent, as Ctrl-C may come then."""
         self.reporter.starting(batch_size)
         trial = self.probe.run_trial(TrialSpec(self.workload, self.config, batch_size))
         self.trials.append(trial)

@@ -35,11 +35,11 @@ def predict_max_batch(
         workload: What is trained.
         config: How it is trained.
         options: What the user wants to know.
-        on_event: Is told of the outcome.
-        cancel: Looked at before each simulated trial.
+        on_event: Called with the outcome.
+        cancel: Checked before each simulated trial.
 
     Raises:
-        Cancelled: Somebody asked to stop.
+        Cancelled: Cancellation was requested.
     """
     if probe.target.source is Source.SIMULATED or workload.runs_own_code or config.compile:
         return None

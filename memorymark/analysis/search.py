@@ -219,7 +219,7 @@ class _Search:
         return self._middle
 
     def _below_guess(self) -> int:
-        """Step down ever faster, and start from the bottom once the guess has misled enough."""
+        """Step down ever faster; start from the bottom after too many failures."""
         failed = len(self.trials)
         if failed == _GUESS_TRIALS:
             return min(self.grid.floor(_FIRST_BATCH), self._middle)
@@ -242,7 +242,7 @@ class _Search:
         return max(self._in_proportion(), int(_SHY_SHARE * predicted))
 
     def _near(self, predicted: int) -> int:
-        """Go to a prediction; next to it, and ever further, where trials have denied it."""
+        """Go to a prediction; next to it, and ever further, where trials contradict it."""
         if self.fits < predicted < self.fails:
             self.contradictions = 0
             return predicted

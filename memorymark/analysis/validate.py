@@ -57,8 +57,8 @@ def validate_backward_on(
         max_batch_size: The largest batch that is tried.
         search: Whether to look for the batch that a forward-only tool would recommend, and for
             the one that really trains.
-        on_event: Is told of each phase and each trial.
-        cancel: Looked at before each trial.
+        on_event: Called with each event.
+        cancel: Checked before each trial.
 
     Raises:
         InvalidValue: The batch size is out of range.
@@ -109,8 +109,8 @@ def validate_compile_on(
         config: How it is trained; its `compile` is set to both values in turn.
         batch_size: Samples in one forward pass.
         timed_steps: Steps that are timed after the warm-up; None leaves it to the probe.
-        on_event: Is told of each phase and each trial.
-        cancel: Looked at before each trial.
+        on_event: Called with each event.
+        cancel: Checked before each trial.
 
     Raises:
         InvalidValue: The batch size is out of range.
@@ -164,7 +164,7 @@ def break_even_steps(eager: Trial, compiled: Trial) -> int | None:
     return math.ceil(seconds / saved) if saved > 0 else None
 
 
-_Run = Callable[..., Trial]
+_RunTrial = Callable[..., Trial]
 
 
 def _runner(
@@ -173,7 +173,7 @@ def _runner(
     on_event: OnEvent,
     cancel: CancelToken,
     timed_steps: int | None = None,
-) -> _Run:
+) -> _RunTrial:
     """Make a function that runs a trial and tells of it."""
 
     def run(config: TrainingConfig, batch_size: int, stage: Stage, label: str = "") -> Trial:
@@ -191,7 +191,7 @@ def _runner(
 
 
 def _search(
-    run: _Run,
+    run: _RunTrial,
     config: TrainingConfig,
     stage: Stage,
     trials: dict[Stage, Trial],

@@ -1,6 +1,6 @@
 """Chooses the probe for a device or a GPU.
 
-Nothing heavy is loaded before the words of the call are known to be right.
+Nothing heavy is loaded before the arguments are validated.
 """
 
 from __future__ import annotations

@@ -57,10 +57,10 @@ def device_lease(
 
 
 class Owner:
-    """A sign of life of this process that others can look for by name.
+    """A lock file that shows, by its name, that this process is alive.
 
     Args:
-        folder: Where the sign's file lies.
+        folder: Where the file lies.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -82,7 +82,7 @@ class Owner:
         return False
 
     def close(self) -> None:
-        """Take the sign away."""
+        """Release and delete the file."""
         self._lock.release()
         self._path(self.name).unlink(missing_ok=True)
 

@@ -70,14 +70,14 @@ class CancelToken:
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody asked."""
+        """Whether cancellation was requested."""
         return self._cancelled
 
     def check(self) -> None:
-        """Raise if somebody asked.
+        """Raise if cancellation was requested.
 
         Raises:
-            Cancelled: Somebody asked.
+            Cancelled: Cancellation was requested.
         """
         if self._cancelled:
             raise Cancelled("Cancelled by the user.")

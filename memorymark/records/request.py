@@ -113,7 +113,7 @@ class Request(Record):
 
     @classmethod
     def before_reading(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Take the compared GPUs out of the options, among which they are written."""
+        """Read `gpus` from the options, where they are written."""
         options = dict(values.get("options") or {})
         gpus = options.pop("gpus", None)
         return {**values, "options": options, "gpus": gpus.split(",") if gpus else ()}

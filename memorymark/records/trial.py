@@ -1,4 +1,4 @@
-"""One training run of one batch size, and what was read: data only.
+"""One trial: a workload trained at one batch size, and its readings. Data only.
 
 Bytes are integers. None means unknown, never 0 or -1.
 """
@@ -234,7 +234,7 @@ class Trial(Record):
     def memory_bytes(self) -> int | None:
         """The reading that people compare with a device's memory: reserved, else allocated.
 
-        Out of memory: the least that the step would run in, None where nobody knows. What was
+        Out of memory: the least that the step would run in, None if unknown. What was
         alive when the allocator gave up may be far below the capacity.
         """
         if self.outcome is Outcome.OOM:

@@ -35,11 +35,11 @@ _HUB_ID = re.compile(r"(hf:)?([A-Za-z0-9][\w.\-]*/)?[A-Za-z0-9][\w.\-]*")
 
 @dataclass(frozen=True)
 class Visitor:
-    """Somebody who uses the app.
+    """A user of the app.
 
     Attributes:
         user: Address under which the visitor is signed in; None where not signed in.
-        run_key: The word that the visitor gave.
+        run_key: The run key that the visitor entered.
     """
 
     user: str | None = None
@@ -203,8 +203,8 @@ def _one_trial(request: Request, batch_size: int) -> Request:
 def _kept_workload(model: str, allow_code: bool) -> Workload:
     """Return a workload; the last few stay, so that a rerun does not read them again.
 
-    A workload holds a configuration. The model itself belongs to its probe, which lets go of it
-    with the job, so that the next measurement finds the memory free.
+    A workload holds a configuration. The probe owns the model and releases it
+    with the job, so that the memory is free for the next measurement.
     """
     from memorymark.workloads import resolve
 

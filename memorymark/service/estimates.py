@@ -1,6 +1,6 @@
 """Simulated trials of single batches, made in the background for what a slider asks.
 
-One thread works, and only on the latest question: a slider that is moved asks many.
+One thread works, and only on the latest question: moving a slider sends many requests.
 """
 
 from __future__ import annotations

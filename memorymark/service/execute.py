@@ -1,7 +1,7 @@
-"""The one way to do a job: a Request goes in, its record comes out.
+"""Executes a request and returns its record.
 
-The library, the command line and the background jobs of the app all come here. Words and numbers
-are checked before anything heavy is loaded. A measurement holds its device for its whole length; a
+The library, the command line and the background jobs of the app all come here. Arguments are
+validated before anything heavy is loaded. A measurement holds its device for its whole length; a
 simulation holds nothing.
 """
 
@@ -59,11 +59,11 @@ def execute(
         settings: The owner's settings: where the history and the locks are, and a probe factory
             that takes the engine's place; None reads the environment.
         find_workload: Returns the workload of a model's name; None takes any form of name.
-        on_event: Is told of each phase and each trial.
-        cancel: Looked at before each trial.
+        on_event: Called with each event.
+        cancel: Checked before each trial.
 
     Raises:
-        UsageError: A word or a number is off.
+        UsageError: An argument is invalid.
         MemoryMarkError: The work could not be done; carries a sentence for the user.
         Cancelled: The work was stopped.
     """
@@ -168,7 +168,7 @@ class _Execution:
             return []
 
     def note(self, text: str, progress: float | None = None) -> None:
-        """Tell of something that is worth knowing."""
+        """Send a note."""
         self.on_event(Event(EventKind.NOTE, text, progress=progress))
 
     def probe(self, gpu: str | None) -> Probe:

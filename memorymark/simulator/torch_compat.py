@@ -145,7 +145,7 @@ def replace_kernels(kernels: Mapping[Any, Callable[..., Any]]) -> Callable[[], N
 
 
 def call_replaced(op: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call the kernel that a replacement stands before."""
+    """Call the original kernel of a replaced operation."""
     if _is_composite(op):
         # Not op.decompose: it prefers decompositions in Python, where a library has loaded them,
         # and some keep other tensors than the kernel does.

@@ -12,7 +12,6 @@ from memorymark.analysis.analyze import AnalysisStopped, analyze_on
 from memorymark.errors import NothingFits, RunNotFound
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event, EventKind
-from memorymark.service.event_log import EventLog
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.service.jobs import JobManager
 
@@ -137,7 +136,7 @@ def test_failed_job_keeps_its_sentence_and_frees_the_device(manager, history, er
     until(lambda: after.status is RunStatus.DONE)
 
 
-def test_writing_how_a_job_ended_holds_up_no_page(manager, gate, monkeypatch):
+def test_writing_how_a_job_ended_holds_up_no_page(manager, history, gate, monkeypatch):
     """Pages ask how jobs stand while the end of one is written."""
     running = manager.submit("analysis", {"model": "a"}, DEVICE, gate)
     waiting = manager.submit("analysis", {"model": "b"}, DEVICE, quick)

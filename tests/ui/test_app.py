@@ -10,17 +10,20 @@ from unittest.mock import create_autospec
 
 import pytest
 import streamlit as st
+from fakes import FakeProbe, FakeWorkload, simulated_target
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest, app_test
 
 from memorymark import units
+from memorymark.analysis.analyze import analyze_on
 from memorymark.cli import main
 from memorymark.gpus.catalogue import load_catalogue
 from memorymark.gpus.telemetry import GpuProcess, Telemetry, read_telemetry
+from memorymark.records.config import TrainingConfig
 from memorymark.service.access import AppService
 from memorymark.service.history import RunHistory
 from memorymark.service.jobs import Job, JobManager
-from memorymark.ui import comparison_view, job_view, machine_view
+from memorymark.ui import choices, comparison_view, job_view, machine_view
 from memorymark.ui.engine import app_service
 
 ROOT = Path(__file__).parents[2]
@@ -141,6 +144,28 @@ def test_batch_outside_of_the_trials_is_simulated(app):
     until(lambda: "simulated" in metric(app.run(), "Current batch size").delta)
     assert not app.exception
     assert metric(app, "Current batch size").delta == "2.09 GiB (simulated)"
+
+
+def test_a_batch_outside_of_the_trials_is_simulated_under_the_budget_of_the_run():
+    """A run under a budget is never taken for the whole GPU."""
+    target = simulated_target(4 * units.GIB)
+    analysis = analyze_on(FakeProbe(target=target), FakeWorkload("bert"), TrainingConfig())
+    request = choices.outside_request(analysis)
+    assert (request.gpu, request.memory_budget) == (target.gpu_key, 4 * units.GIB)
+
+
+def test_a_run_whose_options_are_refused_today_breaks_no_page(app):
+    app.run()
+    run_to_end(app, "Analyze")
+    history = RunHistory()
+    record = history.open(history.list()[0].run_id).record
+    options = {**record["options"], "headroom": 0.95}
+    app.query_params["run"] = history.save(
+        "analysis", {**record, "run_id": None, "options": options}
+    )
+    app.run()
+    assert not app.exception
+    assert any("headroom" in error.value for error in app.error)
 
 
 def test_nothing_fits_says_what_to_change(app):

@@ -33,7 +33,7 @@ class Effect(Enum):
     MAKE = "makes a tensor from plain numbers"
     FOLLOW = "computes with tensors"
     OVERWRITE = "replaces all values of its first argument"
-    FORGET = "writes what nobody knows"
+    FORGET = "writes unknown values"
     NONE = "a view, or memory that holds nothing yet"
 
 
