@@ -25,6 +25,13 @@ def test_images_are_made_smaller_and_texts_shorter():
     assert {"seq_len": 256} in [advice.change for advice in texts]
 
 
+def test_images_and_texts_are_not_made_too_small():
+    small = possible_changes(TrainingConfig(task="image-classification", image_size=126))
+    assert not any("image_size" in advice.change for advice in small) and len(small) > 3
+    short = possible_changes(TrainingConfig(seq_len=31))
+    assert not any("seq_len" in advice.change for advice in short) and len(short) > 3
+
+
 def test_every_change_is_a_config():
     changes = possible_changes(TrainingConfig())
     configs = [TrainingConfig(**advice.change) for advice in changes if advice.change]

@@ -1,6 +1,7 @@
 import threading
 import time
 
+from memorymark.service import estimates as module
 from memorymark.service.estimates import Estimates
 
 
@@ -53,4 +54,17 @@ def test_a_simulation_that_fails_is_not_repeated():
     until(lambda: not estimates.is_pending("a"))
     assert estimates.ask("a", fail) is None
     assert calls == [1]
+    estimates.close()
+
+
+def test_only_the_last_answers_are_kept(monkeypatch):
+    monkeypatch.setattr(module, "KEPT", 2)
+    estimates = Estimates()
+    for name in ("a", "b", "c"):
+        estimates.ask(name, lambda name=name: name)
+        until(lambda name=name: not estimates.is_pending(name))
+    assert estimates.ask("c", lambda: "new") == "c"
+    estimates.ask("a", lambda: "new")
+    until(lambda: not estimates.is_pending("a"))
+    assert estimates.ask("a", lambda: "newer") == "new"
     estimates.close()
