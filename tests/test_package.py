@@ -395,6 +395,19 @@ def test_a_circle_of_files_is_seen() -> None:
     assert circles(sources, {"p"}) == []
 
 
+def test_contributing_gives_the_numbers_of_rooms_layers_and_arrows() -> None:
+    arrows = {
+        (room_of(module), room_imported(each.name))
+        for module, path in FILES.items()
+        for each in imports_of(path.read_text(), module, module in FOLDERS)
+        if module != "memorymark" and room_imported(each.name) in ROOMS - {room_of(module)}
+    }
+    rooms = {room_of(module) for module in FILES} - {""}
+    layers = [layer & rooms for layer in LAYERS if layer & rooms]
+    numbers = f"{len(rooms)} rooms on {len(layers)} layers with {len(arrows)} arrows between them"
+    assert numbers in " ".join((ROOT / "CONTRIBUTING.md").read_text().split())
+
+
 def test_the_top_of_the_package_is_seen_in_ten_seconds() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= 8
 
