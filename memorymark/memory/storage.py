@@ -1,12 +1,16 @@
 """Storages, modes and trees: what the rooms below the simulator need of torch's private parts.
 
 torch has no public name for the identity of a storage, for a mode that sees every operation, or
-for walking nested containers. What the simulator needs beyond that is in
-`simulator/torch_compat.py`, which also checks that all of it is there.
+for walking nested containers. The first tracker calls `check`, on real tensors as on simulated
+ones. What the simulator needs beyond this is in `simulator/torch_compat.py`, which has a check of
+its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -17,6 +21,9 @@ from memorymark.errors import IncompatibleTorch
 # The versions of torch, major and minor, with which the private parts were tried.
 TESTED_VERSIONS = ("2.11", "2.15")
 
+# Everything private that is used below and is not imported here.
+_RELIED_ON = ("UntypedStorage._cdata", "ops.aten.add.Tensor._schema.is_mutable")
+
 try:
     from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
     from torch.utils._pytree import tree_leaves, tree_map
@@ -24,8 +31,8 @@ except ImportError as error:
     raise IncompatibleTorch([str(error)], torch.__version__, TESTED_VERSIONS) from error
 
 __all__ = [
-    "TESTED_VERSIONS", "OperationMode", "is_mutable", "key_of", "storage_key", "storage_of",
-    "tree_leaves", "tree_map", "without_modes",
+    "TESTED_VERSIONS", "OperationMode", "check", "is_mutable", "key_of", "missing_parts",
+    "storage_key", "storage_of", "tree_leaves", "tree_map", "without_modes",
 ]  # fmt: skip
 
 # Suspends every mode, so that what runs inside is not seen.
@@ -52,6 +59,23 @@ class OperationMode(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
+@cache
+def check() -> None:
+    """Look for every private part that is used here, once, before a storage is followed.
+
+    Raises:
+        IncompatibleTorch: Some are not there.
+    """
+    missing = missing_parts(_RELIED_ON)
+    if missing:
+        raise IncompatibleTorch(missing, torch.__version__, TESTED_VERSIONS)
+
+
+def missing_parts(paths: Iterable[str]) -> list[str]:
+    """Return which parts of torch, as in "Tensor._is_view", are not there."""
+    return [f"torch.{path}" for path in paths if not _has(path)]
+
+
 def storage_of(tensor: Tensor) -> torch.UntypedStorage | None:
     """Return a tensor's storage; None for sparse tensors and the like, which have none."""
     try:
@@ -74,3 +98,11 @@ def storage_key(tensor: Tensor) -> int | None:
 def is_mutable(func: Any) -> bool:
     """Return whether an operation writes into one of its arguments."""
     return func._schema.is_mutable
+
+
+def _has(path: str) -> bool:
+    try:
+        attrgetter(path)(torch)
+    except AttributeError:
+        return False
+    return True

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from memorymark.errors import OutOfMemory
 from memorymark.memory.modules import ModulePaths
 from memorymark.memory.sizing import output_bytes
-from memorymark.memory.storage import OperationMode, key_of, storage_key, storage_of
+from memorymark.memory.storage import OperationMode, check, key_of, storage_key, storage_of
 from memorymark.memory.trace import SETUP, Block, Trace
 
 
@@ -32,6 +32,9 @@ class MemoryTracker(OperationMode):
         live_bytes: Bytes that are live now.
         peak_bytes: The most that were live since the last `reset_peak`.
 
+    Raises:
+        IncompatibleTorch: This torch lacks private parts by which storages are told apart.
+
     Example:
         >>> with MemoryTracker("cpu") as tracker:
         ...     x = torch.zeros(1000)
@@ -40,6 +43,7 @@ class MemoryTracker(OperationMode):
     """
 
     def __init__(self, *device_types: str, budget_bytes: int | None = None) -> None:
+        check()
         super().__init__()
         self.trace = Trace()
         self.live_bytes = 0

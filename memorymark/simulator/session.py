@@ -33,18 +33,26 @@ class Session:
 
     Attributes:
         rules: The simulated device.
-        assumptions: What was answered or allowed for, one sentence each, in order.
         cast_cache: Weights in autocast's lower format, by the weight's identity.
     """
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self.assumptions: dict[str, None] = {}
+        self._noted: dict[str, None] = {}
         self.cast_cache: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def assume(self, sentence: str) -> None:
         """Note something that was answered or allowed for."""
-        self.assumptions.setdefault(sentence)
+        self._noted.setdefault(sentence)
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What was answered or allowed for, and what torch lacks, one sentence each, in order.
+
+        What torch lacks is asked for at the end: a file of rules may be loaded late.
+        """
+        missing = torch_compat.missing_operations()
+        return (*self._noted, missing) if missing else tuple(self._noted)
 
 
 def current() -> Session | None:
@@ -64,8 +72,8 @@ def simulating(rules: Rules) -> Iterator[Session]:
         for target, name, replacement in _patches():
             stack.enter_context(mock.patch.object(target, name, replacement))
         outer, session = current(), Session(rules)
-        noted = [torch_compat.untested_version(), torch_compat.missing_operations()]
-        for sentence in (*noted, *(environment.assumptions() if rules.is_cuda else ())):
+        noted = torch_compat.untested_version()
+        for sentence in (noted, *(environment.assumptions() if rules.is_cuda else ())):
             if sentence:
                 session.assume(sentence)
         _local.session = session

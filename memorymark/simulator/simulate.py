@@ -88,7 +88,7 @@ def simulate(
             trace=device.trace,
             free_running=peak.replay.result(),
             step_seconds=clock.seconds if clock else None,
-            assumptions=tuple(session.assumptions),
+            assumptions=session.assumptions,
             convolution_workspace_bytes=device.convolution_workspace_bytes,
             gradient_check=tracked.gradient_check,
         )

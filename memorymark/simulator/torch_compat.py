@@ -2,7 +2,8 @@
 
 Two more files lean on such parts: `memory/storage.py`, which stands below the simulator, and the
 benchmarks' recording of real traces. A simulation calls `check` before anything else. Rules name
-their operations through `operation`, so that none is left out in silence.
+their operations through `operation`, when their files are loaded, so that none is left out in
+silence.
 
 Kernels are replaced at the key AutogradMeta: there they see every call on meta tensors, from
 Python and from C++, in recomputation too, above autograd. The replaced autograd kernel is the
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from operator import attrgetter
 from typing import Any
 
 import torch
@@ -21,12 +21,12 @@ from torch import Tensor
 from torch.optim import optimizer as optimizer_module
 
 from memorymark.errors import IncompatibleTorch, UnsupportedOperation
-from memorymark.memory.storage import TESTED_VERSIONS, OperationMode
+from memorymark.memory.storage import TESTED_VERSIONS, OperationMode, missing_parts
 
 # Where torch.optim asks which devices have fused kernels.
 FUSED_DEVICES = (optimizer_module, "_get_fused_kernels_supported_devices")
 
-# Everything private or undocumented that is used here and in memory/storage.py.
+# Everything private or undocumented that is used here.
 _RELIED_ON = (
     *(f"_C.{name}" for name in (
         "DispatchKey.AutogradCPU", "DispatchKey.Python", "DispatchKey.CompositeImplicitAutograd",
@@ -36,7 +36,7 @@ _RELIED_ON = (
         "_schema.is_mutable", "_schema.name", "_schema.returns", "_schema.arguments",
         "_overloadpacket", "_op_dk", "redispatch", "is_view", "tags",
     )),
-    "UntypedStorage._cdata", "Tensor._is_view", "library.Library._destroy",
+    "Tensor._is_view", "library.Library._destroy",
     "utils._python_dispatch._get_current_dispatch_mode",
     "is_autocast_enabled", "set_autocast_enabled", "get_autocast_dtype", "set_autocast_dtype",
     "is_autocast_cache_enabled", "clear_autocast_cache", "amp.autocast_mode.is_autocast_available",
@@ -66,7 +66,7 @@ def check() -> None:
     Raises:
         IncompatibleTorch: Some are not there.
     """
-    missing = [f"torch.{path}" for path in _RELIED_ON if not _has(path)]
+    missing = missing_parts(_RELIED_ON)
     if not hasattr(*FUSED_DEVICES):  # torch.optim deletes the module's name
         missing.append(f"torch.optim.optimizer.{FUSED_DEVICES[1]}")
     if missing:
@@ -159,18 +159,16 @@ def call_replaced(op: Any, *args: Any, **kwargs: Any) -> Any:
         return op(*args, **kwargs)
 
 
-def release_cublas_workspaces() -> None:
-    """Give back the workspaces that cuBLAS's handles keep, where torch knows how to."""
+def release_cublas_workspaces() -> bool:
+    """Give back the workspaces that cuBLAS's handles keep.
+
+    Returns:
+        False where this torch has no call for it: the workspaces then stay allocated.
+    """
     clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)
-    if clear is not None:
-        clear()
-
-
-def _has(path: str) -> bool:
-    try:
-        attrgetter(path)(torch)
-    except AttributeError:
+    if clear is None:
         return False
+    clear()
     return True
 
 

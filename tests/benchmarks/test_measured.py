@@ -1,7 +1,9 @@
 """The measuring benchmark runs on a stand-in for CUDA; its files are read back and scored."""
 
 import json
+import shutil
 from dataclasses import replace
+from unittest.mock import create_autospec
 
 import accuracy
 import card as card_module
@@ -19,6 +21,8 @@ from workload_set import Setting, benchmark_set, build_workload
 
 from memorymark.errors import PoisonedDevice, UnknownChoice, WorkloadError
 from memorymark.gpus.catalogue import find_gpu
+from memorymark.gpus.telemetry import Telemetry, read_telemetry
+from memorymark.probes.cuda import CudaProbe
 from memorymark.probes.simulated import SimulatedProbe
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Outcome, Trial
@@ -52,7 +56,8 @@ class Clock:
 def tiny(monkeypatch):
     workload = tiny_bert()
     for module in (measured, workload_set):
-        monkeypatch.setattr(module, "build_workload", lambda name: workload)
+        found = create_autospec(build_workload, return_value=workload)
+        monkeypatch.setattr(module, "build_workload", found)
 
 
 def run(settings, make_probe, tmp_path, seconds=1e9, clock=None, release_cache=lambda: None):
@@ -148,7 +153,8 @@ def test_no_model_and_no_cache_stays_for_the_next_setting(tmp_path, monkeypatch)
             kept.append(weakref.ref(model))
             return model
 
-    monkeypatch.setattr(measured, "build_workload", lambda name: Remembering())
+    remembering = create_autospec(build_workload, side_effect=lambda name: Remembering())
+    monkeypatch.setattr(measured, "build_workload", remembering)
     cuda = FakeCuda()
 
     def release_cache():
@@ -200,29 +206,24 @@ def test_without_a_cuda_device_it_says_so(monkeypatch, capsys):
     assert "no CUDA device" in capsys.readouterr().err
 
 
-class FakeCard:
+def fake_card(index):
     """A card on which a stand-in for CUDA lives."""
-
-    def __init__(self, index):
-        self.index = index
-
-    def facts(self):
-        return dict(MACHINE)
-
-    def context_bytes(self):
-        return CONTEXT
-
-    def release_cache(self):
-        pass
+    card = create_autospec(card_module.Card, instance=True)
+    card.index = index
+    card.facts.return_value = dict(MACHINE)
+    card.context_bytes.return_value = CONTEXT
+    return card
 
 
 def test_a_whole_run_writes_one_file_named_by_card_and_date(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(measured, "Card", FakeCard)
-    monkeypatch.setattr(measured, "CudaProbe", lambda index, budget_bytes: FakeProbe())
-    monkeypatch.setattr(measured, "build_workload", lambda name: FakeWorkload(name))
-    monkeypatch.setattr(recording, "record", lambda *args, **kwargs: trace_document())
+    monkeypatch.setattr(measured, "Card", create_autospec(card_module.Card, side_effect=fake_card))
+    probes = create_autospec(CudaProbe, side_effect=lambda *args, **kwargs: FakeProbe())
+    monkeypatch.setattr(measured, "CudaProbe", probes)
+    workloads = create_autospec(build_workload, side_effect=FakeWorkload)
+    monkeypatch.setattr(measured, "build_workload", workloads)
+    monkeypatch.setattr(recording, "record", recorded())
     assert measured.main(["--out", str(tmp_path / "results")]) == 0
     (file,) = (tmp_path / "results").glob("*.json")
     document = json.loads(file.read_text())
@@ -249,16 +250,16 @@ def test_a_recording_starts_from_nothing_and_ends_in_any_case(monkeypatch):
         memory = Memory()
 
     monkeypatch.setattr(torch, "cuda", Cuda())
-    monkeypatch.setattr(recording, "_train", lambda *args: calls.append("train"))
+    train = recording._train
+    trained = create_autospec(train, side_effect=lambda *args: calls.append("train"))
+    monkeypatch.setattr(recording, "_train", trained)
     document = recording.record(tiny_bert(), CONFIG, 2)
     assert calls == ["all", "train", None]
     assert document["peak_reserved_bytes"] == 2 * MIB
     assert json.loads(json.dumps(document))["config"]["num_labels"] == 2
 
-    def fail(*args):
-        raise RuntimeError("no room")
-
-    monkeypatch.setattr(recording, "_train", fail)
+    failing = create_autospec(train, side_effect=RuntimeError("no room"))
+    monkeypatch.setattr(recording, "_train", failing)
     with pytest.raises(RuntimeError, match="no room"):
         recording.record(tiny_bert(), CONFIG, 2)
     assert calls[-1] is None
@@ -353,6 +354,11 @@ SNAPSHOT = {
 }
 
 
+def recorded():
+    """What stands for `recording.record`: it gives a document of its own to each call."""
+    return create_autospec(recording.record, side_effect=lambda *args, **kwargs: trace_document())
+
+
 def trace_document(reserved_bytes=20 * MIB):
     return {
         "model": "bert",
@@ -399,7 +405,7 @@ def test_a_trace_that_is_too_large_is_not_kept(tmp_path, monkeypatch):
 
 
 def test_traces_are_recorded_beside_the_results(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(recording, "record", lambda *args, **kwargs: trace_document())
+    monkeypatch.setattr(recording, "record", recorded())
     results = measured.Results(tmp_path / "card.json", dict(MACHINE))
     measured.record_traces(results, 0)
     files = load_traces(results.file)
@@ -409,10 +415,8 @@ def test_traces_are_recorded_beside_the_results(tiny, tmp_path, monkeypatch):
 
 
 def test_a_trace_that_cannot_be_recorded_stops_nothing(tiny, tmp_path, monkeypatch):
-    def fail(*args, **kwargs):
-        raise RuntimeError("no history here")
-
-    monkeypatch.setattr(recording, "record", fail)
+    failing = create_autospec(recording.record, side_effect=RuntimeError("no history here"))
+    monkeypatch.setattr(recording, "record", failing)
     results = measured.Results(tmp_path / "card.json", dict(MACHINE))
     measured.record_traces(results, 0)
     assert ["no history here" in e["reason"] for e in results.document["not_measured"]] == [
@@ -428,9 +432,10 @@ def test_the_context_is_what_is_taken_beside_the_allocator(monkeypatch):
         def memory_reserved(self, index):
             return 100 * MIB
 
-    monkeypatch.setattr(card_module, "used_bytes", lambda index: 50 * MIB)
+    used = create_autospec(card_module.used_bytes, return_value=50 * MIB)
+    monkeypatch.setattr(card_module, "used_bytes", used)
     assert card_module.Card(cuda=Cuda()).context_bytes() == 550 * MIB
-    monkeypatch.setattr(card_module, "used_bytes", lambda index: None)
+    used.return_value = None
     assert card_module.Card(cuda=Cuda()).context_bytes() == 600 * MIB
 
 
@@ -438,18 +443,15 @@ def test_without_nvml_nvidia_smi_is_asked(monkeypatch, tmp_path):
     program = tmp_path / "nvidia-smi"
     program.write_text('#!/bin/sh\ncase "$1" in *memory.used) echo 123;; *) echo 570.1;; esac\n')
     program.chmod(0o755)
-    monkeypatch.setattr(card_module, "read_telemetry", lambda index: card_module_empty())
-    monkeypatch.setattr(card_module.shutil, "which", lambda name: str(program))
+    empty = Telemetry(reason="not here")
+    read = create_autospec(read_telemetry, return_value=empty)
+    monkeypatch.setattr(card_module, "read_telemetry", read)
+    which = create_autospec(shutil.which, return_value=str(program))
+    monkeypatch.setattr(card_module.shutil, "which", which)
     assert card_module.used_bytes(0) == 123 * MIB
     assert card_module.driver_version(0) == "570.1"
-    monkeypatch.setattr(card_module.shutil, "which", lambda name: None)
+    which.return_value = None
     assert card_module.used_bytes(0) is card_module.driver_version(0) is None
-
-
-def card_module_empty():
-    from memorymark.gpus.telemetry import Telemetry
-
-    return Telemetry(reason="not here")
 
 
 def test_results_are_named_by_the_catalogues_key():

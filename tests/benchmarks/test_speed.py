@@ -1,6 +1,7 @@
 """The speed benchmark counts what it says, and fails where a bound is broken."""
 
 import sys
+from unittest.mock import create_autospec
 
 import pytest
 import speed
@@ -26,7 +27,8 @@ def test_a_figure_knows_its_bound():
     (0.5, ["--check"], 0), (2.0, ["--check"], 1), (2.0, [], 0),
 ])  # fmt: skip
 def test_check_fails_on_a_broken_bound(monkeypatch, capsys, value, words, code):
-    monkeypatch.setattr(speed, "measure", lambda runs: [Figure("estimate x", value, 3, 0.4, 1.0)])
+    figures = [Figure("estimate x", value, 3, 0.4, 1.0)]
+    monkeypatch.setattr(speed, "measure", create_autospec(speed.measure, return_value=figures))
     monkeypatch.setattr(sys, "argv", ["speed.py", *words])
     assert speed.main() == code
     printed = capsys.readouterr().out

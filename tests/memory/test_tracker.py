@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from memorymark.errors import OutOfMemory
+from memorymark.errors import IncompatibleTorch, OutOfMemory
+from memorymark.memory import storage
 from memorymark.memory.tracker import MemoryTracker
 
 MIB = 1024**2
@@ -156,3 +157,13 @@ def test_what_is_released_after_the_end_is_left_out():
     tracker.stop()
     del x
     assert tracker.live_bytes == 40 and len(tracker.trace.events) == 1
+
+
+def test_the_first_tracker_names_what_torch_lacks(monkeypatch):
+    names = ("UntypedStorage._no_data", "ops.aten.add.Tensor._schema.is_mutable")
+    monkeypatch.setattr(storage, "_RELIED_ON", names)
+    storage.check.cache_clear()
+    with pytest.raises(IncompatibleTorch, match=r"lacks .*torch\.UntypedStorage\._no_data\."):
+        MemoryTracker("cpu")
+    monkeypatch.undo()
+    MemoryTracker("cpu")

@@ -1,5 +1,6 @@
 """Torch's private parts: in one place, checked at start, and never left out in silence."""
 
+import ast
 import importlib
 import pkgutil
 import re
@@ -47,6 +48,39 @@ def test_rules_name_operations_in_one_way_alone(file):
         assert "torch.ops." not in file.read_text()
 
 
+def named_in_functions(source):
+    """Find where a function names operations: they would be looked up after the import."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    return [
+        call.lineno
+        for function in ast.walk(ast.parse(source))
+        if isinstance(function, functions)
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func).rpartition(".")[2] in ("operation", "operations")
+    ]
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: file.stem)
+def test_rules_name_operations_when_they_are_loaded(file):
+    if file.name != "torch_compat.py":
+        assert named_in_functions(file.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("def f():\n    return operation('aten::mm')", [2]),
+        ("class A:\n    def __init__(self):\n        self.x = {operations('mm'): 1}", [3]),
+        ("f = lambda: torch_compat.operation('aten::mm')", [1]),
+        ("A = operation('aten::mm')\nB = {op: 1 for op in operations('mm')}", []),
+        ("class A:\n    x = operation('aten::mm')", []),
+    ],
+)
+def test_operations_named_in_functions_are_found(source, lines):
+    assert named_in_functions(source) == lines
+
+
 def test_private_names_stand_in_two_files():
     holding = set()
     for file in PACKAGE.rglob("*.py"):
@@ -82,6 +116,13 @@ def test_a_missing_operation_is_an_assumption_of_every_result(missing):
     before = torch_compat.missing_operations()
     assert torch.__version__ in before and "aten::no_such_thing.Tensor" in before
     assert before in trial().assumptions
+
+
+def test_the_simulation_in_which_a_rule_is_loaded_names_what_is_missing(monkeypatch):
+    monkeypatch.setattr(torch_compat, "_missing", {})
+    with simulating(Rules(Platform.CUDA)) as session:
+        torch_compat.operation("aten::no_such_thing")
+    assert [a for a in session.assumptions if "aten::no_such_thing;" in a]
 
 
 def test_a_replacement_for_a_missing_operation_is_passed_over(missing):
@@ -168,12 +209,12 @@ def test_the_replaced_kernel_is_seen_once_below_a_mode():
     assert seen == ["aten.gelu.default"] and output.requires_grad
 
 
-def test_releasing_workspaces_does_no_harm_without_cuda(monkeypatch):
+def test_releasing_workspaces_says_whether_torch_has_a_call_for_it(monkeypatch):
     monkeypatch.delattr(torch._C, "_cuda_clearCublasWorkspaces", raising=False)
-    torch_compat.release_cublas_workspaces()
+    assert torch_compat.release_cublas_workspaces() is False
     calls = []
     monkeypatch.setattr(
         torch._C, "_cuda_clearCublasWorkspaces", lambda: calls.append(1), raising=False
     )
-    torch_compat.release_cublas_workspaces()
+    assert torch_compat.release_cublas_workspaces() is True
     assert calls == [1]

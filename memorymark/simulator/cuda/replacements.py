@@ -15,6 +15,10 @@ from memorymark.simulator.torch_compat import call_replaced, operation, replace_
 _ATTENTION = operation("aten::scaled_dot_product_attention")
 _DROPOUT = operation("aten::dropout")
 _FUSED_DROPOUT = operation("aten::native_dropout")
+_SOFTMAX = operation("aten::softmax.int")
+_FUSED_SOFTMAX = operation("aten::_softmax")
+_LOG_SOFTMAX = operation("aten::log_softmax.int")
+_FUSED_LOG_SOFTMAX = operation("aten::_log_softmax")
 
 
 def _attention(
@@ -46,9 +50,8 @@ def _dropout(input: Tensor, p: float, train: bool) -> Tensor:
     return call_replaced(_DROPOUT, input, p, train)
 
 
-def _softmax_like(name: str, fused_name: str) -> Any:
+def _softmax_like(name: str, op: Any, fused: Any) -> Any:
     """CUDA reads fp16 and writes fp32 in one kernel; bf16 is cast before (native/SoftMax.cpp)."""
-    op, fused = operation(f"aten::{name}"), operation(f"aten::{fused_name}")
 
     def kernel(input: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tensor:
         session = current()
@@ -65,12 +68,13 @@ def _softmax_like(name: str, fused_name: str) -> Any:
     return kernel
 
 
-# Registered for the life of the process; outside of a simulation they pass every call on.
+# Registered for the life of the process; outside of a simulation they pass every call on. The name
+# is what keeps them: a library of kernels that nobody holds takes its kernels with it.
 _UNREGISTER = replace_kernels(
     {
         _ATTENTION: _attention,
         _DROPOUT: _dropout,
-        operation("aten::softmax.int"): _softmax_like("softmax.int", "_softmax"),
-        operation("aten::log_softmax.int"): _softmax_like("log_softmax.int", "_log_softmax"),
+        _SOFTMAX: _softmax_like("softmax.int", _SOFTMAX, _FUSED_SOFTMAX),
+        _LOG_SOFTMAX: _softmax_like("log_softmax.int", _LOG_SOFTMAX, _FUSED_LOG_SOFTMAX),
     }
 )

@@ -8,6 +8,7 @@ every element of an unknown mask is selected, and elements that are compared are
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -40,18 +41,6 @@ class Answers:
         self._session = session
         self._values = _values
         self.note = self._values.note
-        self._rules = {
-            operation("aten::_local_scalar_dense"): self.item,
-            operation("aten::equal"): self.equal,
-            operation("aten::_to_copy"): self._to_host,
-            operation("aten::nonzero"): self._nonzero,
-            _INDEX: self._index,
-            operation("aten::masked_select"): self._masked_select,
-            operation("aten::unique_consecutive"): self._unique_consecutive,
-            operation("aten::_unique2"): self._unique,
-            operation("aten::repeat_interleave.Tensor"): self._repeat_interleave,
-            operation("aten::bincount"): self._bincount,
-        }
 
     def answer(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the answer, or NOT_A_QUESTION where the operation asks nothing of the data.
@@ -59,10 +48,10 @@ class Answers:
         Raises:
             UnsupportedOperation: The question has no sensible answer.
         """
-        rule = self._rules.get(func)
+        rule = _RULES.get(func)
         if rule is None or not args[0].is_meta:
             return NOT_A_QUESTION
-        return rule(*args, **kwargs)
+        return rule(self, *args, **kwargs)
 
     def item(self, tensor: Tensor) -> Scalar:
         """Answer what the one element of a tensor is."""
@@ -188,3 +177,18 @@ class Answers:
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
+
+
+# Named when the file is loaded, so that an operation that torch lacks is known before any use.
+_RULES: dict[Any, Callable[..., Any]] = {
+    operation("aten::_local_scalar_dense"): Answers.item,
+    operation("aten::equal"): Answers.equal,
+    operation("aten::_to_copy"): Answers._to_host,
+    operation("aten::nonzero"): Answers._nonzero,
+    _INDEX: Answers._index,
+    operation("aten::masked_select"): Answers._masked_select,
+    operation("aten::unique_consecutive"): Answers._unique_consecutive,
+    operation("aten::_unique2"): Answers._unique,
+    operation("aten::repeat_interleave.Tensor"): Answers._repeat_interleave,
+    operation("aten::bincount"): Answers._bincount,
+}
