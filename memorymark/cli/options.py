@@ -76,12 +76,13 @@ def _record(annotation: Any) -> tuple[Any, tuple[records.Option, ...]]:
 
 
 def _parameter(kind: type[Any], option: records.Option) -> inspect.Parameter:
-    entered = str if option.choices else option.kind
+    entered = str if option.choices or _is_any_number(option) else option.kind
     default = False if option.kind is bool else option.default
     words = f"{option.help.rstrip('.')}: {', '.join(option.choices)}."
     shown = Option(
         option.flag,
         help=words if option.choices else option.help,
+        metavar="NUMBER" if _is_any_number(option) else None,
         rich_help_panel=getattr(kind, "options_panel", None),
     )
     return inspect.Parameter(
@@ -98,4 +99,11 @@ def _name(option: records.Option) -> str:
 
 def _value(option: records.Option, given: Any) -> Any:
     """Return the option's value: the flag of a switch turns it from its default."""
+    if _is_any_number(option) and given is not None:
+        return option.parse(given)
     return given != option.default if option.kind is bool else given
+
+
+def _is_any_number(option: records.Option) -> bool:
+    """Say whether it takes whole numbers and others: it reads them, so that 12 stays 12."""
+    return option.types == (int, float)

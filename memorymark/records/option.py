@@ -20,6 +20,7 @@ from memorymark.errors import InvalidValue, UnknownChoice, UsageError
 
 _T = TypeVar("_T")
 _SWITCH = {"true": True, "false": False}
+_LARGEST_EXACT = 2**53  # up to here, every whole number is one of the numbers with a fraction
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Option:
 
     @property
     def kind(self) -> type:
-        """What people enter: where whole numbers and others are accepted, whole ones."""
-        return self.types[0]
+        """What people enter: where whole numbers and others are accepted, any number."""
+        return float if float in self.types else self.types[0]
 
     @property
     def smallest(self) -> int:
@@ -89,7 +90,7 @@ class Option:
             return check_count(words, value, int(self.largest or 0), self.smallest)
         if isinstance(value, bool) is not (self.kind is bool) or not self._is_within(value):
             raise InvalidValue(words, value, self.accepted)
-        return value
+        return self._whole(value)
 
     def parse(self, text: str) -> Any:
         """Read a value from text, as in the address of a page.
@@ -109,6 +110,12 @@ class Option:
             return self.kind(name)
         except ValueError:
             raise UnknownChoice(words, name, self.choices) from None
+
+    def _whole(self, value: Any) -> Any:
+        """Return 12.0 as 12 where whole numbers are accepted: a widget only gives the first."""
+        if int in self.types and isinstance(value, float) and value.is_integer():
+            return int(value) if value <= _LARGEST_EXACT else value
+        return value
 
     def _is_within(self, value: Any) -> bool:
         largest = sys.float_info.max if self.largest is None else self.largest

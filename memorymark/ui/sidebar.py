@@ -83,12 +83,13 @@ def draw_plan() -> None:
 
 def _number(option: Option) -> None:
     key, value = f"side_{option.name}", value_of(option.name)
-    st.session_state[key] = None if value is None else int(value)
+    st.session_state[key] = None if value is None else option.kind(value)
     st.number_input(
         option.label,
         *bounds(option),
         value=None,
-        step=1,
+        step=option.kind(1),
+        format="%g" if option.kind is float else None,
         key=key,
         on_change=remember,
         args=(option.name,),
