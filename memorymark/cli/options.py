@@ -96,7 +96,7 @@ def _parameter(kind: type[Any], option: records.Option) -> inspect.Parameter:
     shown = Option(
         option.flag,
         help=words if option.choices else option.help,
-        metavar="NUMBER" if _is_any_number(option) else None,
+        metavar="<number>" if _is_any_number(option) else None,
         rich_help_panel=getattr(kind, "options_panel", None),
     )
     return inspect.Parameter(
