@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from typer import Option
-
 from memorymark.cli import options, printed
 from memorymark.cli.keep import keep
 from memorymark.cli.live import partial_sentence, work
@@ -14,7 +12,7 @@ from memorymark.errors import Cancelled
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
-from memorymark.records.request import Request, RequestKind
+from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
 
 
 @options.with_options
@@ -68,7 +66,7 @@ def estimate(
     model: options.Model,
     config: TrainingConfig,
     batch_size: options.BatchSize,
-    gpu: Annotated[str, Option(help="GPU to simulate; `memorymark gpus` lists them.")],
+    gpu: options.SimulatedGpu,
     as_json: options.AsJson = False,
 ) -> None:
     """Simulate one batch size on one GPU of the catalogue."""
@@ -98,7 +96,7 @@ def measure(
 def validate_backward(
     model: options.Model,
     config: TrainingConfig,
-    batch_size: options.BatchSize = 8,
+    batch_size: options.BatchSize = DEFAULT_BATCH_SIZE,
     device: options.Device = None,
     gpu: options.Gpu = None,
     memory_budget: options.MemoryBudget = None,
@@ -116,7 +114,7 @@ def validate_backward(
 def validate_compile(
     model: options.Model,
     config: TrainingConfig,
-    batch_size: options.BatchSize = 8,
+    batch_size: options.BatchSize = DEFAULT_BATCH_SIZE,
     device: options.Device = None,
     memory_budget: options.MemoryBudget = None,
     as_json: options.AsJson = False,
@@ -133,23 +131,20 @@ def validate_compile(
 def compare(
     model: options.Model,
     config: TrainingConfig,
-    gpus: Annotated[
-        str | None, Option(help="Comma-separated GPUs, e.g. a10,a100-40gb. Default: all.")
-    ] = None,
+    gpus: options.ComparedGpus = None,
     memory_budget: options.MemoryBudget = None,
     *,
     asked: Annotated[AnalysisOptions, ("dataset_size", "epochs", "runs_per_year")],
     as_json: options.AsJson = False,
 ) -> None:
     """Compare the cost of the same training run on several GPUs."""
-    names = [name.strip() for name in gpus.split(",") if name.strip()] if gpus else []
     request = Request(
         RequestKind.COMPARISON,
         model,
         config,
         memory_budget=memory_budget,
         options=asked,
-        gpus=tuple(names),
+        gpus=options.compared(gpus),
     )
     result = _done(request)
     show(result, as_json, printed.show_comparison)

@@ -13,29 +13,43 @@ from typing import Annotated, Any, get_args
 
 from typer import Argument, Option
 
+from memorymark.errors import UsageError
 from memorymark.records import option as records
+from memorymark.records.request import Request
 
-Model = Annotated[
-    str,
-    Argument(
-        help="bert, gpt2, resnet, hf:ID, hf:FOLDER, torchvision:NAME, timm:NAME "
-        "or package.module:factory.",
-        show_default=False,
-    ),
-]
-BatchSize = Annotated[int, Option("--batch-size", help="Samples per forward pass.")]
-Gpu = Annotated[str | None, Option("--gpu", help="GPU to simulate; `memorymark gpus` lists them.")]
-Device = Annotated[str | None, Option("--device", help="Device to measure on: cuda, mps, cpu.")]
-MemoryBudget = Annotated[
-    str | None,
-    Option("--memory-budget", help="Memory limit for a trial, e.g. 4GiB or 512MiB."),
-]
+_REQUEST = records.options_of(Request)
+
+
+def _flag(name: str) -> Any:
+    """Return the flag of an option of a request."""
+    return Option(_REQUEST[name].flag, help=_REQUEST[name].help)
+
+
+Model = Annotated[str, Argument(help=_REQUEST["model"].help, show_default=False)]
+BatchSize = Annotated[int, _flag("batch_size")]
+Gpu = Annotated[str | None, _flag("gpu")]
+SimulatedGpu = Annotated[str, _flag("gpu")]
+ComparedGpus = Annotated[str | None, _flag("gpus")]
+Device = Annotated[str | None, _flag("device")]
+MemoryBudget = Annotated[str | None, _flag("memory_budget")]
 Library = Annotated[
     str | None, Option(help="List the models of this library instead: torchvision or timm.")
 ]
 AsJson = Annotated[
     bool, Option("--json", help="Print the result as one JSON document on standard output.")
 ]
+
+
+def compared(gpus: str | None) -> tuple[str, ...]:
+    """Return the names of the GPUs to compare; none of them, for all, where none was given.
+
+    Raises:
+        UsageError: There is no name between the commas.
+    """
+    names = _REQUEST["gpus"].parse(gpus or "")
+    if gpus is not None and not names:
+        raise UsageError("There is no GPU to compare. Name at least one, as in a10,a100-40gb.")
+    return names
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -76,12 +90,13 @@ def _record(annotation: Any) -> tuple[Any, tuple[records.Option, ...]]:
 
 
 def _parameter(kind: type[Any], option: records.Option) -> inspect.Parameter:
-    entered = str if option.choices else option.kind
+    entered = str if option.choices or _is_any_number(option) else option.kind
     default = False if option.kind is bool else option.default
     words = f"{option.help.rstrip('.')}: {', '.join(option.choices)}."
     shown = Option(
         option.flag,
         help=words if option.choices else option.help,
+        metavar="<number>" if _is_any_number(option) else None,
         rich_help_panel=getattr(kind, "options_panel", None),
     )
     return inspect.Parameter(
@@ -98,4 +113,11 @@ def _name(option: records.Option) -> str:
 
 def _value(option: records.Option, given: Any) -> Any:
     """Return the option's value: the flag of a switch turns it from its default."""
+    if _is_any_number(option) and given is not None:
+        return option.parse(given)
     return given != option.default if option.kind is bool else given
+
+
+def _is_any_number(option: records.Option) -> bool:
+    """Say whether it takes whole numbers and others: it reads them, so that 12 stays 12."""
+    return option.types == (int, float)

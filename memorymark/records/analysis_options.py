@@ -33,7 +33,10 @@ class AnalysisOptions(Record):
         16, "Current batch size", "Batch size you train with today.", largest=MAX_BATCH_SIZE
     )
     price_per_hour: float | None = option(
-        None, "GPU price", "Dollars per hour. Default: the catalogue's price.", flag="--price"
+        None,
+        "GPU price ($ per hour)",
+        "Dollars per hour. Default: the catalogue's price.",
+        flag="--price",
     )
     dataset_size: int | None = option(
         None, "Dataset size", "Samples in the dataset.", largest=LARGEST_COUNT

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any, TypeVar, get_args, get_type_hints
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from memorymark.errors import InvalidValue, UnknownChoice, UsageError
 
+REQUIRED = dataclasses.MISSING
+
 _T = TypeVar("_T")
 _SWITCH = {"true": True, "false": False}
+_LARGEST_EXACT = 2**53  # up to here, every whole number is one of the numbers with a fraction
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,17 @@ class Option:
 
     Attributes:
         name: Name of its field.
-        types: What its values are: a StrEnum, bool, int, float, or int and float.
-        default: Its default; None where it may be left open.
+        types: What its values are: a StrEnum, bool, int, float, int and float, str or tuple.
+        default: Its default; None where it may be left open, REQUIRED where it may not.
         label: Its name on the page.
         help: What it does, in a sentence; the names of choices are left out.
         largest: The largest number accepted; None where there is no end.
         flag: Its flag on the command line.
+        read: Reads and checks what people write, where it is text of another form: "4GiB".
+        described: Whether it is only described: its record and the codec check it themselves.
+
+    Raises:
+        TypeError: A count is declared without an end, so that there is none to accept.
     """
 
     name: str
@@ -43,11 +52,19 @@ class Option:
     help: str
     largest: float | None
     flag: str
+    read: Callable[[Any], Any] | None = None
+    described: bool = False
+
+    def __post_init__(self) -> None:
+        if self.types == (int,) and self.largest is None and self.read is None:
+            raise TypeError(f"The option {self.name!r} counts without an end: give the largest.")
 
     @property
     def kind(self) -> type:
-        """What people enter: where whole numbers and others are accepted, whole ones."""
-        return self.types[0]
+        """What people enter: where whole numbers and others are accepted, any number."""
+        if self.read is not None:
+            return str
+        return float if float in self.types else self.types[0]
 
     @property
     def smallest(self) -> int:
@@ -69,6 +86,8 @@ class Option:
         """What is accepted, in words."""
         if self.kind is bool:
             return "true or false"
+        if self.kind is str:
+            return "text"
         if self.is_share:
             return f"a share from {self.smallest} to {self.largest}, such as 0.05"
         return f"a number from {self.smallest} up"
@@ -83,13 +102,15 @@ class Option:
         words = self.name.replace("_", " ")
         if value is None and self.default is None:
             return None
+        if self.read is not None:
+            return self.read(value)
         if self.choices:
             return self._member(words, str(value))
         if self.types == (int,):
-            return check_count(words, value, int(self.largest or 0), self.smallest)
+            return check_count(words, value, int(self.largest), self.smallest)
         if isinstance(value, bool) is not (self.kind is bool) or not self._is_within(value):
             raise InvalidValue(words, value, self.accepted)
-        return value
+        return self._whole(value)
 
     def parse(self, text: str) -> Any:
         """Read a value from text, as in the address of a page.
@@ -97,7 +118,7 @@ class Option:
         Raises:
             UsageError: It is not accepted.
         """
-        for kind in self.types:
+        for kind in () if self.read else self.types:
             try:
                 return self.check(_SWITCH[text] if kind is bool else kind(text))
             except (KeyError, ValueError):
@@ -110,7 +131,15 @@ class Option:
         except ValueError:
             raise UnknownChoice(words, name, self.choices) from None
 
+    def _whole(self, value: Any) -> Any:
+        """Return 12.0 as 12 where whole numbers are accepted: a widget only gives the first."""
+        if int in self.types and isinstance(value, float) and value.is_integer():
+            return int(value) if value <= _LARGEST_EXACT else value
+        return value
+
     def _is_within(self, value: Any) -> bool:
+        if self.kind is str:
+            return isinstance(value, str)
         largest = sys.float_info.max if self.largest is None else self.largest
         return isinstance(value, int | float) and self.smallest <= value <= largest
 
@@ -122,13 +151,23 @@ def option(
     *,
     largest: float | None = None,
     flag: str | None = None,
+    read: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Declare a field of a record as an option; see Option for what is given.
 
     The flag is by default the field's name; for a switch that is on by default, --no- and it.
     """
-    given = {"label": label, "help": help, "largest": largest, "flag": flag}
+    given = {"label": label, "help": help, "largest": largest, "flag": flag, "read": read}
     return dataclasses.field(default=default, metadata={"option": given})
+
+
+def described(default: Any, label: str, help: str, **more: Any) -> Any:
+    """Declare a field as an option that its record, or the codec, checks in its own way.
+
+    check_options leaves it as it is; the rest is as with option.
+    """
+    field = option(default, label, help, **more)
+    return dataclasses.field(default=default, metadata={"described": field.metadata["option"]})
 
 
 @cache
@@ -136,12 +175,14 @@ def options_of(kind: type[Any]) -> dict[str, Option]:
     """Return the options of a record's class by their names, in the order of its fields."""
     hints, found = get_type_hints(kind), {}
     for field in dataclasses.fields(kind):
-        if "option" in field.metadata:
-            types = get_args(hints[field.name]) or (hints[field.name],)
+        given = field.metadata.get("option") or field.metadata.get("described")
+        if given:
+            hint = hints[field.name]
+            types = get_args(hint) if isinstance(hint, UnionType) else (get_origin(hint) or hint,)
             types = tuple(each for each in types if each is not type(None))
-            given = field.metadata["option"]
             flag = given["flag"] or _flag(field.name, is_on=field.default is True)
             values = {**given, "flag": flag, "default": field.default, "types": types}
+            values["described"] = "described" in field.metadata
             found[field.name] = Option(name=field.name, **values)
     return found
 
@@ -153,7 +194,8 @@ def check_options(record: Any) -> None:
         UsageError: A value is not accepted.
     """
     for name, each in options_of(type(record)).items():
-        object.__setattr__(record, name, each.check(getattr(record, name)))
+        if not each.described:
+            object.__setattr__(record, name, each.check(getattr(record, name)))
 
 
 def changed(record: Any) -> dict[str, Any]:
@@ -215,6 +257,17 @@ def check_count(what: str, value: object, largest: int, smallest: int = 1) -> in
     if not whole or not smallest <= value <= largest:
         raise InvalidValue(what, value, f"a whole number from {smallest} to {largest}")
     return value
+
+
+def split_names(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Return names that are given one by one, or as text with commas between them.
+
+    Example:
+        >>> split_names("a10, l4,")
+        ('a10', 'l4')
+    """
+    names = given.split(",") if isinstance(given, str) else given
+    return tuple(name.strip() for name in names if name.strip())
 
 
 def _flag(name: str, is_on: bool) -> str:

@@ -12,9 +12,11 @@ from typing import Any, ClassVar
 from memorymark.errors import UsageError
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.codec import Origin, Record, same
-from memorymark.records.config import TrainingConfig, check_batch_size
-from memorymark.records.option import changed, changed_words
+from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig, check_batch_size
+from memorymark.records.option import REQUIRED, changed, changed_words, described, split_names
 from memorymark.units import GIB, MIB, parse_bytes
+
+DEFAULT_BATCH_SIZE = 8  # of a validation
 
 # What only changes figures that are worked out afterwards: it makes no other job.
 _MONEY = {"price_per_hour": None, "epochs": None, "runs_per_year": None}
@@ -70,14 +72,29 @@ class Request(Record):
     }
 
     kind: RequestKind
-    model: str
+    model: str = described(
+        REQUIRED,
+        "Model",
+        "bert, gpt2, resnet, hf:ID, hf:FOLDER, torchvision:NAME, timm:NAME "
+        "or package.module:factory.",
+    )
     config: TrainingConfig = field(default_factory=TrainingConfig)
-    device: str | None = None
-    gpu: str | None = None
-    memory_budget: int | None = None
-    batch_size: int | None = None
+    device: str | None = described(None, "Device", "Device to measure on: cuda, mps, cpu.")
+    gpu: str | None = described(None, "GPU", "GPU to simulate; `memorymark gpus` lists them.")
+    memory_budget: int | None = described(
+        None,
+        "Memory budget",
+        "Memory limit for a trial, e.g. 4GiB or 512MiB. Default: the whole device; on the CPU, "
+        "the smaller of 4 GiB and half of the free memory.",
+        read=parse_bytes,
+    )
+    batch_size: int | None = described(
+        None, "Batch size", "Samples per forward pass.", largest=MAX_BATCH_SIZE
+    )
     options: AnalysisOptions = field(default_factory=AnalysisOptions)
-    gpus: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = described(
+        (), "GPUs", "Comma-separated GPUs, e.g. a10,a100-40gb. Default: all.", read=split_names
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", RequestKind(self.kind))

@@ -7,14 +7,17 @@ from typing import Any
 import streamlit as st
 
 from memorymark.records.analysis import Analysis
+from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
 from memorymark.records.costs import Offer, PricedOffer, RunCost, compare_offers
+from memorymark.records.option import options_of
 from memorymark.report.charts.cost_charts import cost_against_time
 from memorymark.service.history import Run
 from memorymark.ui.analysis_view import download, share_link
 from memorymark.ui.charting import draw_kept
 from memorymark.ui.choices import choices
 from memorymark.ui.engine import export_run, request_of
+from memorymark.ui.option_widgets import bounds
 from memorymark.units import UNKNOWN, gib, hours, rate, usd
 
 _PRICES = "edited_prices"
@@ -102,13 +105,16 @@ def _draw_table(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -> N
     order = [offer.offer.name for offer in offers]
     version = st.session_state.setdefault("price_editor", 0)
     key = f"prices_{version}"
+    smallest, largest = bounds(options_of(AnalysisOptions)["price_per_hour"])
     st.data_editor(
         [_cells(offer, rows[offer.offer.name]) for offer in offers],
         key=key,
         hide_index=True,
         disabled=[name for name in _COLUMNS if name != PRICE],
         column_config={
-            PRICE: st.column_config.NumberColumn(min_value=0.0, max_value=1000.0, format="$%.2f")
+            PRICE: st.column_config.NumberColumn(
+                min_value=smallest, max_value=largest, format="$%.2f"
+            )
         },
         on_change=take_prices,
         args=(key, order),

@@ -6,7 +6,6 @@ from typing import Any
 
 import streamlit as st
 
-from memorymark.records.analysis_options import LARGEST_COUNT
 from memorymark.records.option import Option, options_of
 
 _BY_MODEL = "model default"
@@ -36,9 +35,10 @@ def _draw(option: Option, value: Any, page: str) -> Any:
     return st.number_input(option.label, *bounds(option), value, **shared)
 
 
-def bounds(option: Option) -> tuple[int, int]:
-    """Return the smallest and the largest whole number that an option takes on the page."""
-    return option.smallest, int(option.largest or LARGEST_COUNT)
+def bounds(option: Option) -> tuple[Any, Any]:
+    """Return the smallest and the largest number that an option takes, None without an end."""
+    largest = None if option.largest is None else option.kind(option.largest)
+    return option.kind(option.smallest), largest
 
 
 def _choice(option: Option, value: Any, shared: dict[str, Any]) -> str | None:

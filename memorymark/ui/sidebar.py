@@ -5,7 +5,6 @@ from __future__ import annotations
 import streamlit as st
 
 from memorymark.records.analysis_options import AnalysisOptions
-from memorymark.records.config import MAX_BATCH_SIZE
 from memorymark.records.option import Option, options_of
 from memorymark.ui.choices import has_chosen, remember, reset, shown_analysis, value_of
 from memorymark.ui.engine import app_service
@@ -13,6 +12,7 @@ from memorymark.ui.machine_view import draw_machine
 from memorymark.ui.option_widgets import bounds
 from memorymark.ui.targets import draw_target
 
+_OPTIONS = options_of(AnalysisOptions)
 _LARGEST_PRICE = 20.0
 _SMALLEST_RANGE = 128
 
@@ -38,12 +38,14 @@ def draw_sidebar(with_plan: bool) -> None:
 
 
 def _price() -> None:
-    price = value_of("price_per_hour")
-    st.session_state["side_price_per_hour"] = price or 0.0
+    option, price = _OPTIONS["price_per_hour"], value_of("price_per_hour")
+    smallest, _ = bounds(option)
+    shown = option.kind(price or smallest)
+    st.session_state["side_price_per_hour"] = shown
     st.slider(
-        "GPU price ($ per hour)",
-        0.0,
-        max(_LARGEST_PRICE, price or 0.0),
+        option.label,
+        smallest,
+        max(_LARGEST_PRICE, shown),
         step=0.01,
         format="$%.2f",
         key="side_price_per_hour",
@@ -55,40 +57,42 @@ def _price() -> None:
 
 
 def _current_batch() -> None:
-    batch = value_of("current_batch_size")
+    option, batch = _OPTIONS["current_batch_size"], value_of("current_batch_size")
+    smallest, largest = bounds(option)
     st.session_state["side_current_batch_size"] = batch
     st.slider(
-        "Current batch size",
-        1,
-        _range_end(batch),
+        option.label,
+        smallest,
+        min(_range_end(batch), largest),
         key="side_current_batch_size",
         on_change=remember,
         args=("current_batch_size",),
-        help="The batch size you train with today. Changing it starts no run.",
+        help=f"{option.help} Changing it starts no run.",
     )
 
 
 def _range_end(batch: int) -> int:
     shown = shown_analysis()
     largest = (shown.max_batch_size if shown else None) or 0
-    return min(max(_SMALLEST_RANGE, largest + largest // 4, batch), MAX_BATCH_SIZE)
+    return max(_SMALLEST_RANGE, largest + largest // 4, batch)
 
 
 def draw_plan() -> None:
     """Draw what is trained and how often."""
     with st.grid(3, min_column_width=160):
         for name in ("dataset_size", "epochs", "runs_per_year"):
-            _number(options_of(AnalysisOptions)[name])
+            _number(_OPTIONS[name])
 
 
 def _number(option: Option) -> None:
     key, value = f"side_{option.name}", value_of(option.name)
-    st.session_state[key] = None if value is None else int(value)
+    st.session_state[key] = None if value is None else option.kind(value)
     st.number_input(
         option.label,
         *bounds(option),
         value=None,
-        step=1,
+        step=option.kind(1),
+        format="%g" if option.kind is float else None,
         key=key,
         on_change=remember,
         args=(option.name,),

@@ -14,19 +14,20 @@ import streamlit as st
 
 from memorymark.errors import MemoryMarkError
 from memorymark.records.analysis_options import AnalysisOptions
-from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig
-from memorymark.records.option import from_query, to_query
+from memorymark.records.config import TrainingConfig
+from memorymark.records.option import from_query, options_of, to_query
+from memorymark.records.request import DEFAULT_BATCH_SIZE, Request
 from memorymark.ui.engine import app_service
-from memorymark.ui.option_widgets import draw_options
-from memorymark.units import parse_bytes
+from memorymark.ui.option_widgets import bounds, draw_options
 
+_REQUEST = options_of(Request)
 _MODELS = ("bert", "gpt2", "resnet", "torchvision:vit_b_16", "hf:google-t5/t5-small")
 _MAIN = ("precision", "optimizer", "seq_len")
 _MORE = (
     "task", "image_size", "attention", "gradient_accumulation", "optimizer_impl", "zero_grad",
     "num_labels", "gradient_checkpointing", "dropout", "channels_last",
 )  # fmt: skip
-_ANALYSIS = ("granularity", "headroom", "objective")
+_ANALYSIS = ("granularity", "headroom", "objective", "max_batch_size")
 _ADDRESS = ("model", "memory_budget", *_MAIN, *_MORE, *_ANALYSIS)
 
 
@@ -75,7 +76,7 @@ def training_form(
     if not pressed:
         return None
     try:
-        amount = parse_bytes(budget) if budget else None
+        amount = _REQUEST["memory_budget"].parse(budget) if budget else None
         asked = Asked(pressed[0], model, TrainingConfig(**values), amount, options)
     except MemoryMarkError as error:
         st.error(str(error), icon=":material/error:")
@@ -91,8 +92,15 @@ def analysis_options(first: AnalysisOptions) -> dict[str, Any]:
 
 def validation_options(_: AnalysisOptions) -> dict[str, Any]:
     """Draw what only a validation asks for."""
-    told = {"key": "backward_batch_size", "help": "Batch size of every trial."}
-    size = st.number_input("Batch size", 1, MAX_BATCH_SIZE, 8, persist_state="session", **told)
+    option = _REQUEST["batch_size"]
+    size = st.number_input(
+        option.label,
+        *bounds(option),
+        DEFAULT_BATCH_SIZE,
+        key="backward_batch_size",
+        persist_state="session",
+        help=option.help,
+    )
     return {"batch_size": size}
 
 
@@ -122,7 +130,7 @@ def _first(page: str) -> _First:
 def _model(page: str, first: str) -> str:
     models = list(dict.fromkeys([*_MODELS, *app_service().settings.workloads, first or _MODELS[0]]))
     chosen = st.selectbox(
-        "Model",
+        _REQUEST["model"].label,
         models,
         index=models.index(first or _MODELS[0]),
         accept_new_options=True,
@@ -136,13 +144,12 @@ def _model(page: str, first: str) -> str:
 
 def _budget(page: str, first: str) -> str:
     text = st.text_input(
-        "Memory budget",
+        _REQUEST["memory_budget"].label,
         first,
         key=f"{page}_budget",
         persist_state="session",
         placeholder="whole device, or e.g. 4GiB",
-        help="Memory limit for a trial. Default: the whole device; on the CPU, the smaller of "
-        "4 GiB and half of the free memory.",
+        help=_REQUEST["memory_budget"].help,
     )
     return (text or "").strip()
 

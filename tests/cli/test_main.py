@@ -236,7 +236,19 @@ def test_every_analysis_option_reaches_the_engine(engine: StandInEngine, capsys:
 def test_compare_reads_names_with_commas(engine: StandInEngine, capsys: Any) -> None:
     run(capsys, "compare bert --gpus a10,l4")
     run(capsys, "compare bert")
-    assert [asked.gpus for asked in engine.requests] == [("a10", "l4"), ()]
+    run(capsys, "compare bert --gpus a10,,l4,")
+    assert [asked.gpus for asked in engine.requests] == [("a10", "l4"), (), ("a10", "l4")]
+
+
+@pytest.mark.parametrize("gpus", [",", " , ", " ", ""])
+def test_compare_without_a_name_is_not_compare_with_all(
+    engine: StandInEngine, capsys: Any, gpus: str
+) -> None:
+    code = main(["compare", "bert", "--gpus", gpus])
+    out, err = capsys.readouterr()
+    assert (code, out, engine.requests) == (2, "", [])
+    said = "There is no GPU to compare. Name at least one, as in a10,a100-40gb."
+    assert err == f"Error: {said}\n"
 
 
 # ---- words that are off ----------------------------------------------------------------------

@@ -9,13 +9,24 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
 
 from memorymark import api
 from memorymark.cli import commands
-from memorymark.errors import InvalidValue, UsageError
+from memorymark.errors import InvalidRecord, InvalidValue, UsageError
+from memorymark.records import option as option_module
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
-from memorymark.records.option import changed, changed_words, from_query, options_of, to_query
+from memorymark.records.option import (
+    changed,
+    changed_words,
+    check_options,
+    from_query,
+    options_of,
+    to_query,
+)
+from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
+from memorymark.units import GIB
 
 OPTIONS = [
     (kind, option)
@@ -128,3 +139,140 @@ def test_an_error_of_an_option_is_an_error_of_usage():
     for wrong in ({"precision": "fp33"}, {"seq_len": 0}, {"dropout": "no"}):
         with pytest.raises(UsageError):
             TrainingConfig(**wrong)
+
+
+def test_a_count_without_an_end_is_refused_where_it_is_declared():
+    declared = option_module.option(1, "Rows", "Rows.")
+    counting = dataclasses.make_dataclass("Counting", [("rows", int, declared)])
+    with pytest.raises(TypeError, match="'rows' counts without an end"):
+        options_of(counting)
+
+
+def test_whole_numbers_stay_whole_where_any_number_is_accepted():
+    given = [AnalysisOptions(runs_per_year=runs).runs_per_year for runs in (12.0, 12, 0.5, 1e300)]
+    assert [repr(runs) for runs in given] == ["12", "12", "0.5", "1e+300"]
+    assert repr(AnalysisOptions(price_per_hour=2.0).price_per_hour) == "2.0"
+
+
+# ---- a request ---------------------------------------------------------------------------------
+
+REQUEST = options_of(Request)
+
+
+def test_all_of_a_request_but_its_kind_and_its_records_is_an_option():
+    names = ("model", "device", "gpu", "memory_budget", "batch_size", "gpus")
+    assert tuple(REQUEST) == names
+    assert all(each.label and each.help.endswith(".") for each in REQUEST.values())
+
+
+def test_an_option_that_is_text_of_a_form_is_read():
+    assert REQUEST["memory_budget"].parse("4GiB") == REQUEST["memory_budget"].check(4 * GIB)
+    assert (
+        REQUEST["gpus"].parse("a10, l4,") == REQUEST["gpus"].check(["a10", "l4"]) == ("a10", "l4")
+    )
+    assert REQUEST["gpu"].parse("l4") == "l4" and REQUEST["gpu"].check(None) is None
+    with pytest.raises(InvalidValue, match="memory budget is 'lots'"):
+        REQUEST["memory_budget"].parse("lots")
+    for wrong in (None, 8):
+        with pytest.raises(InvalidValue, match=r"model is .*; accepted: text"):
+            REQUEST["model"].check(wrong)
+
+
+def test_a_request_checks_its_options_itself():
+    assert all(each.described for each in REQUEST.values())
+    asked = Request(RequestKind.BACKWARD, "bert", gpu="l4", memory_budget="2GiB", batch_size=4)
+    same = dataclasses.replace(asked)
+    check_options(same)
+    assert same == asked
+    with pytest.raises(InvalidRecord, match="8 is not text"):
+        Request.from_dict({**asked.to_dict(), "model": 8})
+
+
+@pytest.mark.parametrize(
+    "command",
+    [commands.analyze, commands.estimate, commands.measure, commands.compare,
+     commands.validate_backward, commands.validate_compile],
+)  # fmt: skip
+def test_the_commands_say_of_a_request_what_is_declared(command: Any):
+    parameters = inspect.signature(command).parameters
+    for name in parameters.keys() & REQUEST.keys():
+        (shown,) = parameters[name].annotation.__metadata__
+        assert shown.help == REQUEST[name].help
+        assert name == "model" or REQUEST[name].flag in _flags(parameters[name])
+
+
+def test_a_validation_has_one_default_batch_size():
+    validations = (
+        commands.validate_backward, commands.validate_compile,
+        api.validate_backward_pass, api.validate_compilation_benefit,
+    )  # fmt: skip
+    for each in validations:
+        assert inspect.signature(each).parameters["batch_size"].default == DEFAULT_BATCH_SIZE
+
+
+# ---- the page ----------------------------------------------------------------------------------
+
+
+def _plan() -> None:
+    from memorymark.ui import sidebar
+    from memorymark.ui.choices import choices
+
+    sidebar._price()
+    sidebar._current_batch()
+    sidebar.draw_plan()
+    sidebar.st.session_state["worked_out_for"] = choices()
+
+
+@pytest.mark.parametrize("runs", [0.5, 12, 2.75, 1_234_567])
+def test_the_page_shows_and_keeps_runs_that_are_not_whole(runs: float):
+    page = AppTest.from_function(_plan)
+    page.session_state["chosen"] = {"runs_per_year": runs}
+    page.run(timeout=30)
+    assert not page.exception
+    widget = page.number_input(key="side_runs_per_year")
+    assert widget.value == runs
+    widget.set_value(float(runs) + 1).run()
+    kept = page.session_state["worked_out_for"].runs_per_year
+    assert (kept, type(kept)) == (runs + 1, type(runs))
+
+
+def test_the_page_takes_labels_and_bounds_from_the_options():
+    page = AppTest.from_function(_plan).run(timeout=30)
+    assert not page.exception
+    known = options_of(AnalysisOptions)
+    for name in ("price_per_hour", "current_batch_size"):
+        slider = page.slider(key=f"side_{name}")
+        assert (slider.label, slider.min) == (known[name].label, known[name].smallest)
+    for name in ("dataset_size", "epochs", "runs_per_year"):
+        number = page.number_input(key=f"side_{name}")
+        assert (number.label, number.min) == (known[name].label, known[name].smallest)
+        assert known[name].largest is None or number.max == known[name].largest
+
+
+def _forms() -> None:
+    import streamlit
+
+    from memorymark.records.analysis_options import AnalysisOptions
+    from memorymark.ui import training_form
+
+    streamlit.session_state["asked"] = {
+        **training_form.analysis_options(AnalysisOptions(max_batch_size=512)),
+        **training_form.validation_options(AnalysisOptions()),
+    }
+    training_form._budget("analysis", "")
+
+
+def test_the_forms_ask_for_every_option_and_say_what_is_declared():
+    page = AppTest.from_function(_forms).run(timeout=30)
+    assert not page.exception
+    assert page.session_state["asked"]["max_batch_size"] == 512
+    size, budget = page.number_input(key="backward_batch_size"), page.text_input[0]
+    assert size.value == DEFAULT_BATCH_SIZE
+    for shown, name in ((size, "batch_size"), (budget, "memory_budget")):
+        assert (shown.label, shown.help) == (REQUEST[name].label, REQUEST[name].help)
+
+
+def test_the_pages_offer_every_option_of_an_analysis():
+    from memorymark.ui import choices, training_form
+
+    assert {*choices.NAMES, *training_form._ANALYSIS} == set(options_of(AnalysisOptions))

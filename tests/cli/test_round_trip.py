@@ -1,0 +1,103 @@
+"""The command that a request prints asks for the same request again."""
+
+from __future__ import annotations
+
+import shlex
+from enum import StrEnum
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stand_in_engine import StandInEngine, install
+
+from memorymark.cli import main
+from memorymark.errors import NotAvailable
+from memorymark.gpus.catalogue import load_catalogue
+from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig
+from memorymark.records.option import Option, options_of
+from memorymark.records.request import Request, RequestKind
+
+GPUS = sorted(load_catalogue())
+COMPARED = ("dataset_size", "epochs", "runs_per_year")
+VALIDATIONS = (RequestKind.BACKWARD, RequestKind.COMPILE)
+SIMULATED = (RequestKind.ANALYSIS, RequestKind.BACKWARD)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> StandInEngine:
+    """Note the requests; its answer is an error, for there is nothing to wait for."""
+    stand_in = install(monkeypatch)
+    stand_in.raises = NotAvailable("Only the request is looked at.")
+    return stand_in
+
+
+def values(option: Option) -> st.SearchStrategy[Any]:
+    """All that an option accepts; its default, so that a command has some of all options."""
+    if issubclass(option.kind, StrEnum):
+        found = st.sampled_from(option.choices)
+    elif option.kind is bool:
+        found = st.booleans()
+    else:
+        ends = {"min_value": option.smallest, "max_value": option.largest}
+        kinds = {int: st.integers(**ends), float: st.floats(**ends, allow_infinity=False)}
+        found = st.one_of(*(kinds[kind] for kind in option.types))
+    return st.one_of(st.just(option.default), found)
+
+
+def records(kind: type, names: tuple[str, ...] = ()) -> st.SearchStrategy[Any]:
+    known = options_of(kind)
+    return st.builds(kind, **{name: values(known[name]) for name in names or known})
+
+
+def targets(kind: RequestKind) -> st.SearchStrategy[dict[str, str]]:
+    found = [st.just({})]
+    if kind is not RequestKind.COMPARISON:
+        found += [st.builds(lambda name: {"device": name}, st.sampled_from(["cpu", "cuda:1"]))]
+    if kind in SIMULATED:
+        found += [st.builds(lambda name: {"gpu": name}, st.sampled_from(GPUS))]
+    return st.one_of(found)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> Request:
+    kind = draw(st.sampled_from([RequestKind.ANALYSIS, RequestKind.COMPARISON, *VALIDATIONS]))
+    more = draw(targets(kind))
+    if kind is RequestKind.ANALYSIS:
+        more["options"] = draw(records(AnalysisOptions))
+    elif kind is RequestKind.COMPARISON:
+        more["options"] = draw(records(AnalysisOptions, COMPARED))
+        more["gpus"] = draw(st.lists(st.sampled_from(GPUS), unique=True).map(tuple))
+    else:
+        more["batch_size"] = draw(st.integers(1, MAX_BATCH_SIZE))
+    more["memory_budget"] = draw(st.none() | st.integers(1, 2**40))
+    model = draw(st.sampled_from(["bert", "hf:a folder", "torchvision:vit_b_16"]))
+    return Request(kind, model, draw(records(TrainingConfig)), **more)
+
+
+@given(asked=requests())
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_a_command_asks_for_the_request_that_printed_it(
+    engine: StandInEngine, asked: Request
+) -> None:
+    engine.requests.clear()
+    code = main(shlex.split(asked.command())[1:])
+    assert (code, engine.requests) == (1, [asked]), asked.command()
+    assert engine.requests[0].to_dict() == asked.to_dict()
+
+
+@pytest.mark.parametrize("kind", [RequestKind.ANALYSIS, RequestKind.COMPARISON])
+@pytest.mark.parametrize("runs", [0, 0.5, 12, 1e16, 2**53 + 1])
+def test_runs_a_year_need_not_be_whole(
+    engine: StandInEngine, kind: RequestKind, runs: float
+) -> None:
+    asked = Request(kind, "bert", options=AnalysisOptions(runs_per_year=runs))
+    main(shlex.split(asked.command())[1:])
+    (given_back,) = engine.requests
+    assert given_back == asked
+    assert repr(given_back.options.runs_per_year) == repr(runs)
