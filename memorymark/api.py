@@ -14,7 +14,7 @@ from memorymark.records.comparison import Comparison
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.option import options_of
-from memorymark.records.request import Request, RequestKind
+from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
 from memorymark.records.trial import Trial
 from memorymark.service.execute import execute
 
@@ -128,7 +128,7 @@ def validate_backward_pass(
     model: str | Workload,
     config: TrainingConfig | None = None,
     *,
-    batch_size: int = 8,
+    batch_size: int = DEFAULT_BATCH_SIZE,
     device: str | None = None,
     gpu: str | None = None,
     memory_budget: str | int | None = None,
@@ -151,7 +151,7 @@ def validate_compilation_benefit(
     model: str | Workload,
     config: TrainingConfig | None = None,
     *,
-    batch_size: int = 8,
+    batch_size: int = DEFAULT_BATCH_SIZE,
     device: str | None = None,
     memory_budget: str | int | None = None,
     on_event: OnEvent = ignore,

@@ -26,7 +26,7 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
 from memorymark.records.event import CancelToken, Event, EventKind, OnEvent, ignore
-from memorymark.records.request import Request, RequestKind
+from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
 from memorymark.records.trial import Source, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.service.measured_runs import measured_analyses, measured_on
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 Record = Trial | Analysis | BackwardValidation | CompileValidation | Comparison
 
-_VALIDATED_BATCH = 8
 _MEASURED_ONLY = (RequestKind.MEASURE, RequestKind.COMPILE)
 
 
@@ -127,7 +126,7 @@ class _Execution:
         """Check the backward pass, or what compiling gains."""
         backward = self.request.kind is RequestKind.BACKWARD
         return (validate_backward_on if backward else validate_compile_on)(
-            probe, workload, self.request.config, self.request.batch_size or _VALIDATED_BATCH,
+            probe, workload, self.request.config, self.request.batch_size or DEFAULT_BATCH_SIZE,
             on_event=self.on_event, cancel=self.cancel,
         )  # fmt: skip
 
