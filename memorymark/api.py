@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from memorymark.errors import UnknownChoice, UsageError
-from memorymark.probes.choose import resolve_probe
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
@@ -28,7 +27,6 @@ __all__ = [
     "estimate",
     "find_optimal_batch_size",
     "measure",
-    "resolve_probe",
     "validate_backward_pass",
     "validate_compilation_benefit",
 ]

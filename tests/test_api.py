@@ -76,8 +76,6 @@ def test_batch_sizes_out_of_range_are_refused(engine, batch_size):
 
 def test_device_and_gpu_together_are_refused():
     with pytest.raises(UsageError, match="Both the device 'cpu' and the GPU"):
-        api.resolve_probe("cpu", "l4")
-    with pytest.raises(UsageError, match="Both the device 'cpu' and the GPU"):
         api.analyze("bert", device="cpu", gpu="l4")
 
 

@@ -47,7 +47,6 @@ def analyze_on(
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
     guess: int | None = None,
-    run_id: str | None = None,
 ) -> Analysis:
     """Find the largest batch that fits, and the batch that is worth running.
 
@@ -64,7 +63,6 @@ def analyze_on(
         on_event: Called with each event.
         cancel: Checked before each trial.
         guess: Where the max batch is expected, as from a simulation.
-        run_id: Name of the run; None makes a new one.
 
     Raises:
         AnalysisStopped: The user cancelled or interrupted; carries what was known by then.
@@ -73,7 +71,6 @@ def analyze_on(
     reporter = _Reporter(on_event, cancel or CancelToken())
     described = workload.describe(config)
     work = _Work(probe, workload, described, options or AnalysisOptions(), reporter)
-    work.run_id = run_id or work.run_id
     try:
         return work.analyze(guess)
     except (Cancelled, KeyboardInterrupt) as stop:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from memorymark.analysis.search import SearchResult, find_max_batch
 from memorymark.analysis.verdicts import judge_backward, judge_compile
 from memorymark.probes.probe import Probe
-from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig, check_batch_size
+from memorymark.records.config import TrainingConfig
 from memorymark.records.event import CancelToken, Event, EventKind, OnEvent, ignore, trial_line
 from memorymark.records.trial import Stage, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
@@ -18,13 +18,6 @@ from memorymark.workloads.trial_spec import TrialSpec
 
 if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
-
-__all__ = [
-    "BackwardValidation",
-    "CompileValidation",
-    "validate_backward_on",
-    "validate_compile_on",
-]
 
 _STAGE_TEXT = {
     Stage.FORWARD_ONLY: "forward only, under no_grad",
@@ -40,23 +33,19 @@ def validate_backward_on(
     config: TrainingConfig,
     batch_size: int,
     *,
-    granularity: int = 8,
-    max_batch_size: int = MAX_BATCH_SIZE,
-    search: bool = True,
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
 ) -> BackwardValidation:
     """Run one batch four ways, each going further, and compare what they hold.
+
+    The largest batch that a forward-only tool would recommend is searched, and the largest one
+    that trains.
 
     Args:
         probe: Runs the trials.
         workload: What is trained.
         config: How it is trained.
         batch_size: Samples in one forward pass.
-        granularity: To how many samples the two largest batches are exact.
-        max_batch_size: The largest batch that is tried.
-        search: Whether to look for the batch that a forward-only tool would recommend, and for
-            the one that really trains.
         on_event: Called with each event.
         cancel: Checked before each trial.
 
@@ -64,15 +53,11 @@ def validate_backward_on(
         InvalidValue: The batch size is out of range.
         Cancelled: The user stopped the work.
     """
-    check_batch_size(batch_size)
     config = workload.describe(config)
     run = _runner(probe, workload, on_event, cancel or CancelToken())
     trials = {stage: run(config, batch_size, stage) for stage in Stage}
-    forward_only = whole = None
-    if search:
-        bounds = {"granularity": granularity, "upper": max_batch_size}
-        forward_only = _search(run, config, Stage.FORWARD_ONLY, trials, probe, bounds)
-        whole = _search(run, config, Stage.STEP, trials, probe, bounds)
+    forward_only = _search(run, config, Stage.FORWARD_ONLY, trials, probe)
+    whole = _search(run, config, Stage.STEP, trials, probe)
     judged = judge_backward(trials)
     return BackwardValidation(
         workload=workload.name,
@@ -84,8 +69,8 @@ def validate_backward_on(
         verdict=judged.verdict,
         reasons=judged.reasons,
         gradients=trials[Stage.BACKWARD].gradient_check or trials[Stage.STEP].gradient_check,
-        forward_only_max_batch_size=forward_only.max_batch_size if forward_only else None,
-        max_batch_size=whole.max_batch_size if whole else None,
+        forward_only_max_batch_size=forward_only.max_batch_size,
+        max_batch_size=whole.max_batch_size,
         search_trials=(*_kept(forward_only, batch_size), *_kept(whole, batch_size)),
         findings=_search_findings(forward_only, whole),
     )
@@ -97,7 +82,6 @@ def validate_compile_on(
     config: TrainingConfig,
     batch_size: int,
     *,
-    timed_steps: int | None = None,
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
 ) -> CompileValidation:
@@ -108,7 +92,6 @@ def validate_compile_on(
         workload: What is trained.
         config: How it is trained; its `compile` is set to both values in turn.
         batch_size: Samples in one forward pass.
-        timed_steps: Steps that are timed after the warm-up; None leaves it to the probe.
         on_event: Called with each event.
         cancel: Checked before each trial.
 
@@ -116,9 +99,8 @@ def validate_compile_on(
         InvalidValue: The batch size is out of range.
         Cancelled: The user stopped the work.
     """
-    check_batch_size(batch_size)
     config = workload.describe(config)
-    run = _runner(probe, workload, on_event, cancel or CancelToken(), timed_steps)
+    run = _runner(probe, workload, on_event, cancel or CancelToken())
     eager = run(dataclasses.replace(config, compile=False), batch_size, Stage.STEP, "eager")
     compiled = run(dataclasses.replace(config, compile=True), batch_size, Stage.STEP, "compiled")
     seconds = compile_seconds(eager, compiled)
@@ -167,13 +149,7 @@ def break_even_steps(eager: Trial, compiled: Trial) -> int | None:
 _RunTrial = Callable[..., Trial]
 
 
-def _runner(
-    probe: Probe,
-    workload: Workload,
-    on_event: OnEvent,
-    cancel: CancelToken,
-    timed_steps: int | None = None,
-) -> _RunTrial:
+def _runner(probe: Probe, workload: Workload, on_event: OnEvent, cancel: CancelToken) -> _RunTrial:
     """Make a function that runs a trial and tells of it."""
 
     def run(config: TrainingConfig, batch_size: int, stage: Stage, label: str = "") -> Trial:
@@ -181,7 +157,7 @@ def _runner(
         what = label or _STAGE_TEXT[stage]
         about = {"phase": "validation", "batch_size": batch_size}
         on_event(Event(EventKind.TRIAL_STARTED, f"{what}, batch {batch_size}: running", **about))
-        trial = probe.run_trial(TrialSpec(workload, config, batch_size, stage, timed_steps))
+        trial = probe.run_trial(TrialSpec(workload, config, batch_size, stage))
         on_event(
             Event(EventKind.TRIAL_FINISHED, f"{what}, {trial_line(trial)}", trial=trial, **about)
         )
@@ -196,7 +172,6 @@ def _search(
     stage: Stage,
     trials: dict[Stage, Trial],
     probe: Probe,
-    bounds: dict[str, int],
 ) -> SearchResult:
     """Find the largest batch for a stage, without repeating the trial that exists."""
 
@@ -204,14 +179,13 @@ def _search(
         known = trials[stage]
         return known if known.batch_size == batch_size else run(config, batch_size, stage)
 
-    return find_max_batch(once, capacity_bytes=probe.target.capacity_bytes, **bounds)
+    return find_max_batch(once, capacity_bytes=probe.target.capacity_bytes)
 
 
-def _kept(found: SearchResult | None, batch_size: int) -> tuple[Trial, ...]:
-    trials = found.trials if found else ()
-    return tuple(trial for trial in trials if trial.batch_size != batch_size)
+def _kept(found: SearchResult, batch_size: int) -> tuple[Trial, ...]:
+    return tuple(trial for trial in found.trials if trial.batch_size != batch_size)
 
 
-def _search_findings(*searches: SearchResult | None) -> tuple[str, ...]:
-    stopped = [found.error for found in searches if found and found.error]
+def _search_findings(*searches: SearchResult) -> tuple[str, ...]:
+    stopped = [found.error for found in searches if found.error]
     return tuple(f"A search stopped early: {error}" for error in dict.fromkeys(stopped))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from memorymark.cli import options, printed
@@ -61,6 +62,19 @@ def _show_if_known(analysis: Analysis, as_json: bool) -> None:
         show(analysis, as_json, printed.show_analysis)
 
 
+def _show_trial(request: Request, as_json: bool) -> None:
+    trial = _done(request)
+    printed.check_trial(trial)
+    show(trial, as_json, printed.show_trial)
+
+
+def _show_validation(request: Request, as_json: bool, in_words: Callable[[Any], None]) -> None:
+    result = _done(request)
+    show(result, as_json, in_words)
+    keep(request, result)
+    printed.check_validation(result)
+
+
 @options.with_options
 def estimate(
     model: options.Model,
@@ -71,9 +85,7 @@ def estimate(
 ) -> None:
     """Simulate one batch size on one GPU of the catalogue."""
     request = Request(RequestKind.ESTIMATE, model, config, gpu=gpu, batch_size=batch_size)
-    trial = _done(request)
-    printed.check_trial(trial)
-    show(trial, as_json, printed.show_trial)
+    _show_trial(request, as_json)
 
 
 @options.with_options
@@ -87,9 +99,7 @@ def measure(
 ) -> None:
     """Run real training steps at one batch size."""
     request = Request(RequestKind.MEASURE, model, config, device, None, memory_budget, batch_size)
-    trial = _done(request)
-    printed.check_trial(trial)
-    show(trial, as_json, printed.show_trial)
+    _show_trial(request, as_json)
 
 
 @options.with_options
@@ -104,10 +114,7 @@ def validate_backward(
 ) -> None:
     """Compare forward-only memory with the whole training step, and check every gradient."""
     request = Request(RequestKind.BACKWARD, model, config, device, gpu, memory_budget, batch_size)
-    result = _done(request)
-    show(result, as_json, printed.show_backward)
-    keep(request, result)
-    printed.check_validation(result)
+    _show_validation(request, as_json, printed.show_backward)
 
 
 @options.with_options
@@ -121,10 +128,7 @@ def validate_compile(
 ) -> None:
     """Compare eager and compiled training steps: time, memory, break-even."""
     request = Request(RequestKind.COMPILE, model, config, device, None, memory_budget, batch_size)
-    result = _done(request)
-    show(result, as_json, printed.show_compile)
-    keep(request, result)
-    printed.check_validation(result)
+    _show_validation(request, as_json, printed.show_compile)
 
 
 @options.with_options

@@ -13,11 +13,13 @@ import csv
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from typing import Any
 
 from memorymark.errors import UnknownChoice
 from memorymark.units import MIB
 
 DEFAULT_GPU = "a100-40gb"
+_NUMBERS = ("_flops", "_per_s", "_per_hour")
 
 _ASSUMED_CONTEXT_BYTES = {
     (7, 5): 141 * MIB,
@@ -147,30 +149,16 @@ def find_gpu_by_device_name(device_name: str) -> Gpu | None:
 
 
 def _gpu(row: dict[str, str]) -> Gpu:
-    major, minor = row["compute_capability"].split(".")
-    return Gpu(
-        key=row["key"],
-        name=row["name"],
-        device_names=tuple(row["device_names"].split("|")),
-        total_bytes=int(row["total_bytes"]),
-        memory_source=row["memory_source"],
-        memory_observed_at=row["memory_observed_at"],
-        context_bytes=int(row["context_bytes"]) if row["context_bytes"] else None,
-        context_source=row["context_source"] or None,
-        context_observed_at=row["context_observed_at"] or None,
-        compute_capability=(int(major), int(minor)),
-        fp32_flops=float(row["fp32_flops"]),
-        tf32_flops=_number(row["tf32_flops"]),
-        fp16_flops=float(row["fp16_flops"]),
-        bf16_flops=_number(row["bf16_flops"]),
-        bandwidth_bytes_per_s=float(row["bandwidth_bytes_per_s"]),
-        performance_source=row["performance_source"],
-        performance_observed_at=row["performance_observed_at"],
-        usd_per_hour=_number(row["usd_per_hour"]),
-        price_source=row["price_source"] or None,
-        price_observed_at=row["price_observed_at"] or None,
-    )
+    return Gpu(**{name: _value(name, text) for name, text in row.items()})
 
 
-def _number(text: str) -> float | None:
-    return float(text) if text else None
+def _value(name: str, text: str) -> Any:
+    """Read a cell by what its column's name says it is; an empty one is unknown."""
+    if name == "device_names":
+        return tuple(text.split("|"))
+    if name == "compute_capability":
+        return tuple(map(int, text.split(".")))
+    if not text:
+        return None
+    kind = int if name.endswith("_bytes") else float if name.endswith(_NUMBERS) else str
+    return kind(text)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memorymark.errors import DeviceError, UnknownChoice, UsageError
+from memorymark.errors import DeviceError, UnknownChoice
 from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu
-from memorymark.units import parse_bytes
 
 if TYPE_CHECKING:
     from memorymark.probes.probe import Probe
@@ -19,9 +18,7 @@ _WITHOUT = "Use the device cpu, or simulate a GPU of the catalogue."
 
 
 def resolve_probe(
-    device: str | None = None,
-    gpu: str | None = None,
-    memory_budget: str | int | None = None,
+    device: str | None = None, gpu: str | None = None, memory_budget: int | None = None
 ) -> Probe:
     """Return the probe for a device, for a simulated GPU, or for what this machine has.
 
@@ -31,45 +28,25 @@ def resolve_probe(
     Args:
         device: cuda, cuda:N, mps or cpu.
         gpu: Key of the GPU catalogue.
-        memory_budget: The most that a trial may use, as in "4GiB" or in bytes.
+        memory_budget: The most bytes that a trial may use.
 
     Raises:
-        UsageError: An argument is invalid, or both a device and a GPU are given.
+        UsageError: There is no device or GPU of that name.
         DeviceError: There is no such device here.
     """
-    if device is not None and gpu is not None:
-        raise UsageError(
-            f"Both the device {device!r} and the GPU {gpu!r} are given. Give only one: "
-            "the device to measure on, or the GPU to simulate."
-        )
-    budget = parse_budget(memory_budget)
-    if gpu is not None:
-        return simulated_probe(find_gpu(gpu), budget)
-    if device is not None:
-        return device_probe(device, budget)
-    if has_cuda():
-        return device_probe("cuda", budget)
-    return simulated_probe(find_gpu(DEFAULT_GPU), budget)
+    if gpu is None and (device is not None or has_cuda()):
+        return device_probe(device or "cuda", memory_budget)
+    return simulated_probe(find_gpu(gpu or DEFAULT_GPU), memory_budget)
 
 
-def measuring_probe(device: str | None = None, memory_budget: str | int | None = None) -> Probe:
+def measuring_probe(device: str | None = None, memory_budget: int | None = None) -> Probe:
     """Return the probe for a real device; without a name CUDA, else MPS, else the CPU.
 
     Raises:
-        UsageError: An argument is invalid.
+        UsageError: There is no device of that name.
         DeviceError: There is no such device here.
     """
-    budget = parse_budget(memory_budget)
-    return device_probe(device or _best_device(), budget)
-
-
-def parse_budget(memory_budget: str | int | None) -> int | None:
-    """Return the budget in bytes.
-
-    Raises:
-        InvalidValue: It is not an amount above zero.
-    """
-    return None if memory_budget is None else parse_bytes(memory_budget)
+    return device_probe(device or _best_device(), memory_budget)
 
 
 def device_probe(device: str, budget_bytes: int | None = None) -> Probe:

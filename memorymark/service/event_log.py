@@ -7,16 +7,13 @@ keep busy, does not hold up the measurement.
 from __future__ import annotations
 
 import logging
-import queue
 import sqlite3
-import threading
-import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from memorymark.records.event import Event
 from memorymark.service.history import RunHistory
 
 _FLUSH_SECONDS = 30.0
-_LOOK_SECONDS = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -29,34 +26,23 @@ class EventLog:
 
     def __init__(self, history: RunHistory) -> None:
         self._history = history
-        self._waiting: queue.Queue[tuple[str, int, Event] | threading.Event | None] = queue.Queue()
-        self._writer = threading.Thread(target=self._write, name="memorymark-events", daemon=True)
-        self._writer.start()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="memorymark-events")
+        self._last: Future[None] = self._pool.submit(lambda: None)
 
     def add(self, run_id: str, position: int, event: Event) -> None:
         """Take an event."""
-        self._waiting.put((run_id, position, event))
+        self._last = self._pool.submit(self._write, run_id, position, event)
 
     def flush(self) -> None:
         """Wait until all that was taken so far is written."""
-        reached = threading.Event()
-        self._waiting.put(reached)
-        until = time.monotonic() + _FLUSH_SECONDS
-        while not reached.wait(_LOOK_SECONDS) and time.monotonic() < until:
-            if not self._writer.is_alive():
-                return
+        wait([self._last], _FLUSH_SECONDS)
 
     def close(self) -> None:
         """Write what is left and end."""
-        self._waiting.put(None)
+        self._pool.shutdown(wait=False)
 
-    def _write(self) -> None:
-        while (item := self._waiting.get()) is not None:
-            if isinstance(item, threading.Event):
-                item.set()
-                continue
-            run_id, position, event = item
-            try:
-                self._history.add_event(run_id, position, event.to_dict())
-            except sqlite3.Error:
-                _log.exception("Event %d of run %s could not be written", position, run_id)
+    def _write(self, run_id: str, position: int, event: Event) -> None:
+        try:
+            self._history.add_event(run_id, position, event.to_dict())
+        except sqlite3.Error:
+            _log.exception("Event %d of run %s could not be written", position, run_id)

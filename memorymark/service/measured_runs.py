@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from memorymark.analysis.marks import with_options
 from memorymark.errors import MemoryMarkError
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
@@ -44,13 +43,13 @@ def measured_on(
     """Return the first analysis of the same training on a whole GPU; None where none is.
 
     Everything that changes a figure has to be alike: the training, the search, the memory that
-    trials could use, and the versions of what ran. Money is not: it is worked out anew.
+    trials could use, and the versions of what ran. Money is not: the comparison works it out.
 
     Args:
         gpu_key: Key of the GPU catalogue.
         measured: The analyses to choose from.
         config: How it is trained, with all that the workload fills in.
-        options: What is searched, and what the costs follow from.
+        options: What is searched.
         software: Versions of what would run now.
     """
     for analysis in measured:
@@ -59,7 +58,7 @@ def measured_on(
         is_same = all(getattr(searched, name) == getattr(options, name) for name in _SEARCHED)
         is_same = is_same and analysis.config == config and _is_of(analysis, software)
         if is_whole and is_same and analysis.complete:
-            return with_options(analysis, **vars(options))
+            return analysis
     return None
 
 

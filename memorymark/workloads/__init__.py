@@ -10,18 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from memorymark.workloads.base import Workload as Workload
-    from memorymark.workloads.build import build_model as build_model
-    from memorymark.workloads.build import make_batch as make_batch
     from memorymark.workloads.naming import MODEL_FORMS as MODEL_FORMS
-    from memorymark.workloads.naming import ModelForm as ModelForm
     from memorymark.workloads.registry import resolve as resolve
 
 _HOMES = {
     "MODEL_FORMS": "naming",
-    "ModelForm": "naming",
     "Workload": "base",
-    "build_model": "build",
-    "make_batch": "build",
     "resolve": "registry",
 }
 

@@ -33,14 +33,16 @@ def compiled(probe: FakeProbe) -> CompileValidation:
 
 def test_the_four_stages_run_once_each_at_the_batch():
     probe = FakeProbe()
-    result = backward(probe, search=False)
-    assert [(n, stage) for n, stage, _ in probe.calls] == [(16, stage) for stage in Stage]
+    result = backward(probe)
+    first, later = probe.calls[:4], probe.calls[4:]
+    assert [(n, stage) for n, stage, _ in first] == [(16, stage) for stage in Stage]
+    assert 16 not in [n for n, _, _ in later] and len(later) > 4
     assert [trial.stage for trial in result.trials] == list(Stage)
-    assert result.max_batch_size is None
+    assert result.max_batch_size == 192
 
 
 def test_the_ratio_is_backward_over_forward_only_with_weights():
-    result = backward(FakeProbe(2 * GIB, 32 * MIB), search=False)
+    result = backward(FakeProbe(2 * GIB, 32 * MIB))
     forward_only = 512 * MIB + 16 * 32 * MIB // 8
     assert result.ratio == pytest.approx((1024 + 512) * MIB / forward_only)
     assert result.verdict is Verdict.PASS
@@ -53,7 +55,7 @@ def test_an_unusual_ratio_warns_in_words(per_sample, word):
     probe = FakeProbe(2 * GIB, per_sample * MIB, target=measured_target(40 * GIB))
     if word == "below":
         probe.fixed_bytes, probe.memory = 0, lambda n: GIB
-    result = backward(probe, search=False)
+    result = backward(probe)
     assert result.verdict is Verdict.WARN
     assert f"{word} the usual 2.0 to 3.0" in result.reasons[0]
 
@@ -68,14 +70,14 @@ def test_an_unusual_ratio_warns_in_words(per_sample, word):
     ],
 )
 def test_bad_gradients_fail(check, sentence):
-    result = backward(FakeProbe(gradient_check=check), search=False)
+    result = backward(FakeProbe(gradient_check=check))
     assert result.verdict is Verdict.FAIL
     assert sentence in result.reasons[0]
     assert result.gradients == check
 
 
 def test_in_simulation_it_says_that_finiteness_is_unknown():
-    result = backward(FakeProbe(target=simulated_target()), search=False)
+    result = backward(FakeProbe(target=simulated_target()))
     assert result.verdict is Verdict.PASS
     assert result.gradients.finite is None
     assert any("simulation has no values" in reason for reason in result.reasons)
@@ -102,7 +104,7 @@ def test_a_batch_out_of_memory_warns_and_leaves_the_ratio_unknown():
 
 
 def test_a_stage_that_errors_fails():
-    result = backward(FakeProbe(errors={16: "No kernel."}), search=False)
+    result = backward(FakeProbe(errors={16: "No kernel."}))
     assert result.verdict is Verdict.FAIL
     assert "No kernel." in result.reasons[0]
 
@@ -120,9 +122,9 @@ def test_backward_round_trip_through_json():
 
 def test_events_and_cancelling():
     events = []
-    backward(FakeProbe(), search=False, on_event=events.append)
+    backward(FakeProbe(), on_event=events.append)
     lines = [event.text for event in events if event.kind is EventKind.TRIAL_FINISHED]
-    assert len(lines) == 4
+    assert sum("batch 16:" in line for line in lines) == 4
     assert lines[0].startswith("forward only, under no_grad, batch 16: ")
     token = CancelToken()
     token.cancel()

@@ -73,3 +73,9 @@ def test_numbers_and_targets_are_checked():
         request(batch_size=0)
     with pytest.raises(UsageError, match="Both the device 'cpu' and the GPU 'l4'"):
         request(device="cpu")
+
+
+@pytest.mark.parametrize("given", ["", "4 apples", 0, -1, True])
+def test_budgets_that_are_none(given):
+    with pytest.raises(InvalidValue, match="memory budget"):
+        request(memory_budget=given)
