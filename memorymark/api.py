@@ -198,6 +198,7 @@ def compare_costs(
         UsageError: An argument is invalid.
         MemoryMarkError: The model cannot be simulated.
     """
+    gpus = (gpus,) if isinstance(gpus, str) else gpus
     if gpus is not None and not gpus:
         raise UsageError("The list of GPUs is empty. Name at least one, e.g. a10, or pass None.")
     options = AnalysisOptions(dataset_size=dataset_size, epochs=epochs, runs_per_year=runs_per_year)
@@ -225,10 +226,10 @@ def _execute(
     cancel: CancelToken | None = None,
     **about: Any,
 ) -> Any:
-    named = isinstance(model, str)
-    request = Request(kind, model if named else model.name, config or TrainingConfig(), **about)
-    find = None if named else lambda name: model
-    return execute(request, find_workload=find, on_event=on_event, cancel=cancel)
+    workload = None if isinstance(model, str) else model
+    name = model if workload is None else workload.name
+    request = Request(kind, name, config or TrainingConfig(), **about)
+    return execute(request, workload=workload, on_event=on_event, cancel=cancel)
 
 
 def _options(given: dict[str, Any]) -> AnalysisOptions:

@@ -53,7 +53,12 @@ def _done(request: Request) -> Any:
     with work() as progress:
         from memorymark.service.execute import execute
 
-        return execute(request, on_event=progress)
+        try:
+            return execute(request, on_event=progress)
+        except Cancelled as stop:
+            if request.kind is RequestKind.ANALYSIS:
+                raise
+            raise Cancelled(partial_sentence(progress.trials)) from stop
 
 
 def _show_if_known(analysis: Analysis, as_json: bool) -> None:

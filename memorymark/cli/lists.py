@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,9 +13,10 @@ from memorymark import units
 from memorymark.cli import options
 from memorymark.cli.machine_facts import describe_machine
 from memorymark.cli.output import print_json, print_table
-from memorymark.errors import UnknownChoice
+from memorymark.errors import NotAvailable, UnknownChoice
 from memorymark.gpus.catalogue import Gpu, load_catalogue
 from memorymark.service.history import Run, RunHistory
+from memorymark.settings import load_settings
 from memorymark.workloads.naming import MODEL_FORMS, VISION_LIBRARIES
 
 
@@ -66,11 +68,18 @@ def runs(
     as_json: options.AsJson = False,
 ) -> None:
     """List the run history, newest first, or print one run's record as JSON."""
-    history = RunHistory()
-    if run_id is not None:
-        print_json(history.open(run_id).record)
-        return
-    listed = history.list()
+    try:
+        history = RunHistory()
+        if run_id is not None:
+            print_json(history.open(run_id).record)
+            return
+        listed = history.list()
+    except (OSError, sqlite3.Error) as error:
+        path = load_settings().history_path
+        raise NotAvailable(
+            f"The run history {path} cannot be read: {error}. Move it away, or name another "
+            "folder in MEMORYMARK_HOME."
+        ) from error
     if as_json:
         print_json([_run_summary(run) for run in listed])
     else:

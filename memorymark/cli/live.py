@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.status import Status
 
 from memorymark import units
-from memorymark.errors import Cancelled
+from memorymark.errors import Cancelled, WorkloadError
 from memorymark.records.event import Event, EventKind
 from memorymark.records.trial import Outcome, Stage, Trial
 
@@ -98,6 +98,8 @@ def work() -> Iterator[Progress]:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield progress
+    except SystemExit as stop:
+        raise WorkloadError(f"The model's code called sys.exit({stop.code!r}).") from stop
     except KeyboardInterrupt as stop:
         raise Cancelled(partial_sentence(progress.trials)) from stop
     finally:

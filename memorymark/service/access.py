@@ -121,7 +121,7 @@ class AppService:
             RunNotFound: There is no such run.
         """
         self.check(visitor)
-        if self.history.open(run_id).status.is_active:
+        if self.history.summary(run_id).status.is_active:
             raise NotAllowed(f"The run {run_id} is active. Cancel it before deleting it.")
         self.history.delete(run_id)
 

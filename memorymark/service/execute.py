@@ -12,6 +12,7 @@ import dataclasses
 import importlib
 import sqlite3
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memorymark.analysis.analyze import analyze_on
@@ -31,7 +32,7 @@ from memorymark.records.trial import Source, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.service.measured_runs import measured_analyses, measured_on
 from memorymark.settings import Settings, load_settings
-from memorymark.workloads import resolve
+from memorymark.units import mib_or_gib
 from memorymark.workloads.trial_spec import TrialSpec
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def execute(
     request: Request,
     *,
     settings: Settings | None = None,
+    workload: Workload | None = None,
     find_workload: Callable[[str], Workload] | None = None,
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
@@ -57,6 +59,7 @@ def execute(
         request: What is asked for.
         settings: The owner's settings: where the history and the locks are, and a probe factory
             that takes the engine's place; None reads the environment.
+        workload: An object in place of the model's name.
         find_workload: Returns the workload of a model's name; None takes any form of name.
         on_event: Called with each event.
         cancel: Checked before each trial.
@@ -66,10 +69,8 @@ def execute(
         MemoryMarkError: The work could not be done; carries a sentence for the user.
         Cancelled: The work was stopped.
     """
-    return _Execution(
-        request, settings or load_settings(), find_workload or resolve, on_event,
-        cancel or CancelToken(),
-    ).record()  # fmt: skip
+    settings, cancel = settings or load_settings(), cancel or CancelToken()
+    return _Execution(request, settings, workload, find_workload, on_event, cancel).record()
 
 
 class _Execution:
@@ -79,12 +80,13 @@ class _Execution:
         self,
         request: Request,
         settings: Settings,
-        find_workload: Callable[[str], Workload],
+        given: Workload | None,
+        find_workload: Callable[[str], Workload] | None,
         on_event: OnEvent,
         cancel: CancelToken,
     ) -> None:
         self.request, self.settings = request, settings
-        self.find_workload = find_workload
+        self.given, self.find_workload = given, find_workload
         self.on_event, self.cancel = on_event, cancel
 
     def record(self) -> Record:
@@ -102,6 +104,7 @@ class _Execution:
                 return dataclasses.replace(found, findings=(*notes, *found.findings))
             if self.request.kind in (RequestKind.BACKWARD, RequestKind.COMPILE):
                 return self.validate(probe, workload)
+            self.cancel.check()
             spec = TrialSpec(workload, self.request.config, self.request.batch_size)
             return probe.run_trial(spec)
 
@@ -136,11 +139,11 @@ class _Execution:
         A whole card that was measured with the same training and the same search is not
         simulated again: its newest run in the history is taken.
         """
-        from memorymark.probes.common import software
-
         gpus = [find_gpu(name) for name in self.request.gpus or load_catalogue()]
         probes = {gpu.key: (gpu, self.probe(gpu.key)) for gpu in gpus}
         workload = self.workload(probes[gpus[0].key][1])
+        from memorymark.probes.common import software  # loads torch, as the probes did
+
         measured = self.measured(workload)
         config, options = workload.describe(self.request.config), self.request.options
         analyses: list[tuple[Gpu, Analysis]] = []
@@ -154,12 +157,17 @@ class _Execution:
             else:
                 self.note(f"{gpu.key}: measured in run {analysis.run_id}", number / len(probes))
             analyses.append((gpu, analysis))
-        return comparison_of(analyses, options.plan)
+        comparison = comparison_of(analyses, options.plan)
+        if self.request.memory_budget is None:
+            return comparison
+        budget = f"Each GPU has a memory budget of {mib_or_gib(self.request.memory_budget)}."
+        return dataclasses.replace(comparison, findings=(budget, *comparison.findings))
 
     def measured(self, workload: Workload) -> list[Analysis]:
         """Return what the history has measured of a workload, as far as it may be taken again."""
-        if workload.runs_own_code or self.request.memory_budget is not None:
-            return []  # code may have changed since; a budget is not the whole GPU
+        own = self.given is not None or workload.runs_own_code or _is_folder(workload.name)
+        if own or self.request.memory_budget is not None:
+            return []  # code or a folder may have changed since; a budget is not the whole GPU
         try:
             return measured_analyses(self.settings.history_path, workload.name)
         except (OSError, sqlite3.Error) as error:
@@ -187,7 +195,11 @@ class _Execution:
 
     def workload(self, probe: Probe) -> Workload:
         """Return the workload that the request names, or what the user's own probe makes of it."""
-        make = getattr(probe, "workload", None) or self.find_workload
+        if self.given is not None:
+            return self.given
+        from memorymark.workloads import resolve
+
+        make = getattr(probe, "workload", None) or self.find_workload or resolve
         return make(self.request.model)
 
     @contextlib.contextmanager
@@ -232,6 +244,10 @@ class _Execution:
             self.on_event(dataclasses.replace(event, progress=share))
 
         return on_event
+
+
+def _is_folder(model: str) -> bool:
+    return Path(model.removeprefix("hf:")).expanduser().exists()
 
 
 def load_factory(name: str) -> Callable[..., Probe]:

@@ -215,14 +215,25 @@ class RunHistory:
             RunNotFound: There is no such run.
             InvalidRecord: What is kept of it is damaged.
         """
+        return self._one(run_id, f"{_SUMMARY}, request, record")
+
+    def summary(self, run_id: str) -> Run:
+        """Return a run without its request and its record, which may be damaged.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        return self._one(run_id, _SUMMARY)
+
+    def _one(self, run_id: str, columns: str) -> Run:
         with self._connect() as connection:
             row = connection.execute(
-                f"SELECT {_SUMMARY}, request, record FROM runs WHERE run_id = ?", (run_id,)
+                f"SELECT {columns} FROM runs WHERE run_id = ?", (run_id,)
             ).fetchone()
         if row is None:
             raise RunNotFound(
                 f"There is no run {run_id!r} in this history. "
-                "`memorymark runs` and the page Runs list those that there are."
+                "`memorymark runs` and the page Runs list the available runs."
             )
         return _run(row)
 
@@ -240,7 +251,7 @@ class RunHistory:
         Raises:
             RunNotFound: There is no such run.
         """
-        self.open(run_id)
+        self.summary(run_id)
         with self._connect() as connection:
             connection.execute("DELETE FROM runs WHERE run_id = ?", (run_id,))
 

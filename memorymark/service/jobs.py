@@ -258,11 +258,12 @@ class JobManager:
     def _expected_seconds(self, kind: str, request: dict[str, Any]) -> float | None:
         done = self.history.find(kinds=[kind], statuses=[RunStatus.DONE], limit=20)
         alike = [run for run in done if run.model == request.get("model")]
-        for run in alike[:3]:
-            opened = self.history.open(run.run_id)
-            if _key(kind, opened.request or {}) == _key(kind, request):
-                took = (run.finished_at or run.created_at) - run.created_at
-                return (opened.record or {}).get("elapsed_seconds", took)
+        with contextlib.suppress(MemoryMarkError, AttributeError):  # a damaged run only costs this
+            for run in alike[:3]:
+                opened = self.history.open(run.run_id)
+                if _key(kind, opened.request or {}) == _key(kind, request):
+                    took = (run.finished_at or run.created_at) - run.created_at
+                    return (opened.record or {}).get("elapsed_seconds", took)
         return None
 
     def _mark_interrupted(self) -> None:

@@ -54,7 +54,7 @@ def measured_on(
     """
     for analysis in measured:
         target, searched = analysis.target, analysis.options
-        is_whole = target.gpu_key == gpu_key and target.capacity_bytes == target.total_bytes
+        is_whole = target.gpu_key == gpu_key and target.capacity_bytes == (target.total_bytes or -1)
         is_same = all(getattr(searched, name) == getattr(options, name) for name in _SEARCHED)
         is_same = is_same and analysis.config == config and _is_of(analysis, software)
         if is_whole and is_same and analysis.complete:

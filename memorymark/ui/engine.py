@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from memorymark.errors import MemoryMarkError
+from memorymark.errors import MemoryMarkError, RunNotFound
 from memorymark.records.analysis import Analysis
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event
@@ -54,13 +54,15 @@ def show_run(run_id: str | None) -> None:
 
 
 def open_run(run_id: str | None) -> Run | None:
-    """Return a run of the history; None where there is none with this id that can be read."""
+    """Return a run of the history, without its record where that is damaged; None for no run."""
     if not run_id:
         return None
     try:
         return app_service().history.open(run_id)
-    except MemoryMarkError:
+    except RunNotFound:
         return None
+    except MemoryMarkError:
+        return app_service().history.summary(run_id)
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)

@@ -81,7 +81,11 @@ def _draw_one(run: Run) -> None:
     if opened is None or opened.kind != RequestKind.ANALYSIS or opened.record is None:
         st.info(f"Run {run.run_id} is not a finished analysis. Only those can be compared.")
         return
-    analysis = analysis_of(run.run_id)
+    try:
+        analysis = analysis_of(run.run_id)
+    except MemoryMarkError as error:
+        st.error(str(error), icon=":material/error:")
+        return
     st.markdown(f"**Run {run.run_id}: {verdict(analysis)}**")
     st.caption(source_line(analysis.target, analysis.created_at, analysis.software))
     draw_key_figures(analysis)

@@ -47,6 +47,9 @@ def shown_runs(*kinds: RequestKind) -> dict[RequestKind, Run | None]:
 
 def go_to(run: Run) -> None:
     """Lead on to the page that shows a run."""
+    if run.kind not in _PAGES:
+        st.warning(f"No page of this version shows run {run.run_id}, of kind {run.kind!r}.")
+        return
     page = pages()[_PAGES[RequestKind(run.kind)]]
     st.switch_page(page, query_params={RUN_PARAMETER: run.run_id})
 
@@ -61,6 +64,8 @@ def draw_run(run: Run | None, draw_result: Callable[[Run], None]) -> None:
     if run.status is not RunStatus.DONE:
         draw_ended(run)
     if run.record is None:
+        if run.status is RunStatus.DONE:
+            st.error(f"The record of run {run.run_id} is damaged. Delete it on the Runs page.")
         return
     try:
         draw_result(run)

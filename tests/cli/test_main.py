@@ -311,6 +311,40 @@ def test_an_error_is_its_sentence_and_its_code(
     assert err == f"Error: {error}\n"
 
 
+def test_a_model_that_exits_is_a_failure(engine: StandInEngine, capsys: Any) -> None:
+    engine.raises = SystemExit(0)
+    out, err = run(capsys, "measure bert --batch-size 4 --json", code=1)
+    assert out == "" and "called sys.exit(0)" in err and TRACEBACK not in err
+
+
+def test_a_history_that_cannot_be_read_is_no_bug(
+    home: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "file").touch()
+    for folder in (home / "file", home / "junk"):
+        monkeypatch.setenv("MEMORYMARK_HOME", str(folder))
+        if folder.name == "junk":
+            folder.mkdir()
+            (folder / "runs.sqlite3").write_text("not a history " * 100)
+        _, err = run(capsys, "runs", code=1)
+        assert "cannot be read" in err and "MEMORYMARK_HOME" in err
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["analyze bert --gpu L4X", "analyze bert --device tpu", "compare bert --gpus a10,foo"],
+)
+def test_invalid_arguments_are_found_before_torch_is_loaded(line: str, home: Path) -> None:
+    code = (
+        "import sys; from memorymark.cli import main\n"
+        "code = main(sys.argv[1:]); assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *line.split()], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2, done.stderr
+
+
 def test_a_bug_is_called_one(engine: StandInEngine, capsys: Any) -> None:
     engine.raises = KeyError("lost")
     out, err = run(capsys, "analyze bert", code=1)

@@ -355,6 +355,32 @@ def test_code_of_the_users_own_is_simulated_again(settings, history, monkeypatch
     assert compared(settings)["l4"].source == "simulated"
 
 
+def test_an_object_of_the_callers_is_not_taken_for_the_model_of_its_name(settings, history):
+    keep_measured(history)
+    request = ask(RequestKind.COMPARISON, gpus=("l4",))
+    assert execute(request, settings=settings, workload=FakeWorkload("bert")).source == "simulated"
+
+
+def test_a_folder_is_simulated_again(settings, history, tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    keep_measured(history, model="hf:./model")
+    request = ask(RequestKind.COMPARISON, "hf:./model", gpus=("l4",))
+    assert execute(request, settings=settings).source == "simulated"
+
+
+def test_a_budget_is_said_with_a_comparison(settings):
+    request = ask(RequestKind.COMPARISON, gpus=("l4",), memory_budget=4 * GIB)
+    assert "4.00 GiB" in execute(request, settings=settings).findings[0]
+
+
+def test_a_cancelled_trial_does_not_run(settings):
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(Cancelled):
+        execute(ask(RequestKind.MEASURE, batch_size=4), settings=settings, cancel=token)
+
+
 def test_a_history_that_cannot_be_read_is_said(settings):
     settings.history_path.write_text("not a history, but long enough to be looked at " * 40)
     events = []

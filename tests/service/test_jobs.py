@@ -264,3 +264,15 @@ def test_closing_waits_for_the_trial_that_runs(history, gate):
     assert job.status is RunStatus.CANCELLED
     JobManager(history).close()
     assert history.open(job.run_id).status is RunStatus.CANCELLED
+
+
+def test_a_damaged_run_keeps_no_job_from_starting_and_can_be_deleted(manager, history):
+    run_id = history.save("analysis", {"model_name": "bert"}, request={"model": "bert"})
+    with sqlite3.connect(history.path) as connection:
+        connection.execute("UPDATE runs SET record = '{broken'")
+    connection.close()
+    job = manager.submit("analysis", {"model": "bert"}, DEVICE, quick)
+    until(lambda: job.status is RunStatus.DONE)
+    history.delete(run_id)
+    with pytest.raises(RunNotFound):
+        history.summary(run_id)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 import time
@@ -152,6 +153,21 @@ def test_a_batch_outside_of_the_trials_is_simulated_under_the_budget_of_the_run(
     analysis = analyze_on(FakeProbe(target=target), FakeWorkload("bert"), TrainingConfig())
     request = choices.outside_request(analysis)
     assert (request.gpu, request.memory_budget) == (target.gpu_key, 4 * units.GIB)
+
+
+def test_a_damaged_run_and_one_of_another_version_break_no_page(app):
+    run_id = RunHistory().save("analysis", {"model_name": "bert"})
+    with sqlite3.connect(RunHistory().path) as connection:
+        connection.execute("UPDATE runs SET record = '{broken'")
+    connection.close()
+    app.query_params["run"] = run_id
+    app.run()
+    assert not app.exception
+    assert any("is damaged" in error.value for error in app.error)
+    app.query_params["run"] = RunHistory().save("levers", {"model_name": "bert"})
+    app.run()
+    assert not app.exception
+    assert any("of kind 'levers'" in warning.value for warning in app.warning)
 
 
 def test_a_run_whose_options_are_refused_today_breaks_no_page(app):
