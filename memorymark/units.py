@@ -51,6 +51,11 @@ def mib_or_gib(value: int | None) -> str:
     return f"{value / MIB:,.1f} MiB"
 
 
+def count(value: int | None) -> str:
+    """Write a whole number, a dash where unknown."""
+    return UNKNOWN if value is None else f"{value:,}"
+
+
 def rate(value: float | None) -> str:
     """Write samples per second with three or more figures, a dash where unknown."""
     if value is None:

@@ -8,10 +8,9 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.request import RequestKind
 from memorymark.service.history import Run
 from memorymark.ui.analysis_view import draw_analysis, draw_evidence
-from memorymark.ui.choices import as_chosen, options_to_ask
+from memorymark.ui.choices import as_chosen, options_to_ask, wait_for_estimate
 from memorymark.ui.engine import analysis_of, request_of, start
 from memorymark.ui.frame import need_frame
-from memorymark.ui.outside import wait_for_estimate
 from memorymark.ui.shown import draw_run, shown_runs
 from memorymark.ui.targets import chosen_target
 from memorymark.ui.training_form import analysis_options, training_form

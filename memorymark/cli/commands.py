@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from typing import Annotated, Any
 
+from rich.console import Console
+
 from memorymark.cli import options, printed
-from memorymark.cli.keep import keep
 from memorymark.cli.live import partial_sentence, work
 from memorymark.cli.output import show
 from memorymark.errors import Cancelled
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
 from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
+from memorymark.service.history import RunHistory
 
 
 @options.with_options
@@ -45,7 +49,7 @@ def analyze(
         raise Cancelled(partial_sentence(partial.trials)) from stop
     _show_if_known(analysis, as_json)
     printed.check_analysis(analysis)
-    keep(request, analysis)
+    _keep(request, analysis)
 
 
 def _done(request: Request) -> Any:
@@ -76,7 +80,7 @@ def _show_trial(request: Request, as_json: bool) -> None:
 def _show_validation(request: Request, as_json: bool, in_words: Callable[[Any], None]) -> None:
     result = _done(request)
     show(result, as_json, in_words)
-    keep(request, result)
+    _keep(request, result)
     printed.check_validation(result)
 
 
@@ -157,4 +161,13 @@ def compare(
     )
     result = _done(request)
     show(result, as_json, printed.show_comparison)
-    keep(request, result)
+    _keep(request, result)
+
+
+def _keep(request: Request, record: Record) -> None:
+    """Save a result; where the history cannot be written, warn and go on."""
+    try:
+        RunHistory().save(str(request.kind), record.to_dict(), request=request.to_dict())
+    except (OSError, sqlite3.Error) as error:
+        sentence = f"Warning: this run was not saved; the run history cannot be written: {error}."
+        Console(stderr=True, highlight=False).print(sentence, markup=False, soft_wrap=True)

@@ -5,20 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from memorymark.records.codec import Record
+
 _WIDTH_WHERE_NOBODY_LOOKS = 240  # a file or a pipe: one row stays one line
-
-
-class Record(Protocol):
-    """A result: a frozen record that can write itself as JSON."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
 
 
 def show(record: Record, as_json: bool, in_words: Callable[[Any], None]) -> None:

@@ -115,8 +115,8 @@ def _compared_cells(row: ComparedGpu) -> list[str]:
     hours = row.cost.hours_per_run
     return [
         row.gpu,
-        _count(row.max_batch_size),
-        _count(row.optimal_batch_size),
+        units.count(row.max_batch_size),
+        units.count(row.optimal_batch_size),
         units.rate(row.samples_per_second),
         units.usd(row.usd_per_hour),
         units.usd(row.cost.usd_per_million_samples),
@@ -124,7 +124,3 @@ def _compared_cells(row: ComparedGpu) -> list[str]:
         units.usd(row.cost.usd_per_run),
         "Pareto-optimal" if row.efficient else "",
     ]
-
-
-def _count(value: int | None) -> str:
-    return units.UNKNOWN if value is None else str(value)

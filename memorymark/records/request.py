@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from memorymark.errors import UsageError
+from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.codec import Origin, Record, same
 from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig, check_batch_size
@@ -169,3 +170,25 @@ def _amount(value: int) -> str:
         if value % size == 0:
             return f"{value // size}{unit}"
     return str(value)
+
+
+def command_line(analysis: Analysis, memory_budget_bytes: int | None = None) -> str:
+    """Write the command that runs the same analysis; options at their defaults are left out.
+
+    Args:
+        analysis: The analysis to repeat.
+        memory_budget_bytes: The budget that was set, if one was; on the CPU it is known.
+    """
+    target = analysis.target
+    is_simulated = target.gpu_key is not None and target.kind == "simulated"
+    if target.kind == "cpu":
+        memory_budget_bytes = memory_budget_bytes or analysis.capacity_bytes
+    return Request(
+        RequestKind.ANALYSIS,
+        analysis.workload,
+        analysis.config,
+        device=None if is_simulated else f"{target.kind}:{target.index}".removesuffix(":0"),
+        gpu=target.gpu_key if is_simulated else None,
+        memory_budget=memory_budget_bytes,
+        options=analysis.options,
+    ).command()

@@ -19,13 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class Estimates:
-    """Answers questions about single batches, at once where they were asked before.
-
-    Example:
-        >>> estimates = Estimates()
-        >>> estimates.ask("bert", lambda: None) is None
-        True
-    """
+    """Answers questions about single batches, at once where they were asked before."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="memorymark-estimates")

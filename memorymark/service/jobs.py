@@ -220,7 +220,8 @@ class JobManager:
             self.history.set_status(job.run_id, RunStatus.RUNNING)
             record = job.work(lambda event: self._note(job, event), job.token)
         except Cancelled as stop:
-            self._end(job, RunStatus.CANCELLED, record=_partial(stop))
+            partial = getattr(stop, "partial", None)
+            self._end(job, RunStatus.CANCELLED, record=partial and partial.to_dict())
         except MemoryMarkError as error:
             self._end(job, RunStatus.FAILED, error=str(error))
         except BaseException as error:  # sys.exit() of the user's code too: the next job waits
@@ -271,12 +272,6 @@ class JobManager:
         for run in self.history.find(statuses=active, limit=10_000):
             if not self._owner.lives(run.owner):
                 self.history.finish(run.run_id, RunStatus.INTERRUPTED, error=_INTERRUPTED)
-
-
-def _partial(stop: Cancelled) -> dict[str, Any] | None:
-    """Return what was known when the work was stopped, where the work says so."""
-    partial = getattr(stop, "partial", None)
-    return None if partial is None else partial.to_dict()
 
 
 def _key(kind: str, request: dict[str, Any]) -> str:

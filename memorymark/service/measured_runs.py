@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -30,7 +31,11 @@ def measured_analyses(path: Path, model: str) -> list[Analysis]:
     history = RunHistory(path)
     done = history.find(kinds=[RequestKind.ANALYSIS], statuses=[RunStatus.DONE], limit=_MOST_RUNS)
     alike = [run for run in done if run.source == Source.MEASURED and run.model == model]
-    return [analysis for run in alike if (analysis := _opened(history, run.run_id))]
+    found = []
+    for run in alike:
+        with contextlib.suppress(MemoryMarkError):  # a damaged run is passed over
+            found.append(Analysis.from_dict(history.open(run.run_id).record or {}))
+    return found
 
 
 def measured_on(
@@ -66,11 +71,3 @@ def _is_of(analysis: Analysis, software: Mapping[str, str]) -> bool:
     """Whether the versions are those of now; builds of one version count as alike."""
     kept = {name: analysis.software.get(name, "").partition("+")[0] for name in _SOFTWARE}
     return all(text == software.get(name, "").partition("+")[0] for name, text in kept.items())
-
-
-def _opened(history: RunHistory, run_id: str) -> Analysis | None:
-    """Return an analysis of the history; None where what is kept of it is damaged."""
-    try:
-        return Analysis.from_dict(history.open(run_id).record or {})
-    except MemoryMarkError:
-        return None

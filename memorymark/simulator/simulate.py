@@ -109,6 +109,5 @@ class _SteadyPeak:
 
 
 def _sentence(name: str, error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    reason = ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
     return f"The model {name!r} cannot be simulated: {reason}"

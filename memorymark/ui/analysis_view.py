@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import streamlit as st
 
 from memorymark.records.analysis import Advice, Analysis, Mark
 from memorymark.records.codec import to_json
-from memorymark.records.command import command_line
-from memorymark.records.request import Request
+from memorymark.records.request import Request, command_line
 from memorymark.records.trial import Source, Target, Trial
 from memorymark.report.charts import batch_charts, memory_charts
 from memorymark.report.exports import trials_csv
 from memorymark.report.sentences import analysis_lines, verdict
 from memorymark.ui.charting import draw_spec
-from memorymark.units import gib, percent, rate, seconds, usd
+from memorymark.ui.pieces import card, download, share_link
+from memorymark.units import UNKNOWN, count, gib, percent, rate, seconds, usd
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -43,26 +42,15 @@ def draw_key_figures(analysis: Analysis) -> None:
         _card("Current batch size", current, analysis)
         _card("Optimal batch size", optimal, analysis)
         _card("Max batch size", largest, analysis)
-        st.metric(
-            "Unused memory",
-            percent(analysis.waste_share),
-            gib(analysis.waste_bytes),
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-            help="Share of the capacity that the current batch size leaves unused.",
-        )
+        card(
+            "Unused memory", percent(analysis.waste_share), gib(analysis.waste_bytes),
+            "Share of the capacity that the current batch size leaves unused.",
+        )  # fmt: skip
         _speed_card(analysis)
         _saving_card("Savings per run", analysis.costs.usd_per_run, analysis)
         _saving_card("Savings per year", analysis.costs.usd_per_year, analysis)
-        st.metric(
-            "Free at optimal",
-            gib(analysis.headroom_bytes),
-            f"of {gib(analysis.capacity_bytes)}",
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-        )
+        free = gib(analysis.headroom_bytes)
+        card("Free at optimal", free, f"of {gib(analysis.capacity_bytes)}")
 
 
 def draw_findings(analysis: Analysis) -> None:
@@ -163,13 +151,6 @@ def draw_assumptions(analysis: Analysis) -> None:
                 st.markdown(f"- {text}")
 
 
-def download(label: str, make: Callable[[], str], name: str, mime: str) -> None:
-    """Draw a button that makes a file when it is pressed."""
-    st.download_button(
-        label, make, file_name=name, mime=mime, on_click="ignore", icon=":material/download:"
-    )
-
-
 def marked_trials(analysis: Analysis) -> dict[str, Trial]:
     """Return the trials at the marks, those at one batch size once, with their labels."""
     trials: dict[str, Trial] = {}
@@ -197,12 +178,6 @@ def trial_rows(analysis: Analysis) -> list[dict[str, Any]]:
     ]
 
 
-def share_link(run_id: str) -> str:
-    """Return the address under which anybody opens a run."""
-    page = urlsplit(st.context.url or "")
-    return urlunsplit((page.scheme, page.netloc, page.path or "/", f"run={run_id}", ""))
-
-
 def source_line(target: Target, created_at: str = "", software: Mapping[str, str] = _NONE) -> str:
     """Say where figures come from: measured or simulated, on what, when, with what."""
     how = "Measured on" if target.source is Source.MEASURED else "Simulated for"
@@ -217,44 +192,25 @@ def _card(label: str, mark: Mark, analysis: Analysis) -> None:
         how = " does not fit"
     elif mark.trial is not None and mark.trial not in analysis.trials:
         how = " (simulated)"
-    st.metric(
-        label,
-        "—" if mark.batch_size is None else f"{mark.batch_size:,}",
-        f"{gib(mark.memory_bytes)}{how}",
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-        help=f"Peak memory, {analysis.target.source}; "
-        f"throughput {rate(mark.samples_per_second)} samples/s.",
-    )
+    told = f"Peak memory, {analysis.target.source}; throughput {rate(mark.samples_per_second)} "
+    memory = f"{gib(mark.memory_bytes)}{how}"
+    card(label, count(mark.batch_size), memory, f"{told}samples/s.")
 
 
 def _speed_card(analysis: Analysis) -> None:
     speedup = analysis.speedup
-    st.metric(
-        "Speed-up",
-        "—" if speedup is None else f"{speedup:.2f} x",
-        f"{rate(analysis.current.samples_per_second)} to "
-        f"{rate(analysis.optimal.samples_per_second)} samples/s",
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-        help="Throughput at the optimal batch size divided by throughput at the current one, "
+    before, after = analysis.current.samples_per_second, analysis.optimal.samples_per_second
+    card(
+        "Speed-up", UNKNOWN if speedup is None else f"{speedup:.2f} x",
+        f"{rate(before)} to {rate(after)} samples/s",
+        "Throughput at the optimal batch size divided by throughput at the current one, "
         f"{analysis.target.source}. It is not the ratio of the batch sizes.",
-    )
+    )  # fmt: skip
 
 
 def _saving_card(label: str, saved: float | None, analysis: Analysis) -> None:
-    price = analysis.options.price_per_hour
-    missing = analysis.options.dataset_size is None
-    st.metric(
-        label,
-        usd(saved),
-        _money_note(price, missing),
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-    )
+    options = analysis.options
+    card(label, usd(saved), _money_note(options.price_per_hour, options.dataset_size is None))
 
 
 def _money_note(price: float | None, no_size: bool) -> str:

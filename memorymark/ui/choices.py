@@ -17,6 +17,7 @@ from memorymark.ui.targets import chosen_gpu
 
 MONEY = ("price_per_hour", "dataset_size", "epochs", "runs_per_year")
 NAMES = ("current_batch_size", *MONEY)
+_POLL_SECONDS = 0.5
 _FIRST = {
     "current_batch_size": 16,
     "price_per_hour": None,
@@ -120,3 +121,22 @@ def outside_request(analysis: Analysis) -> Request:
         gpu=analysis.target.gpu_key,
         memory_budget=analysis.capacity_bytes,
     )
+
+
+def wait_for_estimate(analysis: Analysis) -> None:
+    """Say that a simulation is on its way, and draw the page once more when it is there."""
+    if _is_pending(analysis):
+        _watch(analysis)
+
+
+@st.fragment(run_every=_POLL_SECONDS)
+def _watch(analysis: Analysis) -> None:
+    if not _is_pending(analysis):
+        st.rerun()
+    st.caption(f"Simulating batch size {analysis.current.batch_size:,}, outside the range tried …")
+
+
+def _is_pending(analysis: Analysis) -> bool:
+    if analysis.target.gpu_key is None or analysis.current.batch_size is None:
+        return False
+    return app_service().is_estimating(outside_request(analysis), analysis.current.batch_size)

@@ -13,12 +13,11 @@ from memorymark.records.costs import Offer, PricedOffer, RunCost, compare_offers
 from memorymark.records.option import options_of
 from memorymark.report.charts.cost_charts import cost_against_time
 from memorymark.service.history import Run
-from memorymark.ui.analysis_view import download, share_link
 from memorymark.ui.charting import draw_kept
 from memorymark.ui.choices import choices
-from memorymark.ui.engine import export_run, request_of
 from memorymark.ui.option_widgets import bounds
-from memorymark.units import UNKNOWN, gib, hours, rate, usd
+from memorymark.ui.pieces import draw_exports
+from memorymark.units import UNKNOWN, count, gib, hours, rate, usd
 
 _PRICES = "edited_prices"
 PRICE = "$/hour (edit)"
@@ -36,8 +35,8 @@ def draw_savings(analysis: Analysis) -> None:
         st.info("This analysis has no throughput, so costs cannot be compared.")
         return
     left, right, saved = st.columns(3)
-    _cost_card(left, f"Current batch size {_batch(analysis.current.batch_size)}", costs.current)
-    _cost_card(right, f"Optimal batch size {_batch(analysis.optimal.batch_size)}", costs.optimal)
+    _cost_card(left, f"Current batch size {count(analysis.current.batch_size)}", costs.current)
+    _cost_card(right, f"Optimal batch size {count(analysis.optimal.batch_size)}", costs.optimal)
     with saved.container(border=True):
         st.markdown("**Savings**")
         st.metric("Time per run", hours(costs.hours_per_run))
@@ -59,13 +58,7 @@ def draw_comparison(run: Run) -> None:
     _draw_table(holding, rows)
     for finding in record["findings"]:
         st.info(finding, icon=":material/info:")
-    request = request_of(run)
-    if request is not None:
-        st.code(request.command(), language="shell", wrap_lines=True)
-    st.code(share_link(run.run_id), language=None, wrap_lines=True)
-    download(
-        "JSON", lambda: export_run(run.run_id), f"memorymark-{run.run_id}.json", "application/json"
-    )
+    draw_exports(run)
 
 
 def _priced(rows: dict[str, dict[str, Any]]) -> tuple[PricedOffer, ...]:
@@ -93,7 +86,7 @@ def _draw_cheapest(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -
     best = known[0]
     row = rows[best.offer.name]
     st.markdown(
-        f"Cheapest: **{row['name']}** at batch size {_batch(row['optimal_batch_size'])}, "
+        f"Cheapest: **{row['name']}** at batch size {count(row['optimal_batch_size'])}, "
         f"**{usd(best.cost.usd_per_million_samples)} per million samples**, "
         f"{usd(best.cost.usd_per_run)} and {hours(best.cost.hours_per_run)} per run; "
         f"throughput {row['source']}."
@@ -135,7 +128,7 @@ def _cells(priced: PricedOffer, row: dict[str, Any]) -> dict[str, Any]:
     cost = priced.cost
     edited = row["gpu"] in st.session_state.get(_PRICES, {})
     values = (
-        row["name"], _batch(row["max_batch_size"]), _batch(row["optimal_batch_size"]),
+        row["name"], count(row["max_batch_size"]), count(row["optimal_batch_size"]),
         rate(row["samples_per_second"]), row["source"], priced.offer.usd_per_hour,
         usd(cost.usd_per_million_samples), usd(cost.usd_per_run), hours(cost.hours_per_run),
         usd(cost.usd_per_year), "yes" if priced.efficient else "",
@@ -174,7 +167,3 @@ def _cost_card(column: Any, title: str, cost: RunCost) -> None:
         st.metric("Cost per year", usd(cost.usd_per_year))
         st.metric("Cost per million samples", usd(cost.usd_per_million_samples))
         st.caption(f"{rate(cost.samples_per_second)} samples/s")
-
-
-def _batch(value: int | None) -> str:
-    return UNKNOWN if value is None else f"{value:,}"

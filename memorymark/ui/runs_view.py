@@ -11,9 +11,10 @@ from memorymark.errors import MemoryMarkError
 from memorymark.records.request import RequestKind
 from memorymark.report.sentences import verdict
 from memorymark.service.history import Run
-from memorymark.ui.analysis_view import download, draw_curves, draw_key_figures, source_line
+from memorymark.ui.analysis_view import draw_curves, draw_key_figures, source_line
 from memorymark.ui.engine import analysis_of, app_service, export_run, open_run, visitor
 from memorymark.ui.job_view import device_words, queue_words
+from memorymark.ui.pieces import download
 from memorymark.ui.shown import go_to
 from memorymark.units import UNKNOWN
 

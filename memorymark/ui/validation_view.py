@@ -10,10 +10,10 @@ from memorymark.records.trial import GradientCheck, Stage, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation, Verdict
 from memorymark.report.charts import validation_charts as charts
 from memorymark.service.history import Run
-from memorymark.ui.analysis_view import download, share_link, source_line
+from memorymark.ui.analysis_view import source_line
 from memorymark.ui.charting import draw_kept
-from memorymark.ui.engine import export_run, request_of
-from memorymark.units import UNKNOWN, gib, mib_or_gib, rate, seconds
+from memorymark.ui.pieces import card, draw_exports
+from memorymark.units import UNKNOWN, count, gib, mib_or_gib, rate, seconds
 
 _BADGES = {
     Verdict.PASS: ("green", ":material/check_circle:"),
@@ -34,7 +34,7 @@ def draw_backward(run: Run) -> None:
     _draw_overreach(validation, run.run_id)
     for finding in validation.findings:
         st.info(finding, icon=":material/info:")
-    _draw_exports(run)
+    draw_exports(run)
 
 
 def draw_compile(run: Run) -> None:
@@ -45,18 +45,16 @@ def draw_compile(run: Run) -> None:
     st.caption(source_line(validation.target, software=validation.eager.software))
     speedup, steps = validation.speedup, validation.break_even_steps
     with st.grid(4, min_column_width=215):
-        _card("Eager step", seconds(validation.eager.step_seconds), _rate(validation.eager))
-        _card(
-            "Compiled step", seconds(validation.compiled.step_seconds), _rate(validation.compiled)
-        )
-        _card("Speed-up", UNKNOWN if speedup is None else f"{speedup:.2f} x", "compiled over eager")
-        _card("Compile time", seconds(validation.compile_seconds), "once")
-        _card("Break-even", UNKNOWN if steps is None else f"{steps:,} steps", "of training")
-        _card("Eager memory", gib(validation.eager.peak_allocated_bytes), "peak allocated")
-        _card("Compiled memory", gib(validation.compiled.peak_allocated_bytes), "peak allocated")
+        card("Eager step", seconds(validation.eager.step_seconds), _rate(validation.eager))
+        card("Compiled step", seconds(validation.compiled.step_seconds), _rate(validation.compiled))
+        card("Speed-up", UNKNOWN if speedup is None else f"{speedup:.2f} x", "compiled over eager")
+        card("Compile time", seconds(validation.compile_seconds), "once")
+        card("Break-even", UNKNOWN if steps is None else f"{steps:,} steps", "of training")
+        card("Eager memory", gib(validation.eager.peak_allocated_bytes), "peak allocated")
+        card("Compiled memory", gib(validation.compiled.peak_allocated_bytes), "peak allocated")
     if validation.compile_seconds is not None and validation.eager.step_seconds is not None:
         draw_kept(charts.break_even, validation, key="break_even", name=run.run_id)
-    _draw_exports(run)
+    draw_exports(run)
 
 
 def _head(title: str, verdict: Verdict, reasons: Sequence[str]) -> None:
@@ -70,18 +68,18 @@ def _head(title: str, verdict: Verdict, reasons: Sequence[str]) -> None:
 def _backward_figures(validation: BackwardValidation) -> None:
     ratio, over = validation.ratio, validation.overestimate
     with st.grid(4, min_column_width=215):
-        _card(
+        card(
             "Backward ratio",
             UNKNOWN if ratio is None else f"{ratio:.2f} x",
             "peak vs. forward only",
         )
         for stage, words in charts.STAGE_WORDS.items():
             trial = validation.trial(stage)
-            _card(words, mib_or_gib(trial.peak_allocated_bytes), str(trial.outcome))
-        _card("Max batch size", _batch(validation.max_batch_size), "training step")
-        _card(
+            card(words, mib_or_gib(trial.peak_allocated_bytes), str(trial.outcome))
+        card("Max batch size", count(validation.max_batch_size), "training step")
+        card(
             "Forward-only tool",
-            _batch(validation.forward_only_max_batch_size),
+            count(validation.forward_only_max_batch_size),
             "max batch size" if over is None else f"{over:.1f} times too large",
         )
 
@@ -122,24 +120,6 @@ def _draw_overreach(validation: BackwardValidation, run_id: str) -> None:
         "The dashed line extrapolates the memory of the training step beyond the largest batch "
         f"size tried; the points are {validation.trial(Stage.STEP).source}."
     )
-
-
-def _draw_exports(run: Run) -> None:
-    request = request_of(run)
-    if request is not None:
-        st.code(request.command(), language="shell", wrap_lines=True)
-    st.code(share_link(run.run_id), language=None, wrap_lines=True)
-    download(
-        "JSON", lambda: export_run(run.run_id), f"memorymark-{run.run_id}.json", "application/json"
-    )
-
-
-def _card(label: str, value: str, told: str) -> None:
-    st.metric(label, value, told, delta_color="off", delta_arrow="off", border=True)
-
-
-def _batch(value: int | None) -> str:
-    return UNKNOWN if value is None else f"{value:,}"
 
 
 def _rate(trial: Trial) -> str:

@@ -6,8 +6,8 @@ import shlex
 from fakes import FakeProbe, FakeWorkload, measured_target, simulated_target
 
 from memorymark.analysis.analyze import AnalysisOptions, analyze_on
-from memorymark.records.command import command_line
 from memorymark.records.config import TrainingConfig
+from memorymark.records.request import command_line
 from memorymark.records.trial import Source, Target
 from memorymark.units import GIB
 
