@@ -22,7 +22,6 @@ from memorymark.analysis.validate import validate_backward_on, validate_compile_
 from memorymark.errors import InvalidValue, NotAvailable
 from memorymark.gpus.catalogue import Gpu, find_gpu, load_catalogue
 from memorymark.probes.choose import measuring_probe, resolve_probe
-from memorymark.probes.lease import device_lease
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
@@ -209,6 +208,8 @@ class _Execution:
         if target.source is Source.SIMULATED:
             yield
             return
+        from memorymark.probes.lease import device_lease  # a simulation does without its packages
+
         name = target.lock_name
         with contextlib.ExitStack() as stack:
             try:
