@@ -151,6 +151,8 @@ class JobManager:
         except sqlite3.Error:
             job.status = RunStatus.FAILED
             raise
+        if job.is_ending:  # cancelled before there was a row to write that into
+            self.history.finish(job.run_id, RunStatus.CANCELLED)
         with self._guard:
             self._queue_of(device).put(job)
         return job

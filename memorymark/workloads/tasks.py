@@ -83,10 +83,8 @@ def has_labels(task: Task | None) -> bool:
 
 def fixes_image_size(hf_config: Any) -> bool:
     """Return whether the model has a table of image positions, so that its size is fixed."""
-    return getattr(hf_config, "patch_size", None) is not None and (
-        getattr(hf_config, "model_type", "")
-        in ("vit", "deit", "vit_msn", "beit", "data2vec-vision")
-    )
+    has_patches = getattr(hf_config, "patch_size", None) is not None
+    return has_patches and getattr(hf_config, "model_type", "") in _FIXED_IMAGE_SIZE
 
 
 def set_special_tokens(hf_config: Any, task: Task | None) -> None:

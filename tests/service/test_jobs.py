@@ -276,3 +276,19 @@ def test_a_damaged_run_keeps_no_job_from_starting_and_can_be_deleted(manager, hi
     history.delete(run_id)
     with pytest.raises(RunNotFound):
         history.summary(run_id)
+
+
+def test_a_job_cancelled_while_it_is_being_written_down_ends_as_cancelled(
+    manager, history, monkeypatch
+):
+    begin = history.begin
+
+    def cancelling(run_id, *given, **how):
+        manager.cancel(run_id)
+        begin(run_id, *given, **how)
+
+    monkeypatch.setattr(history, "begin", create_autospec(begin, side_effect=cancelling))
+    job = manager.submit("analysis", {"model": "a"}, DEVICE, quick)
+    until(lambda: job.status is RunStatus.CANCELLED)
+    assert history.open(job.run_id).status is RunStatus.CANCELLED
+    assert job.events == []
