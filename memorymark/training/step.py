@@ -18,6 +18,7 @@ from memorymark.records.trial import Stage
 from memorymark.training.optimizers import build_optimizer
 from memorymark.training.runtime import Runtime
 from memorymark.workloads.build import make_batch, match_batch
+from memorymark.workloads.losses import loss_of
 from memorymark.workloads.trial_spec import TrialSpec
 
 
@@ -82,7 +83,7 @@ class TrainingStep:
             make_batch(self._spec, self._runtime.device),
             self._config,
         )
-        loss, self.outputs = self._spec.workload.forward(self._forward, self.batch)
+        loss, self.outputs = loss_of(self._spec.workload, self._forward, self.batch)
         count = self._config.gradient_accumulation
         return loss / count if count > 1 else loss
 
