@@ -7,7 +7,7 @@ from torch import nn
 
 from memorymark.training.tracked import live_bytes_of
 from memorymark.workloads.base import Workload
-from memorymark.workloads.build import build_model, notes_on, tensors_beside
+from memorymark.workloads.build import build_model, learn_batches, notes_on, tensors_beside
 from memorymark.workloads.trial_spec import TrialSpec
 
 
@@ -51,6 +51,7 @@ class ModelKeeper:
         if not self.holds(spec):
             self.release()
             self._model = build_model(spec.workload, spec.config, self._device)
+            learn_batches(spec, self._device)
             self._key, self._workload = (spec.workload, spec.config), spec.workload
         assert self._model is not None
         return self._model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -13,7 +14,8 @@ from memorymark.errors import BatchTooLong, WorkloadError
 from memorymark.memory.storage import tree_map
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import Batch, Workload
-from memorymark.workloads.placement import FILLED, Twins, move_module, move_tensors
+from memorymark.workloads.batch_sizes import check_batch, learn_growth
+from memorymark.workloads.placement import FILLED, Twins, move_module, move_tensors, note_modes
 from memorymark.workloads.trial_spec import TrialSpec
 from memorymark.workloads.without_data import make_without_data
 
@@ -25,7 +27,21 @@ def make_batch(spec: TrialSpec, device: torch.device) -> Batch:
     """Return a new batch on the device, whatever the workload made it on."""
     with torch.device(device):
         batch = spec.workload.batch(spec.batch_size, spec.config)
+    check_batch(spec.workload, spec.config, spec.batch_size, batch)
     return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, batch)
+
+
+def learn_batches(spec: TrialSpec, device: torch.device) -> None:
+    """Look at how the batches of the user's code grow, so that `make_batch` can check them.
+
+    Raises:
+        WorkloadError: They do not.
+    """
+    if is_own(spec.workload):
+        learn_growth(
+            spec.workload, spec.config,
+            lambda batch_size: make_batch(dataclasses.replace(spec, batch_size=batch_size), device),
+        )  # fmt: skip
 
 
 def build_model(workload: Workload, config: TrainingConfig, device: torch.device) -> nn.Module:
@@ -47,6 +63,7 @@ def build_model(workload: Workload, config: TrainingConfig, device: torch.device
 
 def _place(workload: Workload, model: nn.Module, device: torch.device, twins: Twins) -> None:
     """Bring the model and what takes part beside it to the device."""
+    note_modes(model)
     filled = move_module(model, device, twins)
     if is_own(workload):
         beside = workload.beside(model)

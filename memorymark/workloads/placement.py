@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +81,9 @@ def _move(tensor: Tensor, twins: Twins, owner: nn.Module | None) -> None:
     put_hooks(moved)
     if gradient is not None:
         moved.grad = twins.of(gradient)
+    keeper = _moved.get()
+    if keeper is not None and moved is tensor and tensor.is_meta:
+        keeper.note_tensor(tensor, twin)
 
 
 def _swapped(tensor: Tensor, twin: Tensor) -> bool:
@@ -98,6 +103,61 @@ def _replace(tensor: Tensor, twin: Tensor, owner: nn.Module | None) -> Tensor:
                 if value is tensor:
                     table[name] = twin
     return twin
+
+
+@contextmanager
+def on_host_afterwards() -> Iterator[None]:
+    """Give what was moved from the host to memory without data its data back at the end.
+
+    A model that the user goes on to use is then as it was; one that is gone costs nothing.
+    """
+    outer = _moved.set(moved := _Moved())
+    try:
+        yield
+    finally:
+        _moved.reset(outer)
+        moved.restore()
+
+
+class _Moved:
+    """Tensors of the host that have no data now, and modes of modules, as long as they live."""
+
+    def __init__(self) -> None:
+        self._tensors: dict[int, tuple[weakref.ref[Tensor], Tensor]] = {}
+        self._modes: dict[int, tuple[weakref.ref[nn.Module], bool]] = {}
+
+    def note_tensor(self, tensor: Tensor, with_data: Tensor) -> None:
+        key = id(tensor)
+        gone = weakref.ref(tensor, lambda _: self._tensors.pop(key, None))
+        self._tensors.setdefault(key, (gone, with_data))
+
+    def note_modes(self, module: nn.Module) -> None:
+        for part in module.modules():
+            self._modes.setdefault(id(part), (weakref.ref(part), part.training))
+
+    def restore(self) -> None:
+        tensors = [(reference(), data) for reference, data in self._tensors.values()]
+        self._tensors.clear()  # with weak references to it, a tensor cannot be swapped
+        for tensor, data in tensors:
+            if tensor is not None and tensor.is_meta:
+                tensor.grad = None
+                put_hooks = take_hooks(tensor)
+                _swapped(tensor, data)
+                put_hooks(tensor)
+        for reference, mode in self._modes.values():
+            part = reference()
+            if part is not None:
+                part.training = mode
+
+
+_moved: ContextVar[_Moved | None] = ContextVar("moved from the host", default=None)
+
+
+def note_modes(module: nn.Module) -> None:
+    """Remember which parts of a module are in training mode, until `on_host_afterwards` ends."""
+    moved = _moved.get()
+    if moved is not None:
+        moved.note_modes(module)
 
 
 def move_module(module: nn.Module, device: torch.device, twins: Twins | None = None) -> bool:
