@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import nn
@@ -18,6 +20,8 @@ from memorymark.simulator.simulated_runtime import SimulatedRuntime
 from memorymark.simulator.tensors.shapes import ShapeCache
 from memorymark.simulator.time.clock import Clock, Rates
 from memorymark.training.tracked import run_tracked_steps
+from memorymark.workloads.build import is_own
+from memorymark.workloads.pretended_cuda import pretended_gpu, pretending
 from memorymark.workloads.trial_spec import TrialSpec
 
 # The first step allocates the optimizer's states among its activations, and later ones find
@@ -75,11 +79,12 @@ def simulate(
         device = SimulatedDevice(session, _shapes, clock, timed_step=steps or _TIMED_STEP)
         peak = _SteadyPeak(device.trace)
         try:
-            tracked = run_tracked_steps(
-                spec, model, SimulatedRuntime(rules), device,
-                steps=steps or _MOST_STEPS,
-                is_steady=lambda: peak.is_steady() and steps is None,
-            )  # fmt: skip
+            with _seen_by_own_code(spec, device):
+                tracked = run_tracked_steps(
+                    spec, model, SimulatedRuntime(rules), device,
+                    steps=steps or _MOST_STEPS,
+                    is_steady=lambda: peak.is_steady() and steps is None,
+                )  # fmt: skip
         except MemoryMarkError:
             raise
         except Exception as error:
@@ -92,6 +97,16 @@ def simulate(
             convolution_workspace_bytes=device.convolution_workspace_bytes,
             gradient_check=tracked.gradient_check,
         )
+
+
+@contextmanager
+def _seen_by_own_code(spec: TrialSpec, device: SimulatedDevice) -> Iterator[None]:
+    """Let the user's code find the device that is simulated."""
+    if not is_own(spec.workload):
+        yield
+        return
+    with pretended_gpu(allocated_bytes=lambda: device.live_bytes), pretending():
+        yield
 
 
 class _SteadyPeak:
