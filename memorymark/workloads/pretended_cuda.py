@@ -105,7 +105,7 @@ class _DeviceMode(TorchFunctionMode):
 
 
 def _asked_by_torch(frame: Any) -> bool:
-    while _module_of(frame) in _MODES:  # of a default device, which has asked on
+    while frame.f_code.co_name in _PASSING_ON:  # as the mode of a default device does
         frame = frame.f_back
     return _module_of(frame).partition(".")[0] in ("torch", "memorymark")
 
@@ -114,7 +114,7 @@ def _module_of(frame: Any) -> str:
     return frame.f_globals.get("__name__", "")
 
 
-_MODES = ("torch.utils._device", "torch.overrides")
+_PASSING_ON = ("__torch_function__", "handle_torch_function")
 
 
 def _mapped(func: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
