@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from memorymark.errors import InvalidValue, MissingPackage, UnknownChoice, WorkloadError
 from memorymark.memory.oom import is_out_of_memory
-from memorymark.records.config import Task, TrainingConfig
+from memorymark.records.config import Task, TrainingConfig, UseCache
 from memorymark.workloads.base import Batch, Workload
 
 _NUM_CLASSES = 1000
@@ -49,6 +49,8 @@ class ImageClassifier(Workload):
         """Fill in the task and the number of classes."""
         if config.task not in (None, Task.IMAGE_CLASSIFICATION):
             raise InvalidValue("task", str(config.task), f"image-classification for {self.name}")
+        if config.use_cache is UseCache.ON:
+            raise InvalidValue("use cache", "on", f"auto or off: {self.name} has no such cache")
         num_labels = config.num_labels or _NUM_CLASSES
         return dataclasses.replace(config, task=Task.IMAGE_CLASSIFICATION, num_labels=num_labels)
 
