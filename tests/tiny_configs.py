@@ -88,7 +88,7 @@ TINY: dict[str, tuple[str, dict[str, Any], str]] = {
         "AlignConfig",
         {"text_config": TEXT,
          "vision_config": {"image_size": 32, "width_coefficient": 0.1, "depth_coefficient": 0.1,
-                           "hidden_dim": 64}},
+                           "hidden_dim": 64}, "projection_dim": 32},
         "contrastive",
     ),
     "chinese_clip": (

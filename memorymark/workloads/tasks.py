@@ -226,6 +226,7 @@ def set_special_tokens(hf_config: Any, task: Task | None) -> None:
     """Give the configuration what its build or forward refuses to go without."""
     if getattr(hf_config, "architectures", None) is None:
         hf_config.architectures = []  # the Auto class looks through them where it has a choice
+    _keep_all_layers(hf_config)
     _set_pad_token(hf_config)
     text = text_config(hf_config)
     if text is not hf_config:
@@ -236,6 +237,15 @@ def set_special_tokens(hf_config: Any, task: Task | None) -> None:
     languages = getattr(hf_config, "languages", None)
     if languages and getattr(hf_config, "default_language", "") is None:
         hf_config.default_language = next(iter(languages))
+
+
+def _keep_all_layers(hf_config: Any) -> None:
+    """Drop no layers at random: the most memory is that of the step in which none is dropped."""
+    for name, value in list(vars(hf_config).items()):
+        if name.endswith("layerdrop"):
+            setattr(hf_config, name, 0.0)
+        elif hasattr(value, "model_type"):
+            _keep_all_layers(value)
 
 
 def _set_pad_token(hf_config: Any) -> None:

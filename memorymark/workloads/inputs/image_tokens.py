@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from memorymark.workloads.inputs.batch_spec import BatchSpec, Inputs
+from memorymark.workloads.inputs.batch_spec import BatchSpec, Inputs, channels
 
 # Pix2Struct's processor scales an image to this many patches: max_patches.
 _PIX2STRUCT_PATCHES = 2048
@@ -118,7 +118,9 @@ def _listed_images(count: Callable[[Any], float]) -> Callable[[BatchSpec], Image
     def make(spec: BatchSpec) -> ImageForm:
         size = spec.image_size
         mask = torch.ones((spec.batch_size, 1, size, size), dtype=torch.long)
-        inputs = {"pixel_values": spec.random_pixels(1), **spec.taken(pixel_attention_mask=mask)}
+        # The model looks for images that are all zero, as padding is: gray is a known value.
+        pixels = torch.full((spec.batch_size, 1, channels(spec.hf_config), size, size), 0.5)
+        inputs = {"pixel_values": pixels, **spec.taken(pixel_attention_mask=mask)}
         return ImageForm(inputs, int(count(spec.hf_config)), _token(spec))
 
     return make

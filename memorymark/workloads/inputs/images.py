@@ -129,7 +129,8 @@ def some_of(batch_size: int, count: int, share: float) -> Tensor:
 
 def prompted(spec: BatchSpec) -> Inputs:
     """Make images with a point on one object each, and its mask as large as predicted ones."""
-    size = spec.image_size // 4  # predicted masks are four times coarser than the image
+    patch = getattr(vision_config(spec.hf_config), "patch_size", None) or 16
+    size = 4 * spec.image_size // patch  # the decoder doubles the patches' grid twice
     return {
         "pixel_values": spec.random_pixels(),
         "input_points": torch.rand(spec.batch_size, 1, 1, 2) * spec.image_size,
