@@ -57,6 +57,12 @@ def peak_bytes(trace: Trace) -> int:
     return max(accumulate(size for _, size in trace.events), default=0)
 
 
+def peak_phase(trace: Trace) -> str:
+    """Return the phase of the step in which the most bytes were live."""
+    live = list(accumulate(size for _, size in trace.events))
+    return _phase(trace, live.index(max(live))) if live else "setup"
+
+
 def first_difference(measured: Trace, simulated: Trace) -> Difference | None:
     """Return the first event at which sizes differ, None where the traces are the same.
 

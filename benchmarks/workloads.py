@@ -27,7 +27,7 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import torch
-from traces import first_difference, first_lasting_difference, held_at_peaks, peak_bytes
+from traces import first_difference, first_lasting_difference, held_at_peaks, peak_bytes, peak_phase
 from zoo.cases import Case, Missing, list_cases, workload_of
 
 from memorymark.errors import MemoryMarkError
@@ -57,9 +57,11 @@ class Result:
     Attributes:
         name: The workload's name.
         status: "ok"; "refused" where the simulation said no; "not measured" where the CPU cannot
-            run it; "skipped" where a package is not installed.
+            run it; "skipped" where a package is not installed; "failed" where a figure came out
+            of neither for another reason.
         measured_bytes: Peak of the real steps.
         simulated_bytes: Peak of the simulated steps.
+        phase: Phase of the step in which the simulated peak lies.
         assumptions: What the simulation said that it assumed.
         reason: Why it was refused, not measured or skipped; where the traces part otherwise.
         seconds: Wall-clock seconds of both.
@@ -69,6 +71,7 @@ class Result:
     status: str
     measured_bytes: int | None = None
     simulated_bytes: int | None = None
+    phase: str | None = None
     assumptions: tuple[str, ...] = ()
     reason: str | None = None
     seconds: float = 0.0
@@ -99,8 +102,8 @@ def run_case(case: Case) -> Result:
             result = _compared(case)
     except Missing as error:
         result = Result(case.name, "skipped", reason=str(error))
-    except TimeoutError as error:
-        result = Result(case.name, "not measured", reason=str(error))
+    except Exception as error:  # the others are to be measured all the same
+        result = Result(case.name, "failed", reason=f"{type(error).__name__}: {error}")
     return Result(**{**vars(result), "seconds": round(time.perf_counter() - start, 2)})
 
 
@@ -117,7 +120,8 @@ def _compared(case: Case) -> Result:
     reason = None
     if abs(peak / measured - 1) > TOLERANCE:
         reason = where_they_part(measured_trace(case), simulated)
-    return Result(case.name, "ok", measured, peak, assumptions, reason)
+    phase = peak_phase(simulated)
+    return Result(case.name, "ok", measured, peak, phase, assumptions, reason)
 
 
 def _measured_peak(case: Case) -> int:
@@ -214,7 +218,8 @@ def line(result: Result) -> str:
         return f"{result.name:44} {result.status:>12}  {result.reason or ''}"
     said = "silently low" if result.is_silently_low else "; ".join(result.assumptions)
     measured = (result.measured_bytes or 0) / 2**20
-    text = f"{result.name:44} {measured:8.2f} MiB {result.parity:8.4f}  {said}".rstrip()
+    text = f"{result.name:44} {measured:8.2f} MiB {result.parity:8.4f} in {result.phase:9} {said}"
+    text = text.rstrip()
     return text if result.is_within else f"{text}\n    {result.reason}"
 
 

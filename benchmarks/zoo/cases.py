@@ -43,7 +43,7 @@ def _cases() -> Iterator[Case]:
             factory, *trained = (entry,) if isinstance(entry, str) else entry
             yield Case(f"zoo.{module}:{factory}", *trained)
     for name, config in _TRANSFORMERS.items():
-        yield Case(f"hf:{name}", 2, {"seq_len": 32, **config})
+        yield Case(f"hf:{name}", 8, {"seq_len": 64, **config})
     for name, config in _VISION.items():
         yield Case(name, 2, {"image_size": 64, "num_labels": 10, **config})
 
@@ -69,11 +69,17 @@ def _small_transformer(model_type: str) -> Workload:
 
     from memorymark.workloads.huggingface import HuggingFaceWorkload
 
-    default = AutoConfig.for_model(model_type, **_FIELDS.get(model_type, {}))
-    config = default if model_type in _FIELDS else shrink(default, narrow=True)
+    config = AutoConfig.for_model(model_type, **_FIELDS.get(model_type, {}))
+    if model_type not in _FIELDS:
+        config = shrink(config, narrow=True)
+    for name, value in _FEW_TOKENS.items():
+        if hasattr(config, name):
+            setattr(config, name, value)
     return HuggingFaceWorkload(f"hf:{model_type}", config)
 
 
+# The table of tokens is not to be most of a small model.
+_FEW_TOKENS = {"vocab_size": 2000, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 _ACCUMULATED = {"gradient_accumulation": 4}
 _SGD = {"optimizer": "sgd-momentum"}
 
@@ -216,18 +222,35 @@ _TRANSFORMERS: dict[str, dict[str, Any]] = {
     "deberta-v2": {},
     "electra": {},
     "vit": {"image_size": 224},
-    "convnext": {"image_size": 224},
+    "convnext": {"image_size": 64},
 }
 
-# Fields that have to go together, where fewer layers alone make no model.
+# Small by hand: fewer layers alone would leave these in contradiction.
 _FIELDS: dict[str, dict[str, Any]] = {
     "gpt_neo": {
         "num_layers": 2,
         "attention_types": [[["global", "local"], 1]],
         "hidden_size": 256,
         "num_heads": 4,
-        "vocab_size": 5000,
     },
+    "mixtral": {
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "num_local_experts": 4,
+    },
+    "falcon": {"hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4},
+    "gemma2": {
+        "hidden_size": 128,
+        "intermediate_size": 512,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+    },
+    "convnext": {"hidden_sizes": [32, 64, 128, 256], "depths": [1, 1, 2, 1], "image_size": 64},
 }
 
 _VISION: dict[str, dict[str, Any]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -174,9 +176,7 @@ class SegmentationUnet(nn.Module):
         self.down = nn.ModuleList(
             self._pair(a, b) for a, b in zip([3, *widths], widths, strict=False)
         )
-        self.grow = nn.ModuleList(
-            nn.ConvTranspose2d(b, a, 2, 2) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.grow = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, 2) for a, b in pairwise(widths))
         self.up = nn.ModuleList(self._pair(2 * a, a) for a in widths[:-1])
         self.head = nn.Conv2d(width, CLASSES, 1)
 

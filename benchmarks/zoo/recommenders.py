@@ -109,7 +109,7 @@ class Sasrec(nn.Module):
         )  # fmt: skip
 
     def forward(self, seen):
-        n, length = seen.shape
+        length = seen.size(1)
         x = self.items(seen) * self.items.embedding_dim**0.5
         x = x + self.positions(torch.arange(length, device=seen.device))
         empty = (seen == 0).unsqueeze(-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 def _mlp(*widths, activation=nn.Tanh):
     layers = []
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
+    for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), activation()]
     return nn.Sequential(*layers[:-1])
 
@@ -266,7 +267,7 @@ def energy_forces():
             self.register_buffer("centres", torch.linspace(0, 5, 16))
 
         def forward(self, positions, kinds):
-            n, atoms, _ = positions.shape
+            atoms = positions.size(1)
             first, second = torch.triu_indices(atoms, atoms, 1, device=positions.device)
             apart = (positions[:, first] - positions[:, second]).norm(dim=-1)
             radial = torch.exp(-((apart[..., None] - self.centres) ** 2))
@@ -275,9 +276,11 @@ def energy_forces():
 
     def make_batch(batch_size):
         return {
-            "positions": torch.randn(batch_size, 12, 3), "kinds": torch.randint(5, (batch_size, 12)),
-            "energy": torch.randn(batch_size), "forces": torch.randn(batch_size, 12, 3),
-        }  # fmt: skip
+            "positions": torch.randn(batch_size, 12, 3),
+            "kinds": torch.randint(5, (batch_size, 12)),
+            "energy": torch.randn(batch_size),
+            "forces": torch.randn(batch_size, 12, 3),
+        }
 
     def loss(model, batch):
         positions = batch["positions"].clone().requires_grad_(True)
