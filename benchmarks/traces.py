@@ -63,6 +63,26 @@ def peak_phase(trace: Trace) -> str:
     return _phase(trace, live.index(max(live))) if live else "setup"
 
 
+def peaks_by_phase(trace: Trace) -> list[tuple[str, int]]:
+    """Return (phase, peak in bytes) of every phase of every step, in order."""
+    live = list(accumulate((size for _, size in trace.events), initial=0))
+    ends = [start for _, start in trace.marks[1:]] + [len(trace.events)]
+    return [
+        (phase, max(live[start : end + 1]))
+        for (phase, start), end in zip(trace.marks, ends, strict=True)
+    ]
+
+
+def worst_phase(measured: Trace, simulated: Trace) -> tuple[str, float]:
+    """Return the phase whose peaks differ the most, and its simulated over its measured one.
+
+    A peak in the optimizer's step hides what the forward pass holds; this does not.
+    """
+    pairs = zip(peaks_by_phase(measured), peaks_by_phase(simulated), strict=False)
+    parities = [(phase, other / one) for (phase, one), (_, other) in pairs if one]
+    return max(parities, key=lambda pair: abs(pair[1] - 1), default=("setup", 1.0))
+
+
 def first_difference(measured: Trace, simulated: Trace) -> Difference | None:
     """Return the first event at which sizes differ, None where the traces are the same.
 

@@ -10,6 +10,7 @@ within 0.1 %, and none too low without saying so; the exit code is 1 where it is
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import gc
 import json
 import signal
@@ -27,13 +28,19 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import torch
-from traces import first_difference, first_lasting_difference, held_at_peaks, peak_bytes, peak_phase
+from traces import (
+    first_difference,
+    first_lasting_difference,
+    held_at_peaks,
+    peak_bytes,
+    peak_phase,
+    worst_phase,
+)
 from zoo.cases import Case, Missing, list_cases, workload_of
 
-from memorymark.errors import MemoryMarkError
+from memorymark.errors import MemoryMarkError, OutOfMemory
 from memorymark.memory.trace import Trace
 from memorymark.memory.tracker import MemoryTracker
-from memorymark.probes.cpu import CpuProbe
 from memorymark.records.config import TrainingConfig
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.simulate import simulate
@@ -61,7 +68,8 @@ class Result:
             of neither for another reason.
         measured_bytes: Peak of the real steps.
         simulated_bytes: Peak of the simulated steps.
-        phase: Phase of the step in which the simulated peak lies.
+        phase: Phase of the step in which the measured peak lies.
+        worst_phase: The phase whose own peaks differ the most, and by how much.
         assumptions: What the simulation said that it assumed.
         reason: Why it was refused, not measured or skipped; where the traces part otherwise.
         seconds: Wall-clock seconds of both.
@@ -72,6 +80,7 @@ class Result:
     measured_bytes: int | None = None
     simulated_bytes: int | None = None
     phase: str | None = None
+    worst_phase: str | None = None
     assumptions: tuple[str, ...] = ()
     reason: str | None = None
     seconds: float = 0.0
@@ -104,31 +113,26 @@ def run_case(case: Case) -> Result:
         result = Result(case.name, "skipped", reason=str(error))
     except Exception as error:  # the others are to be measured all the same
         result = Result(case.name, "failed", reason=f"{type(error).__name__}: {error}")
-    return Result(**{**vars(result), "seconds": round(time.perf_counter() - start, 2)})
+    return dataclasses.replace(result, seconds=round(time.perf_counter() - start, 2))
 
 
 def _compared(case: Case) -> Result:
     try:
-        measured = _measured_peak(case)
-    except MemoryMarkError as error:
+        measured = measured_trace(case)
+    except (MemoryMarkError, OutOfMemory) as error:
         return Result(case.name, "not measured", reason=str(error))
     try:
         simulated, assumptions = simulated_trace(case)
     except MemoryMarkError as error:
-        return Result(case.name, "refused", measured, reason=str(error))
-    peak = peak_bytes(simulated)
-    reason = None
-    if abs(peak / measured - 1) > TOLERANCE:
-        reason = where_they_part(measured_trace(case), simulated)
-    phase = peak_phase(simulated)
-    return Result(case.name, "ok", measured, peak, phase, assumptions, reason)
-
-
-def _measured_peak(case: Case) -> int:
-    trial = CpuProbe(_BUDGET).run_trial(_spec(case))
-    if trial.peak_allocated_bytes is None:
-        raise MemoryMarkError(trial.error or str(trial.outcome))
-    return trial.peak_allocated_bytes
+        return Result(case.name, "refused", peak_bytes(measured), reason=str(error))
+    phase, parity = worst_phase(measured, simulated)
+    result = Result(
+        case.name, "ok", peak_bytes(measured), peak_bytes(simulated), peak_phase(measured),
+        f"{parity:.4f} in {phase}", assumptions,
+    )  # fmt: skip
+    if result.is_within and abs(parity - 1) <= TOLERANCE:
+        return result
+    return dataclasses.replace(result, reason=where_they_part(measured, simulated))
 
 
 def _spec(case: Case) -> TrialSpec:
@@ -137,8 +141,8 @@ def _spec(case: Case) -> TrialSpec:
 
 
 def measured_trace(case: Case) -> Trace:
-    """Run a workload's real steps and return what they allocated and released."""
-    spec, tracker = _spec(case), MemoryTracker("cpu")
+    """Run a workload's real steps as the CPU's probe does; return what they took and released."""
+    spec, tracker = _spec(case), MemoryTracker("cpu", budget_bytes=_BUDGET)
     device = torch.device("cpu")
     model = build_model(spec.workload, spec.config, device)
     run_tracked_steps(spec, model, DeviceRuntime(device), tracker, steps=_STEPS)
@@ -216,11 +220,12 @@ def line(result: Result) -> str:
     """Return a row of the table."""
     if result.parity is None:
         return f"{result.name:44} {result.status:>12}  {result.reason or ''}"
-    said = "silently low" if result.is_silently_low else "; ".join(result.assumptions)
+    said = "SILENTLY LOW" if result.is_silently_low else "; ".join(result.assumptions)
     measured = (result.measured_bytes or 0) / 2**20
     text = f"{result.name:44} {measured:8.2f} MiB {result.parity:8.4f} in {result.phase:9} {said}"
-    text = text.rstrip()
-    return text if result.is_within else f"{text}\n    {result.reason}"
+    if result.reason is None:
+        return text.rstrip()
+    return f"{text}\n    worst phase {result.worst_phase}; {result.reason}"
 
 
 def show(case: Case) -> None:

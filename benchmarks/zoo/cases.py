@@ -45,7 +45,7 @@ def _cases() -> Iterator[Case]:
     for name, config in _TRANSFORMERS.items():
         yield Case(f"hf:{name}", 8, {"seq_len": 64, **config})
     for name, config in _VISION.items():
-        yield Case(name, 2, {"image_size": 64, "num_labels": 10, **config})
+        yield Case(name, 8, {"image_size": 64, "num_labels": 10, **config})
 
 
 def workload_of(case: Case) -> Workload:
@@ -82,6 +82,7 @@ def _small_transformer(model_type: str) -> Workload:
 _FEW_TOKENS = {"vocab_size": 2000, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 _ACCUMULATED = {"gradient_accumulation": 4}
 _SGD = {"optimizer": "sgd-momentum"}
+_PLAIN = {"optimizer": "sgd"}
 
 _FACTORIES: dict[str, tuple[Any, ...]] = {
     "language": (
@@ -98,8 +99,8 @@ _FACTORIES: dict[str, tuple[Any, ...]] = {
     "rnn": (
         "lstm_lm",
         "gru_lm",
-        "elman_lm",
-        "lstm_tagger_packed",
+        ("elman_lm", 16),
+        ("lstm_tagger_packed", 32),
         "trimmed_gru",
         "translation_with_attention",
         "truncated_backpropagation",
@@ -141,13 +142,13 @@ _FACTORIES: dict[str, tuple[Any, ...]] = {
         "set_transformer",
     ),
     "recommenders": (
-        ("dlrm", 256),
-        ("dlrm_sparse", 256, {"optimizer": "sgd"}),
-        ("two_tower", 256),
+        ("dlrm", 4096),
+        ("dlrm_sparse", 4096, {"optimizer": "sgd"}),
+        ("two_tower", 1024),
         ("sasrec", 16),
-        ("ncf", 256),
-        ("matrix_factorization", 256),
-        ("deep_fm", 256),
+        ("ncf", 16384),
+        ("matrix_factorization", 16384),
+        ("deep_fm", 2048),
         ("tab_transformer", 64),
     ),
     "tuning": (
@@ -162,10 +163,10 @@ _FACTORIES: dict[str, tuple[Any, ...]] = {
         ("averaged_model", 16),
         ("spectral_normed", 16),
         ("weight_normed", 16),
-        ("orthogonal_weights", 16),
+        ("orthogonal_weights", 256),
         ("gradient_hooks", 16),
         ("activations_on_the_host", 16),
-        ("binary_network", 16),
+        ("binary_network", 512),
     ),
     "experts": ("experts_by_mask", "experts_by_capacity", "experts_dense"),
     "contrast": (
@@ -257,12 +258,14 @@ _VISION: dict[str, dict[str, Any]] = {
     "torchvision:resnet18": _SGD,
     "torchvision:mobilenet_v3_small": _SGD,
     "torchvision:efficientnet_b0": _SGD,
-    "torchvision:convnext_tiny": {},
+    "torchvision:convnext_tiny": _PLAIN,
     "torchvision:densenet121": _SGD,
     "torchvision:regnet_y_400mf": _SGD,
     "torchvision:shufflenet_v2_x1_0": _SGD,
-    "torchvision:swin_t": {},
-    "torchvision:vit_b_16": {},
+    "torchvision:swin_t": _PLAIN,
+    "torchvision:mobilenet_v2": _SGD,
+    "torchvision:mnasnet0_5": _SGD,
+    "torchvision:squeezenet1_1": _SGD,
     "torchvision:googlenet": _SGD,
     "timm:resnet18": _SGD,
     "timm:vit_tiny_patch16_224": {"image_size": 224},

@@ -226,7 +226,8 @@ def weight_normed():
 def orthogonal_weights():
     """A matrix that is kept orthogonal by a parametrization."""
     model = nn.Sequential(
-        nn.Flatten(), nn.Linear(3 * 64 * 64, 64), orthogonal(nn.Linear(64, 64), "weight", "cayley"),
+        nn.AvgPool2d(4), nn.Flatten(), nn.Linear(768, 64),
+        orthogonal(nn.Linear(64, 64), "weight", "cayley"),
         nn.ReLU(), nn.Linear(64, 10),
     )  # fmt: skip
     return model, _images, _classify
@@ -283,7 +284,7 @@ def binary_network():
             return F.linear(RoundedLinear.apply(x), RoundedLinear.apply(self.weight), self.bias)
 
     model = nn.Sequential(
-        nn.Flatten(), nn.Linear(3 * 64 * 64, 256), nn.BatchNorm1d(256), Binary(256, 256),
+        nn.AvgPool2d(4), nn.Flatten(), nn.Linear(768, 256), nn.BatchNorm1d(256), Binary(256, 256),
         nn.BatchNorm1d(256), Binary(256, 10),
     )  # fmt: skip
     return model, _images, _classify
