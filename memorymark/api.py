@@ -95,15 +95,23 @@ def analyze(
 
 
 def estimate(
-    model: Model, config: TrainingConfig | None = None, *, batch_size: int, gpu: str
+    model: Model,
+    config: TrainingConfig | None = None,
+    *,
+    batch_size: int,
+    gpu: str,
+    memory_budget: str | int | None = None,
 ) -> Trial:
-    """Simulate one batch size on one GPU of the catalogue.
+    """Simulate one batch size on one GPU of the catalogue, or on a part of its memory.
 
     Raises:
         UsageError: An argument is invalid.
         MemoryMarkError: The model cannot be simulated.
     """
-    return _execute(RequestKind.ESTIMATE, model, config, gpu=gpu, batch_size=batch_size)
+    return _execute(
+        RequestKind.ESTIMATE, model, config,
+        gpu=gpu, memory_budget=memory_budget, batch_size=batch_size,
+    )  # fmt: skip
 
 
 def measure(

@@ -85,15 +85,15 @@ class _Labels:
     def begin(self, phase: str) -> None:
         assert self.step is not None
         if phase == BACKWARD:
-            self._label_inputs(self.step.batch)
+            self._label_inputs(self.step.batches)
         if phase == OPTIMIZER:
             self._label_gradients(self.step.model)
         if phase == STEP_END:
             self._label_states(self.step.optimizer)
         self._tracker.begin_phase(phase)
 
-    def _label_inputs(self, batch: object) -> None:
-        for tensor in tree_leaves(batch):
+    def _label_inputs(self, batches: object) -> None:
+        for tensor in tree_leaves(batches):
             if isinstance(tensor, Tensor):
                 self._tracker.label(tensor, "inputs")
 

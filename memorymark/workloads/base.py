@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from memorymark.records.config import TrainingConfig
+from memorymark.records.config import TrainingConfig, with_image_size
 from memorymark.workloads.reach import Reached, reached_from
 
 Batch = Mapping[str, Tensor] | Any
@@ -35,7 +35,7 @@ class Workload(ABC):
         Raises:
             UsageError: The workload cannot be trained in this way.
         """
-        return config
+        return with_image_size(config)
 
     @abstractmethod
     def build(self, config: TrainingConfig) -> nn.Module:
