@@ -33,7 +33,6 @@ from memorymark.simulator.tensors.known_values import (
 )
 from memorymark.simulator.torch_compat import schema_of
 
-
 # Where every simulation's random numbers start.
 _SEED = torch.Generator().manual_seed(0)
 
