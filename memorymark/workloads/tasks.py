@@ -11,7 +11,10 @@ from memorymark.errors import UnknownChoice, WorkloadError
 from memorymark.records.config import Task, TrainingConfig
 from memorymark.workloads.inputs import audio, image_text, image_tokens, images, text, videos
 from memorymark.workloads.inputs.batch_spec import (
-    BatchSpec, Inputs, text_config, vocabulary_size,
+    BatchSpec,
+    Inputs,
+    text_config,
+    vocabulary_size,
 )  # fmt: skip
 
 
