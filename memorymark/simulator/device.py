@@ -10,12 +10,28 @@ from memorymark.memory.tracker import MemoryTracker
 from memorymark.simulator.cuda import scratch
 from memorymark.simulator.cuda.convolutions import is_convolution, workspace_bytes
 from memorymark.simulator.session import Session
-from memorymark.simulator.tensors.answers import NOT_A_QUESTION, Answers
-from memorymark.simulator.tensors.shapes import ShapeCache
+from memorymark.simulator.tensors.answers import NOT_A_QUESTION, Answers, is_question
+from memorymark.simulator.tensors.shapes import Recipe, ShapeCache
 from memorymark.simulator.time.clock import Clock
 from memorymark.simulator.torch_compat import operations
 
 _FUSED_OPTIMIZERS = operations("_fused_adam_", "_fused_adamw_", "_fused_sgd_", "_fused_adagrad_")
+
+
+class _Traits:
+    """What the device has to do for an operation, looked up once for all of its calls."""
+
+    __slots__ = (
+        "asks", "func", "is_convolution", "is_fused_optimizer", "takes_scratch", "uses_cublas",
+    )  # fmt: skip
+
+    def __init__(self, func: Any, is_cuda: bool) -> None:
+        self.func = func  # held, since operations are told apart by identity
+        self.asks = is_question(func)
+        self.is_fused_optimizer = func in _FUSED_OPTIMIZERS
+        self.is_convolution = is_convolution(func)
+        self.uses_cublas = scratch.uses_cublas(func)
+        self.takes_scratch = is_cuda and (self.uses_cublas or scratch.is_transient(func))
 
 
 class SimulatedDevice(MemoryTracker):
@@ -45,13 +61,24 @@ class SimulatedDevice(MemoryTracker):
         self._timed_step = timed_step
         self._step = 0
         self._handles: set[bool] = set()
+        self._traits: dict[int, _Traits] = {}
 
     def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the operation without data and note what it would allocate on the device."""
-        output = self._answers.answer(func, args, kwargs)
+        traits = self._traits.get(id(func)) or self._learn(func)
+        output, recipe = NOT_A_QUESTION, None
+        if traits.asks:
+            output = self._answers.answer(func, args, kwargs)
         if output is NOT_A_QUESTION:
-            output = self._call(func, args, kwargs)
-            self._see_with_scratch(func, args, output)
+            output, recipe = self._call(traits, func, args, kwargs)
+            if traits.is_convolution:
+                self._see_convolution(func, args, output)
+            elif recipe is not None and recipe.kind is None:
+                self.follow_new(output, func)
+            else:
+                self.see(output, func)
+            if traits.takes_scratch:
+                self._borrow_scratch(traits, func, args)
             self._answers.note(func, args, kwargs, output)
         else:
             self.see(output, func)
@@ -64,11 +91,17 @@ class SimulatedDevice(MemoryTracker):
         self._step += phase == STEP
         super().begin_phase(phase)
 
-    def _call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if func in _FUSED_OPTIMIZERS and args[0] and args[0][0].is_meta:
-            return None  # they work in place, and PyTorch has no kernel without data
+    def _learn(self, func: Any) -> _Traits:
+        traits = self._traits[id(func)] = _Traits(func, self._session.rules.is_cuda)
+        return traits
+
+    def _call(
+        self, traits: _Traits, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, Recipe | None]:
+        if traits.is_fused_optimizer and args[0] and args[0][0].is_meta:
+            return None, None  # they work in place, and PyTorch has no kernel without data
         try:
-            return self._shapes.call(func, args, kwargs)
+            return self._shapes.call_with_recipe(func, args, kwargs)
         except NotImplementedError as error:
             raise UnsupportedOperation(
                 f"The operation {func} cannot be simulated: its result depends on data that a "
@@ -76,15 +109,8 @@ class SimulatedDevice(MemoryTracker):
                 f"Measure this model on a real device instead."
             ) from error
 
-    def _see_with_scratch(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
-        rules = self._session.rules
-        if is_convolution(func):
-            self._see_convolution(func, args, output)
-            return
-        self.see(output, func)
-        if not rules.is_cuda:
-            return
-        if scratch.uses_cublas(func):
+    def _borrow_scratch(self, traits: _Traits, func: Any, args: tuple[Any, ...]) -> None:
+        if traits.uses_cublas:
             self._hold_cublas_workspace()
         size = scratch.transient_bytes(func, args)
         if size:

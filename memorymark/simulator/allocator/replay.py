@@ -10,9 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memorymark.errors import OutOfMemory
 from memorymark.simulator.allocator import environment
-from memorymark.simulator.allocator.blocks import SEGMENT_ROUNDING_BYTES, round_request, round_up
+from memorymark.simulator.allocator.blocks import (
+    MIN_BLOCK_BYTES,
+    SEGMENT_ROUNDING_BYTES,
+    Block,
+    round_request,
+    round_up,
+)
 from memorymark.simulator.allocator.caching_allocator import CachingAllocator
 
 Events = Sequence[tuple[int, int]]
@@ -71,7 +76,7 @@ class Replay:
         if expandable_segments is None:
             expandable_segments = environment.expandable_segments()
         self._allocator = CachingAllocator(capacity_bytes, expandable_segments=expandable_segments)
-        self._handles: dict[int, int] = {}
+        self._in_use: dict[int, Block] = {}
         self._position = 0
         self._failed_at: int | None = None
 
@@ -84,17 +89,17 @@ class Replay:
         """Play the events after those that were played before, until one finds no room."""
         if self._failed_at is not None:
             return
-        allocate, free, handles = self._allocator.allocate, self._allocator.free, self._handles
+        take, put_back, in_use = self._allocator.take, self._allocator.put_back, self._in_use
         for position in range(self._position, len(events)):
             block_id, size_bytes = events[position]
             if size_bytes < 0:
-                free(handles.pop(block_id))
+                put_back(in_use.pop(block_id))
                 continue
-            try:
-                handles[block_id] = allocate(size_bytes)
-            except OutOfMemory:
+            block = take(-(-size_bytes // MIN_BLOCK_BYTES) * MIN_BLOCK_BYTES)
+            if block is None:
                 self._failed_at = position
                 break
+            in_use[block_id] = block
         self._position = len(events)
 
     def result(self) -> ReplayResult:
