@@ -172,6 +172,9 @@ class TrainingConfig(Record):
     loop: Loop = option(
         Loop.PLAIN, "Loop", "Your own loop, or the Trainer's, which drops outputs early."
     )
+    cudnn_benchmark: bool = option(
+        False, "cuDNN benchmark", "Try all plans of a convolution (cudnn.benchmark)."
+    )
     compile: bool = False  # only what the validation of torch.compile sets: no option
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from memorymark.errors import UnsupportedOperation
 from memorymark.memory.trace import BACKWARD, STEP
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.simulator.cuda import scratch
-from memorymark.simulator.cuda.convolutions import is_convolution, workspace_bytes
+from memorymark.simulator.cuda.convolutions import Convolutions, in_cudnn_order, is_convolution
 from memorymark.simulator.session import Session
 from memorymark.simulator.tensors.answers import NOT_A_QUESTION, Answers, is_question
 from memorymark.simulator.tensors.shapes import Recipe, ShapeCache
@@ -42,6 +42,9 @@ class SimulatedDevice(MemoryTracker):
         shapes: Remembers what calls gave, over as many simulations as it is kept for.
         clock: Counts the time that operations would take; None counts none.
         timed_step: Number of the step whose time is counted, from 1.
+
+    Attributes:
+        convolutions: The kernels of the convolutions, whose workspaces are not in the trace.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class SimulatedDevice(MemoryTracker):
     ) -> None:
         # Counters that optimizers keep on the host are device memory where the device is the host.
         super().__init__("meta", *(() if session.rules.is_cuda else ("cpu",)))
-        self.convolution_workspace_bytes = 0
+        self.convolutions = Convolutions(session.rules)
         self._session = session
         self._shapes = shapes
         self._answers = Answers(session)
@@ -72,6 +75,7 @@ class SimulatedDevice(MemoryTracker):
         if output is NOT_A_QUESTION:
             output, recipe = self._call(traits, func, args, kwargs)
             if traits.is_convolution:
+                output = in_cudnn_order(func, args, output, self._session.rules)
                 self._see_convolution(func, args, output)
             elif recipe is not None and recipe.kind is None:
                 self.follow_new(output, func)
@@ -117,13 +121,11 @@ class SimulatedDevice(MemoryTracker):
             self.borrow(size, "temporaries", str(func))()
 
     def _see_convolution(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
-        """Each result has a kernel and a workspace of its own, one after the other."""
-        size = workspace_bytes(func, args, output, self._session.rules)
-        self.convolution_workspace_bytes = max(self.convolution_workspace_bytes, size)
+        """Each result has a kernel of its own, one after the other; a bias has none of cuDNN's."""
         for result in output if isinstance(output, tuple) else (output,):
             self.see(result, func)
-            if size and result is not None and result.dim() > 1:
-                self.borrow(size, "workspaces", "cuDNN workspace")()
+            if result is not None and result.dim() > 1:
+                self.convolutions.note(func, args, result, len(self.trace.events))
 
     def _hold_cublas_workspace(self) -> None:
         in_autograd = self._phase == BACKWARD
