@@ -225,6 +225,9 @@ class TrainingConfig(Record):
     num_frames: int | None = option(
         None, "Video frames", "Frames per video, by default the model's own.", largest=100_000
     )
+    cudnn_benchmark: bool = option(
+        False, "cuDNN benchmark", "Try all plans of a convolution (cudnn.benchmark)."
+    )
     compile: bool = False  # only what the validation of torch.compile sets: no option
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from memorymark.memory.trace import Trace
 from memorymark.records.trial import GradientCheck
 from memorymark.simulator.allocator.replay import Replay, ReplayResult
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
+from memorymark.simulator.cuda.convolutions import ConvolutionKernel
 from memorymark.simulator.cuda.recurrent import flatten_weights
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
@@ -42,7 +43,7 @@ class SimulatedSteps:
         free_running: What the trace comes to in a caching allocator without limit.
         step_seconds: Estimated seconds of a step; None where no rates were given.
         assumptions: What was answered or allowed for, one sentence each.
-        convolution_workspace_bytes: The largest allowance for a convolution's workspace.
+        convolutions: The convolutions' kernels, whose workspaces are not in the trace.
         gradient_check: What the backward pass left, where the stage is `backward`.
     """
 
@@ -50,7 +51,7 @@ class SimulatedSteps:
     free_running: ReplayResult
     step_seconds: float | None
     assumptions: tuple[str, ...]
-    convolution_workspace_bytes: int
+    convolutions: tuple[ConvolutionKernel, ...]
     gradient_check: GradientCheck | None
 
 
@@ -97,7 +98,7 @@ def simulate(
             free_running=peak.replay.result(),
             step_seconds=clock.seconds if clock else None,
             assumptions=session.assumptions,
-            convolution_workspace_bytes=device.convolution_workspace_bytes,
+            convolutions=tuple(device.convolutions.kernels),
             gradient_check=tracked.gradient_check,
         )
 

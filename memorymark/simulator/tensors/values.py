@@ -46,7 +46,8 @@ class Values(KnownValues):
 
     def __init__(self) -> None:
         super().__init__()
-        self._effects: dict[Any, tuple[Effect, bool]] = {}
+        # By identity: torch's operations take long to hash. Each is held, so none is mistaken.
+        self._effects: dict[int, tuple[Effect, bool, Any]] = {}
         self._random_state = _SEED.get_state()
         self.on_choice: Callable[[Any], None] = lambda func: None
 
@@ -61,10 +62,10 @@ class Values(KnownValues):
 
     def note(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Follow values through an operation that has run without data."""
-        found = self._effects.get(func)
+        found = self._effects.get(id(func))
         if found is None:
-            found = self._effects[func] = effect_of(func), is_mutable(func)
-        effect, mutable = found
+            found = self._effects[id(func)] = effect_of(func), is_mutable(func), func
+        effect, mutable, _ = found
         if effect is Effect.FOLLOW:
             if self._concerns(args, mutable):
                 self._follow(func, args, kwargs, output, mutable)
