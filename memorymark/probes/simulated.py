@@ -47,7 +47,7 @@ class SimulatedProbe:
 
     def run_trial(self, spec: TrialSpec) -> Trial:
         """Simulate one trial. Its seconds are an estimate from the GPU's peak rates."""
-        return timed_trial(self._simulated, spec)
+        return timed_trial(self._simulated, spec, self._models)
 
     def simulation(self) -> SimulatedProbe:
         """Return this probe: it simulates already."""

@@ -7,10 +7,11 @@ from typing import Any
 from memorymark.errors import UnsupportedOperation
 from memorymark.memory.trace import BACKWARD, STEP
 from memorymark.memory.tracker import MemoryTracker
-from memorymark.simulator.cuda import scratch
+from memorymark.simulator.cuda import recurrent_buffers, scratch
 from memorymark.simulator.cuda.convolutions import is_convolution, workspace_bytes
 from memorymark.simulator.session import Session
 from memorymark.simulator.tensors.answers import NOT_A_QUESTION, Answers
+from memorymark.simulator.tensors.outputs import rule_for
 from memorymark.simulator.tensors.shapes import ShapeCache
 from memorymark.simulator.time.clock import Clock
 from memorymark.simulator.torch_compat import operations
@@ -45,6 +46,7 @@ class SimulatedDevice(MemoryTracker):
         self._timed_step = timed_step
         self._step = 0
         self._handles: set[bool] = set()
+        self._has_dropout_state = False
 
     def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the operation without data and note what it would allocate on the device."""
@@ -67,7 +69,10 @@ class SimulatedDevice(MemoryTracker):
     def _call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func in _FUSED_OPTIMIZERS and args[0] and args[0][0].is_meta:
             return None  # they work in place, and PyTorch has no kernel without data
+        rule = rule_for(func) or recurrent_buffers.OUTPUTS.get(func)
         try:
+            if rule is not None and args[0].is_meta:
+                return rule(*args, **kwargs)
             return self._shapes.call(func, args, kwargs)
         except NotImplementedError as error:
             raise UnsupportedOperation(
@@ -86,6 +91,8 @@ class SimulatedDevice(MemoryTracker):
             return
         if scratch.uses_cublas(func):
             self._hold_cublas_workspace()
+        if func is recurrent_buffers.CUDNN:
+            self._see_recurrent_layers(args)
         size = scratch.transient_bytes(func, args)
         if size:
             self.borrow(size, "temporaries", str(func))()
@@ -98,6 +105,16 @@ class SimulatedDevice(MemoryTracker):
             self.see(result, func)
             if size and result is not None and result.dim() > 1:
                 self.borrow(size, "workspaces", "cuDNN workspace")()
+
+    def _see_recurrent_layers(self, args: tuple[Any, ...]) -> None:
+        """Allocate the state of dropout between layers, once, and say what is an estimate."""
+        self._session.assume("The reserve space and workspace of cuDNN's recurrent layers are "
+                             "estimates: cuDNN does not document them.")  # fmt: skip
+        dropout, train = args[11], args[12]
+        if dropout and train and not self._has_dropout_state:
+            self._has_dropout_state = True
+            size = recurrent_buffers.DROPOUT_STATE_BYTES
+            self.borrow(size, "workspaces", "cuDNN dropout state")
 
     def _hold_cublas_workspace(self) -> None:
         in_autograd = self._phase == BACKWARD

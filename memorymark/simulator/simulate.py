@@ -11,6 +11,7 @@ from memorymark.memory.trace import Trace
 from memorymark.records.trial import GradientCheck
 from memorymark.simulator.allocator.replay import Replay, ReplayResult
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
+from memorymark.simulator.cuda.recurrent import flatten_weights
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
 from memorymark.simulator.session import simulating
@@ -74,6 +75,8 @@ def simulate(
     with simulating(rules) as session:
         device = SimulatedDevice(session, _shapes, clock, timed_step=steps or _TIMED_STEP)
         peak = _SteadyPeak(device.trace)
+        if rules.is_cuda:
+            flatten_weights(model)
         try:
             tracked = run_tracked_steps(
                 spec, model, SimulatedRuntime(rules), device,

@@ -2,11 +2,13 @@
 
 PyTorch's rules for shapes are Python code for many operations and take a hundred microseconds
 or more. The layers of a model repeat the same calls, so what came out of one is remembered
-and made anew for the next; an operation that works in place has nothing to compute at all.
+and made anew for the next; an operation that works in place is checked once, as PyTorch checks
+it, and has nothing to compute after that.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Hashable
 from enum import Enum
@@ -19,6 +21,7 @@ from memorymark.memory.storage import storage_key
 from memorymark.simulator.torch_compat import schema_of
 
 _MOST_CALLS = 20_000
+_CHECKED = object()
 
 
 class Kind(Enum):
@@ -46,10 +49,24 @@ class ShapeCache:
         if kind is None:
             kind = self._kinds[func] = _classify(func)
         if kind is Kind.IN_PLACE and _is_without_data(args[0]):
+            self._check_once(func, args, kwargs)
             return args[0] if schema_of(func).returns else None
         if kind is not Kind.FRESH:
             return func(*args, **kwargs)
         return self._call_fresh(func, args, kwargs)
+
+    def _check_once(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Let PyTorch refuse shapes and formats that do not go together."""
+        try:
+            key = (func, _key(args), _key(tuple(kwargs.items())))
+        except _NoKey:
+            key = None
+        if key is not None and key in self._calls:
+            return
+        with contextlib.suppress(NotImplementedError):  # no rule without data, or it needs data
+            func(*args, **kwargs)
+        if key is not None:
+            self._keep(key, _CHECKED)
 
     def _call_fresh(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
@@ -65,10 +82,13 @@ class ShapeCache:
             return output
         recipe = _recipe(output)
         if recipe is not None:
-            self._calls[key] = recipe
-            if len(self._calls) > _MOST_CALLS:
-                self._calls.popitem(last=False)
+            self._keep(key, recipe)
         return output
+
+    def _keep(self, key: Hashable, recipe: Any) -> None:
+        self._calls[key] = recipe
+        if len(self._calls) > _MOST_CALLS:
+            self._calls.popitem(last=False)
 
 
 def _classify(func: Any) -> Kind:
