@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import sys
@@ -16,6 +17,7 @@ from memorymark.errors import InvalidValue, ModelNotFound, UnknownChoice, Worklo
 from memorymark.records.config import Attention, TrainingConfig, UseCache, with_image_size
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.own_training import Training, call_factory
+from memorymark.workloads.pretended_cuda import is_simulated, pretending
 from memorymark.workloads.reach import Reached, reached_from
 from memorymark.workloads.without_data import is_building_without_data, make_without_data
 
@@ -227,12 +229,28 @@ def _has_data(model: nn.Module) -> bool:
     return not any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
 
 
+def _import_or_reload(module_name: str) -> Any:
+    found_gpu = is_simulated()
+    if module_name not in sys.modules:
+        _imported[module_name] = found_gpu
+    elif _imported.get(module_name, found_gpu) != found_gpu:
+        # It may have chosen its device when it was imported.
+        _imported[module_name] = found_gpu
+        return importlib.reload(sys.modules[module_name])
+    return importlib.import_module(module_name)
+
+
+# What was imported here, and whether its code found a simulated device.
+_imported: dict[str, bool] = {}
+
+
 def _import_module(module_name: str) -> Any:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        return importlib.import_module(module_name)
+        with pretending() if is_simulated() else contextlib.nullcontext():
+            return _import_or_reload(module_name)
     except ModuleNotFoundError as error:
         raise ModelNotFound(
             f"The module {error.name!r} of the workload was not found. Run from the folder that "

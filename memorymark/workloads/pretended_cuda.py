@@ -65,9 +65,9 @@ def pretended_gpu(**known: Any) -> Iterator[None]:
         _gpu.reset(outer)
 
 
-def is_pretending() -> bool:
-    """Return whether code that runs now finds a CUDA device that is not there."""
-    return _pretending.get()
+def is_simulated() -> bool:
+    """Return whether what runs now is for a GPU that `pretended_gpu` has named."""
+    return _gpu.get() is not _UNKNOWN
 
 
 @contextmanager
