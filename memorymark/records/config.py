@@ -173,7 +173,7 @@ class TrainingConfig(Record):
         Loop.PLAIN, "Loop", "Your own loop, or the Trainer's, which drops outputs early."
     )
     cudnn_benchmark: bool = option(
-        False, "cuDNN benchmark", "Try all plans of a convolution (cudnn.benchmark)."
+        False, "Benchmark of cuDNN", "Try all plans of a convolution (cudnn.benchmark)."
     )
     compile: bool = False  # only what the validation of torch.compile sets: no option
 
