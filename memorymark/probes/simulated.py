@@ -18,6 +18,7 @@ from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.reserved_range import base_events, largest_workspace, reserved_range
 from memorymark.simulator.simulate import SimulatedSteps, simulate
 from memorymark.simulator.time.clock import Rates
+from memorymark.workloads.pretended_cuda import pretended_gpu
 from memorymark.workloads.trial_spec import TrialSpec
 
 
@@ -48,7 +49,11 @@ class SimulatedProbe:
 
     def run_trial(self, spec: TrialSpec) -> Trial:
         """Simulate one trial. Its seconds are an estimate from the GPU's peak rates."""
-        return timed_trial(self._simulated, spec)
+        gpu = self._gpu
+        with pretended_gpu(
+            name=gpu.name, capability=gpu.compute_capability, total_bytes=gpu.total_bytes
+        ):
+            return timed_trial(self._simulated, spec, self._models)
 
     def simulation(self) -> SimulatedProbe:
         """Return this probe: it simulates already."""

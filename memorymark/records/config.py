@@ -13,6 +13,8 @@ from memorymark.records.codec import Record
 from memorymark.records.option import check_count, check_options, option
 
 MAX_BATCH_SIZE = 65_535
+# Pixels, where neither the user nor the model says how large images are.
+DEFAULT_IMAGE_SIZE = 224
 
 
 class Precision(StrEnum):
@@ -116,7 +118,7 @@ class Attention(StrEnum):
 
 
 class Task(StrEnum):
-    """What the model is trained for; chooses the Auto class and the shape of the labels."""
+    """What the model is trained for; chooses the class of the model and what a batch holds."""
 
     SEQUENCE_CLASSIFICATION = "sequence-classification"
     TOKEN_CLASSIFICATION = "token-classification"
@@ -126,6 +128,47 @@ class Task(StrEnum):
     MASKED_LM = "masked-lm"
     SEQ2SEQ_LM = "seq2seq-lm"
     IMAGE_CLASSIFICATION = "image-classification"
+    SPEECH_SEQ2SEQ = "speech-seq2seq"
+    CTC = "ctc"
+    AUDIO_CLASSIFICATION = "audio-classification"
+    CONTRASTIVE = "contrastive"
+    IMAGE_TEXT_TO_TEXT = "image-text-to-text"
+    VISUAL_QUESTION_ANSWERING = "visual-question-answering"
+    OBJECT_DETECTION = "object-detection"
+    KEYPOINT_DETECTION = "keypoint-detection"
+    SEMANTIC_SEGMENTATION = "semantic-segmentation"
+    UNIVERSAL_SEGMENTATION = "universal-segmentation"
+    MASK_GENERATION = "mask-generation"
+    DEPTH_ESTIMATION = "depth-estimation"
+    MASKED_IMAGE_MODELING = "masked-image-modeling"
+    VIDEO_CLASSIFICATION = "video-classification"
+    MASKED_VIDEO_MODELING = "masked-video-modeling"
+
+    @property
+    def lengths(self) -> tuple[str, ...]:
+        """The fields of TrainingConfig that say how long or large a sample of the task is."""
+        return _LENGTHS.get(self, ("seq_len",))
+
+
+_IMAGES, _VIDEOS = ("image_size",), ("num_frames", "image_size")
+_LENGTHS = {
+    Task.IMAGE_CLASSIFICATION: _IMAGES,
+    Task.SPEECH_SEQ2SEQ: ("audio_seconds", "seq_len"),
+    Task.CTC: ("audio_seconds", "seq_len"),
+    Task.AUDIO_CLASSIFICATION: ("audio_seconds",),
+    Task.CONTRASTIVE: ("num_frames", "image_size", "audio_seconds", "seq_len"),
+    Task.IMAGE_TEXT_TO_TEXT: ("image_size", "seq_len"),
+    Task.VISUAL_QUESTION_ANSWERING: ("image_size", "seq_len"),
+    Task.OBJECT_DETECTION: _IMAGES,
+    Task.KEYPOINT_DETECTION: _IMAGES,
+    Task.SEMANTIC_SEGMENTATION: _IMAGES,
+    Task.UNIVERSAL_SEGMENTATION: _IMAGES,
+    Task.MASK_GENERATION: _IMAGES,
+    Task.DEPTH_ESTIMATION: _IMAGES,
+    Task.MASKED_IMAGE_MODELING: _IMAGES,
+    Task.VIDEO_CLASSIFICATION: _VIDEOS,
+    Task.MASKED_VIDEO_MODELING: _VIDEOS,
+}
 
 
 @dataclass(frozen=True)
@@ -144,11 +187,15 @@ class TrainingConfig(Record):
     """
 
     options_panel: ClassVar[str] = "Training options"
+    json_optional: ClassVar[tuple[str, ...]] = ("audio_seconds", "num_frames")
 
     task: Task | None = option(None, "Task", "Training task, by default the model's own.")
     num_labels: int | None = option(None, "Labels", "Number of classes.", largest=10_000_000)
     seq_len: int = option(128, "Sequence length", "Tokens per sample.", largest=10_000_000)
-    image_size: int = option(224, "Image size", "Height and width in pixels.", largest=65_536)
+    image_size: int | None = option(
+        None, "Image size", "Height and width in pixels, by default the model's own.",
+        largest=65_536,
+    )  # fmt: skip
     precision: Precision = option(Precision.FP32, "Precision", "Precision of weights and compute.")
     optimizer: Optimizer = option(Optimizer.ADAMW, "Optimizer", "Optimizer.")
     optimizer_impl: OptimizerImpl = option(
@@ -171,6 +218,13 @@ class TrainingConfig(Record):
     )
     loop: Loop = option(
         Loop.PLAIN, "Loop", "Your own loop, or the Trainer's, which drops outputs early."
+    )
+    audio_seconds: int | None = option(
+        None, "Audio length", "Seconds of audio per sample, by default the model's own.",
+        largest=86_400,
+    )  # fmt: skip
+    num_frames: int | None = option(
+        None, "Video frames", "Frames per video, by default the model's own.", largest=100_000
     )
     cudnn_benchmark: bool = option(
         False, "Benchmark of cuDNN", "Try all plans of a convolution (cudnn.benchmark)."
@@ -204,6 +258,13 @@ class TrainingConfig(Record):
                 raise UnknownChoice("training option", key, known)
         is_whole = "compile" in values  # written always, and given by nobody
         return {"use_cache": UseCache.OFF, **values} if is_whole else values
+
+
+def with_image_size(config: TrainingConfig) -> TrainingConfig:
+    """Return the config with a size of images, where it leaves it open."""
+    if config.image_size is not None:
+        return config
+    return dataclasses.replace(config, image_size=DEFAULT_IMAGE_SIZE)
 
 
 def check_batch_size(value: object) -> int:

@@ -19,6 +19,7 @@ from memorymark.records.trial import Stage
 from memorymark.training.optimizers import build_optimizer
 from memorymark.training.runtime import Runtime
 from memorymark.workloads.build import make_batch, match_batch
+from memorymark.workloads.losses import loss_of
 from memorymark.workloads.trial_spec import TrialSpec
 
 
@@ -97,7 +98,7 @@ class TrainingStep:
         return match_batch(make_batch(self._spec, self._runtime.device), self._config)
 
     def _loss(self) -> Tensor:
-        loss, outputs = self._spec.workload.forward(self._forward, self.batch)
+        loss, outputs = loss_of(self._spec.workload, self._forward, self.batch)
         count = self._config.gradient_accumulation
         loss = loss / count if count > 1 else loss
         if self._config.loop.keeps_outputs:

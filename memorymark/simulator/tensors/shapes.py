@@ -2,11 +2,13 @@
 
 PyTorch's rules for shapes are Python code for many operations and take a hundred microseconds
 or more. The layers of a model repeat the same calls, so what came out of one is remembered
-and made anew for the next; an operation that works in place has nothing to compute at all.
+and made anew for the next; an operation that works in place is checked once, as PyTorch checks
+it, and has nothing to compute after that.
 """
 
 from __future__ import annotations
 
+import contextlib
 from enum import Enum
 from typing import Any
 
@@ -17,6 +19,7 @@ from memorymark.memory.storage import storage_key
 from memorymark.simulator.torch_compat import schema_of
 
 _MOST_CALLS = 20_000
+_CHECKED = object()
 _META = torch.device("meta")
 _WITH_DATA = object()
 _empty = torch.empty_strided
@@ -64,7 +67,7 @@ class ShapeCache:
     def __init__(self) -> None:
         # By identity: torch's operations take long to hash, and are never released.
         self._kinds: dict[int, tuple[Kind, Any]] = {}
-        self._recipes: dict[tuple[Any, ...], Recipe] = {}
+        self._recipes: dict[tuple[Any, ...], Any] = {}  # a Recipe; of a call in place, _CHECKED
 
     def kind_of(self, func: Any) -> Kind:
         """Return what an operation does to storages."""
@@ -83,6 +86,7 @@ class ShapeCache:
         """Do as `call`, and return the recipe too where the outputs were made by one."""
         kind = self.kind_of(func)
         if kind is Kind.IN_PLACE and _is_without_data(args[0]):
+            self._check_once(func, args, kwargs)
             return (args[0] if schema_of(func).returns else None), None
         key = call_key(func, args, kwargs) if kind is Kind.FRESH else None
         if key is None:
@@ -100,9 +104,22 @@ class ShapeCache:
             return
         recipe = _recipe(output)
         if recipe is not None:
-            self._recipes[key] = recipe
-            if len(self._recipes) > _MOST_CALLS:
-                del self._recipes[next(iter(self._recipes))]
+            self._keep(key, recipe)
+
+    def _check_once(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Let PyTorch refuse shapes and formats that do not go together."""
+        key = call_key(func, args, kwargs)
+        if key is not None and key in self._recipes:
+            return
+        with contextlib.suppress(NotImplementedError):  # no rule without data, or it needs data
+            func(*args, **kwargs)
+        if key is not None:
+            self._keep(key, _CHECKED)
+
+    def _keep(self, key: tuple[Any, ...], recipe: Any) -> None:
+        self._recipes[key] = recipe
+        if len(self._recipes) > _MOST_CALLS:
+            del self._recipes[next(iter(self._recipes))]
 
 
 def _classify(func: Any) -> Kind:
