@@ -10,6 +10,7 @@ from memorymark.memory.tracker import MemoryTracker
 from memorymark.simulator.cuda import recurrent_buffers, scratch
 from memorymark.simulator.cuda.convolutions import is_convolution, workspace_bytes
 from memorymark.simulator.session import Session
+from memorymark.simulator.source_lines import running_line
 from memorymark.simulator.tensors.answers import NOT_A_QUESTION, Answers
 from memorymark.simulator.tensors.outputs import rule_for
 from memorymark.simulator.tensors.shapes import ShapeCache
@@ -27,6 +28,8 @@ class SimulatedDevice(MemoryTracker):
         shapes: Remembers what calls gave, over as many simulations as it is kept for.
         clock: Counts the time that operations would take; None counts none.
         timed_step: Number of the step whose time is counted, from 1.
+        keeps_values: Whether larger tensors' values are kept too, as the user's code may ask
+            for them.
     """
 
     def __init__(
@@ -35,13 +38,15 @@ class SimulatedDevice(MemoryTracker):
         shapes: ShapeCache,
         clock: Clock | None = None,
         timed_step: int = 1,
+        *,
+        keeps_values: bool = False,
     ) -> None:
         # Counters that optimizers keep on the host are device memory where the device is the host.
         super().__init__("meta", *(() if session.rules.is_cuda else ("cpu",)))
         self.convolution_workspace_bytes = 0
         self._session = session
         self._shapes = shapes
-        self._answers = Answers(session)
+        self._answers = Answers(session, keeps_values=keeps_values)
         self._clock = clock
         self._timed_step = timed_step
         self._step = 0
@@ -75,11 +80,15 @@ class SimulatedDevice(MemoryTracker):
                 return rule(*args, **kwargs)
             return self._shapes.call(func, args, kwargs)
         except NotImplementedError as error:
-            raise UnsupportedOperation(
-                f"The operation {func} cannot be simulated: its result depends on data that a "
-                f"simulation does not have, or PyTorch has no rule for its shape. "
-                f"Measure this model on a real device instead."
-            ) from error
+            raise UnsupportedOperation(self._refusal(func)) from error
+
+    def _refusal(self, func: Any) -> str:
+        places = [f"in module {self._paths.current}" if self._paths.current else "", running_line()]
+        place = ", ".join(filter(None, places))
+        return (
+            f"The operation {func}{f' ({place})' if place else ''} cannot be simulated: PyTorch "
+            "has no rule for it without data. Measure it on a device instead."
+        )
 
     def _see_with_scratch(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
         rules = self._session.rules

@@ -19,6 +19,7 @@ from torch.amp import autocast_mode
 from memorymark.simulator import torch_compat
 from memorymark.simulator.allocator import environment
 from memorymark.simulator.cuda.rules import Rules
+from memorymark.simulator.questions import Questions
 
 # Autocast keeps its state by device type and has none for meta. This slot is free on every
 # machine without such a device, and asks for no driver.
@@ -33,11 +34,13 @@ class Session:
 
     Attributes:
         rules: The simulated device.
+        questions: What was asked and is not known.
         cast_cache: Weights in autocast's lower format, by the weight's identity.
     """
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, *, contrary: bool = False) -> None:
         self.rules = rules
+        self.questions = Questions(contrary)
         self._noted: dict[str, None] = {}
         self.cast_cache: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
@@ -61,8 +64,12 @@ def current() -> Session | None:
 
 
 @contextmanager
-def simulating(rules: Rules) -> Iterator[Session]:
+def simulating(rules: Rules, *, contrary: bool = False) -> Iterator[Session]:
     """Run what is inside under the rules; other simulations wait.
+
+    Args:
+        rules: The simulated device.
+        contrary: Whether questions with no known answer get the other one.
 
     Raises:
         IncompatibleTorch: This torch lacks private parts that are relied on.
@@ -71,7 +78,7 @@ def simulating(rules: Rules) -> Iterator[Session]:
     with _lock, ExitStack() as stack:
         for target, name, replacement in _patches():
             stack.enter_context(mock.patch.object(target, name, replacement))
-        outer, session = current(), Session(rules)
+        outer, session = current(), Session(rules, contrary=contrary)
         noted = torch_compat.untested_version()
         for sentence in (noted, *(environment.assumptions() if rules.is_cuda else ())):
             if sentence:
