@@ -8,6 +8,8 @@ both are told.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import nn
@@ -17,6 +19,7 @@ from memorymark.memory.trace import Trace
 from memorymark.records.trial import GradientCheck
 from memorymark.simulator.allocator.replay import Replay, ReplayResult
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
+from memorymark.simulator.cuda.convolutions import ConvolutionKernel
 from memorymark.simulator.cuda.recurrent import flatten_weights
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
@@ -28,6 +31,7 @@ from memorymark.simulator.time.clock import Clock, Rates
 from memorymark.training.tracked import run_tracked_steps
 from memorymark.units import GIB
 from memorymark.workloads.build import is_own, tensors_beside
+from memorymark.workloads.pretended_cuda import pretended_gpu, pretending
 from memorymark.workloads.trial_spec import TrialSpec
 
 # The first step allocates the optimizer's states among its activations, and later ones find
@@ -49,7 +53,7 @@ class SimulatedSteps:
         free_running: What the trace comes to in a caching allocator without limit.
         step_seconds: Estimated seconds of a step; None where no rates were given.
         assumptions: What was answered or allowed for, one sentence each.
-        convolution_workspace_bytes: The largest allowance for a convolution's workspace.
+        convolutions: The convolutions' kernels, whose workspaces are not in the trace.
         gradient_check: What the backward pass left, where the stage is `backward`.
     """
 
@@ -57,7 +61,7 @@ class SimulatedSteps:
     free_running: ReplayResult
     step_seconds: float | None
     assumptions: tuple[str, ...]
-    convolution_workspace_bytes: int
+    convolutions: tuple[ConvolutionKernel, ...]
     gradient_check: GradientCheck | None
 
 
@@ -107,11 +111,12 @@ def _attempt(
         if rules.is_cuda:
             flatten_weights(model)
         try:
-            tracked = run_tracked_steps(
-                spec, model, SimulatedRuntime(rules), device,
-                steps=steps or _MOST_STEPS,
-                is_steady=lambda: peak.is_steady() and steps is None,
-            )  # fmt: skip
+            with _seen_by_own_code(spec, device):
+                tracked = run_tracked_steps(
+                    spec, model, SimulatedRuntime(rules), device,
+                    steps=steps or _MOST_STEPS,
+                    is_steady=lambda: peak.is_steady() and steps is None,
+                )  # fmt: skip
         except MemoryMarkError as error:
             return error, session.questions
         except Exception as error:
@@ -123,7 +128,7 @@ def _attempt(
             free_running=peak.replay.result(),
             step_seconds=clock.seconds if clock else None,
             assumptions=session.assumptions,
-            convolution_workspace_bytes=device.convolution_workspace_bytes,
+            convolutions=tuple(device.convolutions.kernels),
             gradient_check=tracked.gradient_check,
         ), session.questions
 
@@ -134,9 +139,11 @@ def _settled(
     questions: Questions,
 ) -> SimulatedSteps | MemoryMarkError:
     """Return what two simulations come to that answered unknown questions differently."""
-    if isinstance(given, MemoryMarkError) or isinstance(other, MemoryMarkError):
-        # One answer leads to an error of the model's own: the other is the one that it expects.
-        return other if isinstance(given, MemoryMarkError) else given
+    # Where one answer leads to an error of the model's own, the other is the one that it expects.
+    if isinstance(other, MemoryMarkError):
+        return given
+    if isinstance(given, MemoryMarkError):
+        return other
     peaks = [steps.free_running.peak_allocated_bytes for steps in (given, other)]
     least, most = min(peaks), max(peaks)
     if most - least <= _SAME_SHARE * most:
@@ -160,6 +167,16 @@ def _drop_gradients(spec: TrialSpec, model: nn.Module) -> None:
     model.zero_grad(set_to_none=True)
     for _, tensor, _ in tensors_beside(spec.workload, model):
         tensor.grad = None
+
+
+@contextmanager
+def _seen_by_own_code(spec: TrialSpec, device: SimulatedDevice) -> Iterator[None]:
+    """Let the user's code find the device that is simulated."""
+    if not is_own(spec.workload):
+        yield
+        return
+    with pretended_gpu(allocated_bytes=lambda: device.live_bytes), pretending():
+        yield
 
 
 class _SteadyPeak:

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 
 from memorymark.errors import InvalidValue, ModelNotFound, UnknownChoice, WorkloadError
-from memorymark.records.config import Attention, TrainingConfig
+from memorymark.records.config import DEFAULT_IMAGE_SIZE, Attention, TrainingConfig
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.own_training import Training, call_factory
 from memorymark.workloads.reach import Reached, reached_from
@@ -184,6 +184,8 @@ def _own(name: str, factory: Callable[..., Any], *arguments: Any) -> Training:
 
 
 def _refuse(config: TrainingConfig, names: tuple[str, ...], why: str) -> None:
+    # What is left open may have been filled in since.
+    config = dataclasses.replace(config, image_size=_left_open(config.image_size))
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
     for name in names:
         if name in defaults and getattr(config, name) != defaults[name]:
@@ -192,6 +194,10 @@ def _refuse(config: TrainingConfig, names: tuple[str, ...], why: str) -> None:
             raise InvalidValue(
                 name.replace("_", " "), str(getattr(config, name)), f"{accepted}: {why}"
             )
+
+
+def _left_open(image_size: int | None) -> int | None:
+    return None if image_size == DEFAULT_IMAGE_SIZE else image_size
 
 
 def _has_data(model: nn.Module) -> bool:

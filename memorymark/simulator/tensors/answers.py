@@ -232,6 +232,11 @@ class Answers:
         return like.new_empty((max(minlength, largest + 1),), dtype=dtype)
 
 
+def is_question(func: Any) -> bool:
+    """Return whether calls of an operation may ask something of the data."""
+    return func in _RULES
+
+
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 

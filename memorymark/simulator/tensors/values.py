@@ -46,7 +46,8 @@ class Values(KnownValues):
 
     def __init__(self) -> None:
         super().__init__()
-        self._effects: dict[Any, tuple[Effect, bool]] = {}
+        # By identity: torch's operations take long to hash. Each is held, so none is mistaken.
+        self._effects: dict[int, tuple[Effect, bool, Any]] = {}
         self._random_state = _SEED.get_state()
         self.on_choice: Callable[[Any], None] = lambda func: None
         self._keeps_values = False
@@ -64,10 +65,10 @@ class Values(KnownValues):
 
     def note(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Follow values through an operation that has run without data."""
-        found = self._effects.get(func)
+        found = self._effects.get(id(func))
         if found is None:
-            found = self._effects[func] = effect_of(func), is_mutable(func)
-        effect, mutable = found
+            found = self._effects[id(func)] = effect_of(func), is_mutable(func), func
+        effect, mutable, _ = found
         if effect is Effect.NONE:
             return
         if effect is Effect.FOLLOW:
@@ -75,14 +76,14 @@ class Values(KnownValues):
                 self._follow(func, args, kwargs, output, mutable)
         elif effect in (Effect.DRAW, Effect.CHOOSE):
             with self._random():
-                self._note_random(func, args, kwargs, output, mutable)
+                self._note_random(effect, func, args, kwargs, output, mutable)
         else:
             self._note_writing(effect, func, args, kwargs, output)
 
     def _note_random(
-        self, func: Any, args: tuple[Any, ...], kwargs: Any, output: Any, mutable: bool
+        self, effect: Effect, func: Any, args: Any, kwargs: Any, output: Any, mutable: bool
     ) -> None:
-        if self._effects[func][0] is Effect.DRAW:
+        if effect is Effect.DRAW:
             self._draw(func, args, kwargs, output, mutable)
         elif self._concerns(args, mutable):
             self._compute(func, args, kwargs, output)
