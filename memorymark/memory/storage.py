@@ -8,7 +8,7 @@ its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from operator import attrgetter
 from typing import Any
@@ -22,18 +22,31 @@ from memorymark.errors import IncompatibleTorch
 TESTED_VERSIONS = ("2.11", "2.15")
 
 # Everything private that is used below and is not imported here.
-_RELIED_ON = ("UntypedStorage._cdata", "ops.aten.add.Tensor._schema.is_mutable")
+_RELIED_ON = (
+    "UntypedStorage._cdata", "ops.aten.add.Tensor._schema.is_mutable", "Tensor._backward_hooks",
+    "Tensor._post_accumulate_grad_hooks", "utils.checkpoint.CheckpointFunction.apply",
+    "utils.checkpoint._checkpoint_without_reentrant_generator",  # in torch 2.15 around another
+)  # fmt: skip
 
 try:
+    from torch.utils import checkpoint as checkpointing
     from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
     from torch.utils._pytree import tree_leaves, tree_map
 except ImportError as error:
     raise IncompatibleTorch([str(error)], torch.__version__, TESTED_VERSIONS) from error
 
 __all__ = [
-    "TESTED_VERSIONS", "OperationMode", "check", "is_mutable", "key_of", "missing_parts",
-    "storage_key", "storage_of", "tree_leaves", "tree_map", "without_modes",
+    "RECOMPUTING", "TESTED_VERSIONS", "OperationMode", "check", "is_mutable", "key_of",
+    "missing_parts", "storage_key", "storage_of", "take_hooks", "tree_leaves", "tree_map",
+    "without_modes",
 ]  # fmt: skip
+
+# Who is given a function that runs again in the backward pass, as its first argument.
+_GENERATOR = "_checkpoint_without_reentrant_generator"
+RECOMPUTING = (
+    (checkpointing, _GENERATOR + ("_impl" if hasattr(checkpointing, _GENERATOR + "_impl") else "")),
+    (checkpointing.CheckpointFunction, "apply"),
+)
 
 # Suspends every mode, so that what runs inside is not seen.
 without_modes = _disable_current_modes
@@ -98,6 +111,24 @@ def storage_key(tensor: Tensor) -> int | None:
 def is_mutable(func: Any) -> bool:
     """Return whether an operation writes into one of its arguments."""
     return func._schema.is_mutable
+
+
+def take_hooks(tensor: Tensor) -> Callable[[Tensor], None]:
+    """Take the hooks off a leaf tensor; what is returned puts them on a tensor.
+
+    The user's handles stay good: they remove from the same dictionaries.
+    """
+    before, after = tensor._backward_hooks, tensor._post_accumulate_grad_hooks
+    if before is not None:
+        tensor._backward_hooks = None
+
+    def put(target: Tensor) -> None:
+        if before is not None:
+            target._backward_hooks = before
+        if after is not None:
+            target._post_accumulate_grad_hooks = after
+
+    return put
 
 
 def _has(path: str) -> bool:

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import importlib
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from memorymark.analysis.compare import comparison_of
 from memorymark.analysis.prediction import expected_max_batch, predict_max_batch
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
 from memorymark.errors import InvalidValue, NotAvailable
-from memorymark.gpus.catalogue import Gpu, find_gpu, load_catalogue
+from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu, load_catalogue
 from memorymark.probes.choose import measuring_probe, resolve_probe
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
@@ -91,8 +92,16 @@ class _Execution:
     def record(self) -> Record:
         """Do the work and return its record."""
         if self.request.kind is RequestKind.COMPARISON:
-            return self.compare()
+            gpus = [find_gpu(name) for name in self.request.gpus or load_catalogue()]
+            probes = {gpu.key: (gpu, self.probe(gpu.key)) for gpu in gpus}
+            with _process_state_kept():
+                return self.compare(probes)
         probe = self.probe(self.request.gpu)
+        with _process_state_kept():
+            return self.record_of(probe)
+
+    def record_of(self, probe: Probe) -> Record:
+        """Do the work on a probe and return its record."""
         workload = self.workload(probe)
         notes = self.notes_on_choice(probe)
         for note in notes:
@@ -132,15 +141,13 @@ class _Execution:
             on_event=self.on_event, cancel=self.cancel,
         )  # fmt: skip
 
-    def compare(self) -> Comparison:
+    def compare(self, probes: dict[str, tuple[Gpu, Probe]]) -> Comparison:
         """Analyze the same training on several GPUs.
 
         A whole card that was measured with the same training and the same search is not
         simulated again: its newest run in the history is taken.
         """
-        gpus = [find_gpu(name) for name in self.request.gpus or load_catalogue()]
-        probes = {gpu.key: (gpu, self.probe(gpu.key)) for gpu in gpus}
-        workload = self.workload(probes[gpus[0].key][1])
+        workload = self.workload(next(iter(probes.values()))[1])
         from memorymark.probes.common import software  # loads torch, as the probes did
 
         measured = self.measured(workload)
@@ -199,7 +206,18 @@ class _Execution:
         from memorymark.workloads import resolve
 
         make = getattr(probe, "workload", None) or self.find_workload or resolve
-        return make(self.request.model)
+        if probe.target.source is not Source.SIMULATED:
+            return make(self.request.model)
+        from memorymark.workloads.pretended_cuda import pretended_gpu, pretending
+
+        gpu = find_gpu(probe.target.gpu_key or DEFAULT_GPU)
+        with (
+            pretended_gpu(
+                name=gpu.name, capability=gpu.compute_capability, total_bytes=gpu.total_bytes
+            ),
+            pretending(),
+        ):
+            return make(self.request.model)
 
     @contextlib.contextmanager
     def held(self, probe: Probe) -> Iterator[None]:
@@ -245,6 +263,18 @@ class _Execution:
             self.on_event(dataclasses.replace(event, progress=share))
 
         return on_event
+
+
+@contextlib.contextmanager
+def _process_state_kept() -> Iterator[None]:
+    """Leave the process as it was, where torch is loaded; what loads it comes first."""
+    if "torch" not in sys.modules:
+        yield
+        return
+    from memorymark.workloads.process_state import kept_process_state
+
+    with kept_process_state():
+        yield
 
 
 def _is_folder(model: str) -> bool:

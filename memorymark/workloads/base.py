@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from memorymark.records.config import TrainingConfig, with_image_size
+from memorymark.workloads.reach import Reached, reached_from
 
 Batch = Mapping[str, Tensor] | Any
 
@@ -60,6 +61,16 @@ class Workload(ABC):
         The loss is a tensor with one element. The outputs stay alive until the next forward
         pass has its own, as the variable of a training loop does.
         """
+
+    def beside(self, model: nn.Module) -> Reached:
+        """Return the modules and tensors that take part in the step beside the model.
+
+        What the workload's own attributes hold, such as a teacher's network.
+        """
+        held = [
+            value for value in vars(self).values() if isinstance(value, nn.Module | list | dict)
+        ]
+        return Reached(reached_from(held, beside=model).modules, ())
 
     def enable_checkpointing(self, model: nn.Module) -> None:
         """Make the model recompute activations in the backward pass.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
+from transformers import PretrainedConfig
 
 from memorymark.errors import (
     BatchTooLong,
@@ -16,7 +18,7 @@ from memorymark.errors import (
     WorkloadError,
 )
 from memorymark.memory.oom import is_out_of_memory
-from memorymark.records.config import Attention, Task, TrainingConfig
+from memorymark.records.config import Attention, Task, TrainingConfig, UseCache
 from memorymark.workloads import lengths, objectives, tasks
 from memorymark.workloads.base import Batch, Workload
 
@@ -29,7 +31,6 @@ class HuggingFaceWorkload(Workload):
         hf_config: The model's configuration; it is copied, never changed.
         task: The task where the training config names none; None derives it.
         num_labels: Classes where the training config names none.
-        use_cache: Leave the cache for generation on, as a loop does that nobody told otherwise.
     """
 
     def __init__(
@@ -38,14 +39,11 @@ class HuggingFaceWorkload(Workload):
         hf_config: Any,
         task: Task | None = None,
         num_labels: int | None = None,
-        *,
-        use_cache: bool = False,
     ) -> None:
         self.name = name
         self._hf_config = hf_config
         self._task = task
         self._num_labels = num_labels
-        self._use_cache = use_cache
 
     def describe(self, config: TrainingConfig) -> TrainingConfig:
         """Fill in the task and the number of labels."""
@@ -99,7 +97,9 @@ class HuggingFaceWorkload(Workload):
 
     def _training_config(self, config: TrainingConfig) -> Any:
         hf_config = type(self._hf_config).from_dict(self._hf_config.to_dict())
-        hf_config.use_cache = self._use_cache
+        if config.use_cache is not UseCache.AUTO:
+            for part in _with_cache(hf_config):
+                part.use_cache = config.use_cache is UseCache.ON
         if config.num_labels and tasks.has_labels(config.task):
             hf_config.num_labels = config.num_labels
         tasks.set_special_tokens(hf_config, config.task)
@@ -116,6 +116,17 @@ class HuggingFaceWorkload(Workload):
                 "attention", "flash", f"sdpa or eager with {config.precision}; flash needs the "
                 "precision amp-bf16, amp-fp16, bf16 or fp16",
             )  # fmt: skip
+        if config.use_cache is UseCache.ON and not any(_with_cache(self._hf_config)):
+            raise InvalidValue("use cache", "on", f"auto or off: {self.name} has no such cache")
+
+
+def _with_cache(hf_config: Any) -> Iterator[Any]:
+    """Yield the configuration and those within it, as of a decoder, that have the switch."""
+    if hasattr(hf_config, "use_cache"):
+        yield hf_config
+    for part in vars(hf_config).values():
+        if isinstance(part, PretrainedConfig):
+            yield from _with_cache(part)
 
 
 def _check_positions(model: nn.Module, seq_len: int, name: str) -> None:

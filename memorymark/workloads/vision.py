@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from memorymark.errors import InvalidValue, MissingPackage, UnknownChoice, WorkloadError
 from memorymark.memory.oom import is_out_of_memory
-from memorymark.records.config import DEFAULT_IMAGE_SIZE, Task, TrainingConfig
+from memorymark.records.config import DEFAULT_IMAGE_SIZE, Task, TrainingConfig, UseCache
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.torchvision_models import TorchvisionModel
 
@@ -53,6 +53,8 @@ class ImageClassifier(Workload):
         """Fill in the task and the number of classes."""
         if config.task not in (None, Task.IMAGE_CLASSIFICATION):
             raise InvalidValue("task", str(config.task), f"image-classification for {self.name}")
+        if config.use_cache is UseCache.ON:
+            raise InvalidValue("use cache", "on", f"auto or off: {self.name} has no such cache")
         return dataclasses.replace(
             config,
             task=Task.IMAGE_CLASSIFICATION,
