@@ -225,7 +225,8 @@ SMALL_IMAGES = {"detr", "conditional_detr", "table-transformer", "segformer", "u
 # Architectures in the configuration, where the type alone is usually trained for something else.
 NAMED = {
     "vit_simmim": (
-        "ViTConfig", {**VISION, "encoder_stride": 8, "architectures": ["ViTForMaskedImageModeling"]},
+        "ViTConfig",
+        {**VISION, "encoder_stride": 8, "architectures": ["ViTForMaskedImageModeling"]},
         "masked-image-modeling",
     ),
     "videomae_pretraining": (

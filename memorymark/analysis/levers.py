@@ -8,11 +8,10 @@ from typing import Any
 
 from memorymark.errors import MemoryMarkError
 from memorymark.records.analysis import Advice
-from memorymark.records.config import Optimizer, Precision, Task, TrainingConfig
+from memorymark.records.config import Optimizer, Precision, TrainingConfig
 from memorymark.records.trial import Outcome, Trial
 
-_SMALLEST_SEQ_LEN = 16
-_SMALLEST_IMAGE = 64
+_SMALLEST = {"seq_len": 16, "image_size": 64, "audio_seconds": 1}
 _WITHOUT_STATES = (Optimizer.NONE, Optimizer.SGD)
 _FULL_PRECISION = (Precision.FP32, Precision.TF32)
 
@@ -97,11 +96,16 @@ def _optimizer_changes(config: TrainingConfig) -> Iterable[tuple[str, dict[str, 
 
 
 def _input_changes(config: TrainingConfig) -> Iterable[tuple[str, dict[str, Any]]]:
-    if config.task is Task.IMAGE_CLASSIFICATION:
-        half = config.image_size // 2
-        if half >= _SMALLEST_IMAGE:
-            yield f"Train on smaller images ({half} pixels).", {"image_size": half}
-        return
-    half = config.seq_len // 2
-    if half >= _SMALLEST_SEQ_LEN:
-        yield f"Train on shorter sequences ({half} tokens).", {"seq_len": half}
+    read = config.task.lengths if config.task else ("seq_len",)
+    if "seq_len" in read:
+        yield from _half("seq_len", config.seq_len, "Train on shorter sequences ({} tokens).")
+    elif "audio_seconds" in read:
+        yield from _half("audio_seconds", config.audio_seconds, "Train on shorter audio ({} s).")
+    else:
+        yield from _half("image_size", config.image_size, "Train on smaller images ({} pixels).")
+
+
+def _half(name: str, value: int | None, text: str) -> Iterable[tuple[str, dict[str, Any]]]:
+    half = (value or 0) // 2
+    if half >= _SMALLEST[name]:
+        yield text.format(half), {name: half}

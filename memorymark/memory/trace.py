@@ -47,9 +47,11 @@ class Trace:
         self.events.append((block_id, block.size_bytes))
         return block_id
 
-    def release(self, block_id: int) -> None:
-        """Record the release of a block."""
-        self.events.append((block_id, -self.blocks[block_id].size_bytes))
+    def release(self, block_id: int) -> int:
+        """Record the release of a block and return its bytes."""
+        size_bytes = self.blocks[block_id].size_bytes
+        self.events.append((block_id, -size_bytes))
+        return size_bytes
 
     def mark(self, phase: str) -> None:
         """Record that a phase begins."""

@@ -120,6 +120,13 @@ class MemoryTracker(OperationMode):
         block_id = self._allocate(block)
         return lambda: self._release(block_id)
 
+    def follow_new(self, tensor: Tensor, func: Any) -> None:
+        """Note a tensor of which it is known that its storage is new, and on the device."""
+        storage = tensor.untyped_storage()
+        size = storage.nbytes()
+        if size:
+            self._follow(storage, Block(size, self._phase, self._paths.current, func))
+
     def _see_tensor(self, tensor: Tensor, func: Any) -> None:
         storage = storage_of(tensor)
         if storage is None or key_of(storage) in self._live:
@@ -133,23 +140,25 @@ class MemoryTracker(OperationMode):
     def _follow(self, storage: Any, block: Block) -> None:
         key = key_of(storage)
         block_id = self._allocate(block)
+        live, release = self._live, self._release
 
         def released(_: Any) -> None:
-            del self._live[key]
-            self._release(block_id)
+            del live[key]
+            release(block_id)
 
-        self._live[key] = (block_id, weakref.ref(storage, released))
+        live[key] = (block_id, weakref.ref(storage, released))
 
     def _allocate(self, block: Block) -> int:
         block_id = self.trace.allocate(block)
-        self.live_bytes += block.size_bytes
-        self.peak_bytes = max(self.peak_bytes, self.live_bytes)
-        self._check_budget(0)
+        live_bytes = self.live_bytes = self.live_bytes + block.size_bytes
+        if live_bytes > self.peak_bytes:
+            self.peak_bytes = live_bytes
+        if self._budget_bytes is not None:
+            self._check_budget(0)
         return block_id
 
     def _release(self, block_id: int) -> None:
-        self.trace.release(block_id)
-        self.live_bytes -= self.trace.blocks[block_id].size_bytes
+        self.live_bytes -= self.trace.release(block_id)
 
     def _check_budget(self, wanted_bytes: int) -> None:
         budget = self._budget_bytes

@@ -8,15 +8,35 @@ from memorymark.errors import UnsupportedOperation
 from memorymark.memory.trace import BACKWARD, STEP
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.simulator.cuda import recurrent_buffers, scratch
-from memorymark.simulator.cuda.convolutions import is_convolution, workspace_bytes
+from memorymark.simulator.cuda.convolutions import Convolutions, in_cudnn_order, is_convolution
 from memorymark.simulator.session import Session
-from memorymark.simulator.tensors.answers import NOT_A_QUESTION, Answers
+from memorymark.simulator.tensors.answers import NOT_A_QUESTION, Answers, is_question
 from memorymark.simulator.tensors.outputs import rule_for
-from memorymark.simulator.tensors.shapes import ShapeCache
+from memorymark.simulator.tensors.shapes import Recipe, ShapeCache
 from memorymark.simulator.time.clock import Clock
 from memorymark.simulator.torch_compat import operations
 
 _FUSED_OPTIMIZERS = operations("_fused_adam_", "_fused_adamw_", "_fused_sgd_", "_fused_adagrad_")
+
+
+class _Traits:
+    """What the device has to do for an operation, looked up once for all of its calls."""
+
+    __slots__ = (
+        "asks", "func", "is_convolution", "is_fused_optimizer", "is_recurrent", "rule",
+        "takes_scratch", "uses_cublas",
+    )  # fmt: skip
+
+    def __init__(self, func: Any, is_cuda: bool) -> None:
+        self.func = func  # held, since operations are told apart by identity
+        self.asks = is_question(func)
+        self.is_fused_optimizer = func in _FUSED_OPTIMIZERS
+        self.is_convolution = is_convolution(func)
+        self.uses_cublas = scratch.uses_cublas(func)
+        self.rule = rule_for(func) or recurrent_buffers.OUTPUTS.get(func)
+        self.is_recurrent = func is recurrent_buffers.CUDNN
+        takes = self.uses_cublas or self.is_recurrent or scratch.is_transient(func)
+        self.takes_scratch = is_cuda and takes
 
 
 class SimulatedDevice(MemoryTracker):
@@ -27,6 +47,9 @@ class SimulatedDevice(MemoryTracker):
         shapes: Remembers what calls gave, over as many simulations as it is kept for.
         clock: Counts the time that operations would take; None counts none.
         timed_step: Number of the step whose time is counted, from 1.
+
+    Attributes:
+        convolutions: The kernels of the convolutions, whose workspaces are not in the trace.
     """
 
     def __init__(
@@ -38,7 +61,7 @@ class SimulatedDevice(MemoryTracker):
     ) -> None:
         # Counters that optimizers keep on the host are device memory where the device is the host.
         super().__init__("meta", *(() if session.rules.is_cuda else ("cpu",)))
-        self.convolution_workspace_bytes = 0
+        self.convolutions = Convolutions(session.rules)
         self._session = session
         self._shapes = shapes
         self._answers = Answers(session)
@@ -47,13 +70,25 @@ class SimulatedDevice(MemoryTracker):
         self._step = 0
         self._handles: set[bool] = set()
         self._has_dropout_state = False
+        self._traits: dict[int, _Traits] = {}
 
     def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the operation without data and note what it would allocate on the device."""
-        output = self._answers.answer(func, args, kwargs)
+        traits = self._traits.get(id(func)) or self._learn(func)
+        output, recipe = NOT_A_QUESTION, None
+        if traits.asks:
+            output = self._answers.answer(func, args, kwargs)
         if output is NOT_A_QUESTION:
-            output = self._call(func, args, kwargs)
-            self._see_with_scratch(func, args, output)
+            output, recipe = self._call(traits, func, args, kwargs)
+            if traits.is_convolution:
+                output = in_cudnn_order(func, args, output, self._session.rules)
+                self._see_convolution(func, args, output)
+            elif recipe is not None and recipe.kind is None:
+                self.follow_new(output, func)
+            else:
+                self.see(output, func)
+            if traits.takes_scratch:
+                self._borrow_scratch(traits, func, args)
             self._answers.note(func, args, kwargs, output)
         else:
             self.see(output, func)
@@ -66,14 +101,19 @@ class SimulatedDevice(MemoryTracker):
         self._step += phase == STEP
         super().begin_phase(phase)
 
-    def _call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if func in _FUSED_OPTIMIZERS and args[0] and args[0][0].is_meta:
-            return None  # they work in place, and PyTorch has no kernel without data
-        rule = rule_for(func) or recurrent_buffers.OUTPUTS.get(func)
+    def _learn(self, func: Any) -> _Traits:
+        traits = self._traits[id(func)] = _Traits(func, self._session.rules.is_cuda)
+        return traits
+
+    def _call(
+        self, traits: _Traits, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, Recipe | None]:
+        if traits.is_fused_optimizer and args[0] and args[0][0].is_meta:
+            return None, None  # they work in place, and PyTorch has no kernel without data
         try:
-            if rule is not None and args[0].is_meta:
-                return rule(*args, **kwargs)
-            return self._shapes.call(func, args, kwargs)
+            if traits.rule is not None and args[0].is_meta:
+                return traits.rule(*args, **kwargs), None
+            return self._shapes.call_with_recipe(func, args, kwargs)
         except NotImplementedError as error:
             raise UnsupportedOperation(
                 f"The operation {func} cannot be simulated: its result depends on data that a "
@@ -81,30 +121,21 @@ class SimulatedDevice(MemoryTracker):
                 f"Measure this model on a real device instead."
             ) from error
 
-    def _see_with_scratch(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
-        rules = self._session.rules
-        if is_convolution(func):
-            self._see_convolution(func, args, output)
-            return
-        self.see(output, func)
-        if not rules.is_cuda:
-            return
-        if scratch.uses_cublas(func):
+    def _borrow_scratch(self, traits: _Traits, func: Any, args: tuple[Any, ...]) -> None:
+        if traits.uses_cublas:
             self._hold_cublas_workspace()
-        if func is recurrent_buffers.CUDNN:
+        if traits.is_recurrent:
             self._see_recurrent_layers(args)
         size = scratch.transient_bytes(func, args)
         if size:
             self.borrow(size, "temporaries", str(func))()
 
     def _see_convolution(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
-        """Each result has a kernel and a workspace of its own, one after the other."""
-        size = workspace_bytes(func, args, output, self._session.rules)
-        self.convolution_workspace_bytes = max(self.convolution_workspace_bytes, size)
+        """Each result has a kernel of its own, one after the other; a bias has none of cuDNN's."""
         for result in output if isinstance(output, tuple) else (output,):
             self.see(result, func)
-            if size and result is not None and result.dim() > 1:
-                self.borrow(size, "workspaces", "cuDNN workspace")()
+            if result is not None and result.dim() > 1:
+                self.convolutions.note(func, args, result, len(self.trace.events))
 
     def _see_recurrent_layers(self, args: tuple[Any, ...]) -> None:
         """Allocate the state of dropout between layers, once, and say what is an estimate."""

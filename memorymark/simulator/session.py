@@ -8,7 +8,7 @@ and the patched functions belong to the process. The patches change answers for 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
@@ -34,12 +34,14 @@ class Session:
     Attributes:
         rules: The simulated device.
         cast_cache: Weights in autocast's lower format, by the weight's identity.
+        on_autocast: Called when a region of mixed precision begins, the user's own included.
     """
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self._noted: dict[str, None] = {}
         self.cast_cache: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.on_autocast: Callable[[], None] = lambda: None
 
     def assume(self, sentence: str) -> None:
         """Note something that was answered or allowed for."""
@@ -77,9 +79,12 @@ def simulating(rules: Rules) -> Iterator[Session]:
             if sentence:
                 session.assume(sentence)
         _local.session = session
+        before = torch.get_autocast_dtype(AUTOCAST_SLOT)
+        torch.set_autocast_dtype(AUTOCAST_SLOT, torch.float16)  # what CUDA's is by default
         try:
             yield session
         finally:
+            torch.set_autocast_dtype(AUTOCAST_SLOT, before)
             session.cast_cache.clear()
             _local.session = outer
 
@@ -87,7 +92,8 @@ def simulating(rules: Rules) -> Iterator[Session]:
 def _patches() -> Iterator[tuple[Any, str, Any]]:
     yield torch, "is_autocast_enabled", _for_slot(torch.is_autocast_enabled)
     yield torch, "get_autocast_dtype", _for_slot(torch.get_autocast_dtype)
-    yield torch, "set_autocast_enabled", _for_slot(torch.set_autocast_enabled)
+    yield torch, "get_autocast_gpu_dtype", _for_slot(torch.get_autocast_dtype)
+    yield torch, "set_autocast_enabled", _enabling(_for_slot(torch.set_autocast_enabled))
     yield torch, "set_autocast_dtype", _for_slot(torch.set_autocast_dtype)
     yield torch, "clear_autocast_cache", _clearing(torch.clear_autocast_cache)
     available = _for_slot(autocast_mode.is_autocast_available)
@@ -102,10 +108,26 @@ def _patches() -> Iterator[tuple[Any, str, Any]]:
 
 
 def _for_slot(function: Any) -> Any:
-    def with_slot(*args: Any) -> Any:
-        return function(*(AUTOCAST_SLOT if arg == "meta" else arg for arg in args))
+    """Let "meta" mean the slot, and in a simulation "cuda" too, which is meant without a name."""
+
+    def with_slot(*args: Any, **kwargs: Any) -> Any:
+        args = (*args, *kwargs.values())
+        names = ("meta",) if current() is None else ("meta", "cuda")
+        if current() is not None and not (args and isinstance(args[0], str)):
+            args = (AUTOCAST_SLOT, *args)
+        return function(*(AUTOCAST_SLOT if arg in names else arg for arg in args))
 
     return with_slot
+
+
+def _enabling(set_enabled: Any) -> Any:
+    def set_and_tell(*args: Any) -> None:
+        session = current()
+        if session is not None and args[-1]:
+            session.on_autocast()
+        set_enabled(*args)
+
+    return set_and_tell
 
 
 def _slot_init(init: Any) -> Any:
@@ -126,7 +148,7 @@ def _with_values(make: Any) -> Any:
             return make(data, *args, **kwargs)
         # torch.get_default_device() calls torch.tensor itself in some versions.
         target = kwargs.get("device") or make([]).device
-        if not _is_meta_device(target):
+        if not _is_simulated_device(target):
             return make(data, *args, **kwargs)
         requires_grad = kwargs.pop("requires_grad", False)
         made = make(_as_values(data), *args, **{**kwargs, "device": "cpu"}).to("meta")
@@ -152,8 +174,9 @@ def _format_element(self: torch.Tensor, format_spec: str) -> str:
     return _format_tensor(self, format_spec)
 
 
-def _is_meta_device(device: Any) -> bool:
-    return isinstance(device, str | torch.device) and torch.device(device).type == "meta"
+def _is_simulated_device(device: Any) -> bool:
+    """Whether it is the simulated one, also by the name under which the user's code knows it."""
+    return isinstance(device, str | torch.device) and torch.device(device).type in ("meta", "cuda")
 
 
 def _clearing(clear: Any) -> Any:

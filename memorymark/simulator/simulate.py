@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import nn
@@ -11,6 +13,7 @@ from memorymark.memory.trace import Trace
 from memorymark.records.trial import GradientCheck
 from memorymark.simulator.allocator.replay import Replay, ReplayResult
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
+from memorymark.simulator.cuda.convolutions import ConvolutionKernel
 from memorymark.simulator.cuda.recurrent import flatten_weights
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
@@ -19,6 +22,8 @@ from memorymark.simulator.simulated_runtime import SimulatedRuntime
 from memorymark.simulator.tensors.shapes import ShapeCache
 from memorymark.simulator.time.clock import Clock, Rates
 from memorymark.training.tracked import run_tracked_steps
+from memorymark.workloads.build import is_own
+from memorymark.workloads.pretended_cuda import pretended_gpu, pretending
 from memorymark.workloads.trial_spec import TrialSpec
 
 # The first step allocates the optimizer's states among its activations, and later ones find
@@ -38,7 +43,7 @@ class SimulatedSteps:
         free_running: What the trace comes to in a caching allocator without limit.
         step_seconds: Estimated seconds of a step; None where no rates were given.
         assumptions: What was answered or allowed for, one sentence each.
-        convolution_workspace_bytes: The largest allowance for a convolution's workspace.
+        convolutions: The convolutions' kernels, whose workspaces are not in the trace.
         gradient_check: What the backward pass left, where the stage is `backward`.
     """
 
@@ -46,7 +51,7 @@ class SimulatedSteps:
     free_running: ReplayResult
     step_seconds: float | None
     assumptions: tuple[str, ...]
-    convolution_workspace_bytes: int
+    convolutions: tuple[ConvolutionKernel, ...]
     gradient_check: GradientCheck | None
 
 
@@ -78,11 +83,12 @@ def simulate(
         if rules.is_cuda:
             flatten_weights(model)
         try:
-            tracked = run_tracked_steps(
-                spec, model, SimulatedRuntime(rules), device,
-                steps=steps or _MOST_STEPS,
-                is_steady=lambda: peak.is_steady() and steps is None,
-            )  # fmt: skip
+            with _seen_by_own_code(spec, device):
+                tracked = run_tracked_steps(
+                    spec, model, SimulatedRuntime(rules), device,
+                    steps=steps or _MOST_STEPS,
+                    is_steady=lambda: peak.is_steady() and steps is None,
+                )  # fmt: skip
         except MemoryMarkError:
             raise
         except Exception as error:
@@ -92,9 +98,19 @@ def simulate(
             free_running=peak.replay.result(),
             step_seconds=clock.seconds if clock else None,
             assumptions=session.assumptions,
-            convolution_workspace_bytes=device.convolution_workspace_bytes,
+            convolutions=tuple(device.convolutions.kernels),
             gradient_check=tracked.gradient_check,
         )
+
+
+@contextmanager
+def _seen_by_own_code(spec: TrialSpec, device: SimulatedDevice) -> Iterator[None]:
+    """Let the user's code find the device that is simulated."""
+    if not is_own(spec.workload):
+        yield
+        return
+    with pretended_gpu(allocated_bytes=lambda: device.live_bytes), pretending():
+        yield
 
 
 class _SteadyPeak:

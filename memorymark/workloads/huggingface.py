@@ -52,6 +52,7 @@ class HuggingFaceWorkload(Workload):
     def build(self, config: TrainingConfig) -> nn.Module:
         """Build the Auto class of the task from the configuration."""
         config = self.describe(config)
+        tasks.check_packages(config.task, self.name)
         attention = {"attn_implementation": "eager"} if config.attention == "eager" else {}
         try:
             hf_config = self._training_config(config)

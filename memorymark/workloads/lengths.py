@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from memorymark.errors import BatchTooLong
@@ -86,6 +87,8 @@ def _image_size(hf_config: Any, task: Task | None) -> tuple[int, bool]:
     if model_type in _PROCESSOR_SIZES and task is not Task.IMAGE_CLASSIFICATION:
         return _PROCESSOR_SIZES[model_type], model_type in _OF_ONE_SIZE
     seen = vision_config(hf_config)
+    if model_type == "siglip2" and getattr(seen, "num_patches", None):
+        return math.isqrt(seen.num_patches) * seen.patch_size, True
     if model_type in _OF_ANY_SIZE:
         return DEFAULT_IMAGE_SIZE, False
     own = _first(getattr(seen, "image_size", None)) or _first(getattr(hf_config, "image_size", 0))

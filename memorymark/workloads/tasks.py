@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
-from memorymark.errors import UnknownChoice, WorkloadError
+from memorymark.errors import MissingPackage, UnknownChoice, WorkloadError
 from memorymark.records.config import Task, TrainingConfig
 from memorymark.workloads.inputs import audio, image_text, image_tokens, images, text, videos
-from memorymark.workloads.inputs.batch_spec import (
-    BatchSpec, Inputs, text_config, vocabulary_size,
-)  # fmt: skip
+from memorymark.workloads.inputs.batch_spec import BatchSpec, Inputs, text_config, vocabulary_size
 
 
 @dataclass(frozen=True)
@@ -209,6 +208,17 @@ def _refuse_other_class(architecture: str, name: str, supported: list[Task]) -> 
     )
 
 
+def check_packages(task: Task | None, name: str) -> None:
+    """Check that what transformers needs for a task's loss is installed.
+
+    Raises:
+        MissingPackage: It is not.
+    """
+    matched = (Task.OBJECT_DETECTION, Task.UNIVERSAL_SEGMENTATION)
+    if task in matched and find_spec("scipy") is None:
+        raise MissingPackage("scipy", f"The loss of {name!r}, which matches objects,")
+
+
 def has_labels(task: Task | None) -> bool:
     """Return whether the task's head has a number of classes."""
     return task is not None and _FORMS[task].has_labels
@@ -226,7 +236,7 @@ def set_special_tokens(hf_config: Any, task: Task | None) -> None:
     """Give the configuration what its build or forward refuses to go without."""
     if getattr(hf_config, "architectures", None) is None:
         hf_config.architectures = []  # the Auto class looks through them where it has a choice
-    _keep_all_layers(hf_config)
+    _settle(hf_config)
     _set_pad_token(hf_config)
     text = text_config(hf_config)
     if text is not hf_config:
@@ -239,13 +249,18 @@ def set_special_tokens(hf_config: Any, task: Task | None) -> None:
         hf_config.default_language = next(iter(languages))
 
 
-def _keep_all_layers(hf_config: Any) -> None:
-    """Drop no layers at random: the most memory is that of the step in which none is dropped."""
+def _settle(hf_config: Any) -> None:
+    """Drop no layers at random, and load no weights.
+
+    The most memory is that of the step in which no layer is dropped.
+    """
     for name, value in list(vars(hf_config).items()):
         if name.endswith("layerdrop"):
             setattr(hf_config, name, 0.0)
+        elif name == "use_pretrained_backbone":
+            hf_config.use_pretrained_backbone = False
         elif hasattr(value, "model_type"):
-            _keep_all_layers(value)
+            _settle(value)
 
 
 def _set_pad_token(hf_config: Any) -> None:

@@ -19,10 +19,12 @@ def test_changes_that_are_made_already_are_not_advised():
 
 
 def test_images_are_made_smaller_and_texts_shorter():
-    images = possible_changes(TrainingConfig(task="image-classification"))
+    images = possible_changes(TrainingConfig(task="image-classification", image_size=224))
     assert {"image_size": 112} in [advice.change for advice in images]
     texts = possible_changes(TrainingConfig(seq_len=512))
     assert {"seq_len": 256} in [advice.change for advice in texts]
+    heard = possible_changes(TrainingConfig(task="audio-classification", audio_seconds=10))
+    assert {"audio_seconds": 5} in [advice.change for advice in heard]
 
 
 def test_images_and_texts_are_not_made_too_small():

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -49,29 +48,42 @@ def segment_bytes(block_bytes: int) -> int:
     return round_up(block_bytes, SEGMENT_ROUNDING_BYTES)
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Block:
     """A stretch of a segment: in use, free, or address space without memory behind it.
 
     Attributes:
+        pool: The pool that it returns to.
         address: First byte.
         size_bytes: Length.
-        pool: The pool that it returns to.
-        allocated: Whether it is in use.
         mapped: Whether memory backs it; only parts of expandable segments are ever unmapped.
         origin: First address of its expandable segment; None in an ordinary segment.
+        allocated: Whether it is in use.
         before: Neighbour at the lower address, in the same segment.
         after: Neighbour at the higher address, in the same segment.
     """
 
-    pool: Pool
-    address: int
-    size_bytes: int
-    mapped: bool = True
-    origin: int | None = None
-    allocated: bool = False
-    before: Block | None = None
-    after: Block | None = None
+    __slots__ = (
+        "address", "after", "allocated", "before", "mapped", "origin", "pool", "size_bytes",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        pool: Pool,
+        address: int,
+        size_bytes: int,
+        mapped: bool = True,
+        origin: int | None = None,
+        before: Block | None = None,
+        after: Block | None = None,
+    ) -> None:
+        self.pool = pool
+        self.address = address
+        self.size_bytes = size_bytes
+        self.mapped = mapped
+        self.origin = origin
+        self.allocated = False
+        self.before = before
+        self.after = after
 
     @property
     def is_whole_segment(self) -> bool:
@@ -80,36 +92,33 @@ class Block:
 
     def cut(self, size_bytes: int) -> Block:
         """Shorten the block and return the rest as its new, free neighbour."""
+        after = self.after
         rest = Block(
-            self.pool,
-            self.address + size_bytes,
-            self.size_bytes - size_bytes,
-            mapped=self.mapped,
-            origin=self.origin,
-        )
+            self.pool, self.address + size_bytes, self.size_bytes - size_bytes,
+            self.mapped, self.origin, self, after,
+        )  # fmt: skip
+        if after is not None:
+            after.before = rest
         self.size_bytes = size_bytes
-        rest.before, rest.after = self, self.after
-        if self.after is not None:
-            self.after.before = rest
         self.after = rest
         return rest
 
     def absorb_neighbours(self) -> None:
         """Merge with the neighbours that are in the same state, taking them off their lists."""
-        before, after = self.before, self.after
-        if before is not None and not before.allocated and before.mapped == self.mapped:
-            before.list.remove(before)
+        before, after, mapped = self.before, self.after, self.mapped
+        if before is not None and not before.allocated and before.mapped == mapped:
+            self.list.remove(before)
             self.address = before.address
             self.size_bytes += before.size_bytes
-            self.before = before.before
-            if self.before is not None:
-                self.before.after = self
-        if after is not None and not after.allocated and after.mapped == self.mapped:
-            after.list.remove(after)
+            self.before = before = before.before
+            if before is not None:
+                before.after = self
+        if after is not None and not after.allocated and after.mapped == mapped:
+            self.list.remove(after)
             self.size_bytes += after.size_bytes
-            self.after = after.after
-            if self.after is not None:
-                self.after.before = self
+            self.after = after = after.after
+            if after is not None:
+                after.before = self
 
     @property
     def list(self) -> BlockList:
@@ -135,15 +144,22 @@ class BlockList:
 
     def remove(self, block: Block) -> None:
         """Take a block off the list. Its size and address must be those it was added with."""
-        position = bisect_left(self._entries, (block.size_bytes, block.address))
-        assert self._entries[position][2] is block
-        del self._entries[position]
+        entries = self._entries
+        position = bisect_left(entries, (block.size_bytes, block.address))
+        assert entries[position][2] is block
+        del entries[position]
 
     def at_least(self, size_bytes: int) -> Iterator[Block]:
         """Yield the blocks that are large enough, best fit first."""
         entries = self._entries
         for position in range(bisect_left(entries, (size_bytes,)), len(entries)):
             yield entries[position][2]
+
+    def take_smallest(self, size_bytes: int) -> Block | None:
+        """Take the smallest block off the list that is large enough, None where none is."""
+        entries = self._entries
+        position = bisect_left(entries, (size_bytes,))
+        return entries.pop(position)[2] if position < len(entries) else None
 
 
 class Pool:

@@ -71,7 +71,10 @@ class CachingAllocator:
         self._device = Device(capacity_bytes)
         kind = ExpandableSegments if expandable_segments else FixedSegments
         self._segments = kind(self._device)
-        self._pools = (Pool(is_small=True), Pool(is_small=False))
+        self._pools = Pool(is_small=True), Pool(is_small=False)
+        self._small, self._large = (
+            (pool, self._segments.least_remainder_bytes(pool)) for pool in self._pools
+        )
         self._live: dict[int, Block] = {}
         self._next_handle = 0
         self.retries = 0
@@ -102,16 +105,9 @@ class CachingAllocator:
         """
         if size_bytes <= 0:
             raise InvalidValue("size of an allocation", size_bytes, "a number of bytes above zero")
-        rounded = round_request(size_bytes)
-        pool = self._pools[0 if rounded <= SMALL_REQUEST_BYTES else 1]
-        block = self._find(pool, rounded)
+        block = self.take(round_request(size_bytes))
         if block is None:
             raise OutOfMemory(size_bytes, self.allocated_bytes, self.capacity_bytes or 0)
-        if self._segments.should_split(block, rounded):
-            pool.free.add(block.cut(rounded))
-        block.allocated = True
-        self.allocated_bytes += block.size_bytes
-        self.peak_allocated_bytes = max(self.peak_allocated_bytes, self.allocated_bytes)
         self._next_handle += 1
         self._live[self._next_handle] = block
         return self._next_handle
@@ -122,10 +118,35 @@ class CachingAllocator:
         Raises:
             KeyError: The handle is not in use.
         """
-        block = self._live.pop(handle)
+        self.put_back(self._live.pop(handle))
+
+    def take(self, rounded_bytes: int) -> Block | None:
+        """Take a block for a rounded request into use; None where the device has no room.
+
+        A replay spends its time here and in `put_back`: few calls, no more than is needed.
+        """
+        is_small = rounded_bytes <= SMALL_REQUEST_BYTES
+        pool, least_remainder = self._small if is_small else self._large
+        block = self._segments.best_fit(pool, rounded_bytes)
+        if block is None:
+            block = self._grow(pool, rounded_bytes)
+            if block is None:
+                return None
+        if block.size_bytes - rounded_bytes >= least_remainder:
+            pool.free.add(block.cut(rounded_bytes))
+        block.allocated = True
+        self.allocated_bytes = allocated = self.allocated_bytes + block.size_bytes
+        if allocated > self.peak_allocated_bytes:
+            self.peak_allocated_bytes = allocated
+        return block
+
+    def put_back(self, block: Block) -> None:
+        """Put a block that was taken back into the cache."""
         self.allocated_bytes -= block.size_bytes
         block.allocated = False
-        block.absorb_neighbours()
+        before, after = block.before, block.after
+        if not ((before is None or before.allocated) and (after is None or after.allocated)):
+            block.absorb_neighbours()
         block.pool.free.add(block)
 
     def empty_cache(self) -> None:
@@ -133,11 +154,8 @@ class CachingAllocator:
         for pool in reversed(self._pools):
             self._segments.release(pool)
 
-    def _find(self, pool: Pool, size_bytes: int) -> Block | None:
-        block = self._segments.best_fit(pool, size_bytes)
-        if block is not None:
-            pool.free.remove(block)
-            return block
+    def _grow(self, pool: Pool, size_bytes: int) -> Block | None:
+        """Take from the device; where it has no room, give back the cache and try once more."""
         block = self._segments.grow(pool, size_bytes)
         if block is None:
             self.retries += 1

@@ -1,21 +1,28 @@
 """Play a trace of allocations through the simulated caching allocator.
 
 A trace is a sequence of (block id, bytes): positive bytes allocate a block of that many bytes,
-negative bytes release it. Ids are unique within a trace. Segments are expandable where the
+negative bytes release it; EMPTY_CACHE gives back to the device what nobody uses, as
+`torch.cuda.empty_cache` does. Ids are unique within a trace. Segments are expandable where the
 environment variable PYTORCH_ALLOC_CONF says so (`environment.py`), as on a GPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from memorymark.errors import OutOfMemory
 from memorymark.simulator.allocator import environment
-from memorymark.simulator.allocator.blocks import SEGMENT_ROUNDING_BYTES, round_request, round_up
+from memorymark.simulator.allocator.blocks import (
+    MIN_BLOCK_BYTES,
+    SEGMENT_ROUNDING_BYTES,
+    Block,
+    round_request,
+    round_up,
+)
 from memorymark.simulator.allocator.caching_allocator import CachingAllocator
 
 Events = Sequence[tuple[int, int]]
+EMPTY_CACHE = (0, 0)
 _PRECISION = 1000
 
 
@@ -24,7 +31,7 @@ class ReplayResult:
     """What a replay came to.
 
     Attributes:
-        fits: Whether every allocation found room.
+        fits: Whether every allocation found room but for optional ones.
         peak_allocated_bytes: Most bytes of blocks in use, as `torch.cuda.max_memory_allocated`.
         peak_reserved_bytes: Most bytes taken from the device, as `max_memory_reserved`.
         retries: How often the cache was given back to find room; a step that does it thrashes.
@@ -39,7 +46,11 @@ class ReplayResult:
 
 
 def replay(
-    events: Events, capacity_bytes: int | None = None, *, expandable_segments: bool | None = None
+    events: Events,
+    capacity_bytes: int | None = None,
+    *,
+    expandable_segments: bool | None = None,
+    optional: Collection[int] = (),
 ) -> ReplayResult:
     """Replay a trace from an empty allocator; stop where it runs out of memory.
 
@@ -47,12 +58,14 @@ def replay(
         events: (block id, +bytes) for an allocation, (block id, -bytes) for its release.
         capacity_bytes: What cudaMalloc hands out in all; None is without limit.
         expandable_segments: Whether segments grow page by page; None follows PyTorch's variable.
+        optional: Ids of blocks that are left out where they find no room, even after the cache
+            was given back.
 
     Example:
         >>> replay([(1, 4096), (2, 3_000_000), (1, -4096)]).peak_reserved_bytes
         23068672
     """
-    replayed = Replay(capacity_bytes, expandable_segments=expandable_segments)
+    replayed = Replay(capacity_bytes, expandable_segments=expandable_segments, optional=optional)
     replayed.feed(events)
     return replayed.result()
 
@@ -63,15 +76,21 @@ class Replay:
     Args:
         capacity_bytes: What cudaMalloc hands out in all; None is without limit.
         expandable_segments: Whether segments grow page by page; None follows PyTorch's variable.
+        optional: Ids of blocks that are left out where they find no room.
     """
 
     def __init__(
-        self, capacity_bytes: int | None = None, *, expandable_segments: bool | None = None
+        self,
+        capacity_bytes: int | None = None,
+        *,
+        expandable_segments: bool | None = None,
+        optional: Collection[int] = (),
     ) -> None:
         if expandable_segments is None:
             expandable_segments = environment.expandable_segments()
         self._allocator = CachingAllocator(capacity_bytes, expandable_segments=expandable_segments)
-        self._handles: dict[int, int] = {}
+        self._optional = optional
+        self._in_use: dict[int, Block | None] = {}
         self._position = 0
         self._failed_at: int | None = None
 
@@ -84,17 +103,25 @@ class Replay:
         """Play the events after those that were played before, until one finds no room."""
         if self._failed_at is not None:
             return
-        allocate, free, handles = self._allocator.allocate, self._allocator.free, self._handles
+        take, put_back, in_use = self._allocator.take, self._allocator.put_back, self._in_use
         for position in range(self._position, len(events)):
             block_id, size_bytes = events[position]
             if size_bytes < 0:
-                free(handles.pop(block_id))
+                used = in_use.pop(block_id)
+                if used is not None:
+                    put_back(used)
                 continue
-            try:
-                handles[block_id] = allocate(size_bytes)
-            except OutOfMemory:
+            if size_bytes == 0:
+                self._allocator.empty_cache()
+                continue
+            block = take(-(-size_bytes // MIN_BLOCK_BYTES) * MIN_BLOCK_BYTES)
+            if block is None:
+                if block_id in self._optional:
+                    in_use[block_id] = None
+                    continue
                 self._failed_at = position
                 break
+            in_use[block_id] = block
         self._position = len(events)
 
     def result(self) -> ReplayResult:
@@ -115,7 +142,7 @@ def peak_live_bytes(events: Events) -> int:
         if size_bytes > 0:
             live += round_request(size_bytes)
             peak = max(peak, live)
-        else:
+        elif size_bytes < 0:
             live -= round_request(-size_bytes)
     return peak
 

@@ -67,8 +67,8 @@ class FixedSegments:
         self._device = device
 
     def best_fit(self, pool: Pool, size_bytes: int) -> Block | None:
-        """Find the free block that fits best."""
-        return next(pool.free.at_least(size_bytes), None)
+        """Take the free block that fits best off its list."""
+        return pool.free.take_smallest(size_bytes)
 
     def grow(self, pool: Pool, size_bytes: int) -> Block | None:
         """Take a segment from the device; it is on no list yet."""
@@ -77,12 +77,9 @@ class FixedSegments:
             return None
         return Block(pool, self._device.address_space(total), total)
 
-    def should_split(self, block: Block, size_bytes: int) -> bool:
-        """Whether what is left of the block is worth keeping apart."""
-        remainder = block.size_bytes - size_bytes
-        if block.pool.is_small:
-            return remainder >= MIN_BLOCK_BYTES
-        return remainder > _LARGE_SPLIT_REMAINDER_BYTES
+    def least_remainder_bytes(self, pool: Pool) -> int:
+        """Return from which size on what is left of a block is worth keeping apart."""
+        return MIN_BLOCK_BYTES if pool.is_small else _LARGE_SPLIT_REMAINDER_BYTES + 1
 
     def release(self, pool: Pool) -> None:
         """Give wholly free segments back."""
@@ -98,12 +95,14 @@ class ExpandableSegments:
         self._device = device
 
     def best_fit(self, pool: Pool, size_bytes: int) -> Block | None:
-        """Find the free block that fits best, counting a block as long as it could grow."""
+        """Take the free block that fits best off its list, each as long as it could grow."""
         best = None
         for block in pool.free.at_least(size_bytes):
             if best is not None and _growable_bytes(block) >= _growable_bytes(best):
                 break
             best = block
+        if best is not None:
+            pool.free.remove(best)
         return best
 
     def grow(self, pool: Pool, size_bytes: int) -> Block | None:
@@ -121,9 +120,9 @@ class ExpandableSegments:
         pool.free.remove(block)
         return block
 
-    def should_split(self, block: Block, size_bytes: int) -> bool:
-        """Whether what is left of the block is worth keeping apart."""
-        return block.size_bytes - size_bytes >= MIN_BLOCK_BYTES
+    def least_remainder_bytes(self, pool: Pool) -> int:
+        """Return from which size on what is left of a block is worth keeping apart."""
+        return MIN_BLOCK_BYTES
 
     def release(self, pool: Pool) -> None:
         """Unmap pages on which nothing is in use; give up addresses with nothing mapped."""

@@ -30,6 +30,11 @@ def uses_cublas(func: Any) -> bool:
     return func in _GEMMS
 
 
+def is_transient(func: Any) -> bool:
+    """Return whether the operation may take scratch memory and give it back."""
+    return func in _TRANSIENT
+
+
 def transient_bytes(func: Any, args: tuple[Any, ...]) -> int:
     """Return the scratch bytes that the operation takes on CUDA and gives back.
 

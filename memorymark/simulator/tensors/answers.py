@@ -16,9 +16,10 @@ from torch import Tensor
 
 from memorymark.errors import UnsupportedOperation
 from memorymark.simulator.session import Session
-from memorymark.simulator.tensors.known_values import MOST_ELEMENTS, Scalar
+from memorymark.simulator.source_lines import running_line
+from memorymark.simulator.tensors.known_values import Scalar, is_small
 from memorymark.simulator.tensors.values import Values
-from memorymark.simulator.torch_compat import operation
+from memorymark.simulator.torch_compat import operation, schema_of
 
 _INDEX = operation("aten::index.Tensor")
 _MASKS = (torch.bool, torch.uint8)
@@ -40,6 +41,7 @@ class Answers:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._values = _values
+        self._values.begin(self._tell_choice)
         self.note = self._values.note
 
     def answer(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -53,6 +55,18 @@ class Answers:
             return NOT_A_QUESTION
         return rule(self, *args, **kwargs)
 
+    def _assume(self, sentence: str) -> None:
+        """Note what was answered, and which line asked."""
+        line = running_line()
+        self._session.assume(sentence if line is None else f"{line}: {sentence}")
+
+    def _tell_choice(self, func: Any) -> None:
+        name = schema_of(func).name.partition("::")[2]
+        self._assume(
+            f"The model chooses by values that a simulation does not have ({name}); every place "
+            "is assumed to be chosen equally often."
+        )
+
     def item(self, tensor: Tensor) -> Scalar:
         """Answer what the one element of a tensor is."""
         known = self._values.value_of(tensor)
@@ -61,7 +75,7 @@ class Answers:
         answer: Scalar = True if tensor.dtype is torch.bool else 0
         if tensor.is_floating_point():
             answer = 0.0
-        self._session.assume(
+        self._assume(
             f"The model reads the value of a {_name(tensor.dtype)} tensor on the host; "
             f"{answer} is assumed."
         )
@@ -77,7 +91,7 @@ class Answers:
         copies = self._values.copy_of(first), self._values.copy_of(second)
         if copies[0] is not None and copies[1] is not None:
             return torch.equal(*copies)
-        self._session.assume("The model compares two tensors; they are assumed equal.")
+        self._assume("The model compares two tensors; they are assumed equal.")
         return True
 
     def _to_host(self, tensor: Tensor, **kwargs: Any) -> Any:
@@ -94,7 +108,7 @@ class Answers:
                 "there, and a simulation has no data. Measure this model on a real device instead."
             )
         if value is None:
-            self._session.assume(
+            self._assume(
                 f"The model copies {_name(tensor.dtype)} values to the host; zeros are assumed."
             )
         return torch.full(tensor.shape, value or 0, dtype=dtype)
@@ -102,14 +116,11 @@ class Answers:
     def _nonzero(self, tensor: Tensor) -> Tensor:
         known, value = self._values.copy_of(tensor), self._values.value_of(tensor)
         if known is None and value is None:
-            self._session.assume("The model calls nonzero(); all elements are assumed nonzero.")
-        if known is None and tensor.numel() <= MOST_ELEMENTS:
+            self._assume("The model calls nonzero(); all elements are assumed nonzero.")
+        if known is None and is_small(tensor):
             known = torch.ones(tensor.shape, dtype=torch.bool)
         if known is not None:
-            found = known.nonzero()
-            answer = torch.empty(found.shape, dtype=torch.long, device="meta")
-            self._values.set_copy(answer, found)
-            return answer
+            return self._without_data(known.nonzero())
         count = tensor.numel() if value is None or value else 0
         return torch.empty((count, tensor.dim()), dtype=torch.long, device="meta")
 
@@ -125,72 +136,94 @@ class Answers:
         return _INDEX(tensor, positions)
 
     def _masked_select(self, tensor: Tensor, mask: Tensor) -> Tensor:
+        values, selected = self._values.copy_of(tensor), self._values.copy_of(mask)
+        if values is not None and selected is not None:
+            return self._without_data(torch.masked_select(values, selected))
         shape = torch.broadcast_shapes(tensor.shape, mask.shape)
         count = self._nonzero(mask).size(0) * math.prod(shape) // max(1, mask.numel())
         return tensor.new_empty((count,))
 
     def _unique_consecutive(
         self, tensor: Tensor, inverse: bool = False, counts: bool = False, dim: int | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         known = self._values.copy_of(tensor)
-        if known is not None and dim is None:
-            found = torch.unique_consecutive(known, True, True)
-            return self._known_uniques(found, inverse, counts)
-        self._session.assume("The model calls unique(); one distinct value is assumed.")
-        if dim is None:
-            shape: list[int] = [min(1, tensor.numel())]
-        else:
-            shape = list(tensor.shape)
-            shape[dim] = min(1, shape[dim])
-        places = tensor.shape if dim is None else (tensor.size(dim),)
-        inverse_shape = places if inverse else (0,)
-        return (
-            tensor.new_empty(shape),
-            tensor.new_empty(inverse_shape, dtype=torch.long),
-            tensor.new_empty((1,) if counts else (0,), dtype=torch.long),
-        )
-
-    def _known_uniques(
-        self, found: tuple[Tensor, Tensor, Tensor], inverse: bool, counts: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what was found on the host as tensors without data, whose values are known."""
-        asked = (True, inverse, counts)
-        parts = [part if wanted else part[:0] for part, wanted in zip(found, asked, strict=True)]
-        answers = [torch.empty(part.shape, dtype=part.dtype, device="meta") for part in parts]
-        for answer, part in zip(answers, parts, strict=True):
-            self._values.set_copy(answer, part)
-        return answers[0], answers[1], answers[2]
+        if known is not None:
+            found = torch.unique_consecutive(known, inverse, counts, dim)
+            return self._known_parts(found, inverse, counts)
+        return self._all_distinct(tensor, inverse, counts, dim)
 
     def _unique(
         self, tensor: Tensor, is_sorted: bool = True, inverse: bool = False, counts: bool = False
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         known = self._values.copy_of(tensor)
         if known is not None:
-            return self._known_uniques(torch.unique(known, True, True, True), inverse, counts)
-        return self._unique_consecutive(tensor, inverse, counts)
+            found = torch.unique(known, is_sorted, inverse, counts)
+            return self._known_parts(found, inverse, counts)
+        return self._all_distinct(tensor, inverse, counts, None)
+
+    def _unique_rows(
+        self, tensor: Tensor, dim: int, is_sorted: bool = True, inverse: bool = False,
+        counts: bool = False,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        known = self._values.copy_of(tensor)
+        if known is not None:
+            found = torch.unique(known, is_sorted, inverse, counts, dim)
+            return self._known_parts(found, inverse, counts)
+        return self._all_distinct(tensor, inverse, counts, dim)
+
+    def _known_parts(self, found: Any, inverse: bool, counts: bool) -> tuple[Tensor, ...]:
+        """Return what `unique` found, as the operation does: three tensors, or empty ones."""
+        given = iter(found if isinstance(found, tuple) else (found,))
+        empty = torch.empty(0, dtype=torch.long)
+        parts = (next(given), next(given) if inverse else empty, next(given) if counts else empty)
+        return tuple(self._without_data(part) for part in parts)
+
+    def _all_distinct(
+        self, tensor: Tensor, inverse: bool, counts: bool, dim: int | None
+    ) -> tuple[Tensor, ...]:
+        self._assume("The model calls unique(); all values are assumed distinct.")
+        places = tensor.shape if dim is None else (tensor.size(dim),)
+        distinct = math.prod(places)
+        return (
+            tensor.new_empty((distinct,) if dim is None else tensor.shape),
+            tensor.new_empty(places if inverse else (0,), dtype=torch.long),
+            tensor.new_empty((distinct,) if counts else (0,), dtype=torch.long),
+        )
+
+    def _without_data(self, values: Tensor) -> Tensor:
+        """Return a tensor without data whose values are known."""
+        answer = torch.empty(values.shape, dtype=values.dtype, device="meta")
+        self._values.set_copy(answer, values, is_data=True)
+        return answer
 
     def _repeat_interleave(self, repeats: Tensor, *, output_size: int | None = None) -> Tensor:
         known = self._values.copy_of(repeats)
         if known is None and output_size is None:
-            self._session.assume(
+            self._assume(
                 "The model repeats elements by its data; each is assumed to be taken once."
             )
-        count = repeats.numel() if known is None else int(known.sum())
-        answer = repeats.new_empty((count if output_size is None else output_size,))
         if known is not None:
-            self._values.set_copy(answer, torch.repeat_interleave(known))
-        return answer
+            return self._without_data(torch.repeat_interleave(known))
+        count = repeats.numel() if output_size is None else output_size
+        return repeats.new_empty((count,))
 
     def _bincount(
         self, tensor: Tensor, weights: Tensor | None = None, minlength: int = 0
     ) -> Tensor:
         known = self._values.copy_of(tensor)
+        if known is not None and weights is None:
+            return self._without_data(torch.bincount(known, minlength=minlength))
         if known is None and not minlength:
-            self._session.assume("The model counts values (bincount, histc); zeros are assumed.")
+            self._assume("The model counts values (bincount, histc); zeros are assumed.")
         largest = int(known.max()) if known is not None and known.numel() else 0
         like = tensor if weights is None else weights
         dtype = torch.long if weights is None else weights.dtype
         return like.new_empty((max(minlength, largest + 1),), dtype=dtype)
+
+
+def is_question(func: Any) -> bool:
+    """Return whether calls of an operation may ask something of the data."""
+    return func in _RULES
 
 
 def _name(dtype: torch.dtype) -> str:
@@ -207,6 +240,7 @@ _RULES: dict[Any, Callable[..., Any]] = {
     operation("aten::masked_select"): Answers._masked_select,
     operation("aten::unique_consecutive"): Answers._unique_consecutive,
     operation("aten::_unique2"): Answers._unique,
+    operation("aten::unique_dim"): Answers._unique_rows,
     operation("aten::repeat_interleave.Tensor"): Answers._repeat_interleave,
     operation("aten::bincount"): Answers._bincount,
 }

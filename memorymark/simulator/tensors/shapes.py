@@ -9,8 +9,6 @@ it, and has nothing to compute after that.
 from __future__ import annotations
 
 import contextlib
-from collections import OrderedDict
-from collections.abc import Hashable
 from enum import Enum
 from typing import Any
 
@@ -22,6 +20,9 @@ from memorymark.simulator.torch_compat import schema_of
 
 _MOST_CALLS = 20_000
 _CHECKED = object()
+_META = torch.device("meta")
+_WITH_DATA = object()
+_empty = torch.empty_strided
 
 
 class Kind(Enum):
@@ -32,63 +33,93 @@ class Kind(Enum):
     OTHER = "views, changes of shape in place, and all else"
 
 
-class _NoKey(Exception):
-    """The arguments hold something that cannot be compared."""
+class Recipe:
+    """What is needed to make a call's tensors again, each with a storage of its own.
+
+    Args:
+        kind: tuple or list where a call gives several; None where it gives one tensor.
+        parts: Shape, strides and format of each tensor; what is no tensor as it is, in a list.
+    """
+
+    __slots__ = ("kind", "parts", "work")
+
+    def __init__(self, kind: type | None, parts: list[Any]) -> None:
+        self.kind = kind
+        self.parts = parts
+        # What the clock found of this call, kept here because it depends on nothing else.
+        self.work: Any = None
+
+    def make(self) -> Any:
+        """Return new tensors without data."""
+        if self.kind is None:
+            shape, stride, dtype = self.parts[0]
+            return _empty(shape, stride, dtype=dtype, device=_META)
+        return self.kind(
+            part[0] if type(part) is list
+            else _empty(part[0], part[1], dtype=part[2], device=_META)
+            for part in self.parts
+        )  # fmt: skip
 
 
 class ShapeCache:
     """Remembers the shapes, strides and formats that came out of calls."""
 
     def __init__(self) -> None:
-        self._kinds: dict[Any, Kind] = {}
-        self._calls: OrderedDict[Hashable, Any] = OrderedDict()
+        # By identity: torch's operations take long to hash, and are never released.
+        self._kinds: dict[int, tuple[Kind, Any]] = {}
+        self._recipes: dict[tuple[Any, ...], Any] = {}  # a Recipe; of a call in place, _CHECKED
+
+    def kind_of(self, func: Any) -> Kind:
+        """Return what an operation does to storages."""
+        found = self._kinds.get(id(func))
+        if found is None:
+            found = self._kinds[id(func)] = _classify(func), func
+        return found[0]
 
     def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run an operation on meta tensors, or make the outputs that it gave before."""
-        kind = self._kinds.get(func)
-        if kind is None:
-            kind = self._kinds[func] = _classify(func)
+        return self.call_with_recipe(func, args, kwargs)[0]
+
+    def call_with_recipe(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, Recipe | None]:
+        """Do as `call`, and return the recipe too where the outputs were made by one."""
+        kind = self.kind_of(func)
         if kind is Kind.IN_PLACE and _is_without_data(args[0]):
             self._check_once(func, args, kwargs)
-            return args[0] if schema_of(func).returns else None
-        if kind is not Kind.FRESH:
-            return func(*args, **kwargs)
-        return self._call_fresh(func, args, kwargs)
+            return (args[0] if schema_of(func).returns else None), None
+        key = call_key(func, args, kwargs) if kind is Kind.FRESH else None
+        if key is None:
+            return func(*args, **kwargs), None
+        recipe = self._recipes.get(key)
+        if recipe is not None:
+            return recipe.make(), recipe
+        output = func(*args, **kwargs)
+        self._remember(key, func, args, output)
+        return output, None
+
+    def _remember(self, key: Any, func: Any, args: tuple[Any, ...], output: Any) -> None:
+        if _shares_storage(output, args):
+            self._kinds[id(func)] = Kind.OTHER, func
+            return
+        recipe = _recipe(output)
+        if recipe is not None:
+            self._keep(key, recipe)
 
     def _check_once(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Let PyTorch refuse shapes and formats that do not go together."""
-        try:
-            key = (func, _key(args), _key(tuple(kwargs.items())))
-        except _NoKey:
-            key = None
-        if key is not None and key in self._calls:
+        key = call_key(func, args, kwargs)
+        if key is not None and key in self._recipes:
             return
         with contextlib.suppress(NotImplementedError):  # no rule without data, or it needs data
             func(*args, **kwargs)
         if key is not None:
             self._keep(key, _CHECKED)
 
-    def _call_fresh(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        try:
-            key = (func, _key(args), _key(tuple(kwargs.items())))
-        except _NoKey:
-            return func(*args, **kwargs)
-        recipe = self._calls.get(key)
-        if recipe is not None:
-            return _make(recipe)
-        output = func(*args, **kwargs)
-        if _shares_storage(output, args):
-            self._kinds[func] = Kind.OTHER
-            return output
-        recipe = _recipe(output)
-        if recipe is not None:
-            self._keep(key, recipe)
-        return output
-
-    def _keep(self, key: Hashable, recipe: Any) -> None:
-        self._calls[key] = recipe
-        if len(self._calls) > _MOST_CALLS:
-            self._calls.popitem(last=False)
+    def _keep(self, key: tuple[Any, ...], recipe: Any) -> None:
+        self._recipes[key] = recipe
+        if len(self._recipes) > _MOST_CALLS:
+            del self._recipes[next(iter(self._recipes))]
 
 
 def _classify(func: Any) -> Kind:
@@ -104,53 +135,65 @@ def _classify(func: Any) -> Kind:
     return Kind.FRESH
 
 
-def _key(value: Any) -> Hashable:
-    if isinstance(value, Tensor):
-        if not value.is_meta and value.dim():
-            raise _NoKey  # a tensor with data may decide the shape of the output
-        return (value.shape, value.stride(), value.dtype, value.device.type)
-    if isinstance(value, tuple | list):
-        return tuple([_key(item) for item in value])
-    if isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool | dict):
-        raise _NoKey
-    # 1, 1.0 and True are equal keys, and give outputs of different formats.
-    return (type(value), value)
+def call_key(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
+    """Return what two calls share that give outputs of the same shapes and formats.
+
+    None where that cannot be said. The parts stand in one row: which positions hold tensors is
+    part of an operation's schema, so no two calls of one operation can be mistaken.
+    """
+    key: list[Any] = [id(func)]
+    if not _add_all(args, key):
+        return None
+    if kwargs:
+        for name, value in kwargs.items():
+            key.append(name)
+            if not _add_all((value,), key):
+                return None
+    return tuple(key)
 
 
-def _recipe(output: Any) -> Any:
+def _add_all(values: Any, key: list[Any]) -> bool:
+    """Add values to a key; False where one of them cannot be compared."""
+    for value in values:
+        if isinstance(value, Tensor):
+            if value.is_meta:
+                key += (value.shape, value.stride(), value.dtype)
+            elif value.dim():
+                return False  # a tensor with data may decide the shape of the output
+            else:
+                key += (_WITH_DATA, value.dtype)
+        elif value is None:
+            key.append(None)
+        elif isinstance(value, tuple | list):
+            key.append(len(value))
+            if not _add_all(value, key):
+                return False
+        elif isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool | dict):
+            return False
+        else:  # 1, 1.0 and True are equal keys, and give outputs of different formats
+            key += (type(value), value)
+    return True
+
+
+def _recipe(output: Any) -> Recipe | None:
     """Return what is needed to make the output again; None where it cannot be."""
     if isinstance(output, Tensor):
-        plain = output.is_meta and output.layout is torch.strided
-        whole = plain and output.storage_offset() == 0 and type(output) is Tensor
-        return (output.shape, output.stride(), output.dtype) if whole else None
-    if isinstance(output, tuple | list):
-        parts = [_recipe(item) if isinstance(item, Tensor) else _Plain(item) for item in output]
-        return None if any(part is None for part in parts) else _Parts(type(output), parts)
-    return None
+        return Recipe(None, [_format(output)]) if _is_plain(output) else None
+    if not isinstance(output, tuple | list):
+        return None
+    if not all(_is_plain(item) for item in output if isinstance(item, Tensor)):
+        return None
+    parts = [_format(item) if isinstance(item, Tensor) else [item] for item in output]
+    return Recipe(type(output), parts)
 
 
-class _Plain:
-    """A part of an output that is no tensor."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
+def _is_plain(tensor: Tensor) -> bool:
+    plain = tensor.is_meta and tensor.layout is torch.strided
+    return plain and tensor.storage_offset() == 0 and type(tensor) is Tensor
 
 
-class _Parts:
-    """An output of several parts."""
-
-    def __init__(self, kind: type, parts: list[Any]) -> None:
-        self.kind = kind
-        self.parts = parts
-
-
-def _make(recipe: Any) -> Any:
-    if isinstance(recipe, tuple):
-        shape, stride, dtype = recipe
-        return torch.empty_strided(shape, stride, dtype=dtype, device="meta")
-    if isinstance(recipe, _Plain):
-        return recipe.value
-    return recipe.kind(_make(part) for part in recipe.parts)
+def _format(tensor: Tensor) -> tuple[torch.Size, tuple[int, ...], torch.dtype]:
+    return tensor.shape, tensor.stride(), tensor.dtype
 
 
 def _shares_storage(output: Any, args: Any) -> bool:

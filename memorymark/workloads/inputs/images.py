@@ -123,8 +123,11 @@ def masked(spec: BatchSpec) -> Inputs:
 
 
 def some_of(batch_size: int, count: int, share: float) -> Tensor:
-    """Choose the same number of places at random in each row: (batch_size, count), boolean."""
-    return torch.rand(batch_size, count).argsort(dim=1) < int(count * share)
+    """Choose the first places of each row, the same number in all: (batch_size, count), boolean.
+
+    Which ones they are changes no memory, and a simulation knows these.
+    """
+    return (torch.arange(count) < int(count * share)).expand(batch_size, count)
 
 
 def prompted(spec: BatchSpec) -> Inputs:

@@ -41,8 +41,11 @@ def test_a_list_is_in_order_of_size_then_address(lengths, least):
     ordered = sorted(made, key=lambda block: (block.size_bytes, block.address))
     assert list(blocks) == ordered and len(blocks) == len(lengths)
     assert list(blocks.at_least(least)) == [b for b in ordered if b.size_bytes >= least]
+    fitting = next(iter(blocks.at_least(least)), None)
+    assert blocks.take_smallest(least) is fitting
     for block in made:
-        blocks.remove(block)
+        if block is not fitting:
+            blocks.remove(block)
     assert len(blocks) == 0
 
 

@@ -96,8 +96,7 @@ def test_all_goes_back_once_nothing_is_in_use(kind, sizes):
 )
 def test_what_is_left_is_kept_apart_where_it_is_worth_it(kind, is_small, remainder, splits):
     segments, pool = kind(Device(None)), Pool(is_small=is_small)
-    block = segments.grow(pool, MIB)
-    assert segments.should_split(block, block.size_bytes - remainder) is splits
+    assert (remainder >= segments.least_remainder_bytes(pool)) is splits
 
 
 def test_the_best_fit_of_fixed_segments_is_the_smallest():
@@ -105,6 +104,7 @@ def test_the_best_fit_of_fixed_segments_is_the_smallest():
     for size in (30 * MIB, 12 * MIB, 20 * MIB):
         pool.free.add(segments.grow(pool, size))
     assert segments.best_fit(pool, 14 * MIB).size_bytes == 20 * MIB
+    assert [block.size_bytes for block in pool.free] == [12 * MIB, 30 * MIB]
     assert segments.best_fit(pool, 31 * MIB) is None
 
 
