@@ -183,13 +183,15 @@ def test_a_module_that_chooses_its_device_when_it_is_imported(monkeypatch, tmp_p
     (tmp_path / "users_script.py").write_text(
         "import torch\n"
         "DEVICE = torch.device('cuda' if torch.cuda.is_available() else 'cpu')\n"
+        "if DEVICE.type == 'cuda':\n"
+        "    torch.set_default_device(DEVICE)\n"
         "teacher = torch.nn.Linear(8, 8).to(DEVICE)\n"
         "@torch.autocast(DEVICE.type, dtype=torch.bfloat16)\n"
         "def forward(model, x):\n"
         "    return model(x) - teacher(x)\n"
         "def factory():\n"
         "    model = torch.nn.Linear(8, 8).to(DEVICE)\n"
-        "    batch = lambda n: torch.rand(n, 8, device=DEVICE)\n"
+        "    batch = lambda n: torch.rand(n, 8)\n"
         "    return model, batch, lambda model, x: forward(model, x).float().mean()\n"
     )
     name = "users_script:factory"

@@ -17,7 +17,12 @@ from memorymark.errors import InvalidValue, ModelNotFound, UnknownChoice, Worklo
 from memorymark.records.config import Attention, TrainingConfig, UseCache, with_image_size
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.own_training import Training, call_factory
-from memorymark.workloads.pretended_cuda import is_simulated, pretending
+from memorymark.workloads.pretended_cuda import (
+    default_device,
+    is_simulated,
+    pretending,
+    set_default_device,
+)
 from memorymark.workloads.reach import Reached, reached_from
 from memorymark.workloads.without_data import is_building_without_data, make_without_data
 
@@ -230,18 +235,21 @@ def _has_data(model: nn.Module) -> bool:
 
 
 def _import_or_reload(module_name: str) -> Any:
-    found_gpu = is_simulated()
-    if module_name not in sys.modules:
-        _imported[module_name] = found_gpu
-    elif _imported.get(module_name, found_gpu) != found_gpu:
-        # It may have chosen its device when it was imported.
-        _imported[module_name] = found_gpu
-        return importlib.reload(sys.modules[module_name])
-    return importlib.import_module(module_name)
+    found_gpu, module = is_simulated(), sys.modules.get(module_name)
+    known = _imported.get(module_name)
+    if known is not None and known[0] == found_gpu:
+        set_default_device(known[1])
+    if module is not None and (known is None or known[0] == found_gpu):
+        return module
+    set_default_device(None)
+    # It may have chosen its device when it was imported.
+    module = importlib.reload(module) if module else importlib.import_module(module_name)
+    _imported[module_name] = found_gpu, default_device()
+    return module
 
 
-# What was imported here, and whether its code found a simulated device.
-_imported: dict[str, bool] = {}
+# What was imported here, whether its code found a simulated device, and the default that it set.
+_imported: dict[str, tuple[bool, Any]] = {}
 
 
 def _import_module(module_name: str) -> Any:
