@@ -193,7 +193,6 @@ _FACTORIES: dict[str, tuple[Any, ...]] = {
     "uncommon": (
         "device_by_hand",
         "nested_tensors",
-        "flex_attention",
         ("sparse_table", 32, _PLAIN),
         "complex_numbers",
     ),

@@ -55,31 +55,6 @@ def nested_tensors():
     return Ragged(), make_batch, loss
 
 
-class Flexible(nn.Module):
-    """FlexAttention with a window, run as it is written."""
-
-    def __init__(self):
-        super().__init__()
-        self.tokens = nn.Embedding(VOCAB, WIDTH)
-        self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, VOCAB)
-
-    def forward(self, tokens):
-        from torch.nn.attention.flex_attention import flex_attention
-
-        x = self.tokens(tokens)
-        q, k, v = (part.unflatten(-1, (4, -1)).transpose(1, 2) for part in self.qkv(x).chunk(3, -1))
-
-        def window(score, batch, head, query, key):
-            return torch.where((query >= key) & (query - key < 16), score, -float("inf"))
-
-        return self.out(flex_attention(q, k, v, score_mod=window).transpose(1, 2).flatten(-2))
-
-
-def flex_attention():
-    """A window of sixteen tokens by a function of the scores."""
-    return Flexible(), next_token_batch, next_token_loss
-
-
 def sparse_table():
     """A table with sparse gradients."""
 
