@@ -3,8 +3,8 @@
     python benchmarks/breadth.py [--json FILE] [--only TEXT] [--task TASK ...] [--timeout SECONDS]
 
 Takes every architecture in transformers' own mappings for each task, small, from its default
-configuration, and every model of torchvision that can be trained. Each is simulated in a worker process with a
-time limit, so that a crash of the process would be seen and counted.
+configuration, and every model of torchvision that can be trained. Each is simulated in a worker
+process with a time limit, so that a crash of the process would be seen and counted.
 """
 
 from __future__ import annotations
