@@ -112,8 +112,8 @@ def run_case(case: Case) -> Result:
     try:
         with _time_limit(_TIMEOUT_S):
             result = _compared(case)
-    except Missing as error:
-        result = Result(case.name, "skipped", reason=str(error))
+    except (Missing, ImportError) as error:
+        result = Result(case.name, "skipped", reason=" ".join(str(error).split()))
     except Exception as error:  # the others are to be measured all the same
         result = Result(case.name, "failed", reason=f"{type(error).__name__}: {error}")
     return dataclasses.replace(result, seconds=round(time.perf_counter() - start, 2))

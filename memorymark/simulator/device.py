@@ -10,6 +10,7 @@ from memorymark.memory.tracker import MemoryTracker
 from memorymark.simulator.cuda import recurrent_buffers, scratch
 from memorymark.simulator.cuda.convolutions import Convolutions, in_cudnn_order, is_convolution
 from memorymark.simulator.session import Session
+from memorymark.simulator.source_lines import running_line
 from memorymark.simulator.tensors.answers import NOT_A_QUESTION, Answers, is_question
 from memorymark.simulator.tensors.outputs import rule_for
 from memorymark.simulator.tensors.shapes import Recipe, ShapeCache
@@ -47,6 +48,8 @@ class SimulatedDevice(MemoryTracker):
         shapes: Remembers what calls gave, over as many simulations as it is kept for.
         clock: Counts the time that operations would take; None counts none.
         timed_step: Number of the step whose time is counted, from 1.
+        keeps_values: Whether larger tensors' values are kept too, as the user's code may ask
+            for them.
 
     Attributes:
         convolutions: The kernels of the convolutions, whose workspaces are not in the trace.
@@ -58,13 +61,15 @@ class SimulatedDevice(MemoryTracker):
         shapes: ShapeCache,
         clock: Clock | None = None,
         timed_step: int = 1,
+        *,
+        keeps_values: bool = False,
     ) -> None:
         # Counters that optimizers keep on the host are device memory where the device is the host.
         super().__init__("meta", *(() if session.rules.is_cuda else ("cpu",)))
         self.convolutions = Convolutions(session.rules)
         self._session = session
         self._shapes = shapes
-        self._answers = Answers(session)
+        self._answers = Answers(session, keeps_values=keeps_values)
         self._clock = clock
         self._timed_step = timed_step
         self._step = 0
@@ -115,11 +120,15 @@ class SimulatedDevice(MemoryTracker):
                 return traits.rule(*args, **kwargs), None
             return self._shapes.call_with_recipe(func, args, kwargs)
         except NotImplementedError as error:
-            raise UnsupportedOperation(
-                f"The operation {func} cannot be simulated: its result depends on data that a "
-                f"simulation does not have, or PyTorch has no rule for its shape. "
-                f"Measure this model on a real device instead."
-            ) from error
+            raise UnsupportedOperation(self._refusal(func)) from error
+
+    def _refusal(self, func: Any) -> str:
+        places = [f"in module {self._paths.current}" if self._paths.current else "", running_line()]
+        place = ", ".join(filter(None, places))
+        return (
+            f"The operation {func}{f' ({place})' if place else ''} cannot be simulated: PyTorch "
+            "has no rule for it without data. Measure it on a device instead."
+        )
 
     def _borrow_scratch(self, traits: _Traits, func: Any, args: tuple[Any, ...]) -> None:
         if traits.uses_cublas:

@@ -19,6 +19,7 @@ from torch.amp import autocast_mode
 from memorymark.simulator import torch_compat
 from memorymark.simulator.allocator import environment
 from memorymark.simulator.cuda.rules import Rules
+from memorymark.simulator.questions import Questions
 
 # Autocast keeps its state by device type and has none for meta. This slot is free on every
 # machine without such a device, and asks for no driver.
@@ -33,12 +34,14 @@ class Session:
 
     Attributes:
         rules: The simulated device.
+        questions: What was asked and is not known.
         cast_cache: Weights in autocast's lower format, by the weight's identity.
         on_autocast: Called when a region of mixed precision begins, the user's own included.
     """
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, *, contrary: bool = False) -> None:
         self.rules = rules
+        self.questions = Questions(contrary)
         self._noted: dict[str, None] = {}
         self.cast_cache: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self.on_autocast: Callable[[], None] = lambda: None
@@ -63,17 +66,21 @@ def current() -> Session | None:
 
 
 @contextmanager
-def simulating(rules: Rules) -> Iterator[Session]:
+def simulating(rules: Rules, *, contrary: bool = False) -> Iterator[Session]:
     """Run what is inside under the rules; other simulations wait.
+
+    Args:
+        rules: The simulated device.
+        contrary: Whether questions with no known answer get the other one.
 
     Raises:
         IncompatibleTorch: This torch lacks private parts that are relied on.
     """
     torch_compat.check()
     with _lock, ExitStack() as stack:
-        for target, name, replacement in _patches():
+        for target, name, replacement in _patches(rules):
             stack.enter_context(mock.patch.object(target, name, replacement))
-        outer, session = current(), Session(rules)
+        outer, session = current(), Session(rules, contrary=contrary)
         noted = torch_compat.untested_version()
         for sentence in (noted, *(environment.assumptions() if rules.is_cuda else ())):
             if sentence:
@@ -89,7 +96,7 @@ def simulating(rules: Rules) -> Iterator[Session]:
             _local.session = outer
 
 
-def _patches() -> Iterator[tuple[Any, str, Any]]:
+def _patches(rules: Rules) -> Iterator[tuple[Any, str, Any]]:
     yield torch, "is_autocast_enabled", _for_slot(torch.is_autocast_enabled)
     yield torch, "get_autocast_dtype", _for_slot(torch.get_autocast_dtype)
     yield torch, "get_autocast_gpu_dtype", _for_slot(torch.get_autocast_dtype)
@@ -105,6 +112,12 @@ def _patches() -> Iterator[tuple[Any, str, Any]]:
     yield torch.Tensor, "__format__", _format_element
     fused_devices = getattr(*torch_compat.FUSED_DEVICES)
     yield *torch_compat.FUSED_DEVICES, lambda: [*fused_devices(), "meta"]
+    for target, name in torch_compat.FOREACH_DEVICES if rules.is_cuda else ():
+        yield target, name, _and_meta(getattr(target, name))
+
+
+def _and_meta(devices: Callable[[], list[str]]) -> Callable[[], list[str]]:
+    return lambda: [*devices(), "meta"]
 
 
 def _for_slot(function: Any) -> Any:

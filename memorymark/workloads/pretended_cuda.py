@@ -9,6 +9,7 @@ the machine as it is.
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -39,12 +40,14 @@ class PretendedGpu:
         capability: Major and minor version of its compute capability.
         total_bytes: Its memory.
         allocated_bytes: Returns the bytes of live tensors.
+        assume: Takes a sentence about what is run in another way than on the device.
     """
 
     name: str = "NVIDIA A100 40GB"
     capability: tuple[int, int] = (8, 0)
     total_bytes: int = 40 * GIB
     allocated_bytes: Callable[[], int] = lambda: 0
+    assume: Callable[[str], None] = lambda sentence: None
 
 
 _UNKNOWN = PretendedGpu()
@@ -79,6 +82,8 @@ def pretending() -> Iterator[None]:
         for owner, name, value in _patches():
             if hasattr(owner, name):
                 stack.enter_context(mock.patch.object(owner, name, value))
+        if "torch._dynamo" in sys.modules:  # otherwise nothing can have been compiled before
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(_DeviceMode())
         yield
 
@@ -208,6 +213,32 @@ class _Stream:
         return 0.0
 
 
+COMPILED = (
+    "torch.compile in the model's code was left out: the memory is that of eager steps, and what "
+    "is compiled usually takes less."
+)
+
+
+def _compile(model: Any = None, **options: Any) -> Any:
+    """Stand in for torch.compile: run what would be compiled as it is, and say so."""
+    if model is None:
+        return _compile
+    if isinstance(model, nn.Module):
+        _module_compile(model)
+        return model
+
+    @functools.wraps(model)
+    def eager(*args: Any, **kwargs: Any) -> Any:
+        _gpu.get().assume(COMPILED)
+        return model(*args, **kwargs)
+
+    return eager
+
+
+def _module_compile(module: nn.Module, *args: Any, **kwargs: Any) -> None:
+    module.register_forward_pre_hook(lambda module, inputs: _gpu.get().assume(COMPILED))
+
+
 def _patches() -> Iterator[tuple[Any, str, Any]]:
     for name, answer in _CUDA_ANSWERS.items():
         yield torch.cuda, name, _here(answer, getattr(torch.cuda, name, None))
@@ -218,6 +249,8 @@ def _patches() -> Iterator[tuple[Any, str, Any]]:
     for owner, name in RECOMPUTING:
         yield owner, name, _recomputing(getattr(owner, name))
     yield Tensor, "record_stream", lambda self, stream: None
+    yield torch, "compile", _compile
+    yield nn.Module, "compile", _module_compile
     yield torch, "Generator", _generator(torch.Generator)
     yield nn.Module, "to", _module_to(nn.Module.to)
     yield nn.Module, "cuda", _module_cuda(nn.Module.cuda)

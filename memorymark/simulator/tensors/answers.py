@@ -17,7 +17,7 @@ from torch import Tensor
 from memorymark.errors import UnsupportedOperation
 from memorymark.simulator.session import Session
 from memorymark.simulator.source_lines import running_line
-from memorymark.simulator.tensors.known_values import Scalar, is_small
+from memorymark.simulator.tensors.known_values import Scalar, as_python, is_small
 from memorymark.simulator.tensors.values import Values
 from memorymark.simulator.torch_compat import operation, schema_of
 
@@ -36,12 +36,13 @@ class Answers:
 
     Args:
         session: Where assumptions are noted.
+        keeps_values: Whether larger tensors' values are kept too.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, keeps_values: bool = False) -> None:
         self._session = session
         self._values = _values
-        self._values.begin(self._tell_choice)
+        self._values.begin(self._tell_choice, keeps_values=keeps_values)
         self.note = self._values.note
 
     def answer(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -55,16 +56,18 @@ class Answers:
             return NOT_A_QUESTION
         return rule(self, *args, **kwargs)
 
-    def _assume(self, sentence: str) -> None:
-        """Note what was answered, and which line asked."""
-        line = running_line()
-        self._session.assume(sentence if line is None else f"{line}: {sentence}")
+    def _ask(self, sentence: str, *, number: bool = False) -> bool:
+        """Note a question and its answer; return whether it gets the contrary one."""
+        questions = self._session.questions
+        self._session.assume(questions.ask(sentence, number=number))
+        return questions.contrary
 
     def _tell_choice(self, func: Any) -> None:
         name = schema_of(func).name.partition("::")[2]
-        self._assume(
-            f"The model chooses by values that a simulation does not have ({name}); every place "
-            "is assumed to be chosen equally often."
+        line = running_line()
+        self._session.assume(
+            f"{f'{line}: ' if line else ''}The model chooses by values that a simulation does not "
+            f"have ({name}); every place is assumed to be chosen equally often."
         )
 
     def item(self, tensor: Tensor) -> Scalar:
@@ -72,12 +75,14 @@ class Answers:
         known = self._values.value_of(tensor)
         if known is not None:
             return known
-        answer: Scalar = True if tensor.dtype is torch.bool else 0
-        if tensor.is_floating_point():
-            answer = 0.0
-        self._assume(
+        is_bool = tensor.dtype is torch.bool
+        is_number = not is_bool and not tensor.is_floating_point()
+        contrary = self._session.questions.contrary
+        answer = as_python(tensor.dtype, contrary != is_bool)
+        self._ask(
             f"The model reads the value of a {_name(tensor.dtype)} tensor on the host; "
-            f"{answer} is assumed."
+            f"{answer} is assumed.",
+            number=is_number,
         )
         return answer
 
@@ -91,8 +96,7 @@ class Answers:
         copies = self._values.copy_of(first), self._values.copy_of(second)
         if copies[0] is not None and copies[1] is not None:
             return torch.equal(*copies)
-        self._assume("The model compares two tensors; they are assumed equal.")
-        return True
+        return not self._ask("The model compares two tensors; they are assumed equal.")
 
     def _to_host(self, tensor: Tensor, **kwargs: Any) -> Any:
         device = kwargs.get("device")
@@ -105,23 +109,24 @@ class Answers:
         if tensor.numel() > _MOST_HOST_ELEMENTS:
             raise UnsupportedOperation(
                 f"The model copies {tensor.numel():,} elements to the host to compute with them "
-                "there, and a simulation has no data. Measure this model on a real device instead."
+                "there, and a simulation has no data. Measure it on a device instead."
             )
         if value is None:
-            self._assume(
-                f"The model copies {_name(tensor.dtype)} values to the host; zeros are assumed."
+            value = self._ask(
+                f"The model copies {_name(tensor.dtype)} values to the host; zeros are assumed.",
+                number=not tensor.is_floating_point() and tensor.dtype is not torch.bool,
             )
-        return torch.full(tensor.shape, value or 0, dtype=dtype)
+        return torch.full(tensor.shape, value, dtype=dtype)
 
     def _nonzero(self, tensor: Tensor) -> Tensor:
         known, value = self._values.copy_of(tensor), self._values.value_of(tensor)
         if known is None and value is None:
-            self._assume("The model calls nonzero(); all elements are assumed nonzero.")
+            value = not self._ask("The model calls nonzero(); all elements are assumed nonzero.")
         if known is None and is_small(tensor):
-            known = torch.ones(tensor.shape, dtype=torch.bool)
+            known = torch.full(tensor.shape, bool(value))
         if known is not None:
             return self._without_data(known.nonzero())
-        count = tensor.numel() if value is None or value else 0
+        count = tensor.numel() if value else 0
         return torch.empty((count, tensor.dim()), dtype=torch.long, device="meta")
 
     def _index(self, tensor: Tensor, indices: list[Tensor | None]) -> Any:
@@ -181,11 +186,15 @@ class Answers:
     def _all_distinct(
         self, tensor: Tensor, inverse: bool, counts: bool, dim: int | None
     ) -> tuple[Tensor, ...]:
-        self._assume("The model calls unique(); all values are assumed distinct.")
+        alike = self._ask("The model calls unique(); all values are assumed distinct.")
         places = tensor.shape if dim is None else (tensor.size(dim),)
-        distinct = math.prod(places)
+        distinct = min(1, math.prod(places)) if alike else math.prod(places)
+        shape = [distinct]
+        if dim is not None:
+            shape = list(tensor.shape)
+            shape[dim] = distinct
         return (
-            tensor.new_empty((distinct,) if dim is None else tensor.shape),
+            tensor.new_empty(shape),
             tensor.new_empty(places if inverse else (0,), dtype=torch.long),
             tensor.new_empty((distinct,) if counts else (0,), dtype=torch.long),
         )
@@ -198,14 +207,15 @@ class Answers:
 
     def _repeat_interleave(self, repeats: Tensor, *, output_size: int | None = None) -> Tensor:
         known = self._values.copy_of(repeats)
-        if known is None and output_size is None:
-            self._assume(
-                "The model repeats elements by its data; each is assumed to be taken once."
-            )
         if known is not None:
             return self._without_data(torch.repeat_interleave(known))
-        count = repeats.numel() if output_size is None else output_size
-        return repeats.new_empty((count,))
+        if output_size is None:
+            twice = self._ask(
+                "The model repeats elements by its data; each is assumed to be taken once.",
+                number=True,
+            )
+            output_size = repeats.numel() * (2 if twice else 1)
+        return repeats.new_empty((output_size,))
 
     def _bincount(
         self, tensor: Tensor, weights: Tensor | None = None, minlength: int = 0
@@ -213,9 +223,10 @@ class Answers:
         known = self._values.copy_of(tensor)
         if known is not None and weights is None:
             return self._without_data(torch.bincount(known, minlength=minlength))
-        if known is None and not minlength:
-            self._assume("The model counts values (bincount, histc); zeros are assumed.")
         largest = int(known.max()) if known is not None and known.numel() else 0
+        if known is None and not minlength:
+            sentence = "The model counts values (bincount); zeros are assumed."
+            largest += self._ask(sentence, number=True)
         like = tensor if weights is None else weights
         dtype = torch.long if weights is None else weights.dtype
         return like.new_empty((max(minlength, largest + 1),), dtype=dtype)

@@ -26,6 +26,8 @@ _KEEPING = _COPIES | operations(
 _OVERWRITING = operations("fill_.Scalar", "fill_.Tensor", "zero_", "copy_")
 
 
+# Gradients are finite in a step that trains: what says so stays as it was.
+_FINDING_NOTHING = operations("_amp_foreach_non_finite_check_and_unscale_")
 # PyTorch does not tag these as random.
 _DRAWING = operations("random_", "random_.from", "random_.to")
 # What they return last are positions along a dimension, whose number is at that place.
@@ -55,7 +57,7 @@ def effect_of(func: Any) -> Effect:
     if func in _CHOOSING:
         return Effect.CHOOSE
     schema = schema_of(func)
-    if func.is_view:
+    if func.is_view or func in _FINDING_NOTHING:
         return Effect.NONE
     if func in _DRAWING or torch.Tag.nondeterministic_seeded in func.tags:
         return Effect.DRAW if _draws_plainly(schema) else Effect.NONE

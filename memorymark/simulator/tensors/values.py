@@ -51,14 +51,17 @@ class Values(KnownValues):
         self._effects: dict[int, tuple[Effect, bool, Any]] = {}
         self._random_state = _SEED.get_state()
         self.on_choice: Callable[[Any], None] = lambda func: None
+        self._keeps_values = False
 
-    def begin(self, on_choice: Callable[[Any], None]) -> None:
+    def begin(self, on_choice: Callable[[Any], None], *, keeps_values: bool = False) -> None:
         """Begin a simulation.
 
         Args:
             on_choice: Called where positions are chosen among unknown values.
+            keeps_values: Whether as much is kept of all values as of data.
         """
         self.on_choice = on_choice
+        self._keeps_values = keeps_values
         self._random_state = _SEED.get_state()
 
     def note(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
@@ -67,24 +70,36 @@ class Values(KnownValues):
         if found is None:
             found = self._effects[id(func)] = effect_of(func), is_mutable(func), func
         effect, mutable, _ = found
+        if effect is Effect.NONE:
+            return
         if effect is Effect.FOLLOW:
             if self._concerns(args, mutable):
                 self._follow(func, args, kwargs, output, mutable)
-        elif effect is Effect.OVERWRITE:
+        elif effect in (Effect.DRAW, Effect.CHOOSE):
+            with self._random():
+                self._note_random(effect, func, args, kwargs, output, mutable)
+        else:
+            self._note_writing(effect, func, args, kwargs, output)
+
+    def _note_random(
+        self, effect: Effect, func: Any, args: Any, kwargs: Any, output: Any, mutable: bool
+    ) -> None:
+        if effect is Effect.DRAW:
+            self._draw(func, args, kwargs, output, mutable)
+        elif self._concerns(args, mutable):
+            self._compute(func, args, kwargs, output)
+        else:
+            self._choose(func, args, kwargs, output)
+
+    def _note_writing(
+        self, effect: Effect, func: Any, args: tuple[Any, ...], kwargs: Any, output: Any
+    ) -> None:
+        if effect is Effect.OVERWRITE:
             self._overwrite(func, args, kwargs)
         elif effect is Effect.FILL:
             self._fill(func, args, output)
         elif effect is Effect.MAKE:
             self._compute(func, args, kwargs, output)
-        elif effect is Effect.DRAW:
-            with self._random():
-                self._draw(func, args, kwargs, output, mutable)
-        elif effect is Effect.CHOOSE:
-            if self._concerns(args, mutable):
-                with self._random():
-                    self._compute(func, args, kwargs, output)
-            else:
-                self._choose(func, args, kwargs, output)
         elif effect is Effect.FORGET:
             self._forget_all(args)
 
@@ -240,6 +255,8 @@ class Values(KnownValues):
                 self.set_copy(tensor, values, is_data=is_data)
 
     def _are_data(self, args: tuple[Any, ...]) -> bool:
+        if self._keeps_values:
+            return True
         for x in args:
             for tensor in x if isinstance(x, list | tuple) else (x,):
                 if isinstance(tensor, Tensor) and self.is_data(tensor):
