@@ -83,7 +83,7 @@ def _in_mode(workload: Workload, model: nn.Module, config: TrainingConfig) -> nn
 def _place(workload: Workload, model: nn.Module, device: torch.device, twins: Twins) -> None:
     """Bring the model and what takes part beside it to the device."""
     note_modes(model)
-    filled = move_module(model, device, twins)
+    filled = move_module(model, device, twins, attributes=is_own(workload))
     if is_own(workload):
         beside = workload.beside(model)
         for module in beside.modules:
