@@ -144,7 +144,6 @@ def test_experts_hold_what_they_hold_when_each_is_chosen_as_often(how):
 
 
 def run_both(workload, batch_size):
-    from test_parity import measured, peak_of
 
     return (
         measured(workload, CONFIG, batch_size).peak_allocated_bytes,
