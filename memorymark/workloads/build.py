@@ -89,7 +89,7 @@ def _place(workload: Workload, model: nn.Module, device: torch.device, twins: Tw
             "(nn.LazyLinear and the like). Call it once with a small batch before returning it."
         )
     note_modes(model)
-    filled = move_module(model, device, twins)
+    filled = move_module(model, device, twins, attributes=is_own(workload))
     if is_own(workload):
         beside = workload.beside(model)
         for module in beside.modules:

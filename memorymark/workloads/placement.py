@@ -163,13 +163,26 @@ def note_modes(module: nn.Module) -> None:
         moved.note_modes(module)
 
 
-def move_module(module: nn.Module, device: torch.device, twins: Twins | None = None) -> bool:
+def move_module(
+    module: nn.Module,
+    device: torch.device,
+    twins: Twins | None = None,
+    *,
+    attributes: bool = True,
+) -> bool:
     """Move a module's tensors to a device, ties and hooks kept.
+
+    Args:
+        module: The module.
+        device: Where its tensors are afterwards.
+        twins: Storages without data to take.
+        attributes: Whether tensors that are plain attributes are moved to a device without
+            data. A library's model that keeps some on the host does so on purpose.
 
     Returns:
         Whether parameters without data were given data.
     """
-    tensors = list(tensors_of(module))
+    tensors = list(tensors_of(module, attributes=attributes))
     if device.type == "meta":
         move_tensors(tensors, twins or Twins(device), module)
         return False
@@ -182,10 +195,12 @@ def move_module(module: nn.Module, device: torch.device, twins: Twins | None = N
     return empty
 
 
-def tensors_of(module: nn.Module) -> Iterator[Tensor]:
+def tensors_of(module: nn.Module, *, attributes: bool = True) -> Iterator[Tensor]:
     """Yield parameters, buffers, and tensors that are plain attributes of a module's parts."""
     yield from module.parameters()
     yield from module.buffers()
+    if not attributes:
+        return
     for part in module.modules():
         for value in vars(part).values():
             yield from _tensors_in(value)
