@@ -87,11 +87,14 @@ def _move(tensor: Tensor, twins: Twins, owner: nn.Module | None) -> None:
 
 
 def _swapped(tensor: Tensor, twin: Tensor) -> bool:
+    kind = type(tensor)
     try:
         torch.utils.swap_tensors(tensor, twin)
     except RuntimeError:  # somebody holds a weak reference, or a graph over it
         return False
     tensor.__dict__.update(twin.__dict__)  # the user's own attributes were swapped too
+    if type(tensor) is nn.Parameter is not kind and issubclass(kind, nn.Parameter):
+        tensor.__class__ = kind
     return True
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from memorymark.memory.storage import is_mutable, tree_map
 from memorymark.simulator.tensors.effects import (
     Effect,
+    adds_up,
     draws_by_shape,
     effect_of,
     fill_value,
@@ -31,9 +32,8 @@ from memorymark.simulator.tensors.known_values import (
     is_small,
     is_whole,
 )
-from memorymark.simulator.torch_compat import operation, schema_of
+from memorymark.simulator.torch_compat import schema_of
 
-_SUMS = {operation("aten::sum"), operation("aten::sum.dim_IntList")}
 # Where every simulation's random numbers start.
 _SEED = torch.Generator().manual_seed(0)
 
@@ -123,7 +123,8 @@ class Values(KnownValues):
             self._follow_in_place(func, args, kwargs)
         elif isinstance(output, Tensor) and output.is_meta:
             value = self._uniform_result(func, args, kwargs)
-            value = self._uniform_sum(func, args, output) if value is None else value
+            if value is None and adds_up(func):
+                value = self._uniform_sum(args[0], output)
             if value is None:
                 self._compute(func, args, kwargs, output)
             else:
@@ -228,12 +229,12 @@ class Values(KnownValues):
             return None
         return result.item()
 
-    def _uniform_sum(self, func: Any, args: tuple[Any, ...], output: Tensor) -> Scalar | None:
-        """Return what each whole number of a sum over equal elements is: masks are counted so."""
-        if func not in _SUMS or output.is_floating_point() or not output.numel():
+    def _uniform_sum(self, tensor: Tensor, output: Tensor) -> Scalar | None:
+        """Return what each sum of a uniform tensor comes to."""
+        value = self.uniform(tensor)
+        if value is None or not output.numel():
             return None
-        value = self.uniform(args[0])
-        return None if value is None else int(value) * (args[0].numel() // output.numel())
+        return as_python(output.dtype, value * (tensor.numel() // output.numel()))
 
     def _one_element(self, x: Any) -> Any:
         if not isinstance(x, Tensor):
