@@ -17,6 +17,7 @@ from memorymark.simulator.allocator.replay import ReplayResult, minimum_bytes, r
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.simulate import SimulatedSteps, simulate
 from memorymark.simulator.time.clock import Rates
+from memorymark.training.tracked import collector_off
 from memorymark.workloads.trial_spec import TrialSpec
 
 
@@ -46,8 +47,13 @@ class SimulatedProbe:
         )
 
     def run_trial(self, spec: TrialSpec) -> Trial:
-        """Simulate one trial. Its seconds are an estimate from the GPU's peak rates."""
-        return timed_trial(self._simulated, spec)
+        """Simulate one trial. Its seconds are an estimate from the GPU's peak rates.
+
+        Python's collector is held back until the trace is gone: it would go through hundreds of
+        thousands of objects again and again, and none of them is garbage.
+        """
+        with collector_off():
+            return timed_trial(self._simulated, spec)
 
     def simulation(self) -> SimulatedProbe:
         """Return this probe: it simulates already."""

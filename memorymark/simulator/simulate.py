@@ -84,6 +84,7 @@ def simulate(
             raise
         except Exception as error:
             raise WorkloadError(_sentence(spec.workload.name, error)) from error
+        peak.replay.close()
         return SimulatedSteps(
             trace=device.trace,
             free_running=peak.replay.result(),

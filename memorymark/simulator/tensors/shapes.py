@@ -19,6 +19,7 @@ from memorymark.simulator.torch_compat import schema_of
 _MOST_CALLS = 20_000
 _META = torch.device("meta")
 _WITH_DATA = object()
+_NO_KEY = (torch.SymInt, torch.SymFloat, torch.SymBool, dict)
 _empty = torch.empty_strided
 
 
@@ -145,13 +146,11 @@ def _add_all(values: Any, key: list[Any]) -> bool:
                 return False  # a tensor with data may decide the shape of the output
             else:
                 key += (_WITH_DATA, value.dtype)
-        elif value is None:
-            key.append(None)
         elif isinstance(value, tuple | list):
             key.append(len(value))
             if not _add_all(value, key):
                 return False
-        elif isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool | dict):
+        elif isinstance(value, _NO_KEY):
             return False
         else:  # 1, 1.0 and True are equal keys, and give outputs of different formats
             key += (type(value), value)
