@@ -13,6 +13,7 @@ from memorymark.simulator.allocator.replay import Replay, ReplayResult
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
+from memorymark.simulator.repetition import can_repeat, repeat_last_step
 from memorymark.simulator.session import simulating
 from memorymark.simulator.simulated_runtime import SimulatedRuntime
 from memorymark.simulator.tensors.shapes import ShapeCache
@@ -74,16 +75,20 @@ def simulate(
     with simulating(rules) as session:
         device = SimulatedDevice(session, _shapes, clock, timed_step=steps or _TIMED_STEP)
         peak = _SteadyPeak(device.trace)
+        # The user's own code may do something else in a later step: it is run.
+        repeats = can_repeat if not spec.workload.runs_own_code else lambda trace: False
         try:
             tracked = run_tracked_steps(
                 spec, model, SimulatedRuntime(rules), device,
                 steps=steps or _MOST_STEPS,
-                is_steady=lambda: peak.is_steady() and steps is None,
+                is_steady=lambda: steps is None and (peak.is_steady() or repeats(device.trace)),
             )  # fmt: skip
         except MemoryMarkError:
             raise
         except Exception as error:
             raise WorkloadError(_sentence(spec.workload.name, error)) from error
+        if steps is None:
+            peak.go_on(_MOST_STEPS)
         peak.replay.close()
         return SimulatedSteps(
             trace=device.trace,
@@ -100,13 +105,23 @@ class _SteadyPeak:
 
     def __init__(self, trace: Trace) -> None:
         self.replay = Replay()
+        self.steady = False
+        self.steps = 0
         self._trace = trace
 
     def is_steady(self) -> bool:
         """Whether the newest step reserved nothing more."""
+        self.steps += 1
         before = self.replay.peak_reserved_bytes
         self.replay.feed(self._trace.events)
-        return 0 < before == self.replay.peak_reserved_bytes
+        self.steady = 0 < before == self.replay.peak_reserved_bytes
+        return self.steady
+
+    def go_on(self, most_steps: int) -> None:
+        """Repeat the last step until the peak is steady."""
+        while not self.steady and self.steps < most_steps:
+            repeat_last_step(self._trace)
+            self.is_steady()
 
 
 def _sentence(name: str, error: Exception) -> str:
