@@ -16,7 +16,7 @@ from memorymark.records.trial import Breakdown, Holder, Outcome, Source, Target,
 from memorymark.simulator.allocator.replay import ReplayResult, minimum_bytes, replay
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.simulate import SimulatedSteps, simulate
-from memorymark.simulator.time.clock import Rates
+from memorymark.simulator.time.clock import Rates, seconds
 from memorymark.training.tracked import collector_off
 from memorymark.workloads.trial_spec import TrialSpec
 
@@ -60,8 +60,7 @@ class SimulatedProbe:
         return self
 
     def _simulated(self, spec: TrialSpec) -> Trial:
-        rates = _rates(self._gpu, spec.config.precision)
-        steps = simulate(spec, self._models.get(spec), self._rules, rates=rates)
+        steps = simulate(spec, self._models.get(spec), self._rules)
         self._models.tidy()
         events, free = steps.trace.events, steps.free_running
         held = self._within_capacity(events, free)
@@ -84,7 +83,7 @@ class SimulatedProbe:
             trial,
             peak_reserved_bytes=held.peak_reserved_bytes,
             process_bytes=held.peak_reserved_bytes + context,
-            step_seconds=steps.step_seconds,
+            step_seconds=seconds(steps.works, _rates(self._gpu, spec.config.precision)),
             thrashing=held.retries > 0,
         )
 

@@ -17,7 +17,7 @@ from memorymark.simulator.repetition import can_repeat, repeat_last_step
 from memorymark.simulator.session import simulating
 from memorymark.simulator.simulated_runtime import SimulatedRuntime
 from memorymark.simulator.tensors.shapes import ShapeCache
-from memorymark.simulator.time.clock import Clock, Rates
+from memorymark.simulator.time.clock import Work
 from memorymark.training.tracked import run_tracked_steps
 from memorymark.workloads.trial_spec import TrialSpec
 
@@ -36,7 +36,7 @@ class SimulatedSteps:
     Attributes:
         trace: Every allocation and release.
         free_running: What the trace comes to in a caching allocator without limit.
-        step_seconds: Estimated seconds of a step; None where no rates were given.
+        works: What each operation of a step does, for an estimate of its time.
         assumptions: What was answered or allowed for, one sentence each.
         convolution_workspace_bytes: The largest allowance for a convolution's workspace.
         gradient_check: What the backward pass left, where the stage is `backward`.
@@ -44,7 +44,7 @@ class SimulatedSteps:
 
     trace: Trace
     free_running: ReplayResult
-    step_seconds: float | None
+    works: list[Work]
     assumptions: tuple[str, ...]
     convolution_workspace_bytes: int
     gradient_check: GradientCheck | None
@@ -55,7 +55,6 @@ def simulate(
     model: nn.Module,
     rules: Rules,
     *,
-    rates: Rates | None = None,
     steps: int | None = None,
 ) -> SimulatedSteps:
     """Run training steps on tensors without data, until one takes no more than those before.
@@ -64,16 +63,14 @@ def simulate(
         spec: What is trained, how, at which batch size and how far.
         model: The workload's model without data, as `build_model` gives it.
         rules: The simulated device.
-        rates: What the device does in a second; None leaves out the time.
         steps: Run just that many steps.
 
     Raises:
         UnsupportedOperation: An operation cannot be run without data.
         WorkloadError: The model or its own code fails.
     """
-    clock = Clock(rates) if rates else None
     with simulating(rules) as session:
-        device = SimulatedDevice(session, _shapes, clock, timed_step=steps or _TIMED_STEP)
+        device = SimulatedDevice(session, _shapes, steps or _TIMED_STEP)
         peak = _SteadyPeak(device.trace)
         # The user's own code may do something else in a later step: it is run.
         repeats = can_repeat if not spec.workload.runs_own_code else lambda trace: False
@@ -93,7 +90,7 @@ def simulate(
         return SimulatedSteps(
             trace=device.trace,
             free_running=peak.replay.result(),
-            step_seconds=clock.seconds if clock else None,
+            works=device.works,
             assumptions=session.assumptions,
             convolution_workspace_bytes=device.convolution_workspace_bytes,
             gradient_check=tracked.gradient_check,
