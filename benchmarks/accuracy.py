@@ -17,7 +17,7 @@ import platform
 import statistics
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,22 +26,16 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import step_time
 from recording import Replayed, replay_file
-from rows import Row, load_measured, load_rows, load_traces, workload_of
+from rows import Row, load_measured, load_rows, load_traces, model_of, target_of
 
+import memorymark
 from memorymark.errors import MemoryMarkError
-from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu, find_gpu_by_device_name
 from memorymark.probes.common import software
-from memorymark.probes.simulated import SimulatedProbe
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Trial
 from memorymark.units import MIB
-from memorymark.workloads.trial_spec import TrialSpec
 
 LARGE_ERROR = 0.05
-# What a process takes beside the caching allocator, where the card's row does not say.
-_CONTEXT_BYTES = 150 * MIB
-# Where a row does not say what its card holds.
-_UNLIMITED_BYTES = 2**60
 
 
 @dataclass(frozen=True)
@@ -77,7 +71,7 @@ class Score:
 def score(row: Row) -> Score:
     """Simulate a row and compare."""
     try:
-        trial = _trial(row.model, row.config, row.batch_size, _gpu(row))
+        trial = _trial(row.model, row.config, row.batch_size, *target_of(row))
     except MemoryMarkError as error:
         return _scored(row, None, None, str(error))
     value = trial.peak_allocated_bytes
@@ -87,22 +81,12 @@ def score(row: Row) -> Score:
 
 
 @lru_cache(maxsize=1)
-def _trial(model: str, config: TrainingConfig, batch_size: int, gpu: Gpu) -> Trial:
+def _trial(
+    model: str, config: TrainingConfig, batch_size: int, gpu: str, memory_budget: int | None
+) -> Trial:
     """Simulate a trial as users do; kept for the next row, which may be its other reading."""
-    return SimulatedProbe(gpu).run_trial(TrialSpec(workload_of(model), config, batch_size))
-
-
-def _gpu(row: Row) -> Gpu:
-    """Return the row's card: of the catalogue where it is known, with what the row says of it."""
-    known = find_gpu_by_device_name(row.gpu)
-    context = row.context_bytes
-    if context is None:
-        context = known.context_bytes if known and known.context_bytes else _CONTEXT_BYTES
-    return replace(
-        known or find_gpu(DEFAULT_GPU),
-        compute_capability=row.compute_capability,
-        context_bytes=context,
-        total_bytes=_UNLIMITED_BYTES if row.capacity_bytes is None else row.capacity_bytes,
+    return memorymark.estimate(
+        model_of(model), config, batch_size=batch_size, gpu=gpu, memory_budget=memory_budget
     )
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import csv
 import json
+import shutil
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from workload_set import PREFIX, build_workload
 
+from memorymark.gpus.catalogue import find_gpu_by_device_name, load_catalogue
 from memorymark.records.config import Optimizer, Task, TrainingConfig
 from memorymark.workloads import Workload
 
@@ -114,15 +119,38 @@ def _measured_row(
     )
 
 
-def workload_of(model: str) -> Workload:
-    """Return what a row trained, from the configuration of its published model."""
-    name = model.removeprefix("hf:")
-    if name not in _SHAPES:
-        return build_workload(model)
-    from memorymark.workloads.huggingface import HuggingFaceWorkload
+def model_of(model: str) -> str | Workload:
+    """Return what a row trained, as users give it: a name, or the workload of workload_set.py.
 
-    # Those loops left the cache for generation on: its keys and values stay with the outputs.
-    return HuggingFaceWorkload(model, _hf_config(name), use_cache=True)
+    A published model is named by a folder with its configuration, which needs no network.
+    """
+    name = model.removeprefix("hf:")
+    if name in _SHAPES:
+        return f"hf:{_folder(name)}"
+    return build_workload(model) if model.startswith(PREFIX) else model
+
+
+def target_of(row: Row) -> tuple[str, int | None]:
+    """Return the card that a row is simulated for, by its key, and the memory budget.
+
+    A card that is not named is taken as the largest of its compute capability.
+    """
+    known = find_gpu_by_device_name(row.gpu) or load_catalogue().get(row.gpu.lower())
+    alike = (g for g in load_catalogue().values() if g.compute_capability == row.compute_capability)
+    gpu = known or max(alike, key=lambda gpu: gpu.total_bytes)
+    context = row.context_bytes
+    if row.capacity_bytes is None or (known and context is None):
+        return gpu.key, None
+    return gpu.key, row.capacity_bytes - (gpu.likely_context_bytes if context is None else context)
+
+
+@cache
+def _folder(name: str) -> str:
+    """Write the configuration of a published model into a folder that ends with the process."""
+    folder = tempfile.mkdtemp(prefix=f"{name.replace('/', '--')}-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _hf_config(name).save_pretrained(folder)
+    return folder
 
 
 def _is_usable(values: dict[str, str]) -> bool:

@@ -6,12 +6,11 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rows import Row, workload_of
+from rows import Row, model_of
 
+import memorymark
 from memorymark.errors import MemoryMarkError
 from memorymark.gpus.catalogue import find_gpu_by_device_name
-from memorymark.probes.simulated import SimulatedProbe
-from memorymark.workloads.trial_spec import TrialSpec
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,8 @@ def _step_time(row: Row) -> StepTime | None:
     if gpu is None or row.step_seconds is None:
         return None
     try:
-        trial = SimulatedProbe(gpu).run_trial(
-            TrialSpec(workload_of(row.model), row.config, row.batch_size)
+        trial = memorymark.estimate(
+            model_of(row.model), row.config, batch_size=row.batch_size, gpu=gpu.key
         )
     except MemoryMarkError:
         return None

@@ -32,6 +32,14 @@ __all__ = [
 ]
 
 
+Model = "str | Workload | Callable[..., Any]"
+
+_ACCEPTED = (
+    "a model's name, a Workload, or a function that returns (model, make_batch, loss), all made "
+    "anew at each call."
+)
+
+
 def _naming_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let help() and editors see the options of an analysis among the keyword arguments."""
     signature = inspect.signature(function)
@@ -46,7 +54,7 @@ def _naming_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @_naming_options
 def analyze(
-    model: str | Workload,
+    model: Model,
     config: TrainingConfig | None = None,
     *,
     device: str | None = None,
@@ -87,19 +95,27 @@ def analyze(
 
 
 def estimate(
-    model: str | Workload, config: TrainingConfig | None = None, *, batch_size: int, gpu: str
+    model: Model,
+    config: TrainingConfig | None = None,
+    *,
+    batch_size: int,
+    gpu: str,
+    memory_budget: str | int | None = None,
 ) -> Trial:
-    """Simulate one batch size on one GPU of the catalogue.
+    """Simulate one batch size on one GPU of the catalogue, or on a part of its memory.
 
     Raises:
         UsageError: An argument is invalid.
         MemoryMarkError: The model cannot be simulated.
     """
-    return _execute(RequestKind.ESTIMATE, model, config, gpu=gpu, batch_size=batch_size)
+    return _execute(
+        RequestKind.ESTIMATE, model, config,
+        gpu=gpu, memory_budget=memory_budget, batch_size=batch_size,
+    )  # fmt: skip
 
 
 def measure(
-    model: str | Workload,
+    model: Model,
     config: TrainingConfig | None = None,
     *,
     batch_size: int,
@@ -123,7 +139,7 @@ def measure(
 
 
 def validate_backward_pass(
-    model: str | Workload,
+    model: Model,
     config: TrainingConfig | None = None,
     *,
     batch_size: int = DEFAULT_BATCH_SIZE,
@@ -146,7 +162,7 @@ def validate_backward_pass(
 
 
 def validate_compilation_benefit(
-    model: str | Workload,
+    model: Model,
     config: TrainingConfig | None = None,
     *,
     batch_size: int = DEFAULT_BATCH_SIZE,
@@ -168,7 +184,7 @@ def validate_compilation_benefit(
 
 
 def compare_costs(
-    model: str | Workload,
+    model: Model,
     config: TrainingConfig | None = None,
     *,
     gpus: Sequence[str] | None = None,
@@ -220,16 +236,44 @@ def find_optimal_batch_size(model_name: str, device: Any = None) -> Analysis:
 
 def _execute(
     kind: RequestKind,
-    model: str | Workload,
+    model: Model,
     config: TrainingConfig | None,
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
     **about: Any,
 ) -> Any:
-    workload = None if isinstance(model, str) else model
-    name = model if workload is None else workload.name
+    name, given = _named(model)
     request = Request(kind, name, config or TrainingConfig(), **about)
-    return execute(request, workload=workload, on_event=on_event, cancel=cancel)
+    return execute(request, **given, on_event=on_event, cancel=cancel)
+
+
+def _named(model: Any) -> tuple[str, dict[str, Any]]:
+    """Return a model's name, and where it is no name what `execute` takes in its place.
+
+    Raises:
+        UsageError: It is neither a name, a workload nor a factory.
+    """
+    if isinstance(model, str):
+        return model, {}
+    if all(hasattr(model, name) for name in ("build", "batch", "forward", "describe")):
+        if not isinstance(model, type):
+            return model.name, {"workload": model}
+    elif hasattr(model, "named_parameters") and not isinstance(model, type):
+        raise UsageError(
+            f"The model is a module ({type(model).__name__}) alone; accepted: {_ACCEPTED} "
+            "A module says nothing of its batches and its loss."
+        )
+    if not callable(model):
+        raise UsageError(f"The model is a {type(model).__name__}; accepted: {_ACCEPTED}")
+    own = getattr(model, "__qualname__", type(model).__qualname__)
+    name = f"{getattr(model, '__module__', None) or '__main__'}:{own}"
+    return name, {"find_workload": lambda name: _workload_of(name, model)}
+
+
+def _workload_of(name: str, factory: Callable[..., Any]) -> Workload:
+    from memorymark.workloads.custom import workload_of
+
+    return workload_of(name, factory)
 
 
 def _options(given: dict[str, Any]) -> AnalysisOptions:

@@ -6,7 +6,7 @@ from fakes import FakeProbe, FakeWorkload
 from stand_in_engine import install
 
 from memorymark import api
-from memorymark.errors import InvalidValue, UnknownChoice, UsageError
+from memorymark.errors import InvalidValue, UnknownChoice, UsageError, WorkloadError
 from memorymark.gpus.catalogue import load_catalogue
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
@@ -119,3 +119,59 @@ def test_the_first_versions_entry_point(engine):
     assert engine.requests == [Request(RequestKind.ANALYSIS, "bert", device="cpu")]
     assert found.workload == "bert"
     assert found == type(found).from_dict(found.to_dict())
+
+
+# ---- what stands for a model -----------------------------------------------------------------
+
+
+def linear():
+    return torch.nn.Linear(8, 8), lambda n: torch.rand(n, 8), lambda model, x: model(x).mean()
+
+
+def test_a_factory_in_place_of_a_name(monkeypatch):
+    monkeypatch.delenv("MEMORYMARK_PROBE_FACTORY", raising=False)
+    trial = api.estimate(linear, batch_size=4, gpu="l4")
+    assert trial.fits and trial.model == f"{__name__}:linear"
+    assert api.measure(linear, batch_size=4, device="cpu", memory_budget="64MiB").fits
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (torch.nn.Linear(8, 8), "The model is a module .Linear. alone; accepted: a model's name,"),
+        (linear(), "The model is a tuple; accepted: "),
+        (3, "The model is a int; accepted: "),
+    ],
+)
+def test_what_is_no_model_gets_a_sentence(model, said):
+    with pytest.raises(UsageError, match=said):
+        api.estimate(model, batch_size=4, gpu="l4")
+
+
+@pytest.mark.parametrize("factory", [torch.nn.Identity, lambda: None, lambda: (1, 2, 3)])
+def test_what_is_no_factory_gets_a_sentence(monkeypatch, factory):
+    monkeypatch.delenv("MEMORYMARK_PROBE_FACTORY", raising=False)
+    with pytest.raises(WorkloadError, match=r"returned .*; accepted: a memorymark\.Training, "):
+        api.estimate(factory, batch_size=4, gpu="l4")
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (lambda model, x: model(x).sum().detach(), "has no gradient: it is detached"),
+        (lambda model, x: model(x).sum().item(), "returned a float"),
+        (lambda model, x: model(x), "returned a tensor of shape"),
+        (lambda model, x: None, "returned None"),
+        (lambda model, x: (model(x) > 0).sum(), "has no gradient: it is of type int64"),
+        (lambda model, x: model.requires_grad_(False)(x).sum(), "No parameter of .* gradient"),
+    ],
+)
+def test_what_is_no_loss_gets_a_sentence(monkeypatch, loss, said):
+    monkeypatch.delenv("MEMORYMARK_PROBE_FACTORY", raising=False)
+    factory = lambda: (torch.nn.Linear(8, 8), lambda n: torch.rand(n, 8), loss)  # noqa: E731
+    for call in (
+        lambda: api.estimate(factory, batch_size=4, gpu="l4"),
+        lambda: api.measure(factory, batch_size=4, device="cpu", memory_budget="64MiB"),
+    ):
+        with pytest.raises(WorkloadError, match=said):
+            call()

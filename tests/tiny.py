@@ -115,3 +115,34 @@ class Leaking(TinyNet):
         like = batch["x"]
         self.kept.append(like.new_zeros(self.size_bytes, dtype=torch.uint8))
         return super().loss(model, batch)
+
+
+class Recurrent(TinyNet):
+    """A recurrent layer over short sequences.
+
+    Args:
+        kind: nn.LSTM, nn.GRU or nn.RNN.
+        packed: Whether sequences of several lengths are packed.
+        options: Of the layer.
+    """
+
+    name = "recurrent"
+
+    def __init__(self, kind: type[nn.RNNBase], packed: bool = False, **options) -> None:
+        super().__init__(8)
+        self.kind = kind
+        self.packed = packed
+        self.options = options
+
+    def build(self, config):
+        return nn.ModuleDict({"layer": self.kind(self.width, 12, **self.options)})
+
+    def batch(self, batch_size, config):
+        return torch.rand(9, batch_size, self.width)
+
+    def loss(self, model, batch):
+        if self.packed:
+            lengths = [1 + index % len(batch) for index in range(batch.size(1))]
+            batch = nn.utils.rnn.pack_padded_sequence(batch, lengths, enforce_sorted=False)
+        output = model["layer"](batch)[0]
+        return (output.data if self.packed else output).logsumexp(-1).mean()

@@ -90,10 +90,11 @@ def estimate(
     config: TrainingConfig,
     batch_size: options.BatchSize,
     gpu: options.SimulatedGpu,
+    memory_budget: options.MemoryBudget = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Simulate one batch size on one GPU of the catalogue."""
-    request = Request(RequestKind.ESTIMATE, model, config, gpu=gpu, batch_size=batch_size)
+    request = Request(RequestKind.ESTIMATE, model, config, None, gpu, memory_budget, batch_size)
     _show_trial(request, as_json)
 
 

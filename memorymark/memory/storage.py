@@ -8,7 +8,7 @@ its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from operator import attrgetter
 from typing import Any
@@ -22,7 +22,10 @@ from memorymark.errors import IncompatibleTorch
 TESTED_VERSIONS = ("2.11", "2.15")
 
 # Everything private that is used below and is not imported here.
-_RELIED_ON = ("UntypedStorage._cdata", "ops.aten.add.Tensor._schema.is_mutable")
+_RELIED_ON = (
+    "UntypedStorage._cdata", "ops.aten.add.Tensor._schema.is_mutable", "Tensor._backward_hooks",
+    "Tensor._post_accumulate_grad_hooks",
+)  # fmt: skip
 
 try:
     from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
@@ -32,7 +35,7 @@ except ImportError as error:
 
 __all__ = [
     "TESTED_VERSIONS", "OperationMode", "check", "is_mutable", "key_of", "missing_parts",
-    "storage_key", "storage_of", "tree_leaves", "tree_map", "without_modes",
+    "storage_key", "storage_of", "take_hooks", "tree_leaves", "tree_map", "without_modes",
 ]  # fmt: skip
 
 # Suspends every mode, so that what runs inside is not seen.
@@ -98,6 +101,24 @@ def storage_key(tensor: Tensor) -> int | None:
 def is_mutable(func: Any) -> bool:
     """Return whether an operation writes into one of its arguments."""
     return func._schema.is_mutable
+
+
+def take_hooks(tensor: Tensor) -> Callable[[Tensor], None]:
+    """Take the hooks off a leaf tensor; what is returned puts them on a tensor.
+
+    The user's handles stay good: they remove from the same dictionaries.
+    """
+    before, after = tensor._backward_hooks, tensor._post_accumulate_grad_hooks
+    if before is not None:
+        tensor._backward_hooks = None
+
+    def put(target: Tensor) -> None:
+        if before is not None:
+            target._backward_hooks = before
+        if after is not None:
+            target._post_accumulate_grad_hooks = after
+
+    return put
 
 
 def _has(path: str) -> bool:

@@ -95,13 +95,17 @@ class MemoryTracker(OperationMode):
     def add(self, tensors: Iterable[tuple[str, Tensor]], category: str) -> None:
         """Note tensors that exist already and what they are for.
 
+        A storage that several share is for what the first one is for.
+
         Args:
             tensors: Pairs of name and tensor.
             category: One of trial.CATEGORIES.
         """
         for name, tensor in tensors:
+            known = storage_key(tensor) in self._live
             self._see_tensor(tensor, category)
-            self.label(tensor, category, name)
+            if not known:
+                self.label(tensor, category, name)
 
     def label(self, tensor: Tensor, category: str, owner: str | None = None) -> None:
         """Say what a live tensor is for."""

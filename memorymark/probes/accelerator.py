@@ -32,7 +32,7 @@ from memorymark.probes.reconcile import with_remainder
 from memorymark.records.trial import Outcome, Target, Trial
 from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.step import TrainingStep
-from memorymark.training.tracked import live_bytes_of, run_tracked_steps, seconds_of
+from memorymark.training.tracked import run_tracked_steps, seconds_of
 from memorymark.units import MIB, mib_or_gib
 from memorymark.workloads.trial_spec import TrialSpec
 
@@ -69,7 +69,7 @@ class AcceleratorProbe:
         """
         check_usable(self.target)
         with self._device.selected(), self._device.limited():
-            return timed_trial(self._attempt, spec)
+            return timed_trial(self._attempt, spec, self._models)
 
     def simulation(self) -> Probe | None:
         """Return None: only CUDA's allocator and kernels are simulated."""
@@ -186,9 +186,7 @@ class AcceleratorProbe:
         )
 
     def _bytes_beside_model(self) -> int:
-        model = self._models.model
-        held = 0 if model is None else live_bytes_of(model)
-        return self._device.allocated_bytes() - held
+        return self._device.allocated_bytes() - self._models.live_bytes
 
     def _stop_if_poisoned(self, error: Exception) -> None:
         if self._device.is_poisoned(error):

@@ -15,6 +15,7 @@ import torch
 
 from memorymark.errors import MemoryMarkError, OutOfMemory
 from memorymark.memory.oom import is_out_of_memory
+from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.records.trial import ALLOCATOR_SETTINGS, Outcome, Target, Trial
 from memorymark.simulator.torch_compat import untested_version
 from memorymark.workloads.trial_spec import TrialSpec
@@ -89,11 +90,14 @@ def new_trial(target: Target, spec: TrialSpec, outcome: Outcome, **readings: Any
     )
 
 
-def timed_trial(run: Callable[[TrialSpec], Trial], spec: TrialSpec) -> Trial:
-    """Run a trial and note the seconds that it took, all included, and an untested torch."""
+def timed_trial(run: Callable[[TrialSpec], Trial], spec: TrialSpec, models: ModelKeeper) -> Trial:
+    """Run a trial and note the seconds that it took, all included.
+
+    What is to be said of the model and of an untested torch is noted too.
+    """
     start = time.perf_counter()
     trial = run(spec)
     seconds = time.perf_counter() - start
-    assumed = dict.fromkeys((*trial.assumptions, untested_version()))
+    assumed = dict.fromkeys((*models.notes, *trial.assumptions, untested_version()))
     assumptions = tuple(text for text in assumed if text is not None)
     return dataclasses.replace(trial, elapsed_seconds=seconds, assumptions=assumptions)

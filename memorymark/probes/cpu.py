@@ -75,7 +75,7 @@ class CpuProbe:
             raise InvalidValue(
                 "attention", "flash", "sdpa or eager on the CPU; flash needs a CUDA device"
             )
-        trial = timed_trial(self._attempt, spec)
+        trial = timed_trial(self._attempt, spec, self._models)
         self._models.tidy()
         gc.collect()
         return trial

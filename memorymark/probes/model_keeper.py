@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from memorymark.workloads.build import build_model
+from memorymark.training.tracked import live_bytes_of
+from memorymark.workloads.base import Workload
+from memorymark.workloads.build import build_model, learn_batches, notes_on, tensors_beside
 from memorymark.workloads.trial_spec import TrialSpec
 
 
@@ -20,11 +22,25 @@ class ModelKeeper:
         self._device = device
         self._key: object = None
         self._model: nn.Module | None = None
+        self._workload: Workload | None = None
 
     @property
     def model(self) -> nn.Module | None:
         """The model that is kept, None where there is none."""
         return self._model
+
+    @property
+    def live_bytes(self) -> int:
+        """Bytes of the model that is kept, and of what takes part beside it."""
+        if self._model is None or self._workload is None:
+            return 0
+        beside = (tensor for _, tensor, _ in tensors_beside(self._workload, self._model))
+        return live_bytes_of(self._model, *beside)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of how the model was built."""
+        return () if self._model is None else notes_on(self._model)
 
     def get(self, spec: TrialSpec) -> nn.Module:
         """Return the model that a trial trains, built anew only if it must be.
@@ -35,7 +51,8 @@ class ModelKeeper:
         if not self.holds(spec):
             self.release()
             self._model = build_model(spec.workload, spec.config, self._device)
-            self._key = (spec.workload, spec.config)
+            learn_batches(spec, self._device)
+            self._key, self._workload = (spec.workload, spec.config), spec.workload
         assert self._model is not None
         return self._model
 
@@ -45,9 +62,12 @@ class ModelKeeper:
 
     def tidy(self) -> None:
         """Drop the gradients that a trial left on the model."""
-        if self._model is not None:
-            self._model.zero_grad(set_to_none=True)
+        if self._model is None or self._workload is None:
+            return
+        self._model.zero_grad(set_to_none=True)
+        for _, tensor, _ in tensors_beside(self._workload, self._model):
+            tensor.grad = None
 
     def release(self) -> None:
         """Let go of the model and its memory."""
-        self._model, self._key = None, None
+        self._model, self._key, self._workload = None, None, None

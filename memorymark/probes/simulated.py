@@ -53,7 +53,7 @@ class SimulatedProbe:
         thousands of objects again and again, and none of them is garbage.
         """
         with collector_off():
-            return timed_trial(self._simulated, spec)
+            return timed_trial(self._simulated, spec, self._models)
 
     def simulation(self) -> SimulatedProbe:
         """Return this probe: it simulates already."""

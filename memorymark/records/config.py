@@ -13,6 +13,8 @@ from memorymark.records.codec import Record
 from memorymark.records.option import check_count, check_options, option
 
 MAX_BATCH_SIZE = 65_535
+# Pixels, where neither the user nor the model says how large images are.
+DEFAULT_IMAGE_SIZE = 224
 
 
 class Precision(StrEnum):
@@ -62,6 +64,51 @@ class ZeroGrad(StrEnum):
     AFTER_STEP = "after-step"
 
 
+class UseCache(StrEnum):
+    """Whether a Hugging Face model makes its cache for generation, as decoders do by default.
+
+    `auto` leaves it as the model's configuration has it, and so as a loop does that does not
+    speak of it. The cache's keys and values live as long as the model's outputs do. The model
+    itself decides what comes of the switch: an encoder makes none, and transformers makes none
+    while it recomputes activations.
+    """
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
+class Loop(StrEnum):
+    """Whose loop runs the step: it decides how long loss, outputs and batches live.
+
+    `plain` is a loop as people write it, with its variables in one function: loss and outputs of
+    a step live until the next step's replace them, so the old ones are there while the model
+    runs again. A batch lives until the next one exists.
+
+    `trainer` is the loop of transformers' Trainer, as its versions 4.51.3 and 5.23.0 have it: the
+    outputs end with the computation of the loss, before the backward pass; the loss goes on
+    without its graph until the next step has its own; gradients are released after the optimizer
+    step; the batches of all accumulation steps are on the device from the step's beginning.
+    Version 5 also sets `use_cache` of the model's configuration to false, unless its training
+    arguments say otherwise: `--use-cache off`. Lightning 2 drops the outputs where its
+    `training_step` ends, as the Trainer does, but releases gradients between the forward and the
+    backward pass: `--zero-grad before-backward`.
+    """
+
+    PLAIN = "plain"
+    TRAINER = "trainer"
+
+    @property
+    def keeps_outputs(self) -> bool:
+        """Whether the outputs live on beside the loss, to the next forward pass's end."""
+        return self is Loop.PLAIN
+
+    @property
+    def loads_ahead(self) -> bool:
+        """Whether the batches of all accumulation steps are loaded at the step's beginning."""
+        return self is Loop.TRAINER
+
+
 class Attention(StrEnum):
     """Attention implementations, by the names of Hugging Face transformers."""
 
@@ -71,7 +118,7 @@ class Attention(StrEnum):
 
 
 class Task(StrEnum):
-    """What the model is trained for; chooses the Auto class and the shape of the labels."""
+    """What the model is trained for; chooses the class of the model and what a batch holds."""
 
     SEQUENCE_CLASSIFICATION = "sequence-classification"
     TOKEN_CLASSIFICATION = "token-classification"
@@ -81,6 +128,47 @@ class Task(StrEnum):
     MASKED_LM = "masked-lm"
     SEQ2SEQ_LM = "seq2seq-lm"
     IMAGE_CLASSIFICATION = "image-classification"
+    SPEECH_SEQ2SEQ = "speech-seq2seq"
+    CTC = "ctc"
+    AUDIO_CLASSIFICATION = "audio-classification"
+    CONTRASTIVE = "contrastive"
+    IMAGE_TEXT_TO_TEXT = "image-text-to-text"
+    VISUAL_QUESTION_ANSWERING = "visual-question-answering"
+    OBJECT_DETECTION = "object-detection"
+    KEYPOINT_DETECTION = "keypoint-detection"
+    SEMANTIC_SEGMENTATION = "semantic-segmentation"
+    UNIVERSAL_SEGMENTATION = "universal-segmentation"
+    MASK_GENERATION = "mask-generation"
+    DEPTH_ESTIMATION = "depth-estimation"
+    MASKED_IMAGE_MODELING = "masked-image-modeling"
+    VIDEO_CLASSIFICATION = "video-classification"
+    MASKED_VIDEO_MODELING = "masked-video-modeling"
+
+    @property
+    def lengths(self) -> tuple[str, ...]:
+        """The fields of TrainingConfig that say how long or large a sample of the task is."""
+        return _LENGTHS.get(self, ("seq_len",))
+
+
+_IMAGES, _VIDEOS = ("image_size",), ("num_frames", "image_size")
+_LENGTHS = {
+    Task.IMAGE_CLASSIFICATION: _IMAGES,
+    Task.SPEECH_SEQ2SEQ: ("audio_seconds", "seq_len"),
+    Task.CTC: ("audio_seconds", "seq_len"),
+    Task.AUDIO_CLASSIFICATION: ("audio_seconds",),
+    Task.CONTRASTIVE: ("image_size", "seq_len"),
+    Task.IMAGE_TEXT_TO_TEXT: ("image_size", "seq_len"),
+    Task.VISUAL_QUESTION_ANSWERING: ("image_size", "seq_len"),
+    Task.OBJECT_DETECTION: _IMAGES,
+    Task.KEYPOINT_DETECTION: _IMAGES,
+    Task.SEMANTIC_SEGMENTATION: _IMAGES,
+    Task.UNIVERSAL_SEGMENTATION: _IMAGES,
+    Task.MASK_GENERATION: _IMAGES,
+    Task.DEPTH_ESTIMATION: _IMAGES,
+    Task.MASKED_IMAGE_MODELING: _IMAGES,
+    Task.VIDEO_CLASSIFICATION: _VIDEOS,
+    Task.MASKED_VIDEO_MODELING: _VIDEOS,
+}
 
 
 @dataclass(frozen=True)
@@ -103,7 +191,10 @@ class TrainingConfig(Record):
     task: Task | None = option(None, "Task", "Training task, by default the model's own.")
     num_labels: int | None = option(None, "Labels", "Number of classes.", largest=10_000_000)
     seq_len: int = option(128, "Sequence length", "Tokens per sample.", largest=10_000_000)
-    image_size: int = option(224, "Image size", "Height and width in pixels.", largest=65_536)
+    image_size: int | None = option(
+        None, "Image size", "Height and width in pixels, by default the model's own.",
+        largest=65_536,
+    )  # fmt: skip
     precision: Precision = option(Precision.FP32, "Precision", "Precision of weights and compute.")
     optimizer: Optimizer = option(Optimizer.ADAMW, "Optimizer", "Optimizer.")
     optimizer_impl: OptimizerImpl = option(
@@ -121,14 +212,38 @@ class TrainingConfig(Record):
     attention: Attention = option(Attention.SDPA, "Attention", "Attention of Hugging Face models.")
     dropout: bool = option(True, "Dropout", "Without dropout: eval mode, with gradients.")
     channels_last: bool = option(False, "Channels last", "NHWC format of images and weights.")
+    use_cache: UseCache = option(
+        UseCache.AUTO, "Generation cache", "Cache of Hugging Face decoders, auto: as configured."
+    )
+    loop: Loop = option(
+        Loop.PLAIN, "Loop", "Your own loop, or the Trainer's, which drops outputs early."
+    )
+    audio_seconds: int | None = option(
+        None, "Audio length", "Seconds of audio per sample, by default the model's own.",
+        largest=86_400,
+    )  # fmt: skip
+    num_frames: int | None = option(
+        None, "Video frames", "Frames per video, by default the model's own.", largest=100_000
+    )
     compile: bool = False  # only what the validation of torch.compile sets: no option
 
     def __post_init__(self) -> None:
         check_options(self)
 
+    @property
+    def releases_gradients(self) -> ZeroGrad:
+        """Where in the step the gradients are released.
+
+        It is where `zero_grad` says; its default is, in the Trainer's loop, that loop's own place.
+        """
+        default = self.zero_grad is ZeroGrad.BEFORE_FORWARD
+        return ZeroGrad.AFTER_STEP if default and self.loop is Loop.TRAINER else self.zero_grad
+
     @classmethod
     def before_reading(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Refuse keys that this version does not know: figures would be of another training.
+
+        A whole document without `use_cache` is of version 0.1.0, which switched the cache off.
 
         Raises:
             UnknownChoice: A key is not a field.
@@ -137,7 +252,15 @@ class TrainingConfig(Record):
         for key in values:
             if key not in known:
                 raise UnknownChoice("training option", key, known)
-        return values
+        is_whole = "compile" in values  # written always, and given by nobody
+        return {"use_cache": UseCache.OFF, **values} if is_whole else values
+
+
+def with_image_size(config: TrainingConfig) -> TrainingConfig:
+    """Return the config with a size of images, where it leaves it open."""
+    if config.image_size is not None:
+        return config
+    return dataclasses.replace(config, image_size=DEFAULT_IMAGE_SIZE)
 
 
 def check_batch_size(value: object) -> int:

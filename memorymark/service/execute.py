@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import importlib
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,8 +92,16 @@ class _Execution:
     def record(self) -> Record:
         """Do the work and return its record."""
         if self.request.kind is RequestKind.COMPARISON:
-            return self.compare()
+            gpus = [find_gpu(name) for name in self.request.gpus or load_catalogue()]
+            probes = {gpu.key: (gpu, self.probe(gpu.key)) for gpu in gpus}
+            with _process_state_kept():
+                return self.compare(probes)
         probe = self.probe(self.request.gpu)
+        with _process_state_kept():
+            return self.record_of(probe)
+
+    def record_of(self, probe: Probe) -> Record:
+        """Do the work on a probe and return its record."""
         workload = self.workload(probe)
         notes = self.notes_on_choice(probe)
         for note in notes:
@@ -132,15 +141,13 @@ class _Execution:
             on_event=self.on_event, cancel=self.cancel,
         )  # fmt: skip
 
-    def compare(self) -> Comparison:
+    def compare(self, probes: dict[str, tuple[Gpu, Probe]]) -> Comparison:
         """Analyze the same training on several GPUs.
 
         A whole card that was measured with the same training and the same search is not
         simulated again: its newest run in the history is taken.
         """
-        gpus = [find_gpu(name) for name in self.request.gpus or load_catalogue()]
-        probes = {gpu.key: (gpu, self.probe(gpu.key)) for gpu in gpus}
-        workload = self.workload(probes[gpus[0].key][1])
+        workload = self.workload(next(iter(probes.values()))[1])
         from memorymark.probes.common import software  # loads torch, as the probes did
 
         measured = self.measured(workload)
@@ -245,6 +252,18 @@ class _Execution:
             self.on_event(dataclasses.replace(event, progress=share))
 
         return on_event
+
+
+@contextlib.contextmanager
+def _process_state_kept() -> Iterator[None]:
+    """Leave the process as it was, where torch is loaded; what loads it comes first."""
+    if "torch" not in sys.modules:
+        yield
+        return
+    from memorymark.workloads.process_state import kept_process_state
+
+    with kept_process_state():
+        yield
 
 
 def _is_folder(model: str) -> bool:

@@ -7,10 +7,11 @@ from typing import Any
 from memorymark.errors import UnsupportedOperation
 from memorymark.memory.trace import BACKWARD, STEP
 from memorymark.memory.tracker import MemoryTracker
-from memorymark.simulator.cuda import scratch
+from memorymark.simulator.cuda import recurrent_buffers, scratch
 from memorymark.simulator.cuda.convolutions import is_convolution, workspace_bytes
 from memorymark.simulator.session import Session
 from memorymark.simulator.tensors.answers import NOT_A_QUESTION, Answers, is_question
+from memorymark.simulator.tensors.outputs import rule_for
 from memorymark.simulator.tensors.shapes import Recipe, ShapeCache
 from memorymark.simulator.time.clock import Work, work_of
 from memorymark.simulator.torch_compat import operations
@@ -22,7 +23,8 @@ class _Traits:
     """What the device has to do for an operation, looked up once for all of its calls."""
 
     __slots__ = (
-        "asks", "func", "is_convolution", "is_fused_optimizer", "takes_scratch", "uses_cublas",
+        "asks", "func", "is_convolution", "is_fused_optimizer", "is_recurrent", "rule",
+        "takes_scratch", "uses_cublas",
     )  # fmt: skip
 
     def __init__(self, func: Any, is_cuda: bool) -> None:
@@ -30,8 +32,11 @@ class _Traits:
         self.asks = is_question(func)
         self.is_fused_optimizer = func in _FUSED_OPTIMIZERS
         self.is_convolution = is_convolution(func)
+        self.is_recurrent = func is recurrent_buffers.CUDNN
+        self.rule = rule_for(func) or recurrent_buffers.OUTPUTS.get(func)
         self.uses_cublas = scratch.uses_cublas(func)
-        self.takes_scratch = is_cuda and (self.uses_cublas or scratch.is_transient(func))
+        takes = self.uses_cublas or self.is_recurrent or scratch.is_transient(func)
+        self.takes_scratch = is_cuda and takes
 
 
 class SimulatedDevice(MemoryTracker):
@@ -64,6 +69,7 @@ class SimulatedDevice(MemoryTracker):
         self._step = 0
         self._handles: set[bool] = set()
         self._traits: dict[int, _Traits] = {}
+        self._has_dropout_state = False
 
     def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the operation without data and note what it would allocate on the device."""
@@ -112,6 +118,8 @@ class SimulatedDevice(MemoryTracker):
         if traits.is_fused_optimizer and args[0] and args[0][0].is_meta:
             return None, None  # they work in place, and PyTorch has no kernel without data
         try:
+            if traits.rule is not None and args[0].is_meta:
+                return traits.rule(*args, **kwargs), None
             return self._shapes.call_with_recipe(func, args, kwargs)
         except NotImplementedError as error:
             raise UnsupportedOperation(
@@ -123,6 +131,8 @@ class SimulatedDevice(MemoryTracker):
     def _borrow_scratch(self, traits: _Traits, func: Any, args: tuple[Any, ...]) -> None:
         if traits.uses_cublas:
             self._hold_cublas_workspace()
+        if traits.is_recurrent:
+            self._see_recurrent_layers(args)
         size = scratch.transient_bytes(func, args)
         if size:
             self.borrow(size, "temporaries", str(func))()
@@ -135,6 +145,16 @@ class SimulatedDevice(MemoryTracker):
             self.see(result, func)
             if size and result is not None and result.dim() > 1:
                 self.borrow(size, "workspaces", "cuDNN workspace")()
+
+    def _see_recurrent_layers(self, args: tuple[Any, ...]) -> None:
+        """Allocate the state of dropout between layers, once, and say what is an estimate."""
+        self._session.assume("The reserve space and workspace of cuDNN's recurrent layers are "
+                             "estimates: cuDNN does not document them.")  # fmt: skip
+        dropout, train = args[11], args[12]
+        if dropout and train and not self._has_dropout_state:
+            self._has_dropout_state = True
+            size = recurrent_buffers.DROPOUT_STATE_BYTES
+            self.borrow(size, "workspaces", "cuDNN dropout state")
 
     def _hold_cublas_workspace(self) -> None:
         in_autograd = self._phase == BACKWARD

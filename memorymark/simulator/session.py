@@ -129,10 +129,17 @@ def _with_values(make: Any) -> Any:
         if not _is_meta_device(target):
             return make(data, *args, **kwargs)
         requires_grad = kwargs.pop("requires_grad", False)
-        made = make(data, *args, **{**kwargs, "device": "cpu"}).to("meta")
+        made = make(_as_values(data), *args, **{**kwargs, "device": "cpu"}).to("meta")
         return made.requires_grad_() if requires_grad else made
 
     return make_on_host
+
+
+def _as_values(data: Any) -> Any:
+    """Read the elements without data among numbers: torch would ask them past the simulation."""
+    if isinstance(data, list | tuple):
+        return [_as_values(item) for item in data]
+    return data.item() if isinstance(data, torch.Tensor) and data.is_meta else data
 
 
 _format_tensor = torch.Tensor.__format__

@@ -11,6 +11,7 @@ from memorymark.memory.trace import Trace
 from memorymark.records.trial import GradientCheck
 from memorymark.simulator.allocator.replay import Replay, ReplayResult
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
+from memorymark.simulator.cuda.recurrent import flatten_weights
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
 from memorymark.simulator.repetition import can_repeat, repeat_last_step
@@ -74,6 +75,8 @@ def simulate(
         peak = _SteadyPeak(device.trace)
         # The user's own code may do something else in a later step: it is run.
         repeats = can_repeat if not spec.workload.runs_own_code else lambda trace: False
+        if rules.is_cuda:
+            flatten_weights(model)
         try:
             tracked = run_tracked_steps(
                 spec, model, SimulatedRuntime(rules), device,

@@ -1,7 +1,8 @@
 """THE training step: the only place where one is written.
 
 Measured and simulated trials run the same code; what differs between devices is in the
-runtime that it is given.
+runtime that it is given. How long loss, outputs and batches live is the loop's: see
+records.config.Loop.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from memorymark.records.trial import Stage
 from memorymark.training.optimizers import build_optimizer
 from memorymark.training.runtime import Runtime
 from memorymark.workloads.build import make_batch, match_batch
+from memorymark.workloads.losses import loss_of
 from memorymark.workloads.trial_spec import TrialSpec
 
 
@@ -34,7 +36,9 @@ class TrainingStep:
         model: The model.
         optimizer: The optimizer, None where there is none.
         batch: The newest batch.
-        outputs: What the model returned for it.
+        batches: Those of the step that are on the device, the newest among them.
+        loss: The loss of the newest batch, as long as the config's loop keeps it.
+        outputs: What the model returned for it; None where the loop keeps only the loss.
 
     Raises:
         InvalidValue: The optimizer does not exist in the form asked for.
@@ -60,6 +64,8 @@ class TrainingStep:
         self._scaler = runtime.grad_scaler(spec.config.precision)
         self._forward = torch.compile(model) if spec.config.compile else model
         self.batch: object = None
+        self.batches: list[object] = []
+        self.loss: Tensor | None = None
         self.outputs: object = None
 
     def __call__(self) -> None:
@@ -68,6 +74,7 @@ class TrainingStep:
         self._zero_grad(ZeroGrad.BEFORE_FORWARD)
         for index in range(self._config.gradient_accumulation):
             self._on_phase(FORWARD)
+            self._take_batch(index)
             with self._grad_mode(), self._runtime.autocast(self._config.precision):
                 loss = self._loss()
             if index == 0:
@@ -76,34 +83,51 @@ class TrainingStep:
             del loss
         self._update()
 
+    def _take_batch(self, index: int) -> None:
+        # The former batches are alive until the new ones exist, as in every training loop.
+        if self._config.loop.loads_ahead:
+            if index == 0:
+                count = self._config.gradient_accumulation
+                self.batches = [self._new_batch() for _ in range(count)]
+            self.batch = self.batches[index]
+        else:
+            self.batch = self._new_batch()
+            self.batches = [self.batch]
+
+    def _new_batch(self) -> object:
+        return match_batch(make_batch(self._spec, self._runtime.device), self._config)
+
     def _loss(self) -> Tensor:
-        # The former batch is alive until this one exists, as in every training loop.
-        self.batch = match_batch(
-            make_batch(self._spec, self._runtime.device),
-            self._config,
-        )
-        loss, self.outputs = self._spec.workload.forward(self._forward, self.batch)
+        loss, outputs = loss_of(self._spec.workload, self._forward, self.batch)
         count = self._config.gradient_accumulation
-        return loss / count if count > 1 else loss
+        loss = loss / count if count > 1 else loss
+        if self._config.loop.keeps_outputs:
+            self.loss, self.outputs = loss, outputs
+        return loss
 
     def _backward(self, loss: Tensor) -> None:
         if self._spec.stage in (Stage.FORWARD_ONLY, Stage.FORWARD):
-            # No backward pass will free the graph that the outputs hold on to.
-            self.outputs = None
+            # No backward pass will free the graph that loss and outputs hold on to.
+            self.loss, self.outputs = None, None
             return
         self._on_phase(BACKWARD)
         self._scaler.scale(loss).backward()
+        if not self._config.loop.keeps_outputs:
+            self.loss = loss.detach()
 
     def _update(self) -> None:
         self._on_phase(OPTIMIZER)
         if self.optimizer is not None:
             self._scaler.step(self.optimizer)
             self._scaler.update()
+        else:
+            # Nothing is trained, so no next step follows that could find them.
+            self.loss, self.outputs = None, None
         self._zero_grad(ZeroGrad.AFTER_STEP)
         self._on_phase(STEP_END)
 
     def _zero_grad(self, position: ZeroGrad) -> None:
-        if self._config.zero_grad is position:
+        if self._config.releases_gradients is position:
             self.model.zero_grad(set_to_none=True)
 
     def _grad_mode(self) -> contextlib.AbstractContextManager[object]:

@@ -19,6 +19,7 @@ from memorymark.records.trial import GradientCheck, Stage
 from memorymark.training.optimizers import state_tensors
 from memorymark.training.runtime import Runtime
 from memorymark.training.step import TrainingStep
+from memorymark.workloads.build import tensors_beside
 from memorymark.workloads.trial_spec import TrialSpec
 
 
@@ -59,6 +60,8 @@ def run_tracked_steps(
     with collector_off(), _watched(tracker, model), tracker, runtime.settings(spec.config):
         tracker.add(model.named_parameters(), "parameters")
         tracker.add(model.named_buffers(), "temporaries")
+        for name, tensor, category in tensors_beside(spec.workload, model):
+            tracker.add([(name, tensor)], category)
         step = TrainingStep(spec, model, runtime, on_phase=labels.begin)
         labels.step = step
         seconds = []
@@ -83,15 +86,15 @@ class _Labels:
     def begin(self, phase: str) -> None:
         assert self.step is not None
         if phase == BACKWARD:
-            self._label_inputs(self.step.batch)
+            self._label_inputs(self.step.batches)
         if phase == OPTIMIZER:
             self._label_gradients(self.step.model)
         if phase == STEP_END:
             self._label_states(self.step.optimizer)
         self._tracker.begin_phase(phase)
 
-    def _label_inputs(self, batch: object) -> None:
-        for tensor in tree_leaves(batch):
+    def _label_inputs(self, batches: object) -> None:
+        for tensor in tree_leaves(batches):
             if isinstance(tensor, Tensor):
                 self._tracker.label(tensor, "inputs")
 
@@ -139,10 +142,12 @@ def collector_off() -> Iterator[None]:
             gc.enable()
 
 
-def live_bytes_of(model: nn.Module) -> int:
-    """Return the bytes of a model's parameters and buffers, shared storages counted once."""
-    tensors = [*model.parameters(), *model.buffers()]
+def live_bytes_of(model: nn.Module, *beside: Tensor) -> int:
+    """Return the bytes of a model's parameters and buffers, and of tensors beside it.
+
+    Storages that several share are counted once.
+    """
     storages: dict[int | None, torch.UntypedStorage] = {}
-    for tensor in tensors:
+    for tensor in (*model.parameters(), *model.buffers(), *beside):
         storages[storage_key(tensor)] = tensor.untyped_storage()
     return sum(storage.nbytes() for storage in storages.values())

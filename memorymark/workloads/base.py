@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from memorymark.records.config import TrainingConfig
+from memorymark.records.config import TrainingConfig, with_image_size
+from memorymark.workloads.reach import Reached, reached_from
 
 Batch = Mapping[str, Tensor] | Any
 
@@ -34,7 +35,7 @@ class Workload(ABC):
         Raises:
             UsageError: The workload cannot be trained in this way.
         """
-        return config
+        return with_image_size(config)
 
     @abstractmethod
     def build(self, config: TrainingConfig) -> nn.Module:
@@ -60,6 +61,16 @@ class Workload(ABC):
         The loss is a tensor with one element. The outputs stay alive until the next forward
         pass has its own, as the variable of a training loop does.
         """
+
+    def beside(self, model: nn.Module) -> Reached:
+        """Return the modules and tensors that take part in the step beside the model.
+
+        What the workload's own attributes hold, such as a teacher's network.
+        """
+        held = [
+            value for value in vars(self).values() if isinstance(value, nn.Module | list | dict)
+        ]
+        return Reached(reached_from(held, beside=model).modules, ())
 
     def enable_checkpointing(self, model: nn.Module) -> None:
         """Make the model recompute activations in the backward pass.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +14,34 @@ from memorymark.errors import BatchTooLong, WorkloadError
 from memorymark.memory.storage import tree_map
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import Batch, Workload
+from memorymark.workloads.batch_sizes import check_batch, learn_growth
+from memorymark.workloads.placement import FILLED, Twins, move_module, move_tensors, note_modes
 from memorymark.workloads.trial_spec import TrialSpec
+from memorymark.workloads.without_data import make_without_data
+
+_PACKAGE = __name__.partition(".")[0] + "."
+_notes: WeakKeyDictionary[nn.Module, tuple[str, ...]] = WeakKeyDictionary()
 
 
 def make_batch(spec: TrialSpec, device: torch.device) -> Batch:
     """Return a new batch on the device, whatever the workload made it on."""
     with torch.device(device):
         batch = spec.workload.batch(spec.batch_size, spec.config)
+    check_batch(spec.workload, spec.config, spec.batch_size, batch)
     return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, batch)
+
+
+def learn_batches(spec: TrialSpec, device: torch.device) -> None:
+    """Look at how the batches of the user's code grow, so that `make_batch` can check them.
+
+    Raises:
+        WorkloadError: They do not.
+    """
+    if is_own(spec.workload):
+        learn_growth(
+            spec.workload, spec.config,
+            lambda batch_size: make_batch(dataclasses.replace(spec, batch_size=batch_size), device),
+        )  # fmt: skip
 
 
 def build_model(workload: Workload, config: TrainingConfig, device: torch.device) -> nn.Module:
@@ -27,8 +50,10 @@ def build_model(workload: Workload, config: TrainingConfig, device: torch.device
     Raises:
         WorkloadError: The model cannot be built, or not in this way.
     """
-    model = _build(workload, config, device)
-    model = model.to(device=device, dtype=_WEIGHT_DTYPES.get(config.precision))
+    twins = Twins(device)
+    model = _build(workload, config, device, twins)
+    _place(workload, model, device, twins)
+    model = model.to(dtype=_WEIGHT_DTYPES.get(config.precision))
     if config.channels_last:
         model = model.to(memory_format=torch.channels_last)
     if config.gradient_checkpointing:
@@ -36,7 +61,47 @@ def build_model(workload: Workload, config: TrainingConfig, device: torch.device
     return model.train(config.dropout)
 
 
-def _build(workload: Workload, config: TrainingConfig, device: torch.device) -> nn.Module:
+def _place(workload: Workload, model: nn.Module, device: torch.device, twins: Twins) -> None:
+    """Bring the model and what takes part beside it to the device."""
+    note_modes(model)
+    filled = move_module(model, device, twins)
+    if is_own(workload):
+        beside = workload.beside(model)
+        for module in beside.modules:
+            filled |= move_module(module, device, twins)
+        move_tensors(beside.tensors, twins)
+    if filled:
+        _notes[model] = (FILLED,)
+
+
+def tensors_beside(workload: Workload, model: nn.Module) -> Iterator[tuple[str, Tensor, str]]:
+    """Yield name, tensor and category of what takes part in the step beside the model."""
+    if not is_own(workload):
+        return
+    beside = workload.beside(model)
+    for module in beside.modules:
+        kind = type(module).__name__
+        for name, parameter in module.named_parameters():
+            yield f"{kind}.{name}", parameter, "parameters"
+        yield from ((f"{kind}.{name}", x, "temporaries") for name, x in module.named_buffers())
+    yield from (("", tensor, "temporaries") for tensor in beside.tensors)
+
+
+def notes_on(model: nn.Module) -> tuple[str, ...]:
+    """Return what is to be said of how a model was built."""
+    return _notes.get(model, ())
+
+
+def is_own(workload: Workload) -> bool:
+    """Return whether a workload is code of the user's, whichever way it came."""
+    return workload.runs_own_code or not type(workload).__module__.startswith(_PACKAGE)
+
+
+def _build(
+    workload: Workload, config: TrainingConfig, device: torch.device, twins: Twins
+) -> nn.Module:
+    if device.type == "meta" and is_own(workload):
+        return make_without_data(lambda: workload.build(config), twins)
     try:
         with torch.device(device):
             return workload.build(config)

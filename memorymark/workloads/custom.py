@@ -1,46 +1,88 @@
-"""The user's own workload: package.module:factory. Runs the user's code."""
+"""The user's own workload: package.module:factory, or a factory itself. Runs the user's code."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
-from memorymark.errors import ModelNotFound, UnknownChoice, WorkloadError
-from memorymark.records.config import TrainingConfig
+from memorymark.errors import InvalidValue, ModelNotFound, UnknownChoice, WorkloadError
+from memorymark.records.config import Attention, TrainingConfig
 from memorymark.workloads.base import Batch, Workload
+from memorymark.workloads.own_training import Training, call_factory
+from memorymark.workloads.reach import Reached, reached_from
+from memorymark.workloads.without_data import is_building_without_data, make_without_data
 
-_ACCEPTED = (
-    "a memorymark.workloads.Workload, or a tuple (model, make_batch, loss) with "
-    "make_batch(batch_size) -> batch and loss(model, batch) -> tensor"
-)
+# What only the factory's own code could follow.
+_FOR_CONFIG = ("task", "num_labels", "seq_len", "image_size", "use_cache")
+_OF_OPTIMIZER = ("optimizer", "optimizer_impl")
+_OF_STEP = (
+    "gradient_accumulation", "zero_grad", "grad_clip", "loop", *_OF_OPTIMIZER
+)  # fmt: skip
 
 
 class CustomWorkload(Workload):
-    """A workload from a factory that returns (model, make_batch, loss)."""
+    """A workload from a factory that returns a model, its batches and how it is trained.
+
+    Args:
+        name: The form in which the user names it.
+        factory: Makes a Training, at each call a new one.
+        first: What the first call has made; None where the factory takes the config.
+    """
 
     runs_own_code = True
 
-    def __init__(self, name: str, factory: Callable[[], Any], first: Any) -> None:
+    def __init__(
+        self, name: str, factory: Callable[..., Any], first: Training | None = None
+    ) -> None:
         self.name = name
         self._factory = factory
-        self._first: Any = first
-        self._make_batch, self._loss = first[1], first[2]
+        self._takes_config = takes_config(name, factory)
+        self._first = first
+        self._newest = first
+        self._made: WeakKeyDictionary[nn.Module, Training] = WeakKeyDictionary()
+
+    def describe(self, config: TrainingConfig) -> TrainingConfig:
+        """Refuse options that the factory's code does not follow.
+
+        Raises:
+            InvalidValue: It would be ignored.
+        """
+        training = self._newest
+        if training is not None and training.step is not None:
+            _refuse(config, _OF_STEP, f"the step is the own one of {self.name!r}")
+        elif training is not None and training.optimizer is not None:
+            _refuse(config, _OF_OPTIMIZER, f"the optimizer is the own one of {self.name!r}")
+        if not self._takes_config:
+            why = f"the factory {self.name!r} takes no argument `config` from which to read it"
+            _refuse(config, _FOR_CONFIG, why)
+            if config.attention is Attention.EAGER:
+                raise InvalidValue("attention", "eager", f"sdpa or flash: {why}")
+        return config
 
     def build(self, config: TrainingConfig) -> nn.Module:
         """Call the factory for a new model."""
-        parts, self._first = self._first or _call(self.name, self._factory), None
-        self._make_batch, self._loss = parts[1], parts[2]
-        return parts[0]
+        made, self._first = self._first, None
+        without_data = is_building_without_data()
+        if made is None or not (without_data or _has_data(made.model)):
+            made = _own(self.name, self._factory, *((config,) if self._takes_config else ()))
+        self._newest = made
+        self.describe(config)
+        self._made[made.model] = made
+        return made.model
 
     def batch(self, batch_size: int, config: TrainingConfig) -> Batch:
         """Call the user's make_batch."""
+        assert self._newest is not None, "a model is built before its first batch"
         try:
-            return self._make_batch(batch_size)
+            return self._newest.make_batch(batch_size)
         except Exception as error:
             raise WorkloadError(
                 f"make_batch({batch_size}) of {self.name!r} raised {error!r}."
@@ -48,14 +90,30 @@ class CustomWorkload(Workload):
 
     def forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Any]:
         """Call the user's loss, which may return the model's outputs beside the loss."""
-        made = self._loss(model, batch)
-        loss, outputs = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-        if not isinstance(loss, Tensor) or loss.numel() != 1:
+        made = self._training_of(model).loss
+        if made is None:
             raise WorkloadError(
-                f"The loss of {self.name!r} returned {_describe(loss)}; "
-                "accepted: a tensor with one element, or (loss, outputs)."
+                f"The factory of {self.name!r} returned a step function and no loss: only whole "
+                "steps can be run. Return a loss function too."
             )
-        return loss, outputs
+        returned = made(model, batch)
+        if isinstance(returned, tuple) and len(returned) == 2:
+            return returned
+        return returned, None
+
+    def beside(self, model: nn.Module) -> Reached:
+        """Return what the user's functions refer to; data to make batches from stays outside."""
+        training = self._training_of(model)
+        found = reached_from((*training.functions, training.make_batch), beside=model)
+        data = reached_from((training.make_batch,), beside=model).tensors
+        left_out = {id(tensor) for tensor in data}
+        tensors = tuple(tensor for tensor in found.tensors if id(tensor) not in left_out)
+        return Reached(found.modules, tensors)
+
+    def _training_of(self, model: nn.Module) -> Training:
+        training = self._made.get(getattr(model, "_orig_mod", model)) or self._newest
+        assert training is not None, "a model is built before it is run"
+        return training
 
 
 def load_custom(name: str) -> Workload:
@@ -73,12 +131,71 @@ def load_custom(name: str) -> Workload:
         callables = [key for key, value in vars(module).items() if callable(value)]
         public = [key for key in callables if not key.startswith("_")]
         raise UnknownChoice(f"factory in {module_name}", factory_name, public)
-    made = _call(name, factory)
+    return workload_of(name, factory)
+
+
+def workload_of(name: str, factory: Callable[..., Any]) -> Workload:
+    """Return the workload that a factory makes.
+
+    Raises:
+        WorkloadError: The factory raises or returns something else.
+    """
+    if takes_config(name, factory):
+        return CustomWorkload(name, factory)
+    made = make_without_data(lambda: call_factory(name, factory))
     if isinstance(made, Workload):
         made.name = getattr(made, "name", None) or name
         made.runs_own_code = True
         return made
     return CustomWorkload(name, factory, made)
+
+
+def takes_config(name: str, factory: Callable[..., Any]) -> bool:
+    """Return whether a factory is to be called with the training config.
+
+    Raises:
+        WorkloadError: It needs other arguments.
+    """
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return False
+    needed = [
+        key
+        for key, each in parameters.items()
+        if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    ]
+    if needed in ([], ["config"]):
+        return next(iter(parameters), None) == "config"
+    raise WorkloadError(
+        f"The factory {name!r} needs the arguments {', '.join(needed)}; accepted: none, or "
+        "`config` alone, which is the TrainingConfig."
+    )
+
+
+def _own(name: str, factory: Callable[..., Any], *arguments: Any) -> Training:
+    made = call_factory(name, factory, *arguments)
+    if isinstance(made, Training):
+        return made
+    raise WorkloadError(
+        f"The factory {name!r} takes the config and returned a Workload, which gets the config by "
+        "itself. Return it from a factory without arguments."
+    )
+
+
+def _refuse(config: TrainingConfig, names: tuple[str, ...], why: str) -> None:
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    for name in names:
+        if name in defaults and getattr(config, name) != defaults[name]:
+            default = defaults[name]
+            accepted = "nothing" if default is None else f"{default}, the default"
+            raise InvalidValue(
+                name.replace("_", " "), str(getattr(config, name)), f"{accepted}: {why}"
+            )
+
+
+def _has_data(model: nn.Module) -> bool:
+    return not any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
 
 
 def _import_module(module_name: str) -> Any:
@@ -94,31 +211,3 @@ def _import_module(module_name: str) -> Any:
         ) from error
     except Exception as error:
         raise WorkloadError(f"Importing {module_name!r} raised {error!r}.") from error
-
-
-def _call(name: str, factory: Callable[[], Any]) -> Any:
-    try:
-        made = factory()
-    except Exception as error:
-        raise WorkloadError(f"The factory {name!r} raised {error!r}.") from error
-    if isinstance(made, Workload) or _is_triple(made):
-        return made
-    raise WorkloadError(f"The factory {name!r} returned {_describe(made)}; accepted: {_ACCEPTED}.")
-
-
-def _is_triple(made: Any) -> bool:
-    return (
-        isinstance(made, tuple)
-        and len(made) == 3
-        and isinstance(made[0], nn.Module)
-        and callable(made[1])
-        and callable(made[2])
-    )
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, tuple):
-        return "a tuple of " + ", ".join(type(part).__name__ for part in value)
-    if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
-    return f"a {type(value).__name__}"

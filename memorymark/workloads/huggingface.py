@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
+from transformers import PretrainedConfig
 
 from memorymark.errors import BatchTooLong, InvalidValue, UnknownChoice, WorkloadError
 from memorymark.memory.oom import is_out_of_memory
-from memorymark.records.config import Attention, Task, TrainingConfig
-from memorymark.workloads import tasks
+from memorymark.records.config import Attention, Task, TrainingConfig, UseCache
+from memorymark.workloads import lengths, objectives, tasks
 from memorymark.workloads.base import Batch, Workload
 
 
@@ -22,7 +24,6 @@ class HuggingFaceWorkload(Workload):
         hf_config: The model's configuration; it is copied, never changed.
         task: The task where the training config names none; None derives it.
         num_labels: Classes where the training config names none.
-        use_cache: Leave the cache for generation on, as a loop does that nobody told otherwise.
     """
 
     def __init__(
@@ -31,25 +32,22 @@ class HuggingFaceWorkload(Workload):
         hf_config: Any,
         task: Task | None = None,
         num_labels: int | None = None,
-        *,
-        use_cache: bool = False,
     ) -> None:
         self.name = name
         self._hf_config = hf_config
         self._task = task
         self._num_labels = num_labels
-        self._use_cache = use_cache
 
     def describe(self, config: TrainingConfig) -> TrainingConfig:
         """Fill in the task and the number of labels."""
-        task = config.task or self._task or tasks.default_task(self._hf_config)
+        task = config.task or self._task or tasks.default_task(self._hf_config, self.name)
         self._check_task(task)
         num_labels = config.num_labels or self._num_labels
         if num_labels is None and tasks.has_labels(task):
             num_labels = getattr(self._hf_config, "num_labels", None)
         described = dataclasses.replace(config, task=task, num_labels=num_labels)
         self._check(described)
-        return described
+        return lengths.fill_in(self._hf_config, described, self.name)
 
     def build(self, config: TrainingConfig) -> nn.Module:
         """Build the Auto class of the task from the configuration."""
@@ -57,23 +55,25 @@ class HuggingFaceWorkload(Workload):
         attention = {"attn_implementation": "eager"} if config.attention == "eager" else {}
         try:
             hf_config = self._training_config(config)
-            model = tasks.auto_class(config.task).from_config(hf_config, **attention)
+            auto = tasks.auto_class(self._hf_config, config.task)
+            model = auto.from_config(hf_config, **attention)
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             raise WorkloadError(tasks.build_failure(self.name, config.task, error)) from error
-        if config.task is not Task.IMAGE_CLASSIFICATION:
+        if "seq_len" in config.task.lengths:
             _check_positions(model, config.seq_len, self.name)
         return model.float()
 
     def batch(self, batch_size: int, config: TrainingConfig) -> Batch:
-        """Make random token ids with a full attention mask, or random images in [0, 1]."""
+        """Make what the model's processor makes for the task, at random; no padding."""
         return tasks.make_batch(self._hf_config, self.describe(config), batch_size)
 
     def forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Any]:
         """Return the loss that the model computes from its labels, and all its outputs."""
-        outputs = model(**batch)
-        return outputs.loss, outputs
+        own, targets = objectives.split(batch)
+        outputs = model(**own)
+        return objectives.loss(outputs, targets) if targets else outputs.loss, outputs
 
     def enable_checkpointing(self, model: nn.Module) -> None:
         """Use the model's own checkpointing where it has one."""
@@ -86,7 +86,9 @@ class HuggingFaceWorkload(Workload):
 
     def _training_config(self, config: TrainingConfig) -> Any:
         hf_config = type(self._hf_config).from_dict(self._hf_config.to_dict())
-        hf_config.use_cache = self._use_cache
+        if config.use_cache is not UseCache.AUTO:
+            for part in _with_cache(hf_config):
+                part.use_cache = config.use_cache is UseCache.ON
         if config.num_labels and tasks.has_labels(config.task):
             hf_config.num_labels = config.num_labels
         tasks.set_special_tokens(hf_config, config.task)
@@ -103,16 +105,17 @@ class HuggingFaceWorkload(Workload):
                 "attention", "flash", f"sdpa or eager with {config.precision}; flash needs the "
                 "precision amp-bf16, amp-fp16, bf16 or fp16",
             )  # fmt: skip
-        if config.task is not Task.IMAGE_CLASSIFICATION:
-            return
-        fixed = getattr(self._hf_config, "image_size", None)
-        if not isinstance(fixed, int) or not tasks.fixes_image_size(self._hf_config):
-            return
-        if fixed != config.image_size:
-            raise BatchTooLong(
-                f"The model {self.name!r} takes images of {fixed} pixels, not "
-                f"{config.image_size}. Set the image size to {fixed}."
-            )
+        if config.use_cache is UseCache.ON and not any(_with_cache(self._hf_config)):
+            raise InvalidValue("use cache", "on", f"auto or off: {self.name} has no such cache")
+
+
+def _with_cache(hf_config: Any) -> Iterator[Any]:
+    """Yield the configuration and those within it, as of a decoder, that have the switch."""
+    if hasattr(hf_config, "use_cache"):
+        yield hf_config
+    for part in vars(hf_config).values():
+        if isinstance(part, PretrainedConfig):
+            yield from _with_cache(part)
 
 
 def _check_positions(model: nn.Module, seq_len: int, name: str) -> None:
@@ -120,6 +123,8 @@ def _check_positions(model: nn.Module, seq_len: int, name: str) -> None:
     for path, module in model.named_modules():
         leaf = path.rsplit(".", 1)[-1].lower()
         if not isinstance(module, nn.Embedding) or not _is_position_table(leaf):
+            continue
+        if any(word in path.lower() for word in _NOT_OF_TOKENS):
             continue
         offset = getattr(module, "offset", None)
         if not isinstance(offset, int):
@@ -130,6 +135,10 @@ def _check_positions(model: nn.Module, seq_len: int, name: str) -> None:
                 f"The sequence length is {seq_len}, and the model {name!r} has a table of "
                 f"{limit} positions ({path}). Set the sequence length to {limit} or less."
             )
+
+
+# Positions of patches and of queries, not of tokens.
+_NOT_OF_TOKENS = ("vision", "visual", "image", "patch", "query", "audio")
 
 
 def _is_position_table(leaf: str) -> bool:

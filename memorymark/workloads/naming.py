@@ -26,7 +26,7 @@ MODEL_FORMS = (
     ModelForm("resnet", "microsoft/resnet-50"),
     ModelForm("hf:ID", "any Hugging Face model by hub id; only its configuration is read"),
     ModelForm("hf:FOLDER", "a local folder with config.json"),
-    ModelForm("torchvision:NAME", "any torchvision classification model"),
+    ModelForm("torchvision:NAME", "any torchvision model for images or video"),
     ModelForm("timm:NAME", "any timm model, where timm is installed"),
     ModelForm("package.module:factory", "your own workload; command line and Python only"),
 )

@@ -31,9 +31,9 @@ def resolve(model: str, *, allow_code: bool = True) -> Workload:
     if prefix == "hf" and rest:
         return _hugging_face(rest)
     if prefix in VISION_LIBRARIES and rest:
-        from memorymark.workloads.vision import ImageClassifier
+        from memorymark.workloads.vision import vision_workload
 
-        return ImageClassifier(prefix, rest)
+        return vision_workload(prefix, rest)
     if colon and rest and all(part.isidentifier() for part in prefix.split(".")):
         return _custom(name, allow_code)
     raise UnknownChoice("model", model, BUILTIN_NAMES, _FORMS)

@@ -1,26 +1,119 @@
-"""Hugging Face tasks: which Auto class trains them, and what a batch of each looks like."""
+"""Hugging Face tasks: which Auto class trains each, and what makes its batches."""
 
 from __future__ import annotations
 
-import math
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from memorymark.errors import UnknownChoice
+from memorymark.errors import UnknownChoice, WorkloadError
 from memorymark.records.config import Task, TrainingConfig
+from memorymark.workloads.inputs import audio, image_text, image_tokens, images, text, videos
+from memorymark.workloads.inputs.batch_spec import (
+    BatchSpec,
+    Inputs,
+    text_config,
+    vocabulary_size,
+)  # fmt: skip
 
-_AUTO_CLASSES = {
-    Task.SEQUENCE_CLASSIFICATION: "AutoModelForSequenceClassification",
-    Task.TOKEN_CLASSIFICATION: "AutoModelForTokenClassification",
-    Task.QUESTION_ANSWERING: "AutoModelForQuestionAnswering",
-    Task.MULTIPLE_CHOICE: "AutoModelForMultipleChoice",
-    Task.CAUSAL_LM: "AutoModelForCausalLM",
-    Task.MASKED_LM: "AutoModelForMaskedLM",
-    Task.SEQ2SEQ_LM: "AutoModelForSeq2SeqLM",
-    Task.IMAGE_CLASSIFICATION: "AutoModelForImageClassification",
-}
+
+@dataclass(frozen=True)
+class _Form:
+    """How a task is trained.
+
+    Attributes:
+        auto_classes: transformers' Auto classes, the first that has the model.
+        make: Makes a batch.
+        has_labels: Whether the head has a number of classes.
+        only: Model types for which the batch is known; None where it is for all.
+        takes: An argument that the class must have.
+    """
+
+    auto_classes: tuple[str, ...]
+    make: Callable[[BatchSpec], Inputs]
+    has_labels: bool = False
+    only: frozenset[str] | None = None
+    takes: str | None = None
+
+
+_SPEECH = frozenset({
+    "canary", "cohere_asr", "moonshine", "moonshine_streaming", "seamless_m4t",
+    "seamless_m4t_v2", "speech-encoder-decoder", "speech_to_text", "speecht5", "whisper",
+})  # fmt: skip
+
+_FORMS = {
+    Task.SEQUENCE_CLASSIFICATION: _Form(
+        ("AutoModelForSequenceClassification",), text.tokens, has_labels=True
+    ),
+    Task.TOKEN_CLASSIFICATION: _Form(
+        ("AutoModelForTokenClassification",), text.tokens, has_labels=True
+    ),
+    Task.QUESTION_ANSWERING: _Form(("AutoModelForQuestionAnswering",), text.tokens),
+    Task.MULTIPLE_CHOICE: _Form(("AutoModelForMultipleChoice",), text.tokens),
+    Task.CAUSAL_LM: _Form(("AutoModelForCausalLM",), text.tokens),
+    Task.MASKED_LM: _Form(("AutoModelForMaskedLM",), text.tokens),
+    Task.SEQ2SEQ_LM: _Form(("AutoModelForSeq2SeqLM",), text.tokens),
+    Task.IMAGE_CLASSIFICATION: _Form(
+        ("AutoModelForImageClassification",), images.classified, has_labels=True
+    ),
+    Task.SPEECH_SEQ2SEQ: _Form(
+        ("AutoModelForSpeechSeq2Seq",), audio.transcribed, only=_SPEECH
+    ),
+    Task.CTC: _Form(("AutoModelForCTC",), audio.aligned),
+    Task.AUDIO_CLASSIFICATION: _Form(
+        ("AutoModelForAudioClassification",), audio.classified_audio, has_labels=True
+    ),
+    Task.CONTRASTIVE: _Form(("AutoModel",), image_text.pairs, takes="return_loss"),
+    Task.IMAGE_TEXT_TO_TEXT: _Form(
+        ("AutoModelForImageTextToText", "AutoModelForVision2Seq"), image_text.illustrated,
+        only=frozenset(image_tokens.FORMS),
+    ),
+    Task.VISUAL_QUESTION_ANSWERING: _Form(
+        ("AutoModelForVisualQuestionAnswering",), image_text.questions, has_labels=True,
+        only=frozenset({"blip", "vilt"}),
+    ),
+    Task.OBJECT_DETECTION: _Form(
+        ("AutoModelForObjectDetection",), images.detected, has_labels=True, takes="labels"
+    ),
+    Task.SEMANTIC_SEGMENTATION: _Form(
+        ("AutoModelForSemanticSegmentation",), images.segmented, has_labels=True
+    ),
+    Task.UNIVERSAL_SEGMENTATION: _Form(
+        ("AutoModelForUniversalSegmentation", "AutoModelForInstanceSegmentation"),
+        images.segments, has_labels=True, takes="pixel_values",
+    ),
+    Task.MASK_GENERATION: _Form(
+        ("AutoModelForMaskGeneration",), images.prompted
+    ),
+    Task.DEPTH_ESTIMATION: _Form(
+        ("AutoModelForDepthEstimation",), images.depths
+    ),
+    Task.MASKED_IMAGE_MODELING: _Form(
+        ("AutoModelForMaskedImageModeling", "AutoModelForPreTraining"), images.masked,
+        only=frozenset({
+            "deit", "focalnet", "hiera", "swin", "swinv2", "vit", "vit_mae",
+        }),
+    ),
+    Task.VIDEO_CLASSIFICATION: _Form(
+        ("AutoModelForVideoClassification",), videos.classified_videos, has_labels=True
+    ),
+    Task.MASKED_VIDEO_MODELING: _Form(
+        ("AutoModelForPreTraining",), videos.masked_videos, only=frozenset({"videomae"})
+    ),
+}  # fmt: skip
+
+# What a model type is usually trained for, in this order, where its configuration does not say.
+_USUAL = (
+    Task.SPEECH_SEQ2SEQ, Task.IMAGE_TEXT_TO_TEXT, Task.VISUAL_QUESTION_ANSWERING,
+    Task.UNIVERSAL_SEGMENTATION, Task.OBJECT_DETECTION, Task.MASK_GENERATION, Task.CTC,
+    Task.DEPTH_ESTIMATION, Task.VIDEO_CLASSIFICATION, Task.CONTRASTIVE, Task.SEQ2SEQ_LM,
+    Task.IMAGE_CLASSIFICATION, Task.SEMANTIC_SEGMENTATION, Task.MASKED_LM, Task.CAUSAL_LM,
+)  # fmt: skip
+_USUAL_BY_TYPE = {
+    "detr": Task.OBJECT_DETECTION, "dpt": Task.DEPTH_ESTIMATION,
+    "segformer": Task.SEMANTIC_SEGMENTATION,
+}  # fmt: skip
 # The endings by which published checkpoints name what they were trained for.
 _ARCHITECTURE_ENDINGS = {
     "ForSequenceClassification": Task.SEQUENCE_CLASSIFICATION,
@@ -30,69 +123,115 @@ _ARCHITECTURE_ENDINGS = {
     "ForCausalLM": Task.CAUSAL_LM,
     "LMHeadModel": Task.CAUSAL_LM,
     "ForMaskedLM": Task.MASKED_LM,
-    "ForConditionalGeneration": Task.SEQ2SEQ_LM,
     "ForImageClassification": Task.IMAGE_CLASSIFICATION,
 }
-_CHOICES_PER_SAMPLE = 4
-_FIXED_IMAGE_SIZE = ("vit", "deit", "vit_msn", "beit", "data2vec-vision")
+_TEXT_TASKS = (Task.CAUSAL_LM, Task.SEQ2SEQ_LM, Task.MASKED_LM)
+_NOT_TEXT = {"pixel_values", "input_features", "input_values", "protein_input_ids"}
+_FACTORY = "or write a package.module:factory"
 
 
-def auto_class(task: Task) -> Any:
-    """Return transformers' Auto class for the task."""
+def auto_class(hf_config: Any, task: Task) -> Any:
+    """Return transformers' Auto class that has the model for the task, None where none has."""
     import transformers
 
-    return getattr(transformers, _AUTO_CLASSES[task])
+    form, kind = _FORMS[task], type(hf_config)
+    if form.only is not None and getattr(hf_config, "model_type", "") not in form.only:
+        return None
+    for name in form.auto_classes:
+        auto = getattr(transformers, name, None)
+        if auto is not None and kind in auto._model_mapping:
+            taken = form.takes is None or form.takes in _arguments(auto, kind)
+            return auto if taken else None
+    return None
+
+
+def _classes(auto: Any, kind: type) -> tuple[type, ...]:
+    found = auto._model_mapping[kind]
+    return tuple(found) if isinstance(found, list | tuple) else (found,)
+
+
+def _arguments(auto: Any, kind: type) -> frozenset[str]:
+    return frozenset(inspect.signature(_classes(auto, kind)[0].forward).parameters)
 
 
 def supported_tasks(hf_config: Any) -> list[Task]:
     """Return the tasks for which transformers has a class of this model."""
-    kind = type(hf_config)
-    return [task for task in _AUTO_CLASSES if kind in auto_class(task)._model_mapping]
+    return [task for task in _FORMS if auto_class(hf_config, task) is not None]
 
 
-def default_task(hf_config: Any) -> Task:
-    """Return what the model is usually trained for.
+def default_task(hf_config: Any, name: str) -> Task:
+    """Return the task of the class that the configuration names, else the model's usual one.
 
     Raises:
         UnknownChoice: transformers has no class of this model for any task here.
+        WorkloadError: It names a class whose batches are not known.
     """
     supported = supported_tasks(hf_config)
     if not supported:
         raise UnknownChoice(
             "model type for training", str(hf_config.model_type), [],
-            "It has no class for any of the tasks: " + ", ".join(task.value for task in Task) + ".",
+            "It has no class for any of the tasks: " + ", ".join(task.value for task in Task)
+            + f". Take another model, {_FACTORY}.",
         )  # fmt: skip
-    for name in getattr(hf_config, "architectures", None) or []:
-        for ending, task in _ARCHITECTURE_ENDINGS.items():
-            if name.endswith(ending) and task in supported:
-                return task
-    if Task.SEQ2SEQ_LM in supported and getattr(hf_config, "is_encoder_decoder", False):
-        return Task.SEQ2SEQ_LM
-    return next((task for task in _PREFERRED if task in supported), supported[0])
+    for architecture in getattr(hf_config, "architectures", None) or []:
+        task = _task_of(hf_config, architecture, supported)
+        if task is not None:
+            return task
+        _refuse_other_class(architecture, name, supported)
+    usual = _USUAL_BY_TYPE.get(hf_config.model_type)
+    return next((task for task in (usual, *_USUAL) if task in supported), supported[0])
 
 
-_PREFERRED = (Task.IMAGE_CLASSIFICATION, Task.MASKED_LM, Task.CAUSAL_LM)
+def _task_of(hf_config: Any, architecture: str, supported: list[Task]) -> Task | None:
+    kind = type(hf_config)
+    # Text comes last: a class that also reads images stands in the mappings of text too.
+    for task in sorted(supported, key=lambda task: task in _TEXT_TASKS):
+        auto = auto_class(hf_config, task)
+        if architecture in [each.__name__ for each in _classes(auto, kind)]:
+            more = _NOT_TEXT & _arguments(auto, kind) if task in _TEXT_TASKS else None
+            return None if more else task
+    for ending, task in _ARCHITECTURE_ENDINGS.items():
+        if architecture.endswith(ending) and task in supported:
+            return task
+    return None
+
+
+def _refuse_other_class(architecture: str, name: str, supported: list[Task]) -> None:
+    """Raise where a class is named that is trained in a way of its own.
+
+    A base model, without a head, may be trained for whatever it is usually trained for.
+    """
+    import transformers
+
+    if architecture.endswith("Model") or not hasattr(transformers, architecture):
+        return
+    tasks = ", ".join(task.value for task in supported)
+    raise WorkloadError(
+        f"The configuration of {name!r} names the class {architecture}, whose batches are not "
+        f"known here. Give a task that the model also has ({tasks}), {_FACTORY}."
+    )
 
 
 def has_labels(task: Task | None) -> bool:
     """Return whether the task's head has a number of classes."""
-    return task in (
-        Task.SEQUENCE_CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.IMAGE_CLASSIFICATION
-    )  # fmt: skip
+    return task is not None and _FORMS[task].has_labels
 
 
-def fixes_image_size(hf_config: Any) -> bool:
-    """Return whether the model has a table of image positions, so that its size is fixed."""
-    has_patches = getattr(hf_config, "patch_size", None) is not None
-    return has_patches and getattr(hf_config, "model_type", "") in _FIXED_IMAGE_SIZE
+def make_batch(hf_config: Any, config: TrainingConfig, batch_size: int) -> Inputs:
+    """Return a random batch for the task on the default device, as its processor makes it."""
+    task = config.task or Task.CAUSAL_LM
+    auto = auto_class(hf_config, task)
+    takes = _arguments(auto, type(hf_config)) if auto else frozenset()
+    return _FORMS[task].make(BatchSpec(hf_config, config, batch_size, takes))
 
 
 def set_special_tokens(hf_config: Any, task: Task | None) -> None:
     """Give the configuration what its build or forward refuses to go without."""
     if getattr(hf_config, "architectures", None) is None:
         hf_config.architectures = []  # the Auto class looks through them where it has a choice
+    _keep_all_layers(hf_config)
     _set_pad_token(hf_config)
-    text = _text_config(hf_config)
+    text = text_config(hf_config)
     if text is not hf_config:
         _set_pad_token(text)
     is_encoder_decoder = task is Task.SEQ2SEQ_LM or getattr(hf_config, "is_encoder_decoder", False)
@@ -103,103 +242,21 @@ def set_special_tokens(hf_config: Any, task: Task | None) -> None:
         hf_config.default_language = next(iter(languages))
 
 
+def _keep_all_layers(hf_config: Any) -> None:
+    """Drop no layers at random: the most memory is that of the step in which none is dropped."""
+    for name, value in list(vars(hf_config).items()):
+        if name.endswith("layerdrop"):
+            setattr(hf_config, name, 0.0)
+        elif hasattr(value, "model_type"):
+            _keep_all_layers(value)
+
+
 def _set_pad_token(hf_config: Any) -> None:
     if getattr(hf_config, "pad_token_id", None) is None:
         eos = getattr(hf_config, "eos_token_id", None)
         eos = eos[0] if isinstance(eos, list) and eos else eos
         vocabulary = vocabulary_size(hf_config)
         hf_config.pad_token_id = eos if isinstance(eos, int) and eos < vocabulary else 0
-
-
-def _text_config(hf_config: Any) -> Any:
-    if not hasattr(hf_config, "get_text_config"):
-        return hf_config
-    try:
-        return hf_config.get_text_config()
-    except ValueError:  # it has several; the labels are the decoder's
-        return hf_config.get_text_config(decoder=True)
-
-
-def vocabulary_size(hf_config: Any) -> int:
-    """Return the number of token ids that the model knows."""
-    text = _text_config(hf_config)
-    return int(getattr(text, "vocab_size", None) or getattr(hf_config, "vocab_size", None) or 2)
-
-
-def make_batch(hf_config: Any, config: TrainingConfig, batch_size: int) -> dict[str, Tensor]:
-    """Return a random batch for the task on the default device.
-
-    Shapes: input_ids and attention_mask (batch_size, seq_len), or pixel_values
-    (batch_size, channels, image_size, image_size); labels as the task has them.
-    """
-    if config.task is Task.IMAGE_CLASSIFICATION:
-        return _images(hf_config, config, batch_size)
-    return _tokens(hf_config, config, batch_size)
-
-
-def _images(hf_config: Any, config: TrainingConfig, batch_size: int) -> dict[str, Tensor]:
-    make = _IMAGES_IN_ANOTHER_FORM.get(getattr(hf_config, "model_type", ""), _pixels)
-    batch = make(hf_config, config, batch_size)
-    return batch | {"labels": torch.randint(config.num_labels or 2, (batch_size,))}
-
-
-def _pixels(hf_config: Any, config: TrainingConfig, batch_size: int) -> dict[str, Tensor]:
-    channels = getattr(hf_config, "num_channels", None) or 3
-    size = config.image_size
-    return {"pixel_values": torch.rand(batch_size, channels, size, size)}
-
-
-def _color_tokens(hf_config: Any, config: TrainingConfig, batch_size: int) -> dict[str, Tensor]:
-    """Make images as ImageGPT's processor does: one color cluster for each pixel."""
-    clusters = hf_config.vocab_size - 1  # the last id starts a sequence
-    return {"input_ids": torch.randint(clusters, (batch_size, hf_config.n_positions))}
-
-
-def _patches(hf_config: Any, config: TrainingConfig, batch_size: int) -> dict[str, Tensor]:
-    """Make images as SigLIP 2's processor does: patches, up to the model's number of them."""
-    vision = hf_config.vision_config
-    side = math.isqrt(vision.num_patches)
-    values = vision.num_channels * vision.patch_size**2
-    return {
-        "pixel_values": torch.rand(batch_size, vision.num_patches, values),
-        "pixel_attention_mask": torch.ones((batch_size, vision.num_patches), dtype=torch.long),
-        "spatial_shapes": torch.full((batch_size, 2), side),
-    }
-
-
-_IMAGES_IN_ANOTHER_FORM = {"imagegpt": _color_tokens, "siglip2": _patches}
-
-
-def _tokens(hf_config: Any, config: TrainingConfig, batch_size: int) -> dict[str, Tensor]:
-    shape: tuple[int, ...] = (batch_size, config.seq_len)
-    if config.task is Task.MULTIPLE_CHOICE:
-        shape = (batch_size, _CHOICES_PER_SAMPLE, config.seq_len)
-    # Some models reject their special tokens in the middle of a sequence; ids above a small
-    # floor are ordinary words in every vocabulary.
-    vocabulary = vocabulary_size(hf_config)
-    low = min(10, vocabulary - 1)
-    batch = {
-        "input_ids": torch.randint(low, vocabulary, shape),
-        "attention_mask": torch.ones(shape, dtype=torch.long),
-    }
-    batch.update(_labels(config, shape, low, vocabulary))
-    return batch
-
-
-def _labels(
-    config: TrainingConfig, shape: tuple[int, ...], low: int, vocabulary: int
-) -> dict[str, Tensor]:
-    batch_size = shape[:1]
-    if config.task is Task.SEQUENCE_CLASSIFICATION:
-        return {"labels": torch.randint(config.num_labels or 2, batch_size)}
-    if config.task is Task.TOKEN_CLASSIFICATION:
-        return {"labels": torch.randint(config.num_labels or 2, shape)}
-    if config.task is Task.MULTIPLE_CHOICE:
-        return {"labels": torch.randint(_CHOICES_PER_SAMPLE, batch_size)}
-    if config.task is Task.QUESTION_ANSWERING:
-        positions = {"start_positions", "end_positions"}
-        return {name: torch.randint(config.seq_len, batch_size) for name in sorted(positions)}
-    return {"labels": torch.randint(low, vocabulary, shape)}
 
 
 def build_failure(name: str, task: Task | None, error: Exception) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memorymark.records.config import TrainingConfig, check_batch_size
+from memorymark.records.config import TrainingConfig, check_batch_size, with_image_size
 from memorymark.records.trial import Stage
 
 if TYPE_CHECKING:
@@ -36,4 +36,4 @@ class TrialSpec:
 
     def __post_init__(self) -> None:
         check_batch_size(self.batch_size)
-        object.__setattr__(self, "config", self.workload.describe(self.config))
+        object.__setattr__(self, "config", with_image_size(self.workload.describe(self.config)))

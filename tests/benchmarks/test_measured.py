@@ -13,7 +13,7 @@ import recording
 import workload_set
 from fake_accelerators import FakeCuda, cuda_probe
 from fakes import FakeProbe, FakeWorkload
-from rows import load_measured, load_traces, workload_of
+from rows import load_measured, load_traces, model_of, target_of
 from snapshot import read_trace
 from step_time import step_times
 from tiny import TinyNet, tiny_bert
@@ -322,11 +322,12 @@ def test_an_error_is_seen(tmp_path):
 def test_a_budget_is_the_capacity_and_holds_no_context(tmp_path):
     rows = load_measured(simulated_results(tmp_path, capacity_bytes=GIB))
     assert {(row.capacity_bytes, row.context_bytes) for row in rows} == {(GIB, 0)}
+    assert {target_of(row) for row in rows} == {("a100-40gb", GIB)}
 
 
 def test_the_benchmarks_models_are_rebuilt_from_a_row():
-    assert workload_of("benchmark:vit").name == "benchmark:vit"
-    assert workload_of("bert").name == "bert"
+    assert model_of("benchmark:vit").name == "benchmark:vit"
+    assert model_of("bert") == "bert"
 
 
 SNAPSHOT = {

@@ -14,6 +14,7 @@ from memorymark.probes.common import (
     software,
     timed_trial,
 )
+from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Outcome
 from memorymark.workloads.trial_spec import TrialSpec
@@ -81,6 +82,8 @@ def test_an_untested_torch_is_said_once_with_every_trial(monkeypatch, known):
         made = new_trial(measured_target(), spec, Outcome.OK, assumptions=("One.", *known))
         return made
 
-    trial = timed_trial(run, TrialSpec(FakeWorkload(), TrainingConfig(), 4))
+    trial = timed_trial(
+        run, TrialSpec(FakeWorkload(), TrainingConfig(), 4), ModelKeeper(torch.device("cpu"))
+    )
     assert trial.assumptions == ("One.", "Untested.")
     assert trial.elapsed_seconds > 0

@@ -15,6 +15,7 @@ import pytest
 from fakes import FakeProbe, FakeWorkload
 from hypothesis import given
 from hypothesis import strategies as st
+from since_0_1_0 import with_added
 
 from memorymark.analysis.analyze import analyze_on
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
@@ -74,9 +75,10 @@ def test_every_kind_was_kept():
 
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_what_the_commands_printed_reads_and_writes_back_to_the_byte(name: str):
-    printed = OUTPUTS[name]["stdout"]
-    record = kind_of(name).from_dict(json.loads(printed))
-    assert json.dumps(record.to_dict(), indent=2) == to_json(record) == printed.rstrip("\n")
+    printed = json.loads(OUTPUTS[name]["stdout"])
+    record = kind_of(name).from_dict(printed)
+    expected = json.dumps(with_added(printed, use_cache="off"), indent=2)
+    assert json.dumps(record.to_dict(), indent=2) == to_json(record) == expected
 
 
 def test_every_run_of_an_old_history_opens_and_writes_back_to_the_byte(old_history: Path):
@@ -89,7 +91,8 @@ def test_every_run_of_an_old_history_opens_and_writes_back_to_the_byte(old_histo
         written = KINDS[kind].from_dict(values).to_dict()
         added = {key: values[key] for key in values if key not in written}
         assert set(added) <= ADDED_BY_THE_HISTORY
-        assert json.dumps({**written, **added}) == text
+        expected = with_added(json.loads(text), use_cache="off")
+        assert json.dumps({**written, **added}) == json.dumps(expected)
 
 
 def test_every_request_and_every_event_of_an_old_history_opens(old_history: Path):
@@ -103,6 +106,13 @@ def test_every_request_and_every_event_of_an_old_history_opens(old_history: Path
     assert [Event.from_dict(event).to_dict() for event in events] == events
 
 
+def test_a_training_of_version_0_1_0_had_the_generation_cache_off():
+    kept = Trial.from_dict(json.loads(OUTPUTS["estimate-gpt2"]["stdout"])).config
+    assert (kept.use_cache, kept.loop) == ("off", "plain")
+    assert TrainingConfig.from_dict({"seq_len": 8}).use_cache == "auto"
+    assert TrainingConfig.from_dict({**kept.to_dict(), "use_cache": "on"}).use_cache == "on"
+
+
 # ---- round trips -----------------------------------------------------------------------------
 
 
@@ -112,6 +122,7 @@ def through_json(record: Any) -> Any:
 
 names = {"task": choices.Task, "precision": choices.Precision, "optimizer": choices.Optimizer}
 names |= {"optimizer_impl": choices.OptimizerImpl, "zero_grad": choices.ZeroGrad}
+names |= {"use_cache": choices.UseCache}
 configs = st.builds(
     TrainingConfig,
     **{name: st.sampled_from([*kind]) for name, kind in names.items()},

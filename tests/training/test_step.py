@@ -1,6 +1,7 @@
 """The training step: gradients, phases, precision, dropout, stages."""
 
 import dataclasses
+import weakref
 
 import pytest
 import torch
@@ -156,6 +157,80 @@ def test_phases_in_order():
     phases = []
     step_of(TinyNet(), TrainingConfig(gradient_accumulation=2), on_phase=phases.append)()
     assert phases == ["step", *["forward", "backward"] * 2, "optimizer", "step-end"]
+
+
+class Watching(TinyNet):
+    """Notes what is alive when the model runs, and when the backward pass begins."""
+
+    def __init__(self):
+        super().__init__()
+        self.made = []
+        self.at_forward, self.at_backward = [], []
+
+    def alive(self):
+        return [index for index, made in enumerate(self.made) if made() is not None]
+
+    def forward(self, model, batch):
+        self.at_forward.append(self.alive())
+        outputs = model(batch["x"])
+        loss = functional.cross_entropy(outputs, batch["labels"])
+        outputs.register_hook(lambda _: self.at_backward.append(self.alive()))
+        self.made.append(weakref.ref(outputs))
+        return loss, {"logits": outputs}
+
+
+@pytest.mark.parametrize(
+    ("loop", "at_forward", "at_backward"),
+    [("plain", [[], [0], [1]], [[0], [1], [2]]), ("trainer", [[], [], []], [[], [], []])],
+)
+def test_outputs_live_as_long_as_in_the_loop(loop, at_forward, at_backward):
+    workload = Watching()
+    step = step_of(workload, TrainingConfig(loop=loop))
+    for _ in range(3):
+        step()
+    assert (workload.at_forward, workload.at_backward) == (at_forward, at_backward)
+
+
+def test_steps_without_an_optimizer_stand_alone():
+    workload = Watching()
+    step = step_of(workload, TrainingConfig(optimizer="none"))
+    for _ in range(2):
+        step()
+    assert (workload.at_forward, workload.at_backward) == ([[], []], [[0], [1]])
+
+
+@pytest.mark.parametrize(("loop", "has_graph"), [("plain", True), ("trainer", False)])
+def test_the_loss_lives_to_the_next_one(loop, has_graph):
+    step = step_of(TinyNet(), TrainingConfig(loop=loop))
+    step()
+    first = step.loss
+    assert first.isfinite() and (first.grad_fn is not None) is has_graph
+    step()
+    assert step.loss is not first
+
+
+@pytest.mark.parametrize(("loop", "loaded"), [("plain", [1, 1, 1]), ("trainer", [3, 3, 3])])
+def test_batches_of_accumulation_steps(loop, loaded):
+    seen = []
+
+    def look(phase):
+        if phase == "backward":
+            seen.append(len(step.batches))
+
+    config = TrainingConfig(loop=loop, gradient_accumulation=3)
+    step = step_of(TinyNet(), config, on_phase=look)
+    step()
+    assert seen == loaded and step.batch is step.batches[-1]
+
+
+@pytest.mark.parametrize(
+    ("given", "released"),
+    [("before-forward", "after-step"), ("before-backward", "before-backward")],
+)
+def test_the_trainer_releases_gradients_after_the_step(given, released):
+    config = TrainingConfig(loop="trainer", zero_grad=given)
+    assert config.releases_gradients == released and config.zero_grad == given
+    assert TrainingConfig(zero_grad=given).releases_gradients == given
 
 
 def test_channels_last_reaches_weights_and_images():

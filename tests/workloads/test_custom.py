@@ -7,6 +7,7 @@ from memorymark.errors import ModelNotFound, UnknownChoice, WorkloadError
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.build import build_model, make_batch
 from memorymark.workloads.custom import load_custom
+from memorymark.workloads.losses import loss_of
 from memorymark.workloads.trial_spec import TrialSpec
 
 CPU = torch.device("cpu")
@@ -49,15 +50,15 @@ def module(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
 
 
-def loss_of(name, batch_size=3):
+def run(name, batch_size=3):
     workload = load_custom(f"users_models:{name}")
     model = build_model(workload, CONFIG, CPU)
-    return workload.forward(model, make_batch(TrialSpec(workload, CONFIG, batch_size), CPU))
+    return loss_of(workload, model, make_batch(TrialSpec(workload, CONFIG, batch_size), CPU))
 
 
 @pytest.mark.parametrize(("name", "has_outputs"), [("triple", False), ("with_outputs", True)])
 def test_three_parts(name, has_outputs):
-    loss, outputs = loss_of(name)
+    loss, outputs = run(name)
     assert loss.numel() == 1 and (outputs is not None) is has_outputs
 
 
@@ -95,9 +96,9 @@ def test_names_that_are_not_there():
 
 def test_a_loss_of_the_wrong_shape():
     with pytest.raises(WorkloadError, match=r"a tensor of shape \(3, 1\)"):
-        loss_of("wrong_loss")
+        run("wrong_loss")
 
 
 def test_a_batch_that_cannot_be_made():
     with pytest.raises(WorkloadError, match=r"make_batch\(3\).*ZeroDivisionError"):
-        loss_of("no_batch")
+        run("no_batch")

@@ -41,10 +41,40 @@ def test_gpt2_classifies_batches_over_one():
     assert loss.isfinite() and outputs.logits.shape == (4, 2)
 
 
-def test_the_cache_for_generation_is_off():
-    _, outputs = loss_of(tiny_gpt2(Task.CAUSAL_LM), TrainingConfig(seq_len=8))
-    assert outputs.past_key_values is None
-    assert build_model(tiny_llama(), TrainingConfig(), CPU).config.use_cache is False
+@pytest.mark.parametrize("configured", [True, False])
+@pytest.mark.parametrize("asked", ["auto", "on", "off"])
+def test_the_generation_cache_is_as_configured_or_as_asked(configured, asked):
+    sizes = {**SMALL, "num_key_value_heads": 2}
+    given = transformers.LlamaConfig(**sizes, use_cache=configured)
+    workload = HuggingFaceWorkload("llama", given, Task.CAUSAL_LM)
+    _, outputs = loss_of(workload, TrainingConfig(seq_len=8, use_cache=asked))
+    expected = configured if asked == "auto" else asked == "on"
+    assert (outputs.past_key_values is not None) is expected
+    assert given.use_cache is configured
+
+
+def test_recomputed_activations_make_no_generation_cache():
+    config = TrainingConfig(seq_len=8, use_cache="on", gradient_checkpointing=True)
+    _, outputs = loss_of(tiny_gpt2(Task.CAUSAL_LM), config)
+    assert not outputs.past_key_values or outputs.past_key_values.get_seq_length() == 0
+
+
+def test_the_switch_reaches_the_configurations_within():
+    text = {**SMALL, "num_key_value_heads": 2, "model_type": "llama"}
+    vision = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    given = transformers.LlavaConfig(text_config=text, vision_config=vision)
+    for asked, expected in (("auto", True), ("off", False)):
+        made = HuggingFaceWorkload("llava", given)._training_config(
+            TrainingConfig(task="causal-lm", use_cache=asked)
+        )
+        assert made.text_config.use_cache is expected
+
+
+def test_a_model_without_a_generation_cache():
+    for name in ("resnet", "torchvision:resnet18"):
+        assert resolve(name).describe(TrainingConfig(use_cache="off")).use_cache == "off"
+        with pytest.raises(InvalidValue, match=r"use cache.*auto or off.*no such cache"):
+            resolve(name).describe(TrainingConfig(use_cache="on"))
 
 
 def test_the_given_configuration_is_not_changed():

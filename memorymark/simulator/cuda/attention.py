@@ -61,6 +61,11 @@ class Call:
         """Whether no head of keys serves several heads of queries."""
         return self.query.size(1) == self.key.size(1) == self.value.size(1)
 
+    @property
+    def one_head_of_keys(self) -> bool:
+        """Whether one head of keys serves all heads of queries."""
+        return self.key.size(1) == self.value.size(1) == 1
+
 
 def choose(call: Call, rules: Rules) -> Kernel:
     """Return the kernel that PyTorch would take."""
@@ -142,8 +147,8 @@ def _cpu_flash_takes(call: Call) -> bool:
     return (
         not call.dropout
         and call.query.size(-1) == call.key.size(-1) == call.value.size(-1)
-        and (call.same_heads or call.enable_gqa)
-        and not (call.mask is not None and call.mask.requires_grad)
+        and (call.same_heads or call.enable_gqa or call.one_head_of_keys)
+        and not (call.mask is not None and (call.mask.requires_grad or call.mask.dim() == 3))
         and square
     )
 

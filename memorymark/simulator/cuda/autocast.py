@@ -48,7 +48,9 @@ _WIDEST = [
 ]  # fmt: skip
 
 # These have replacements of their own (`replacements.py`), which ask `cast_arguments` themselves.
-_REPLACED = ("scaled_dot_product_attention", "softmax.int", "log_softmax.int")
+_REPLACED = (
+    "scaled_dot_product_attention", "softmax.int", "log_softmax.int", "gru_cell", "lstm_cell",
+)  # fmt: skip
 
 
 @contextmanager
@@ -72,6 +74,11 @@ def cast_arguments(name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
     return tree_map(cast, (args, kwargs))
 
 
+def is_autocast_on() -> bool:
+    """Return whether a simulation runs operations in mixed precision."""
+    return current() is not None and torch.is_autocast_enabled(AUTOCAST_SLOT)
+
+
 @contextmanager
 def autocast_off() -> Iterator[None]:
     """Run what is inside as autocast runs the operations beneath one that it has cast."""
@@ -85,7 +92,7 @@ def autocast_off() -> Iterator[None]:
 
 def _casting(op: Any, name: str) -> Callable[..., Any]:
     def kernel(*args: Any, **kwargs: Any) -> Any:
-        if current() is None or not torch.is_autocast_enabled(AUTOCAST_SLOT):
+        if not is_autocast_on():
             return call_replaced(op, *args, **kwargs)
         args, kwargs = cast_arguments(name, args, kwargs)
         with autocast_off():

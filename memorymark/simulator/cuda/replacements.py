@@ -9,6 +9,7 @@ from torch import Tensor
 
 from memorymark.simulator.cuda.attention import Call, attend
 from memorymark.simulator.cuda.autocast import autocast_off, cast_arguments
+from memorymark.simulator.cuda.recurrent import KERNELS as RECURRENT
 from memorymark.simulator.session import current
 from memorymark.simulator.torch_compat import call_replaced, operation, replace_kernels
 
@@ -76,5 +77,6 @@ _UNREGISTER = replace_kernels(
         _DROPOUT: _dropout,
         _SOFTMAX: _softmax_like("softmax.int", _SOFTMAX, _FUSED_SOFTMAX),
         _LOG_SOFTMAX: _softmax_like("log_softmax.int", _LOG_SOFTMAX, _FUSED_LOG_SOFTMAX),
+        **RECURRENT,
     }
 )

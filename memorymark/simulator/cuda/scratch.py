@@ -3,16 +3,19 @@
 cuBLAS keeps one workspace for each handle, and the forward pass and autograd's thread have a
 handle each (PyTorch, aten/src/ATen/cuda/CublasHandlePool.cpp). Attention's backward kernels
 accumulate in fp32 (native/transformers/cuda/attention_backward.cu and flash_attn/flash_api.cpp).
+A loss that is reduced is computed for every element first (native/Loss.cpp).
 Convolutions: see `convolutions.py`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from memorymark.simulator.cuda import recurrent_buffers
 from memorymark.simulator.torch_compat import operation, operations
 
 _GEMMS = operations(
@@ -67,6 +70,13 @@ def _embedding_backward(args: tuple[Any, ...]) -> int:
     return 4 * indices * args[1].element_size() if indices > 3072 else 0
 
 
+def _loss(args: tuple[Any, ...]) -> int:
+    if len(args) > 2 and args[2] == 0:
+        return 0
+    shape = torch.broadcast_shapes(args[0].shape, args[1].shape)
+    return math.prod(shape) * torch.result_type(args[0], args[1]).itemsize
+
+
 def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
@@ -75,4 +85,7 @@ _TRANSIENT: dict[Any, Callable[[tuple[Any, ...]], int]] = {
     operation("aten::_scaled_dot_product_flash_attention_backward"): _flash_backward,
     operation("aten::_scaled_dot_product_efficient_attention_backward"): _efficient_backward,
     operation("aten::embedding_dense_backward"): _embedding_backward,
+    **dict.fromkeys(operations("mse_loss", "smooth_l1_loss", "huber_loss"), _loss),
+    recurrent_buffers.CUDNN: recurrent_buffers.forward_scratch_bytes,
+    recurrent_buffers.CUDNN_BACKWARD: recurrent_buffers.backward_scratch_bytes,
 }

@@ -132,6 +132,10 @@ class Answers:
     def _unique_consecutive(
         self, tensor: Tensor, inverse: bool = False, counts: bool = False, dim: int | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
+        known = self._values.copy_of(tensor)
+        if known is not None and dim is None:
+            found = torch.unique_consecutive(known, True, True)
+            return self._known_uniques(found, inverse, counts)
         self._session.assume("The model calls unique(); one distinct value is assumed.")
         if dim is None:
             shape: list[int] = [min(1, tensor.numel())]
@@ -146,9 +150,23 @@ class Answers:
             tensor.new_empty((1,) if counts else (0,), dtype=torch.long),
         )
 
+    def _known_uniques(
+        self, found: tuple[Tensor, Tensor, Tensor], inverse: bool, counts: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what was found on the host as tensors without data, whose values are known."""
+        asked = (True, inverse, counts)
+        parts = [part if wanted else part[:0] for part, wanted in zip(found, asked, strict=True)]
+        answers = [torch.empty(part.shape, dtype=part.dtype, device="meta") for part in parts]
+        for answer, part in zip(answers, parts, strict=True):
+            self._values.set_copy(answer, part)
+        return answers[0], answers[1], answers[2]
+
     def _unique(
         self, tensor: Tensor, is_sorted: bool = True, inverse: bool = False, counts: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
+        known = self._values.copy_of(tensor)
+        if known is not None:
+            return self._known_uniques(torch.unique(known, True, True, True), inverse, counts)
         return self._unique_consecutive(tensor, inverse, counts)
 
     def _repeat_interleave(self, repeats: Tensor, *, output_size: int | None = None) -> Tensor:

@@ -2,11 +2,13 @@
 
 PyTorch's rules for shapes are Python code for many operations and take a hundred microseconds
 or more. The layers of a model repeat the same calls, so what came out of one is remembered
-and made anew for the next; an operation that works in place has nothing to compute at all.
+and made anew for the next; an operation that works in place is checked once, as PyTorch checks
+it, and has nothing to compute after that.
 """
 
 from __future__ import annotations
 
+import contextlib
 from enum import Enum
 from typing import Any
 
@@ -21,6 +23,7 @@ _META = torch.device("meta")
 _WITH_DATA = object()
 _NO_KEY = (torch.SymInt, torch.SymFloat, torch.SymBool, dict)
 _empty = torch.empty_strided
+_CHECKED = object()
 
 
 class Kind(Enum):
@@ -84,6 +87,7 @@ class ShapeCache:
         """Do as `call`, and return the recipe too where the outputs were made by one."""
         kind = self.kind_of(func)
         if kind is Kind.IN_PLACE and _is_without_data(args[0]):
+            self._check_once(func, args, kwargs)
             return (args[0] if schema_of(func).returns else None), None
         key = call_key(func, args, kwargs) if kind is Kind.FRESH else None
         if key is None:
@@ -101,9 +105,22 @@ class ShapeCache:
             return
         recipe = _recipe(output)
         if recipe is not None:
-            self._recipes[key] = recipe
-            if len(self._recipes) > _MOST_CALLS:
-                del self._recipes[next(iter(self._recipes))]
+            self._keep(key, recipe)
+
+    def _check_once(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Let PyTorch refuse shapes and formats that do not go together."""
+        key = call_key(func, args, kwargs, numbers=False)
+        if key is not None and key in self._recipes:
+            return
+        with contextlib.suppress(NotImplementedError):  # no rule without data, or it needs data
+            func(*args, **kwargs)
+        if key is not None:
+            self._keep(key, _CHECKED)
+
+    def _keep(self, key: tuple[Any, ...], recipe: Any) -> None:
+        self._recipes[key] = recipe
+        if len(self._recipes) > _MOST_CALLS:
+            del self._recipes[next(iter(self._recipes))]
 
 
 def _classify(func: Any) -> Kind:
@@ -119,24 +136,32 @@ def _classify(func: Any) -> Kind:
     return Kind.FRESH
 
 
-def call_key(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
+def call_key(
+    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, numbers: bool = True
+) -> tuple[Any, ...] | None:
     """Return what two calls share that give outputs of the same shapes and formats.
 
     None where that cannot be said. The parts stand in one row: which positions hold tensors is
     part of an operation's schema, so no two calls of one operation can be mistaken.
+
+    Args:
+        func: The operation.
+        args: Its arguments.
+        kwargs: Its arguments by name.
+        numbers: Whether the values of floats are told apart, not only their being there.
     """
     key: list[Any] = [id(func)]
-    if not _add_all(args, key):
+    if not _add_all(args, key, numbers):
         return None
     if kwargs:
         for name, value in kwargs.items():
             key.append(name)
-            if not _add_all((value,), key):
+            if not _add_all((value,), key, numbers):
                 return None
     return tuple(key)
 
 
-def _add_all(values: Any, key: list[Any]) -> bool:
+def _add_all(values: Any, key: list[Any], numbers: bool) -> bool:
     """Add values to a key; False where one of them cannot be compared."""
     for value in values:
         if isinstance(value, Tensor):
@@ -148,12 +173,12 @@ def _add_all(values: Any, key: list[Any]) -> bool:
                 key += (_WITH_DATA, value.dtype)
         elif isinstance(value, tuple | list):
             key.append(len(value))
-            if not _add_all(value, key):
+            if not _add_all(value, key, numbers):
                 return False
         elif isinstance(value, _NO_KEY):
             return False
         else:  # 1, 1.0 and True are equal keys, and give outputs of different formats
-            key += (type(value), value)
+            key += (type(value), value if numbers or type(value) is not float else None)
     return True
 
 

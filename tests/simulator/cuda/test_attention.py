@@ -55,6 +55,18 @@ def test_the_kernel_that_is_taken(rules, made, kernel):
     assert choose(made, rules) is kernel
 
 
+@pytest.mark.parametrize("mask", [None, (32, 32), (4, 32, 32), (2, 1, 32, 32)])
+@pytest.mark.parametrize("kv_heads", [4, 1])
+def test_the_cpu_takes_the_kernel_that_torch_takes(kv_heads, mask):
+    def arguments(device):
+        query, keys = (torch.empty(2, n, 32, 8, device=device) for n in (4, kv_heads))
+        return query, keys, keys, None if mask is None else torch.empty(mask, device=device)
+
+    takes_flash = torch._fused_sdp_choice(*arguments("cpu"), 0.0, False) == 1
+    chosen = choose(Call(*arguments("meta"), 0.0, False, None, False), CPU)
+    assert (chosen is Kernel.CPU_FLASH) == takes_flash
+
+
 def test_three_dimensions_take_math():
     x = torch.empty(4, 32, 64, device="meta")
     assert choose(Call(x, x, x, None, 0.0, False, None, False), A100) is Kernel.MATH

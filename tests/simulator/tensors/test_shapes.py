@@ -72,16 +72,34 @@ def test_several_outputs_are_made_anew():
     assert not {storage_key(x) for x in first} & {storage_key(x) for x in second}
 
 
-def test_an_operation_in_place_returns_its_argument_without_running():
-    add, x = Counting(aten.add_.Tensor), meta(3)
-    assert ShapeCache().call(add, (x, 1), {}) is x
-    assert add.runs == 0
+def test_an_operation_in_place_is_checked_once_and_returns_its_argument():
+    add, x, cache = Counting(aten.add_.Tensor), meta(3), ShapeCache()
+    for _ in range(3):
+        assert cache.call(add, (x, 1), {}) is x
+    assert add.runs == 1
 
 
 def test_an_operation_on_lists_in_place_returns_nothing():
-    add, x = Counting(aten._foreach_add_.Scalar), meta(3)
-    assert ShapeCache().call(add, ([x], 1), {}) is None
-    assert add.runs == 0
+    add, x, cache = Counting(aten._foreach_add_.Scalar), meta(3), ShapeCache()
+    for _ in range(3):
+        assert cache.call(add, ([x], 1), {}) is None
+    assert add.runs == 1
+
+
+@pytest.mark.parametrize(
+    ("func", "args", "message"),
+    [
+        (aten.add_.Tensor, (meta(3), meta(2, 3)), "broadcast shape"),
+        (aten.mul_.Tensor, (meta(3), meta(4)), "must match|broadcast"),
+        (aten.add_.Tensor, (meta(3, dtype=torch.long), meta(3)), "can't be cast|Promotion"),
+        (aten.copy_.default, (meta(3), meta(4)), "must match|broadcast|expand"),
+    ],
+)
+def test_an_operation_in_place_is_refused_as_pytorch_refuses_it(func, args, message):
+    cache = ShapeCache()
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=message):
+            cache.call(func, args, {})
 
 
 @pytest.mark.parametrize(

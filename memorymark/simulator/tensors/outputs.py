@@ -1,0 +1,50 @@
+"""Outputs of operations for which PyTorch's own rules without data are missing or differ.
+
+A reduced loss that is computed in place is as large as it was before: the kernels for CPU and
+CUDA alike fill a tensor of the input's size and shrink its shape, not its storage (PyTorch 2.15,
+aten/src/ATen/native/Loss.cpp and native/cuda/Loss.cu).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from memorymark.simulator.torch_compat import operation
+
+_Rule = Callable[..., Any]
+
+
+def rule_for(func: Any) -> _Rule | None:
+    """Return what makes an operation's outputs from its arguments, None where PyTorch does."""
+    return _RULES.get(func)
+
+
+def _keeps_storage(op: Any, position: int) -> _Rule:
+    """Return the rule of a loss; `position` is that of `reduction` among the arguments."""
+
+    def rule(*args: Any, **kwargs: Any) -> Tensor:
+        given = list(args)
+        if len(given) < position:
+            given.append(kwargs.pop("weight", None))
+        reduction = given[position] if len(given) > position else kwargs.pop("reduction", 1)
+        given[position : position + 1] = [0]
+        unreduced: Tensor = op(*given, **kwargs)
+        return unreduced.resize_(()) if reduction else unreduced
+
+    return rule
+
+
+_MSE = operation("aten::mse_loss")
+_SMOOTH_L1 = operation("aten::smooth_l1_loss")
+_SOFT_MARGIN = operation("aten::soft_margin_loss")
+_BCE = operation("aten::binary_cross_entropy")
+
+_RULES: dict[Any, _Rule] = {
+    _MSE: _keeps_storage(_MSE, 2),
+    _SMOOTH_L1: _keeps_storage(_SMOOTH_L1, 2),
+    _SOFT_MARGIN: _keeps_storage(_SOFT_MARGIN, 2),
+    _BCE: _keeps_storage(_BCE, 3),
+}

@@ -1,0 +1,76 @@
+"""Runs the user's code that makes a model so that its parameters take no memory.
+
+Three ways, the next where one fails: parameters without data, all else on the host with its
+values; everything without data; everything on the host. The first keeps what code computes
+with: tables of positions, masks, data to take batches from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+
+from memorymark.errors import BatchTooLong, MissingPackage, UsageError, WorkloadError
+from memorymark.workloads.placement import Twins
+
+Made = TypeVar("Made")
+
+# What code may raise for want of values, and what it raises where they are wrong.
+_LACKING = (RuntimeError, TypeError, ValueError, AssertionError, IndexError, ArithmeticError)
+_META = torch.device("meta")
+_active: ContextVar[bool] = ContextVar("building without data", default=False)
+
+
+def is_building_without_data() -> bool:
+    """Return whether the code that runs now was called by `make_without_data`."""
+    return _active.get()
+
+
+def make_without_data(make: Callable[[], Made], twins: Twins | None = None) -> Made:
+    """Return what the user's code makes, with as little memory as it allows.
+
+    Args:
+        make: Makes it, from the start at each call.
+        twins: The counterparts of storages on the host, shared with what is moved later.
+
+    Raises:
+        WorkloadError: The code fails in every way.
+    """
+    outer = _active.set(True)
+    try:
+        for way in (lambda: parameters_without_data(twins or Twins(_META)), lambda: _META):
+            try:
+                with way():
+                    return make()
+            except (BatchTooLong, MissingPackage, UsageError):
+                raise
+            except Exception as error:
+                cause = error.__cause__ if isinstance(error, WorkloadError) else error
+                if not isinstance(cause, _LACKING) or isinstance(cause, RecursionError):
+                    raise
+        with torch.device("cpu"):
+            return make()
+    finally:
+        _active.reset(outer)
+
+
+@contextmanager
+def parameters_without_data(twins: Twins) -> Iterator[None]:
+    """Let each new parameter of the host be one without data; storages stay shared."""
+    original = nn.Parameter.__new__
+
+    def new(
+        cls: type[nn.Parameter], data: Tensor | None = None, requires_grad: bool = True
+    ) -> nn.Parameter:
+        if type(data) in (Tensor, nn.Parameter) and data.device.type == "cpu":
+            data = twins.of(data)
+        return original(cls, data, requires_grad)
+
+    with torch.device("cpu"), mock.patch.object(nn.Parameter, "__new__", staticmethod(new)):
+        yield
