@@ -11,6 +11,7 @@ from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
 from memorymark.memory.trace import Trace
 from memorymark.probes.common import new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
+from memorymark.probes.simulations import Simulations
 from memorymark.records.config import Optimizer, Precision, TrainingConfig
 from memorymark.records.trial import Breakdown, Holder, Outcome, Source, Target, Trial
 from memorymark.simulator.allocator.replay import ReplayResult, minimum_bytes, replay
@@ -19,6 +20,11 @@ from memorymark.simulator.simulate import SimulatedSteps, simulate
 from memorymark.simulator.time.clock import Rates, seconds
 from memorymark.training.tracked import collector_off
 from memorymark.workloads.trial_spec import TrialSpec
+
+_DERIVED = (
+    "This batch size was not simulated itself: its figures follow from simulations of smaller and "
+    "larger ones, between which every block grows by the same bytes with each sample."
+)
 
 
 class SimulatedProbe:
@@ -36,6 +42,7 @@ class SimulatedProbe:
         self._gpu = gpu
         self._models = ModelKeeper(torch.device("meta"))
         self._rules = Rules(Platform.CUDA, gpu.compute_capability)
+        self._shared: Simulations | None = None
         usable = gpu.usable_bytes
         self.target = Target(
             name=gpu.name,
@@ -55,13 +62,16 @@ class SimulatedProbe:
         with collector_off():
             return timed_trial(self._simulated, spec, self._models)
 
+    def share(self, simulations: Simulations) -> None:
+        """Take simulations that other probes have run, or that follow from them."""
+        self._shared, self._models = simulations, simulations.models
+
     def simulation(self) -> SimulatedProbe:
         """Return this probe: it simulates already."""
         return self
 
     def _simulated(self, spec: TrialSpec) -> Trial:
-        steps = simulate(spec, self._models.get(spec), self._rules)
-        self._models.tidy()
+        steps, derived = self._steps(spec)
         events, free = steps.trace.events, steps.free_running
         held = self._within_capacity(events, free)
         parts, holders = _breakdown(steps.trace, free)
@@ -74,7 +84,11 @@ class SimulatedProbe:
             timeline=timeline(steps.trace, steps.trace.last_step()),
             gradient_check=steps.gradient_check,
             convolution_workspace_bytes=steps.convolution_workspace_bytes or None,
-            assumptions=(*steps.assumptions, *self._assumptions(steps, spec.config)),
+            assumptions=(
+                *steps.assumptions,
+                *self._assumptions(steps, spec.config),
+                *([_DERIVED] if derived else ()),
+            ),
         )  # fmt: skip
         if not held.fits:
             return dataclasses.replace(trial, error=self._out_of_memory(trial.minimum_bytes or 0))
@@ -86,6 +100,14 @@ class SimulatedProbe:
             step_seconds=seconds(steps.works, _rates(self._gpu, spec.config.precision)),
             thrashing=held.retries > 0,
         )
+
+    def _steps(self, spec: TrialSpec) -> tuple[SimulatedSteps, bool]:
+        """Return the steps of a trial, and whether they follow from those of other trials."""
+        if self._shared is not None:
+            return self._shared.at(spec, self._rules)
+        steps = simulate(spec, self._models.get(spec), self._rules)
+        self._models.tidy()
+        return steps, False
 
     def _within_capacity(self, events: list[tuple[int, int]], free: ReplayResult) -> ReplayResult:
         capacity = self.target.capacity_bytes

@@ -12,6 +12,11 @@ from collections import defaultdict
 from typing import Any
 
 from memorymark.memory.trace import STEP, Block, Trace
+from memorymark.simulator.allocator.replay import Replay
+
+# The first step allocates the optimizer's states among its activations, and later ones find
+# other cached blocks than it did; most models are steady after two or three.
+MOST_STEPS = 6
 
 
 def can_repeat(trace: Trace) -> bool:
@@ -69,3 +74,31 @@ def _first_block(trace: Trace) -> int:
 
 def _kind(block: Block) -> tuple[Any, ...]:
     return block.size_bytes, block.phase, block.path, block.operation, block.category, block.owner
+
+
+class SteadyPeak:
+    """Watches the reserved memory of a growing trace.
+
+    Args:
+        trace: The trace.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        self.replay = Replay()
+        self._trace = trace
+        self._steady = False
+        self._steps = 0
+
+    def is_steady(self, end: int | None = None) -> bool:
+        """Return whether the newest step reserved nothing more; `end` is where it ends."""
+        self._steps += 1
+        before = self.replay.peak_reserved_bytes
+        self.replay.feed(self._trace.events[:end])
+        self._steady = 0 < before == self.replay.peak_reserved_bytes
+        return self._steady
+
+    def repeat_until_steady(self) -> None:
+        """Repeat the last step until the peak is steady, or often enough."""
+        while not self._steady and self._steps < MOST_STEPS:
+            repeat_last_step(self._trace)
+            self.is_steady()

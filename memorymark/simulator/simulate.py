@@ -9,12 +9,12 @@ from torch import nn
 from memorymark.errors import MemoryMarkError, WorkloadError
 from memorymark.memory.trace import Trace
 from memorymark.records.trial import GradientCheck
-from memorymark.simulator.allocator.replay import Replay, ReplayResult
+from memorymark.simulator.allocator.replay import ReplayResult
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
 from memorymark.simulator.cuda.recurrent import flatten_weights
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
-from memorymark.simulator.repetition import can_repeat, repeat_last_step
+from memorymark.simulator.repetition import MOST_STEPS, SteadyPeak, can_repeat
 from memorymark.simulator.session import simulating
 from memorymark.simulator.simulated_runtime import SimulatedRuntime
 from memorymark.simulator.tensors.shapes import ShapeCache
@@ -22,9 +22,6 @@ from memorymark.simulator.time.clock import Work
 from memorymark.training.tracked import run_tracked_steps
 from memorymark.workloads.trial_spec import TrialSpec
 
-# The first step allocates the optimizer's states among its activations, and later ones find
-# other cached blocks than it did; most models are steady after two or three.
-_MOST_STEPS = 6
 _TIMED_STEP = 2
 # Guarded by the lock of `simulating`.
 _shapes = ShapeCache()
@@ -37,6 +34,7 @@ class SimulatedSteps:
     Attributes:
         trace: Every allocation and release.
         free_running: What the trace comes to in a caching allocator without limit.
+        steps_run: How many steps were run; those after them in the trace repeat the last.
         works: What each operation of a step does, for an estimate of its time.
         assumptions: What was answered or allowed for, one sentence each.
         convolution_workspace_bytes: The largest allowance for a convolution's workspace.
@@ -45,6 +43,7 @@ class SimulatedSteps:
 
     trace: Trace
     free_running: ReplayResult
+    steps_run: int
     works: list[Work]
     assumptions: tuple[str, ...]
     convolution_workspace_bytes: int
@@ -72,7 +71,7 @@ def simulate(
     """
     with simulating(rules) as session:
         device = SimulatedDevice(session, _shapes, steps or _TIMED_STEP)
-        peak = _SteadyPeak(device.trace)
+        peak = SteadyPeak(device.trace)
         # The user's own code may do something else in a later step: it is run.
         repeats = can_repeat if not spec.workload.runs_own_code else lambda trace: False
         if rules.is_cuda:
@@ -80,7 +79,7 @@ def simulate(
         try:
             tracked = run_tracked_steps(
                 spec, model, SimulatedRuntime(rules), device,
-                steps=steps or _MOST_STEPS,
+                steps=steps or MOST_STEPS,
                 is_steady=lambda: steps is None and (peak.is_steady() or repeats(device.trace)),
             )  # fmt: skip
         except MemoryMarkError:
@@ -88,40 +87,17 @@ def simulate(
         except Exception as error:
             raise WorkloadError(_sentence(spec.workload.name, error)) from error
         if steps is None:
-            peak.go_on(_MOST_STEPS)
+            peak.repeat_until_steady()
         peak.replay.close()
         return SimulatedSteps(
             trace=device.trace,
             free_running=peak.replay.result(),
+            steps_run=len(tracked.seconds),
             works=device.works,
             assumptions=session.assumptions,
             convolution_workspace_bytes=device.convolution_workspace_bytes,
             gradient_check=tracked.gradient_check,
         )
-
-
-class _SteadyPeak:
-    """Watches the reserved memory of a growing trace."""
-
-    def __init__(self, trace: Trace) -> None:
-        self.replay = Replay()
-        self.steady = False
-        self.steps = 0
-        self._trace = trace
-
-    def is_steady(self) -> bool:
-        """Whether the newest step reserved nothing more."""
-        self.steps += 1
-        before = self.replay.peak_reserved_bytes
-        self.replay.feed(self._trace.events)
-        self.steady = 0 < before == self.replay.peak_reserved_bytes
-        return self.steady
-
-    def go_on(self, most_steps: int) -> None:
-        """Repeat the last step until the peak is steady."""
-        while not self.steady and self.steps < most_steps:
-            repeat_last_step(self._trace)
-            self.is_steady()
 
 
 def _sentence(name: str, error: Exception) -> str:
