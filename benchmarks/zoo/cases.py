@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memorymark.errors import MissingPackage
-from memorymark.records.config import Task
 from memorymark.workloads import Workload, resolve
+from zoo.configurations import TRAINED, small_transformer
 
 _BATCH_SIZE = 4
 
@@ -42,7 +42,7 @@ def _cases() -> Iterator[Case]:
         for entry in factories:
             factory, *trained = (entry,) if isinstance(entry, str) else entry
             yield Case(f"zoo.{module}:{factory}", *trained)
-    for name, config in _TRANSFORMERS.items():
+    for name, config in TRAINED.items():
         yield Case(f"hf:{name}", 8, {"seq_len": 64, **config})
     for name, config in _VISION.items():
         yield Case(name, 8, {"image_size": 64, "num_labels": 10, **config})
@@ -56,30 +56,13 @@ def workload_of(case: Case) -> Workload:
     """
     prefix, _, rest = case.name.partition(":")
     if prefix == "hf":
-        return _small_transformer(rest)
+        return small_transformer(rest)
     try:
         return resolve(case.name)
     except MissingPackage as error:
         raise Missing(str(error)) from error
 
 
-def _small_transformer(model_type: str) -> Workload:
-    from shrink import shrink
-    from transformers import AutoConfig
-
-    from memorymark.workloads.huggingface import HuggingFaceWorkload
-
-    config = AutoConfig.for_model(model_type, **_FIELDS.get(model_type, {}))
-    if model_type not in _FIELDS:
-        config = shrink(config, narrow=True)
-    for name, value in _FEW_TOKENS.items():
-        if hasattr(config, name):
-            setattr(config, name, value)
-    return HuggingFaceWorkload(f"hf:{model_type}", config)
-
-
-# The table of tokens is not to be most of a small model.
-_FEW_TOKENS = {"vocab_size": 2000, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 _ACCUMULATED = {"gradient_accumulation": 4}
 _SGD = {"optimizer": "sgd-momentum"}
 _PLAIN = {"optimizer": "sgd"}
@@ -196,6 +179,17 @@ _FACTORIES: dict[str, tuple[Any, ...]] = {
         ("decision_transformer", 8),
         "sampled_policy_gradient",
     ),
+    "steps": (
+        ("gan", 64),
+        ("gan_with_gradient_penalty", 64),
+        ("accumulate_and_clip", 16),
+        "nanochat_two_optimizers",
+        "diffusion_with_average",
+        ("own_average", 64),
+        ("sharpness_aware", 64),
+        ("policy_epochs", 2048),
+        "own_optimizer_only",
+    ),
     "series": (
         ("temporal_conv", 16),
         ("series_transformer", 16),
@@ -204,54 +198,6 @@ _FACTORIES: dict[str, tuple[Any, ...]] = {
         ("probabilistic_lstm", 32),
         ("quantile_lstm", 32),
     ),
-}
-
-_TRANSFORMERS: dict[str, dict[str, Any]] = {
-    "bert": {},
-    "roberta": {"task": Task.MASKED_LM},
-    "gpt2": {"task": Task.CAUSAL_LM},
-    "gpt_neo": {"task": Task.CAUSAL_LM},
-    "opt": {"task": Task.CAUSAL_LM},
-    "llama": {"task": Task.CAUSAL_LM},
-    "qwen3": {"task": Task.CAUSAL_LM},
-    "gemma2": {"task": Task.CAUSAL_LM},
-    "mixtral": {"task": Task.CAUSAL_LM},
-    "falcon": {"task": Task.CAUSAL_LM},
-    "mamba": {"task": Task.CAUSAL_LM},
-    "t5": {"task": Task.SEQ2SEQ_LM},
-    "bart": {"task": Task.SEQ2SEQ_LM},
-    "deberta-v2": {},
-    "electra": {},
-    "vit": {"image_size": 224},
-    "convnext": {"image_size": 64},
-}
-
-# Small by hand: fewer layers alone would leave these in contradiction.
-_FIELDS: dict[str, dict[str, Any]] = {
-    "gpt_neo": {
-        "num_layers": 2,
-        "attention_types": [[["global", "local"], 1]],
-        "hidden_size": 256,
-        "num_heads": 4,
-    },
-    "mixtral": {
-        "hidden_size": 128,
-        "intermediate_size": 256,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "num_local_experts": 4,
-    },
-    "falcon": {"hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4},
-    "gemma2": {
-        "hidden_size": 128,
-        "intermediate_size": 512,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 32,
-    },
-    "convnext": {"hidden_sizes": [32, 64, 128, 256], "depths": [1, 1, 2, 1], "image_size": 64},
 }
 
 _VISION: dict[str, dict[str, Any]] = {
@@ -267,6 +213,9 @@ _VISION: dict[str, dict[str, Any]] = {
     "torchvision:mnasnet0_5": _SGD,
     "torchvision:squeezenet1_1": _SGD,
     "torchvision:googlenet": _SGD,
+    "torchvision:lraspp_mobilenet_v3_large": _SGD,
+    "torchvision:ssdlite320_mobilenet_v3_large": {**_SGD, "image_size": 320},
+    "torchvision:r3d_18": {**_SGD, "image_size": 32},
     "timm:resnet18": _SGD,
     "timm:vit_tiny_patch16_224": {"image_size": 224},
     "timm:mixer_s16_224": {"image_size": 224},

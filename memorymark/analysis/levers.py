@@ -8,12 +8,12 @@ from typing import Any
 
 from memorymark.errors import MemoryMarkError
 from memorymark.records.analysis import Advice
-from memorymark.records.config import Optimizer, Precision, Task, TrainingConfig
+from memorymark.records.config import Optimizer, Precision, Task, TrainingConfig, UseCache
 from memorymark.records.trial import Outcome, Trial
 
-_SMALLEST_SEQ_LEN = 16
-_SMALLEST_IMAGE = 64
+_SMALLEST = {"seq_len": 16, "image_size": 64, "audio_seconds": 1}
 _WITHOUT_STATES = (Optimizer.NONE, Optimizer.SGD)
+_DECODING = (Task.CAUSAL_LM, Task.SEQ2SEQ_LM)
 _FULL_PRECISION = (Precision.FP32, Precision.TF32)
 
 
@@ -77,6 +77,8 @@ def _tried(
 
 
 def _changes(config: TrainingConfig) -> Iterable[tuple[str, dict[str, Any]]]:
+    if _may_cache(config):
+        yield "Do without the generation cache, which training does not use.", {"use_cache": "off"}
     if not config.gradient_checkpointing:
         yield "Turn gradient checkpointing on.", {"gradient_checkpointing": True}
     if config.precision in _FULL_PRECISION:
@@ -88,6 +90,12 @@ def _changes(config: TrainingConfig) -> Iterable[tuple[str, dict[str, Any]]]:
     yield "Use a GPU with more memory, or a smaller model.", {}
 
 
+def _may_cache(config: TrainingConfig) -> bool:
+    """Whether a decoder may make its cache for generation; recomputing layers make none."""
+    is_asked = config.use_cache is not UseCache.OFF and not config.gradient_checkpointing
+    return is_asked and config.task in _DECODING
+
+
 def _optimizer_changes(config: TrainingConfig) -> Iterable[tuple[str, dict[str, Any]]]:
     if config.optimizer in _WITHOUT_STATES:
         return
@@ -97,11 +105,16 @@ def _optimizer_changes(config: TrainingConfig) -> Iterable[tuple[str, dict[str, 
 
 
 def _input_changes(config: TrainingConfig) -> Iterable[tuple[str, dict[str, Any]]]:
-    if config.task is Task.IMAGE_CLASSIFICATION:
-        half = config.image_size // 2
-        if half >= _SMALLEST_IMAGE:
-            yield f"Train on smaller images ({half} pixels).", {"image_size": half}
-        return
-    half = config.seq_len // 2
-    if half >= _SMALLEST_SEQ_LEN:
-        yield f"Train on shorter sequences ({half} tokens).", {"seq_len": half}
+    read = config.task.lengths if config.task else ("seq_len",)
+    if "seq_len" in read:
+        yield from _half("seq_len", config.seq_len, "Train on shorter sequences ({} tokens).")
+    elif "audio_seconds" in read:
+        yield from _half("audio_seconds", config.audio_seconds, "Train on shorter audio ({} s).")
+    else:
+        yield from _half("image_size", config.image_size, "Train on smaller images ({} pixels).")
+
+
+def _half(name: str, value: int | None, text: str) -> Iterable[tuple[str, dict[str, Any]]]:
+    half = (value or 0) // 2
+    if half >= _SMALLEST[name]:
+        yield text.format(half), {name: half}

@@ -34,6 +34,7 @@ def show_compile(validation: CompileValidation) -> None:
 def show_trial(trial: Trial) -> None:
     """Print one trial: memory readings, step time, and the breakdown at the peak."""
     print_line(trial_verdict(trial), style="bold")
+    print_line(sentences.training_phrase(trial.config))
     rows = [
         ["peak allocated", units.mib_or_gib(trial.peak_allocated_bytes)],
         ["peak reserved", units.mib_or_gib(trial.peak_reserved_bytes)],
@@ -56,6 +57,7 @@ def show_trial(trial: Trial) -> None:
 def show_comparison(comparison: Comparison) -> None:
     """Print the cost of the training run on each GPU, cheapest first."""
     print_line(f"{comparison.model_name} ({comparison.source}), cheapest first", style="bold")
+    print_line(sentences.training_phrase(comparison.config))
     names = ["gpu", "max", "optimal", "samples/s", "$/h", "$/million", "h/run", "$/run", ""]
     rows = [_compared_cells(row) for row in comparison.gpus]
     print_table(names, rows, right=names[1:-1])
@@ -69,7 +71,8 @@ def trial_verdict(trial: Trial) -> str:
     capacity = units.mib_or_gib(trial.capacity_bytes)
     if trial.outcome is Outcome.OOM:
         return f"{where}: out of memory; capacity {capacity}."
-    return f"{where}: fits, {units.mib_or_gib(trial.memory_bytes)} of {capacity}."
+    spread = f" ({trial.reserved_range})" if trial.reserved_range else ""
+    return f"{where}: fits, {units.mib_or_gib(trial.memory_bytes)}{spread} of {capacity}."
 
 
 def check_analysis(analysis: Analysis) -> None:

@@ -24,19 +24,29 @@ TESTED_VERSIONS = ("2.11", "2.15")
 # Everything private that is used below and is not imported here.
 _RELIED_ON = (
     "UntypedStorage._cdata", "ops.aten.add.Tensor._schema.is_mutable", "Tensor._backward_hooks",
-    "Tensor._post_accumulate_grad_hooks",
+    "Tensor._post_accumulate_grad_hooks", "utils.checkpoint.CheckpointFunction.apply",
+    "utils.checkpoint._checkpoint_without_reentrant_generator",  # in torch 2.15 around another
 )  # fmt: skip
 
 try:
+    from torch.utils import checkpoint as checkpointing
     from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
     from torch.utils._pytree import tree_leaves, tree_map
 except ImportError as error:
     raise IncompatibleTorch([str(error)], torch.__version__, TESTED_VERSIONS) from error
 
 __all__ = [
-    "TESTED_VERSIONS", "OperationMode", "check", "is_mutable", "key_of", "missing_parts",
-    "storage_key", "storage_of", "take_hooks", "tree_leaves", "tree_map", "without_modes",
+    "RECOMPUTING", "TESTED_VERSIONS", "OperationMode", "check", "is_mutable", "key_of",
+    "missing_parts", "storage_key", "storage_of", "take_hooks", "tree_leaves", "tree_map",
+    "without_modes",
 ]  # fmt: skip
+
+# Who is given a function that runs again in the backward pass, as its first argument.
+_GENERATOR = "_checkpoint_without_reentrant_generator"
+RECOMPUTING = (
+    (checkpointing, _GENERATOR + ("_impl" if hasattr(checkpointing, _GENERATOR + "_impl") else "")),
+    (checkpointing.CheckpointFunction, "apply"),
+)
 
 # Suspends every mode, so that what runs inside is not seen.
 without_modes = _disable_current_modes

@@ -16,9 +16,11 @@ from memorymark.records.config import Optimizer, Precision, TrainingConfig
 from memorymark.records.trial import Breakdown, Holder, Outcome, Source, Target, Trial
 from memorymark.simulator.allocator.replay import ReplayResult, minimum_bytes, replay
 from memorymark.simulator.cuda.rules import Platform, Rules
+from memorymark.simulator.reserved_range import base_events, largest_workspace, reserved_range
 from memorymark.simulator.simulate import SimulatedSteps, simulate
 from memorymark.simulator.time.clock import Rates, seconds
 from memorymark.training.tracked import collector_off
+from memorymark.workloads.pretended_cuda import pretended_gpu
 from memorymark.workloads.trial_spec import TrialSpec
 
 _DERIVED = (
@@ -59,7 +61,13 @@ class SimulatedProbe:
         Python's collector is held back until the trace is gone: it would go through hundreds of
         thousands of objects again and again, and none of them is garbage.
         """
-        with collector_off():
+        gpu = self._gpu
+        with (
+            collector_off(),
+            pretended_gpu(
+                name=gpu.name, capability=gpu.compute_capability, total_bytes=gpu.total_bytes
+            ),
+        ):
             return timed_trial(self._simulated, spec, self._models)
 
     def share(self, simulations: Simulations) -> None:
@@ -72,7 +80,9 @@ class SimulatedProbe:
 
     def _simulated(self, spec: TrialSpec) -> Trial:
         steps, derived = self._steps(spec)
-        events, free = steps.trace.events, steps.free_running
+        benchmark = spec.config.cudnn_benchmark
+        events = base_events(steps.trace, steps.convolutions, benchmark=benchmark)
+        free = replay(events) if benchmark else steps.free_running
         held = self._within_capacity(events, free)
         parts, holders = _breakdown(steps.trace, free)
         trial = new_trial(
@@ -83,7 +93,7 @@ class SimulatedProbe:
             holders=holders,
             timeline=timeline(steps.trace, steps.trace.last_step()),
             gradient_check=steps.gradient_check,
-            convolution_workspace_bytes=steps.convolution_workspace_bytes or None,
+            convolution_workspace_bytes=largest_workspace(steps.convolutions, benchmark=benchmark),
             assumptions=(
                 *steps.assumptions,
                 *self._assumptions(steps, spec.config),
@@ -93,10 +103,16 @@ class SimulatedProbe:
         if not held.fits:
             return dataclasses.replace(trial, error=self._out_of_memory(trial.minimum_bytes or 0))
         context = self._gpu.total_bytes - self._gpu.usable_bytes
+        spread = reserved_range(
+            steps.trace, steps.convolutions, held, self.target.capacity_bytes, benchmark=benchmark
+        )
+        reserved = spread.likely_bytes if spread else held.peak_reserved_bytes
         return dataclasses.replace(
             trial,
-            peak_reserved_bytes=held.peak_reserved_bytes,
-            process_bytes=held.peak_reserved_bytes + context,
+            peak_reserved_bytes=reserved,
+            peak_reserved_low_bytes=spread.low_bytes if spread else None,
+            peak_reserved_high_bytes=spread.high_bytes if spread else None,
+            process_bytes=reserved + context,
             step_seconds=seconds(steps.works, _rates(self._gpu, spec.config.precision)),
             thrashing=held.retries > 0,
         )
@@ -125,8 +141,11 @@ class SimulatedProbe:
         noted = []
         if self._gpu.context_is_assumed:
             noted.append(f"The CUDA context of {self._gpu.name} is not known; one was assumed.")
-        if steps.convolution_workspace_bytes:
-            noted.append("cuDNN workspaces are an estimate by rule.")
+        if steps.convolutions:
+            noted.append(
+                "cuDNN workspaces are an estimate by rule: the reserved peak is a range, and the "
+                "step fits where it does without those that are optional."
+            )
         if config.optimizer is Optimizer.ADAMW_8BIT:
             noted.append("The states of adamw-8bit are counted by bitsandbytes' rules.")
         if not _has_units_for(self._gpu, config.precision):

@@ -15,9 +15,10 @@ import torch
 from memorymark.errors import MemoryMarkError
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.records.config import MAX_BATCH_SIZE
-from memorymark.simulator.cuda.rules import Questions, Rules
+from memorymark.simulator.cuda.rules import CapabilityQuestions, Rules
 from memorymark.simulator.families import BatchSizes
 from memorymark.simulator.simulate import SimulatedSteps, simulate
+from memorymark.workloads.build import is_own
 from memorymark.workloads.trial_spec import TrialSpec
 
 _FAR = (8, 4, 2)
@@ -31,7 +32,7 @@ class _Group:
     """Simulations for all cards of which they ask nothing but what is answered alike."""
 
     def __init__(self) -> None:
-        self.asked, self.kept = Questions(), BatchSizes()
+        self.asked, self.kept = CapabilityQuestions(), BatchSizes()
 
 
 class Simulations:
@@ -54,7 +55,7 @@ class Simulations:
         Raises:
             MemoryMarkError: The trial cannot be simulated.
         """
-        if spec.workload.runs_own_code:
+        if is_own(spec.workload):
             return self._simulate(spec, rules), False
         group = self._group(spec, rules)
         steps = group.kept.simulated.get(spec.batch_size)

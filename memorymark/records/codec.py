@@ -39,10 +39,12 @@ class Record:
     Attributes:
         json_keys: Keys of the document in their order; empty for the fields under their names.
         json_extra: Attributes that follow the fields, where there are no `json_keys`.
+        json_optional: Keys that are left out where they hold None, added since version 0.1.0.
     """
 
     json_keys: ClassVar[Mapping[str, Origin]] = {}
     json_extra: ClassVar[tuple[str, ...]] = ()
+    json_optional: ClassVar[tuple[str, ...]] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON takes them; numbers that are not finite are None."""
@@ -143,7 +145,16 @@ def _writer(kind: type[Any], converter: Converter) -> Callable[[Any], dict[str, 
         (key, attrgetter(origin) if isinstance(origin, str) else origin)
         for key, origin in origins.items()
     ]
-    return lambda record: {key: converter.unstructure(get(record)) for key, get in parts}
+    optional = getattr(kind, "json_optional", ())
+
+    def write_record(record: Any) -> dict[str, Any]:
+        written = {key: converter.unstructure(get(record)) for key, get in parts}
+        for key in optional:
+            if written[key] is None:
+                del written[key]
+        return written
+
+    return write_record
 
 
 def _read_plain(value: Any, kind: type[Any]) -> Any:

@@ -156,7 +156,7 @@ _LENGTHS = {
     Task.SPEECH_SEQ2SEQ: ("audio_seconds", "seq_len"),
     Task.CTC: ("audio_seconds", "seq_len"),
     Task.AUDIO_CLASSIFICATION: ("audio_seconds",),
-    Task.CONTRASTIVE: ("image_size", "seq_len"),
+    Task.CONTRASTIVE: ("num_frames", "image_size", "audio_seconds", "seq_len"),
     Task.IMAGE_TEXT_TO_TEXT: ("image_size", "seq_len"),
     Task.VISUAL_QUESTION_ANSWERING: ("image_size", "seq_len"),
     Task.OBJECT_DETECTION: _IMAGES,
@@ -187,6 +187,7 @@ class TrainingConfig(Record):
     """
 
     options_panel: ClassVar[str] = "Training options"
+    json_optional: ClassVar[tuple[str, ...]] = ("audio_seconds", "num_frames")
 
     task: Task | None = option(None, "Task", "Training task, by default the model's own.")
     num_labels: int | None = option(None, "Labels", "Number of classes.", largest=10_000_000)
@@ -224,6 +225,9 @@ class TrainingConfig(Record):
     )  # fmt: skip
     num_frames: int | None = option(
         None, "Video frames", "Frames per video, by default the model's own.", largest=100_000
+    )
+    cudnn_benchmark: bool = option(
+        False, "Benchmark of cuDNN", "Try all plans of a convolution (cudnn.benchmark)."
     )
     compile: bool = False  # only what the validation of torch.compile sets: no option
 

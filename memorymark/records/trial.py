@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
+from memorymark.units import gib_range
 
 
 class Source(StrEnum):
@@ -170,7 +171,11 @@ class Trial(Record):
         device: Name of the device, measured or simulated.
         outcome: ok, oom or error.
         peak_allocated_bytes: Most bytes that live tensors held.
-        peak_reserved_bytes: Most bytes that the caching allocator held.
+        peak_reserved_bytes: Most bytes that the caching allocator held; of a range, the best
+            single figure.
+        peak_reserved_low_bytes: Where the peak is a range, since libraries may or may not take
+            optional workspaces, its lower end.
+        peak_reserved_high_bytes: Its higher end.
         process_bytes: Reserved plus context: what nvidia-smi shows for the process.
         capacity_bytes: What the trial could use.
         minimum_bytes: Least device memory in which the step still runs.
@@ -183,7 +188,8 @@ class Trial(Record):
         stage: How far each step went.
         gradient_check: What the backward pass left, where one ran.
         thrashing: Whether the allocator had to give back its cache and retry.
-        convolution_workspace_bytes: Allowance for convolution workspaces within the peak.
+        convolution_workspace_bytes: The largest optional workspace of a convolution that the
+            range of the reserved peak allows for.
         assumptions: What was answered or allowed for without knowing, one sentence each.
         findings: What the user should know, such as a leak.
         error: The sentence of the error, where the outcome is error or oom.
@@ -200,6 +206,8 @@ class Trial(Record):
     outcome: Outcome
     peak_allocated_bytes: int | None = None
     peak_reserved_bytes: int | None = None
+    peak_reserved_low_bytes: int | None = None
+    peak_reserved_high_bytes: int | None = None
     process_bytes: int | None = None
     capacity_bytes: int | None = None
     minimum_bytes: int | None = None
@@ -242,6 +250,21 @@ class Trial(Record):
         if self.peak_reserved_bytes is not None:
             return self.peak_reserved_bytes
         return self.peak_allocated_bytes
+
+    @property
+    def most_memory_bytes(self) -> int | None:
+        """The memory that it may take: the higher end of a range, else `memory_bytes`."""
+        if self.fits and self.peak_reserved_high_bytes is not None:
+            return self.peak_reserved_high_bytes
+        return self.memory_bytes
+
+    @property
+    def reserved_range(self) -> str | None:
+        """The range of the reserved peak in words; None where it is one figure."""
+        low, high = self.peak_reserved_low_bytes, self.peak_reserved_high_bytes
+        if low is None or high is None:
+            return None
+        return f"{gib_range(low, high)}, depending on which cuDNN workspaces find room"
 
     @property
     def capacity_share(self) -> float | None:

@@ -21,7 +21,7 @@ from memorymark.analysis.compare import comparison_of
 from memorymark.analysis.prediction import expected_max_batch, predict_max_batch
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
 from memorymark.errors import InvalidValue, NotAvailable
-from memorymark.gpus.catalogue import Gpu, find_gpu, load_catalogue
+from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu, load_catalogue
 from memorymark.probes.choose import measuring_probe, resolve_probe, share_simulations
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
@@ -207,7 +207,18 @@ class _Execution:
         from memorymark.workloads import resolve
 
         make = getattr(probe, "workload", None) or self.find_workload or resolve
-        return make(self.request.model)
+        if probe.target.source is not Source.SIMULATED:
+            return make(self.request.model)
+        from memorymark.workloads.pretended_cuda import pretended_gpu, pretending
+
+        gpu = find_gpu(probe.target.gpu_key or DEFAULT_GPU)
+        with (
+            pretended_gpu(
+                name=gpu.name, capability=gpu.compute_capability, total_bytes=gpu.total_bytes
+            ),
+            pretending(),
+        ):
+            return make(self.request.model)
 
     @contextlib.contextmanager
     def held(self, probe: Probe) -> Iterator[None]:

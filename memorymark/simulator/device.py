@@ -8,8 +8,9 @@ from memorymark.errors import UnsupportedOperation
 from memorymark.memory.trace import BACKWARD, STEP
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.simulator.cuda import recurrent_buffers, scratch
-from memorymark.simulator.cuda.convolutions import is_convolution, workspace_bytes
+from memorymark.simulator.cuda.convolutions import Convolutions, in_cudnn_order, is_convolution
 from memorymark.simulator.session import Session
+from memorymark.simulator.source_lines import running_line
 from memorymark.simulator.tensors.answers import NOT_A_QUESTION, Answers, is_question
 from memorymark.simulator.tensors.outputs import rule_for
 from memorymark.simulator.tensors.shapes import Recipe, ShapeCache
@@ -46,9 +47,11 @@ class SimulatedDevice(MemoryTracker):
         session: The rules, and where assumptions are noted.
         shapes: Remembers what calls gave, over as many simulations as it is kept for.
         timed_step: Number of the step whose operations are counted for their time, from 1.
+        keeps_values: Whether larger tensors' values are kept too, as the user's code may ask
+            for them.
 
     Attributes:
-        convolution_workspace_bytes: The largest allowance for a convolution's workspace.
+        convolutions: The kernels of the convolutions, whose workspaces are not in the trace.
         works: What each operation of the timed step does.
     """
 
@@ -57,19 +60,21 @@ class SimulatedDevice(MemoryTracker):
         session: Session,
         shapes: ShapeCache,
         timed_step: int | None = None,
+        *,
+        keeps_values: bool = False,
     ) -> None:
         # Counters that optimizers keep on the host are device memory where the device is the host.
         super().__init__("meta", *(() if session.rules.is_cuda else ("cpu",)))
-        self.convolution_workspace_bytes = 0
+        self.convolutions = Convolutions(session.rules)
         self.works: list[Work] = []
         self._session = session
         self._shapes = shapes
-        self._answers = Answers(session)
+        self._answers = Answers(session, keeps_values=keeps_values)
         self._timed_step = timed_step
         self._step = 0
         self._handles: set[bool] = set()
-        self._traits: dict[int, _Traits] = {}
         self._has_dropout_state = False
+        self._traits: dict[int, _Traits] = {}
 
     def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the operation without data and note what it would allocate on the device."""
@@ -80,6 +85,7 @@ class SimulatedDevice(MemoryTracker):
         if output is NOT_A_QUESTION:
             output, recipe = self._call(traits, func, args, kwargs)
             if traits.is_convolution:
+                output = in_cudnn_order(func, args, output, self._session.rules)
                 self._see_convolution(func, args, output)
             elif recipe is not None and recipe.kind is None:
                 self.follow_new(output, func)
@@ -122,11 +128,15 @@ class SimulatedDevice(MemoryTracker):
                 return traits.rule(*args, **kwargs), None
             return self._shapes.call_with_recipe(func, args, kwargs)
         except NotImplementedError as error:
-            raise UnsupportedOperation(
-                f"The operation {func} cannot be simulated: its result depends on data that a "
-                f"simulation does not have, or PyTorch has no rule for its shape. "
-                f"Measure this model on a real device instead."
-            ) from error
+            raise UnsupportedOperation(self._refusal(func)) from error
+
+    def _refusal(self, func: Any) -> str:
+        places = [f"in module {self._paths.current}" if self._paths.current else "", running_line()]
+        place = ", ".join(filter(None, places))
+        return (
+            f"The operation {func}{f' ({place})' if place else ''} cannot be simulated: PyTorch "
+            "has no rule for it without data. Measure it on a device instead."
+        )
 
     def _borrow_scratch(self, traits: _Traits, func: Any, args: tuple[Any, ...]) -> None:
         if traits.uses_cublas:
@@ -138,13 +148,11 @@ class SimulatedDevice(MemoryTracker):
             self.borrow(size, "temporaries", str(func))()
 
     def _see_convolution(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
-        """Each result has a kernel and a workspace of its own, one after the other."""
-        size = workspace_bytes(func, args, output, self._session.rules)
-        self.convolution_workspace_bytes = max(self.convolution_workspace_bytes, size)
+        """Each result has a kernel of its own, one after the other; a bias has none of cuDNN's."""
         for result in output if isinstance(output, tuple) else (output,):
             self.see(result, func)
-            if size and result is not None and result.dim() > 1:
-                self.borrow(size, "workspaces", "cuDNN workspace")()
+            if result is not None and result.dim() > 1:
+                self.convolutions.note(func, args, result, len(self.trace.events))
 
     def _see_recurrent_layers(self, args: tuple[Any, ...]) -> None:
         """Allocate the state of dropout between layers, once, and say what is an estimate."""

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from memorymark.memory.trace import STEP, Block, Trace
-from memorymark.simulator.repetition import SteadyPeak, can_repeat
+from memorymark.simulator.cuda.convolutions import ConvolutionKernel
+from memorymark.simulator.repetition import SteadyPeak, can_repeat, with_repeated_kernels
 from memorymark.simulator.simulate import SimulatedSteps
 from memorymark.simulator.time.clock import Work
 
@@ -122,16 +124,23 @@ def _frame(steps: SimulatedSteps) -> tuple[Any, ...]:
     blocks = [(b.phase, b.path, b.operation, b.category, b.owner) for b in trace.blocks]
     order = [(block_id, size_bytes > 0) for block_id, size_bytes in trace.events]
     works = [(work.dtype, work.is_convolution) for work in steps.works]
-    return blocks, order, trace.marks, works, steps.assumptions, steps.gradient_check
+    kernels = [replace(kernel, operand_bytes=0) for kernel in _kernels(steps, trace)]
+    return blocks, order, trace.marks, works, kernels, steps.assumptions, steps.gradient_check
+
+
+def _kernels(steps: SimulatedSteps, trace: Trace) -> list[ConvolutionKernel]:
+    """Return the convolutions' kernels within the first steps."""
+    return [kernel for kernel in steps.convolutions if kernel.position <= len(trace.events)]
 
 
 def _numbers(steps: SimulatedSteps) -> list[int]:
     """Return the numbers that grow with the batch, in an order of their own."""
+    trace = _first_steps(steps.trace)
     return [
-        steps.convolution_workspace_bytes,
-        *(block.size_bytes for block in _first_steps(steps.trace).blocks),
+        *(block.size_bytes for block in trace.blocks),
         *(work.flops for work in steps.works),
         *(work.moved_bytes for work in steps.works),
+        *(kernel.operand_bytes for kernel in _kernels(steps, trace)),
     ]
 
 
@@ -141,8 +150,14 @@ def _with_numbers(steps: SimulatedSteps, numbers: list[int]) -> SimulatedSteps |
     None where its steps would have to be repeated and are not alike.
     """
     like, works = _first_steps(steps.trace), steps.works
-    end = 1 + len(like.blocks)
-    sizes, counts, moved = numbers[1:end], numbers[end : end + len(works)], numbers[end:]
+    left = iter(numbers)
+    sizes, counts, moved = (
+        list(islice(left, count)) for count in (len(like.blocks), len(works), len(works))
+    )
+    kernels = [
+        replace(kernel, operand_bytes=n)
+        for kernel, n in zip(_kernels(steps, like), left, strict=True)
+    ]
     blocks = [_of_size(block, size) for block, size in zip(like.blocks, sizes, strict=True)]
     events = [(i, sizes[i] if size > 0 else -sizes[i]) for i, size in like.events]
     trace = Trace(blocks, events, list(like.marks))
@@ -159,9 +174,9 @@ def _with_numbers(steps: SimulatedSteps, numbers: list[int]) -> SimulatedSteps |
         free_running=peak.replay.result(),
         works=[
             Work(count, work.dtype, work.is_convolution, bytes_moved)
-            for work, count, bytes_moved in zip(works, counts, moved[len(works) :], strict=True)
+            for work, count, bytes_moved in zip(works, counts, moved, strict=True)
         ],
-        convolution_workspace_bytes=numbers[0],
+        convolutions=with_repeated_kernels(kernels, trace, _STEPS),
     )
 
 

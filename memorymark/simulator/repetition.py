@@ -9,10 +9,13 @@ with the blocks that this one left in the place of those that it found.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from memorymark.memory.trace import STEP, Block, Trace
 from memorymark.simulator.allocator.replay import Replay
+from memorymark.simulator.cuda.convolutions import ConvolutionKernel
 
 # The first step allocates the optimizer's states among its activations, and later ones find
 # other cached blocks than it did; most models are steady after two or three.
@@ -37,6 +40,21 @@ def repeat_last_step(trace: Trace) -> None:
     ]
     begins = max(n for n, (phase, _) in enumerate(trace.marks) if phase == STEP)
     trace.marks += [(phase, at + later) for phase, at in trace.marks[begins:]]
+
+
+def with_repeated_kernels(
+    kernels: Sequence[ConvolutionKernel], trace: Trace, steps_run: int
+) -> tuple[ConvolutionKernel, ...]:
+    """Return convolutions' kernels with those of the steps that repeat the last one that ran."""
+    starts = [position for phase, position in trace.marks if phase == STEP]
+    last = starts[steps_run - 1]
+    repeated = [kernel for kernel in kernels if kernel.position > last]
+    added = [
+        replace(kernel, position=kernel.position + start - last, is_first=False)
+        for start in starts[steps_run:]
+        for kernel in repeated
+    ]
+    return (*kernels, *added)
 
 
 def _successors(trace: Trace) -> dict[int, int] | None:

@@ -8,7 +8,7 @@ and the patched functions belong to the process. The patches change answers for 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
@@ -19,6 +19,7 @@ from torch.amp import autocast_mode
 from memorymark.simulator import torch_compat
 from memorymark.simulator.allocator import environment
 from memorymark.simulator.cuda.rules import Rules
+from memorymark.simulator.questions import Questions
 
 # Autocast keeps its state by device type and has none for meta. This slot is free on every
 # machine without such a device, and asks for no driver.
@@ -33,13 +34,17 @@ class Session:
 
     Attributes:
         rules: The simulated device.
+        questions: What was asked and is not known.
         cast_cache: Weights in autocast's lower format, by the weight's identity.
+        on_autocast: Called when a region of mixed precision begins, the user's own included.
     """
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, *, contrary: bool = False) -> None:
         self.rules = rules
+        self.questions = Questions(contrary)
         self._noted: dict[str, None] = {}
         self.cast_cache: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.on_autocast: Callable[[], None] = lambda: None
 
     def assume(self, sentence: str) -> None:
         """Note something that was answered or allowed for."""
@@ -61,33 +66,41 @@ def current() -> Session | None:
 
 
 @contextmanager
-def simulating(rules: Rules) -> Iterator[Session]:
+def simulating(rules: Rules, *, contrary: bool = False) -> Iterator[Session]:
     """Run what is inside under the rules; other simulations wait.
+
+    Args:
+        rules: The simulated device.
+        contrary: Whether questions with no known answer get the other one.
 
     Raises:
         IncompatibleTorch: This torch lacks private parts that are relied on.
     """
     torch_compat.check()
     with _lock, ExitStack() as stack:
-        for target, name, replacement in _patches():
+        for target, name, replacement in _patches(rules):
             stack.enter_context(mock.patch.object(target, name, replacement))
-        outer, session = current(), Session(rules)
+        outer, session = current(), Session(rules, contrary=contrary)
         noted = torch_compat.untested_version()
         for sentence in (noted, *(environment.assumptions() if rules.is_cuda else ())):
             if sentence:
                 session.assume(sentence)
         _local.session = session
+        before = torch.get_autocast_dtype(AUTOCAST_SLOT)
+        torch.set_autocast_dtype(AUTOCAST_SLOT, torch.float16)  # what CUDA's is by default
         try:
             yield session
         finally:
+            torch.set_autocast_dtype(AUTOCAST_SLOT, before)
             session.cast_cache.clear()
             _local.session = outer
 
 
-def _patches() -> Iterator[tuple[Any, str, Any]]:
+def _patches(rules: Rules) -> Iterator[tuple[Any, str, Any]]:
     yield torch, "is_autocast_enabled", _for_slot(torch.is_autocast_enabled)
     yield torch, "get_autocast_dtype", _for_slot(torch.get_autocast_dtype)
-    yield torch, "set_autocast_enabled", _for_slot(torch.set_autocast_enabled)
+    yield torch, "get_autocast_gpu_dtype", _for_slot(torch.get_autocast_dtype)
+    yield torch, "set_autocast_enabled", _enabling(_for_slot(torch.set_autocast_enabled))
     yield torch, "set_autocast_dtype", _for_slot(torch.set_autocast_dtype)
     yield torch, "clear_autocast_cache", _clearing(torch.clear_autocast_cache)
     available = _for_slot(autocast_mode.is_autocast_available)
@@ -99,13 +112,35 @@ def _patches() -> Iterator[tuple[Any, str, Any]]:
     yield torch.Tensor, "__format__", _format_element
     fused_devices = getattr(*torch_compat.FUSED_DEVICES)
     yield *torch_compat.FUSED_DEVICES, lambda: [*fused_devices(), "meta"]
+    for target, name in torch_compat.FOREACH_DEVICES if rules.is_cuda else ():
+        yield target, name, _and_meta(getattr(target, name))
+
+
+def _and_meta(devices: Callable[[], list[str]]) -> Callable[[], list[str]]:
+    return lambda: [*devices(), "meta"]
 
 
 def _for_slot(function: Any) -> Any:
-    def with_slot(*args: Any) -> Any:
-        return function(*(AUTOCAST_SLOT if arg == "meta" else arg for arg in args))
+    """Let "meta" mean the slot, and in a simulation "cuda" too, which is meant without a name."""
+
+    def with_slot(*args: Any, **kwargs: Any) -> Any:
+        args = (*args, *kwargs.values())
+        names = ("meta",) if current() is None else ("meta", "cuda")
+        if current() is not None and not (args and isinstance(args[0], str)):
+            args = (AUTOCAST_SLOT, *args)
+        return function(*(AUTOCAST_SLOT if arg in names else arg for arg in args))
 
     return with_slot
+
+
+def _enabling(set_enabled: Any) -> Any:
+    def set_and_tell(*args: Any) -> None:
+        session = current()
+        if session is not None and args[-1]:
+            session.on_autocast()
+        set_enabled(*args)
+
+    return set_and_tell
 
 
 def _slot_init(init: Any) -> Any:
@@ -126,7 +161,7 @@ def _with_values(make: Any) -> Any:
             return make(data, *args, **kwargs)
         # torch.get_default_device() calls torch.tensor itself in some versions.
         target = kwargs.get("device") or make([]).device
-        if not _is_meta_device(target):
+        if not _is_simulated_device(target):
             return make(data, *args, **kwargs)
         requires_grad = kwargs.pop("requires_grad", False)
         made = make(_as_values(data), *args, **{**kwargs, "device": "cpu"}).to("meta")
@@ -152,8 +187,9 @@ def _format_element(self: torch.Tensor, format_spec: str) -> str:
     return _format_tensor(self, format_spec)
 
 
-def _is_meta_device(device: Any) -> bool:
-    return isinstance(device, str | torch.device) and torch.device(device).type == "meta"
+def _is_simulated_device(device: Any) -> bool:
+    """Whether it is the simulated one, also by the name under which the user's code knows it."""
+    return isinstance(device, str | torch.device) and torch.device(device).type in ("meta", "cuda")
 
 
 def _clearing(clear: Any) -> Any:

@@ -1,28 +1,48 @@
-"""Simulate training steps and keep their trace."""
+"""Simulate training steps and keep their trace.
+
+Where a model asks of its data what is not known, the steps are simulated with either answer: if
+that does not change the memory, it does not matter; if it does, the larger one is the figure and
+both are told.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import nn
 
-from memorymark.errors import MemoryMarkError, WorkloadError
+from memorymark.errors import MemoryMarkError, UnsupportedOperation, WorkloadError
 from memorymark.memory.trace import Trace
 from memorymark.records.trial import GradientCheck
 from memorymark.simulator.allocator.replay import ReplayResult
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
+from memorymark.simulator.cuda.convolutions import ConvolutionKernel
 from memorymark.simulator.cuda.recurrent import flatten_weights
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
-from memorymark.simulator.repetition import MOST_STEPS, SteadyPeak, can_repeat
-from memorymark.simulator.session import simulating
+from memorymark.simulator.questions import Questions
+from memorymark.simulator.repetition import (
+    MOST_STEPS,
+    SteadyPeak,
+    can_repeat,
+    with_repeated_kernels,
+)
+from memorymark.simulator.session import Session, simulating
 from memorymark.simulator.simulated_runtime import SimulatedRuntime
 from memorymark.simulator.tensors.shapes import ShapeCache
 from memorymark.simulator.time.clock import Work
 from memorymark.training.tracked import run_tracked_steps
+from memorymark.units import GIB
+from memorymark.workloads.build import is_own, tensors_beside
+from memorymark.workloads.pretended_cuda import COMPILED, pretended_gpu, pretending
 from memorymark.workloads.trial_spec import TrialSpec
 
 _TIMED_STEP = 2
+# Peaks that differ by less are the same.
+_SAME_SHARE = 0.001
 # Guarded by the lock of `simulating`.
 _shapes = ShapeCache()
 
@@ -37,7 +57,7 @@ class SimulatedSteps:
         steps_run: How many steps were run; those after them in the trace repeat the last.
         works: What each operation of a step does, for an estimate of its time.
         assumptions: What was answered or allowed for, one sentence each.
-        convolution_workspace_bytes: The largest allowance for a convolution's workspace.
+        convolutions: The convolutions' kernels, whose workspaces are not in the trace.
         gradient_check: What the backward pass left, where the stage is `backward`.
     """
 
@@ -46,7 +66,7 @@ class SimulatedSteps:
     steps_run: int
     works: list[Work]
     assumptions: tuple[str, ...]
-    convolution_workspace_bytes: int
+    convolutions: tuple[ConvolutionKernel, ...]
     gradient_check: GradientCheck | None
 
 
@@ -66,38 +86,111 @@ def simulate(
         steps: Run just that many steps.
 
     Raises:
-        UnsupportedOperation: An operation cannot be run without data.
+        UnsupportedOperation: An operation cannot be run without data, or the memory depends on
+            a number that is not known.
         WorkloadError: The model or its own code fails.
     """
-    with simulating(rules) as session:
-        device = SimulatedDevice(session, _shapes, steps or _TIMED_STEP)
+    given, questions = _attempt(spec, model, rules, steps, contrary=False)
+    if questions.asked:
+        _drop_gradients(spec, model)
+        other, _ = _attempt(spec, model, rules, steps, contrary=True)
+        given = _settled(given, other, questions)
+    if isinstance(given, MemoryMarkError):
+        raise given
+    return given
+
+
+def _attempt(
+    spec: TrialSpec, model: nn.Module, rules: Rules, steps: int | None, *,
+    contrary: bool,
+) -> tuple[SimulatedSteps | MemoryMarkError, Questions]:  # fmt: skip
+    with simulating(rules, contrary=contrary) as session:
+        device = SimulatedDevice(
+            session, _shapes, steps or _TIMED_STEP,
+            keeps_values=is_own(spec.workload),
+        )  # fmt: skip
         peak = SteadyPeak(device.trace)
         # The user's own code may do something else in a later step: it is run.
-        repeats = can_repeat if not spec.workload.runs_own_code else lambda trace: False
+        repeats = can_repeat if not is_own(spec.workload) else lambda trace: False
         if rules.is_cuda:
             flatten_weights(model)
         try:
-            tracked = run_tracked_steps(
-                spec, model, SimulatedRuntime(rules), device,
-                steps=steps or MOST_STEPS,
-                is_steady=lambda: steps is None and (peak.is_steady() or repeats(device.trace)),
-            )  # fmt: skip
-        except MemoryMarkError:
-            raise
+            with _seen_by_own_code(spec, model, session, device):
+                tracked = run_tracked_steps(
+                    spec, model, SimulatedRuntime(rules), device,
+                    steps=steps or MOST_STEPS,
+                    is_steady=lambda: steps is None and (peak.is_steady() or repeats(device.trace)),
+                )  # fmt: skip
+        except MemoryMarkError as error:
+            return error, session.questions
         except Exception as error:
-            raise WorkloadError(_sentence(spec.workload.name, error)) from error
+            failure = WorkloadError(_sentence(spec.workload.name, error))
+            failure.__cause__ = error
+            return failure, session.questions
         if steps is None:
             peak.repeat_until_steady()
         peak.replay.close()
+        ran = len(tracked.seconds)
         return SimulatedSteps(
             trace=device.trace,
             free_running=peak.replay.result(),
-            steps_run=len(tracked.seconds),
+            steps_run=ran,
             works=device.works,
             assumptions=session.assumptions,
-            convolution_workspace_bytes=device.convolution_workspace_bytes,
+            convolutions=with_repeated_kernels(device.convolutions.kernels, device.trace, ran),
             gradient_check=tracked.gradient_check,
+        ), session.questions
+
+
+def _settled(
+    given: SimulatedSteps | MemoryMarkError,
+    other: SimulatedSteps | MemoryMarkError,
+    questions: Questions,
+) -> SimulatedSteps | MemoryMarkError:
+    """Return what two simulations come to that answered unknown questions differently."""
+    # Where one answer leads to an error of the model's own, the other is the one that it expects.
+    if isinstance(other, MemoryMarkError):
+        return given
+    if isinstance(given, MemoryMarkError):
+        return other
+    peaks = [steps.free_running.peak_allocated_bytes for steps in (given, other)]
+    least, most = min(peaks), max(peaks)
+    if most - least <= _SAME_SHARE * most:
+        return given
+    between = f"{least / GIB:,.3g} and {most / GIB:,.3g} GiB"
+    if questions.number is not None:
+        return UnsupportedOperation(
+            f"{questions.number}: the model reads a number that a simulation does not know, and "
+            f"its memory depends on it (between {between} for two small numbers). Measure it on "
+            "a device instead."
         )
+    larger = given if peaks[0] == most else other
+    told = (
+        f"The step's memory depends on values that a simulation does not know: its peak lies "
+        f"between {between}; the larger is given."
+    )
+    return dataclasses.replace(larger, assumptions=(*larger.assumptions, told))
+
+
+def _drop_gradients(spec: TrialSpec, model: nn.Module) -> None:
+    model.zero_grad(set_to_none=True)
+    for _, tensor, _ in tensors_beside(spec.workload, model):
+        tensor.grad = None
+
+
+@contextmanager
+def _seen_by_own_code(
+    spec: TrialSpec, model: nn.Module, session: Session, device: SimulatedDevice
+) -> Iterator[None]:
+    """Let the user's code find the device that is simulated."""
+    if not is_own(spec.workload):
+        yield
+        return
+    if any(hasattr(part, "_orig_mod") for part in model.modules()):
+        session.assume(COMPILED)
+    about = {"allocated_bytes": lambda: device.live_bytes, "assume": session.assume}
+    with pretended_gpu(**about), pretending():
+        yield
 
 
 def _sentence(name: str, error: Exception) -> str:

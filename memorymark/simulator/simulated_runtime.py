@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -14,6 +14,7 @@ from memorymark.records.config import OptimizerImpl, Precision, TrainingConfig
 from memorymark.simulator.cuda.adamw8bit import SimulatedAdamW8bit
 from memorymark.simulator.cuda.autocast import autocast_kernels
 from memorymark.simulator.cuda.rules import Rules
+from memorymark.simulator.session import current
 from memorymark.training.runtime import AUTOCAST_DTYPES, attention_kernels
 
 
@@ -35,9 +36,12 @@ class SimulatedRuntime:
 
     @contextlib.contextmanager
     def settings(self, config: TrainingConfig) -> Iterator[None]:
-        """Hold autocast's kernels and the choice of attention kernels while steps run."""
-        kernels = autocast_kernels() if config.precision.is_amp else contextlib.nullcontext()
-        with kernels, attention_kernels(config):
+        """Hold autocast's kernels, once a region begins, and the choice of attention kernels."""
+        with contextlib.ExitStack() as stack:
+            session = current()
+            if session is not None:
+                session.on_autocast = _once(lambda: stack.enter_context(autocast_kernels()))
+            stack.enter_context(attention_kernels(config))
             yield
 
     def autocast(self, precision: Precision) -> AbstractContextManager[Any]:
@@ -53,3 +57,14 @@ class SimulatedRuntime:
     def adamw_8bit(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Return an optimizer with the states of bitsandbytes' AdamW8bit."""
         return SimulatedAdamW8bit(parameters)
+
+
+def _once(work: Callable[[], object]) -> Callable[[], None]:
+    """Return what does the work when it is called first."""
+    done: list[object] = []
+
+    def work_once() -> None:
+        if not done:
+            done.append(work())
+
+    return work_once

@@ -49,8 +49,9 @@ class DeviceRuntime:
 
     @contextlib.contextmanager
     def settings(self, config: TrainingConfig) -> Iterator[None]:
-        """Hold TF32 and the choice of attention kernels while steps run."""
-        before = torch.get_float32_matmul_precision()
+        """Hold TF32, cuDNN's benchmark and the choice of attention kernels while steps run."""
+        before, benchmark = torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
+        torch.backends.cudnn.benchmark = config.cudnn_benchmark
         if config.precision is Precision.TF32:
             torch.set_float32_matmul_precision("high")
         try:
@@ -58,6 +59,7 @@ class DeviceRuntime:
                 yield
         finally:
             torch.set_float32_matmul_precision(before)
+            torch.backends.cudnn.benchmark = benchmark
 
     def autocast(self, precision: Precision) -> AbstractContextManager[Any]:
         """Return torch.autocast for mixed precisions, else a region that does nothing."""

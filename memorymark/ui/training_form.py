@@ -25,7 +25,8 @@ _MODELS = ("bert", "gpt2", "resnet", "torchvision:vit_b_16", "hf:google-t5/t5-sm
 _MAIN = ("precision", "optimizer", "seq_len")
 _MORE = (
     "task", "image_size", "attention", "gradient_accumulation", "optimizer_impl", "zero_grad",
-    "num_labels", "loop", "use_cache", "gradient_checkpointing", "dropout", "channels_last",
+    "num_labels", "loop", "use_cache", "audio_seconds", "num_frames", "gradient_checkpointing",
+    "dropout", "channels_last", "cudnn_benchmark",
 )  # fmt: skip
 _ANALYSIS = ("granularity", "headroom", "objective", "max_batch_size")
 _ADDRESS = ("model", "memory_budget", *_MAIN, *_MORE, *_ANALYSIS)

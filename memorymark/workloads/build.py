@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
@@ -16,9 +17,14 @@ from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.batch_sizes import check_batch, learn_growth
 from memorymark.workloads.placement import FILLED, Twins, move_module, move_tensors, note_modes
+from memorymark.workloads.pretended_cuda import pretending
 from memorymark.workloads.trial_spec import TrialSpec
 from memorymark.workloads.without_data import make_without_data
 
+_WAS_EVAL = (
+    "The factory returned the model in eval mode; it is trained in training mode, as after "
+    "model.train(). Without dropout, the whole of it is left in eval mode."
+)
 _PACKAGE = __name__.partition(".")[0] + "."
 _notes: WeakKeyDictionary[nn.Module, tuple[str, ...]] = WeakKeyDictionary()
 
@@ -37,7 +43,9 @@ def learn_batches(spec: TrialSpec, device: torch.device) -> None:
     Raises:
         WorkloadError: They do not.
     """
-    if is_own(spec.workload):
+    if not is_own(spec.workload):
+        return
+    with pretending() if device.type == "meta" else contextlib.nullcontext():
         learn_growth(
             spec.workload, spec.config,
             lambda batch_size: make_batch(dataclasses.replace(spec, batch_size=batch_size), device),
@@ -58,7 +66,18 @@ def build_model(workload: Workload, config: TrainingConfig, device: torch.device
         model = model.to(memory_format=torch.channels_last)
     if config.gradient_checkpointing:
         workload.enable_checkpointing(model)
-    return model.train(config.dropout)
+    return _in_mode(workload, model, config)
+
+
+def _in_mode(workload: Workload, model: nn.Module, config: TrainingConfig) -> nn.Module:
+    """Return the model in training mode, or in eval mode; the user's own parts as he left them."""
+    if not (is_own(workload) and config.dropout):
+        return model.train(config.dropout)
+    if not model.training:
+        # As libraries return a model, and as no training loop leaves it.
+        _notes[model] = (*notes_on(model), _WAS_EVAL)
+        model.train()
+    return model
 
 
 def _place(workload: Workload, model: nn.Module, device: torch.device, twins: Twins) -> None:

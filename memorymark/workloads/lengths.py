@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from memorymark.errors import BatchTooLong
@@ -18,8 +19,8 @@ _PROCESSOR_SIZES = {
     "conditional_detr": 800, "dab-detr": 800, "deformable_detr": 800, "detr": 800,
     "table-transformer": 800, "mask2former": 800, "maskformer": 800, "oneformer": 800,
     "d_fine": 640, "deimv2": 640, "rt_detr": 640, "rt_detr_v2": 640, "segformer": 512,
-    "upernet": 512, "glpn": 480, "sam2": 1024, "sam2_video": 1024,
-    "edgetam": 1024, "sam3_tracker": 1008,
+    "upernet": 512, "glpn": 480, "depth_pro": 1536, "sam2": 1024, "sam2_video": 1024,
+    "edgetam": 1024, "sam3_tracker": 1008, "sam3_video": 1008,
 }  # fmt: skip
 # Models with a table of the positions in an image, for which one size is right.
 _OF_ONE_SIZE = {
@@ -86,6 +87,8 @@ def _image_size(hf_config: Any, task: Task | None) -> tuple[int, bool]:
     if model_type in _PROCESSOR_SIZES and task is not Task.IMAGE_CLASSIFICATION:
         return _PROCESSOR_SIZES[model_type], model_type in _OF_ONE_SIZE
     seen = vision_config(hf_config)
+    if model_type == "siglip2" and getattr(seen, "num_patches", None):
+        return math.isqrt(seen.num_patches) * seen.patch_size, True
     if model_type in _OF_ANY_SIZE:
         return DEFAULT_IMAGE_SIZE, False
     own = _first(getattr(seen, "image_size", None)) or _first(getattr(hf_config, "image_size", 0))

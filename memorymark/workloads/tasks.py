@@ -5,17 +5,20 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
-from memorymark.errors import UnknownChoice, WorkloadError
+from memorymark.errors import MissingPackage, UnknownChoice, WorkloadError
 from memorymark.records.config import Task, TrainingConfig
 from memorymark.workloads.inputs import audio, image_text, image_tokens, images, text, videos
 from memorymark.workloads.inputs.batch_spec import (
+    IMAGE_TOKEN_NAMES,
     BatchSpec,
     Inputs,
+    image_token,
     text_config,
     vocabulary_size,
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,8 @@ class _Form:
 
 
 _SPEECH = frozenset({
-    "canary", "cohere_asr", "moonshine", "moonshine_streaming", "seamless_m4t",
-    "seamless_m4t_v2", "speech-encoder-decoder", "speech_to_text", "speecht5", "whisper",
+    "canary", "cohere_asr", "moonshine", "seamless_m4t", "seamless_m4t_v2",
+    "speech-encoder-decoder", "speech_to_text", "speecht5", "whisper",
 })  # fmt: skip
 
 _FORMS = {
@@ -212,6 +215,17 @@ def _refuse_other_class(architecture: str, name: str, supported: list[Task]) -> 
     )
 
 
+def check_packages(task: Task | None, name: str) -> None:
+    """Check that what transformers needs for a task's loss is installed.
+
+    Raises:
+        MissingPackage: It is not.
+    """
+    matched = (Task.OBJECT_DETECTION, Task.UNIVERSAL_SEGMENTATION)
+    if task in matched and find_spec("scipy") is None:
+        raise MissingPackage("scipy", f"The loss of {name!r}, which matches objects,")
+
+
 def has_labels(task: Task | None) -> bool:
     """Return whether the task's head has a number of classes."""
     return task is not None and _FORMS[task].has_labels
@@ -229,11 +243,14 @@ def set_special_tokens(hf_config: Any, task: Task | None) -> None:
     """Give the configuration what its build or forward refuses to go without."""
     if getattr(hf_config, "architectures", None) is None:
         hf_config.architectures = []  # the Auto class looks through them where it has a choice
-    _keep_all_layers(hf_config)
+    _settle(hf_config)
     _set_pad_token(hf_config)
     text = text_config(hf_config)
     if text is not hf_config:
         _set_pad_token(text)
+    for name in IMAGE_TOKEN_NAMES:
+        if task is Task.IMAGE_TEXT_TO_TEXT and getattr(hf_config, name, 0) is None:
+            setattr(hf_config, name, image_token(hf_config))
     is_encoder_decoder = task is Task.SEQ2SEQ_LM or getattr(hf_config, "is_encoder_decoder", False)
     if is_encoder_decoder and getattr(hf_config, "decoder_start_token_id", None) is None:
         hf_config.decoder_start_token_id = hf_config.pad_token_id
@@ -242,13 +259,18 @@ def set_special_tokens(hf_config: Any, task: Task | None) -> None:
         hf_config.default_language = next(iter(languages))
 
 
-def _keep_all_layers(hf_config: Any) -> None:
-    """Drop no layers at random: the most memory is that of the step in which none is dropped."""
+def _settle(hf_config: Any) -> None:
+    """Drop no layers at random, and load no weights.
+
+    The most memory is that of the step in which no layer is dropped.
+    """
     for name, value in list(vars(hf_config).items()):
         if name.endswith("layerdrop"):
             setattr(hf_config, name, 0.0)
+        elif name == "use_pretrained_backbone":
+            hf_config.use_pretrained_backbone = False
         elif hasattr(value, "model_type"):
-            _keep_all_layers(value)
+            _settle(value)
 
 
 def _set_pad_token(hf_config: Any) -> None:

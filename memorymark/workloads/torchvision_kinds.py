@@ -1,4 +1,4 @@
-"""What torchvision's models are trained for: batches, losses and sizes, by torchvision's folders."""
+"""What torchvision's models are trained for: batches, losses and sizes, by their folders."""
 
 from __future__ import annotations
 

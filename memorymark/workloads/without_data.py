@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from memorymark.errors import BatchTooLong, MissingPackage, UsageError, WorkloadError
 from memorymark.workloads.placement import Twins
+from memorymark.workloads.pretended_cuda import pretending
 
 Made = TypeVar("Made")
 
@@ -42,8 +43,7 @@ def make_without_data(make: Callable[[], Made], twins: Twins | None = None) -> M
     Raises:
         WorkloadError: The code fails in every way.
     """
-    outer = _active.set(True)
-    try:
+    with pretending(), _noted():
         for way in (lambda: parameters_without_data(twins or Twins(_META)), lambda: _META):
             try:
                 with way():
@@ -56,6 +56,13 @@ def make_without_data(make: Callable[[], Made], twins: Twins | None = None) -> M
                     raise
         with torch.device("cpu"):
             return make()
+
+
+@contextmanager
+def _noted() -> Iterator[None]:
+    outer = _active.set(True)
+    try:
+        yield
     finally:
         _active.reset(outer)
 

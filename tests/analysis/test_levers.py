@@ -19,10 +19,12 @@ def test_changes_that_are_made_already_are_not_advised():
 
 
 def test_images_are_made_smaller_and_texts_shorter():
-    images = possible_changes(TrainingConfig(task="image-classification"))
+    images = possible_changes(TrainingConfig(task="image-classification", image_size=224))
     assert {"image_size": 112} in [advice.change for advice in images]
     texts = possible_changes(TrainingConfig(seq_len=512))
     assert {"seq_len": 256} in [advice.change for advice in texts]
+    heard = possible_changes(TrainingConfig(task="audio-classification", audio_seconds=10))
+    assert {"audio_seconds": 5} in [advice.change for advice in heard]
 
 
 def test_images_and_texts_are_not_made_too_small():
@@ -30,6 +32,21 @@ def test_images_and_texts_are_not_made_too_small():
     assert not any("image_size" in advice.change for advice in small) and len(small) > 3
     short = possible_changes(TrainingConfig(seq_len=31))
     assert not any("seq_len" in advice.change for advice in short) and len(short) > 3
+
+
+@pytest.mark.parametrize(
+    ("given", "advised"),
+    [
+        ({"task": "causal-lm"}, True),
+        ({"task": "seq2seq-lm", "use_cache": "on"}, True),
+        ({"task": "causal-lm", "use_cache": "off"}, False),
+        ({"task": "causal-lm", "gradient_checkpointing": True}, False),
+        ({"task": "masked-lm"}, False),
+    ],
+)
+def test_decoders_can_do_without_the_generation_cache(given, advised):
+    changes = [advice.change for advice in possible_changes(TrainingConfig(**given))]
+    assert ({"use_cache": "off"} in changes) is advised
 
 
 def test_every_change_is_a_config():

@@ -23,7 +23,8 @@ def test_the_readings_of_a_trial(make):
     trial = SimulatedProbe(A100).run_trial(TrialSpec(make(), SMALL, 8))
     assert (trial.outcome, trial.source) == (Outcome.OK, Source.SIMULATED)
     assert trial.breakdown.total == trial.peak_allocated_bytes
-    assert trial.peak_allocated_bytes <= trial.minimum_bytes <= trial.peak_reserved_bytes
+    most = trial.peak_reserved_high_bytes or trial.peak_reserved_bytes
+    assert trial.peak_allocated_bytes <= trial.minimum_bytes <= most
     assert trial.process_bytes == trial.peak_reserved_bytes + A100.context_bytes
     assert trial.capacity_bytes == A100.total_bytes - A100.context_bytes
     assert trial.step_seconds > 0 and trial.thrashing is False
@@ -41,8 +42,33 @@ def test_convolutions_are_said_to_be_an_allowance():
     assert any(
         "cuDNN workspaces are an estimate" in sentence for sentence in convolving.assumptions
     )
+    low, high = convolving.peak_reserved_low_bytes, convolving.peak_reserved_high_bytes
+    assert low < convolving.peak_reserved_bytes < high
     assert plain.convolution_workspace_bytes is None
+    assert plain.peak_reserved_low_bytes is None and plain.peak_reserved_high_bytes is None
     assert not any("cuDNN workspaces are an estimate" in sentence for sentence in plain.assumptions)
+
+
+def test_the_base_decides_whether_convolutions_fit():
+    spec = TrialSpec(tiny_resnet(), SMALL, 64)
+    free = SimulatedProbe(A100).run_trial(spec)
+    tight = SimulatedProbe(A100, budget_bytes=free.minimum_bytes).run_trial(spec)
+    assert tight.fits and tight.minimum_bytes == free.minimum_bytes
+    assert tight.peak_reserved_low_bytes <= tight.peak_reserved_high_bytes <= free.minimum_bytes
+    less = SimulatedProbe(A100, budget_bytes=free.minimum_bytes - 2 * MIB).run_trial(spec)
+    assert less.outcome is Outcome.OOM and less.peak_reserved_high_bytes is None
+
+
+def test_a_benchmark_of_cudnn_may_take_more():
+    off, on = (
+        SimulatedProbe(A100).run_trial(
+            TrialSpec(tiny_resnet(), dataclasses.replace(SMALL, cudnn_benchmark=chosen), 256)
+        )
+        for chosen in (False, True)
+    )
+    assert on.convolution_workspace_bytes > off.convolution_workspace_bytes
+    assert on.peak_reserved_high_bytes >= on.peak_reserved_bytes
+    assert on.minimum_bytes == off.minimum_bytes
 
 
 def test_a_context_that_is_not_known_is_said_to_be_assumed():

@@ -12,7 +12,7 @@ from memorymark.probes.choose import share_simulations, simulated_probe
 from memorymark.probes.simulated import SimulatedProbe
 from memorymark.probes.simulations import Simulations
 from memorymark.records.config import TrainingConfig
-from memorymark.simulator.cuda.rules import Platform, Questions, Rules
+from memorymark.simulator.cuda.rules import CapabilityQuestions, Platform, Rules
 from memorymark.workloads.trial_spec import TrialSpec
 
 SMALL = TrainingConfig(seq_len=16, image_size=32)
@@ -35,7 +35,7 @@ def shared_probes(*names):
 )
 def test_every_card_gets_the_figures_of_its_own_simulation(precision, names):
     training = dataclasses.replace(SMALL, precision=precision)
-    probes, shared = shared_probes(*names)
+    probes, _ = shared_probes(*names)
     workload = tiny_bert()
     for name, probe in zip(names, probes, strict=True):
         for batch_size in (8, 64, 40, 16):
@@ -55,7 +55,7 @@ def test_cards_that_ask_the_same_are_simulated_once():
 
 
 def test_a_derived_trial_says_so():
-    (probe,), shared = shared_probes("a100-40gb")
+    (probe,), _ = shared_probes("a100-40gb")
     workload = tiny_bert()
     said = {}
     for batch_size in (8, 64, 40):
@@ -92,7 +92,7 @@ def test_only_simulated_probes_share():
 
 
 def test_rules_are_alike_where_what_was_asked_is_answered_alike():
-    asked = Questions()
+    asked = CapabilityQuestions()
     rules = asked.about(Rules(Platform.CUDA, (8, 6)))
     assert rules.compute_capability >= (8, 0) and not rules.compute_capability < (7, 0)
     assert rules.cublas_workspace_bytes == Rules(Platform.CUDA, (8, 6)).cublas_workspace_bytes
@@ -101,13 +101,13 @@ def test_rules_are_alike_where_what_was_asked_is_answered_alike():
     alike = {key for key, each in rules_of.items() if asked.are_answered_alike_by(each)}
     assert {"a100-40gb", "l4", "rtx-5090"} <= alike
     assert not alike & {"t4", "v100-16gb", "h100-80gb", "b200"}
-    assert (8, 6) <= rules.compute_capability
+    assert rules.compute_capability >= (8, 6)
     assert not asked.are_answered_alike_by(Rules(Platform.CUDA, (8, 0)))
 
 
 @pytest.mark.parametrize("read", [tuple, list, hash, lambda x: x[0], lambda x: x == (8, 6)])
 def test_what_is_read_otherwise_is_this_card_alone(read):
-    asked = Questions()
+    asked = CapabilityQuestions()
     read(asked.about(Rules(Platform.CUDA, (8, 6))).compute_capability)
     assert asked.are_answered_alike_by(Rules(Platform.CUDA, (8, 6)))
     assert not asked.are_answered_alike_by(Rules(Platform.CUDA, (8, 9)))

@@ -12,7 +12,7 @@ def test_defaults_are_those_of_the_interface():
     config = TrainingConfig()
     said = (config.precision, config.optimizer, config.attention, config.zero_grad)
     assert said == ("fp32", "adamw", "sdpa", "before-forward")
-    assert (config.seq_len, config.image_size, config.dropout) == (128, 224, True)
+    assert (config.seq_len, config.image_size, config.dropout) == (128, None, True)
 
 
 def test_names_become_members():
@@ -56,3 +56,11 @@ def test_a_config_survives_json():
 def test_an_unknown_key_is_refused():
     with pytest.raises(UnknownChoice, match="seq_len"):
         TrainingConfig.from_dict({"seqlen": 8})
+
+
+def test_lengths_that_a_task_has_not_are_left_out_of_json():
+    plain = TrainingConfig(task="masked-lm")
+    assert not {"audio_seconds", "num_frames"} & plain.to_dict().keys()
+    heard = TrainingConfig(task="ctc", audio_seconds=5)
+    assert heard.to_dict()["audio_seconds"] == 5
+    assert all(TrainingConfig.from_dict(each.to_dict()) == each for each in (plain, heard))

@@ -9,7 +9,13 @@ from fakes import FakeProbe, FakeWorkload, simulated_target
 from memorymark.analysis.analyze import AnalysisOptions, AnalysisStopped, analyze_on, with_options
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
 from memorymark.records.config import TrainingConfig
-from memorymark.report.sentences import analysis_lines, backward_lines, compile_lines, verdict
+from memorymark.report.sentences import (
+    analysis_lines,
+    backward_lines,
+    compile_lines,
+    training_phrase,
+    verdict,
+)
 from memorymark.units import GIB, MIB
 
 COSTS = {"price_per_hour": 1.29, "dataset_size": 10_000_000, "epochs": 3, "runs_per_year": 12}
@@ -129,3 +135,30 @@ def test_nothing_up_to_the_report_needs_torch():
         "assert not {'torch', 'transformers', 'streamlit', 'altair'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (
+            TrainingConfig(task="speech-seq2seq", audio_seconds=30, image_size=224),
+            "speech-seq2seq, fp32, 30 s of audio, 128 tokens, adamw",
+        ),
+        (
+            TrainingConfig(task="video-classification", num_frames=8, image_size=112,
+                           precision="amp-bf16", optimizer="none"),
+            "video-classification, amp-bf16, 8 frames, images of 112 x 112 pixels, no optimizer",
+        ),
+        (
+            TrainingConfig(task="contrastive", image_size=224, seq_len=77),
+            "contrastive, fp32, images of 224 x 224 pixels, 77 tokens, adamw",
+        ),
+        (
+            TrainingConfig(task="contrastive", image_size=224, audio_seconds=10),
+            "contrastive, fp32, 10 s of audio, 128 tokens, adamw",
+        ),
+        (TrainingConfig(image_size=224), "fp32, adamw"),
+    ],
+)  # fmt: skip
+def test_a_training_is_named_by_task_precision_and_lengths(config, words):
+    assert training_phrase(config) == words

@@ -53,14 +53,23 @@ def test_each_thread_of_cublas_takes_one_workspace():
     assert [name for name, _ in blocks] == ["aten.mm.default"] * 4
 
 
-def test_a_workspace_of_a_convolution_is_given_back():
+def test_the_workspace_of_a_convolution_is_noted_beside_the_trace():
     image, weight = meta(2, 8, 16, 16), meta(8, 8, 3, 3)
     device, blocks = operate(lambda device: functional.conv2d(image, weight, padding=1))
-    (workspace,) = [size for name, size in blocks if "cuDNN" in name]
-    assert workspace == device.convolution_workspace_bytes > 0
-    assert device.peak_bytes == image.nbytes + workspace
-    assert blocks[0] == ("aten.convolution.default", image.nbytes)
-    assert device.trace.events[1:3] == [(1, workspace), (1, -workspace)]
+    (kernel,) = device.convolutions.kernels
+    assert [name for name, _ in blocks] == ["aten.convolution.default"]
+    assert kernel.position == 1
+
+
+def test_what_follows_a_convolution_in_nhwc_order_is_in_that_order():
+    image = meta(2, 8, 16, 16).to(memory_format=torch.channels_last)
+    weight = meta(8, 8, 3, 3)
+    kept = []
+    device, _ = operate(
+        lambda device: kept.append(functional.conv2d(functional.conv2d(image, weight), weight))
+    )
+    assert kept[0].is_contiguous(memory_format=torch.channels_last)
+    assert not any(kernel.copies for kernel in device.convolutions.kernels)
 
 
 def test_counters_on_the_host_are_device_memory_where_the_device_is_the_host():

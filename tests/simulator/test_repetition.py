@@ -10,7 +10,11 @@ from memorymark.memory.trace import FORWARD, STEP, Block, Trace
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Stage
 from memorymark.simulator.cuda.rules import Platform, Rules
-from memorymark.simulator.repetition import can_repeat, repeat_last_step
+from memorymark.simulator.repetition import (
+    can_repeat,
+    repeat_last_step,
+    with_repeated_kernels,
+)
 from memorymark.simulator.simulate import simulate
 from memorymark.workloads.build import build_model
 from memorymark.workloads.trial_spec import TrialSpec
@@ -24,11 +28,15 @@ TRAININGS = [
 ]
 
 
-def traced(workload, steps=None, stage=Stage.STEP, **training):
+def simulated(workload, steps=None, stage=Stage.STEP, batch_size=4, **training):
     config = TrainingConfig(**{"seq_len": 16, "image_size": 32, **training})
-    spec = TrialSpec(workload, config, 4, stage)
+    spec = TrialSpec(workload, config, batch_size, stage)
     model = build_model(workload, spec.config, torch.device("meta"))
-    return simulate(spec, model, Rules(Platform.CUDA, (8, 0)), steps=steps).trace
+    return simulate(spec, model, Rules(Platform.CUDA, (8, 0)), steps=steps)
+
+
+def traced(workload, *args, **options):
+    return simulated(workload, *args, **options).trace
 
 
 def contents(trace):
@@ -61,16 +69,16 @@ def test_the_first_step_is_not_repeated():
 
 
 def test_a_simulation_runs_no_step_that_it_can_repeat():
-    class Counting(TinyNet):
-        steps = 0
+    found = simulated(tiny_bert(), batch_size=150)
+    assert found.steps_run == 2
+    assert [phase for phase, _ in found.trace.marks].count(STEP) == 3
 
-        def loss(self, model, batch):
-            type(self).steps += 1
-            return super().loss(model, batch)
 
-    trace = traced(Counting())
-    assert Counting.steps == 2
-    assert sum(phase == STEP for phase, _ in trace.marks) >= 2
+def test_the_kernels_of_convolutions_are_repeated_too():
+    two, three = (simulated(tiny_resnet(), steps=steps) for steps in (2, 3))
+    repeat_last_step(two.trace)
+    kernels = with_repeated_kernels(two.convolutions, two.trace, 2)
+    assert kernels == three.convolutions and len(kernels) > len(two.convolutions) > 0
 
 
 def test_the_users_own_code_is_run_until_the_peak_is_steady():

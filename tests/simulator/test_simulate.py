@@ -144,12 +144,12 @@ def test_cublas_workspaces_by_generation():
     assert not blocks_named(run(TinyNet(), rules=Rules(Platform.CPU)), "cuBLAS")
 
 
-def test_convolution_workspaces_are_told_apart():
+def test_convolutions_are_noted_and_their_workspaces_left_out_of_the_trace():
     found = run(tiny_resnet())
-    assert found.convolution_workspace_bytes > 0
-    largest = max(block.size_bytes for block in blocks_named(found, "cuDNN"))
-    assert found.convolution_workspace_bytes == largest
-    assert run(tiny_bert()).convolution_workspace_bytes == 0
+    assert found.convolutions and not blocks_named(found, "cuDNN")
+    positions = [kernel.position for kernel in found.convolutions]
+    assert positions == sorted(positions) and positions[-1] <= len(found.trace.events)
+    assert run(tiny_bert()).convolutions == ()
 
 
 def test_two_threads_answer_as_one_after_the_other():

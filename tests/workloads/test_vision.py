@@ -1,19 +1,33 @@
 import pytest
 import torch
 
-from memorymark.errors import InvalidValue, MissingPackage, UnknownChoice
+from memorymark.errors import InvalidValue, MissingPackage, UnknownChoice, WorkloadError
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.build import build_model, make_batch
+from memorymark.workloads.registry import resolve
 from memorymark.workloads.trial_spec import TrialSpec
 from memorymark.workloads.vision import ImageClassifier, list_vision_models
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 
 
-def test_classifiers_are_listed_and_detectors_are_not():
+def test_what_can_be_trained_is_listed():
     names = list_vision_models("torchvision")
-    assert {"resnet50", "vit_b_16", "vgg16"} <= set(names)
-    assert not any("rcnn" in name or "deeplab" in name for name in names)
+    assert {"resnet50", "vit_b_16", "fasterrcnn_resnet50_fpn", "fcn_resnet50", "r3d_18"} <= {*names}
+    assert len(names) == len({*names})
+    assert not any(name.startswith(("quantized", "raft")) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("quantized_resnet18", "is quantized.*Train torchvision:resnet18"),
+        ("raft_small", "optical flow.*Write a package.module:factory"),
+    ],
+)
+def test_what_cannot_be_trained_says_what_to_do(name, sentence):
+    with pytest.raises(WorkloadError, match=sentence):
+        resolve(f"torchvision:{name}")
 
 
 def test_a_small_network_trains():
@@ -59,3 +73,9 @@ def test_a_library_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
     with pytest.raises(MissingPackage, match="pip install timm"):
         ImageClassifier("timm", "resnet18")
+
+
+def test_images_have_the_size_that_the_model_was_made_for():
+    made_for = {"resnet18": 224, "inception_v3": 299}
+    for name, size in made_for.items():
+        assert ImageClassifier("torchvision", name).describe(TrainingConfig()).image_size == size

@@ -1,13 +1,14 @@
 """Play a trace of allocations through the simulated caching allocator.
 
 A trace is a sequence of (block id, bytes): positive bytes allocate a block of that many bytes,
-negative bytes release it. Ids are unique within a trace. Segments are expandable where the
+negative bytes release it; EMPTY_CACHE gives back to the device what nobody uses, as
+`torch.cuda.empty_cache` does. Ids are unique within a trace. Segments are expandable where the
 environment variable PYTORCH_ALLOC_CONF says so (`environment.py`), as on a GPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from memorymark.simulator.allocator import environment
@@ -21,6 +22,7 @@ from memorymark.simulator.allocator.blocks import (
 from memorymark.simulator.allocator.caching_allocator import CachingAllocator
 
 Events = Sequence[tuple[int, int]]
+EMPTY_CACHE = (0, 0)
 _PRECISION = 1000
 
 
@@ -29,7 +31,7 @@ class ReplayResult:
     """What a replay came to.
 
     Attributes:
-        fits: Whether every allocation found room.
+        fits: Whether every allocation found room but for optional ones.
         peak_allocated_bytes: Most bytes of blocks in use, as `torch.cuda.max_memory_allocated`.
         peak_reserved_bytes: Most bytes taken from the device, as `max_memory_reserved`.
         retries: How often the cache was given back to find room; a step that does it thrashes.
@@ -44,7 +46,11 @@ class ReplayResult:
 
 
 def replay(
-    events: Events, capacity_bytes: int | None = None, *, expandable_segments: bool | None = None
+    events: Events,
+    capacity_bytes: int | None = None,
+    *,
+    expandable_segments: bool | None = None,
+    optional: Collection[int] = (),
 ) -> ReplayResult:
     """Replay a trace from an empty allocator; stop where it runs out of memory.
 
@@ -52,12 +58,14 @@ def replay(
         events: (block id, +bytes) for an allocation, (block id, -bytes) for its release.
         capacity_bytes: What cudaMalloc hands out in all; None is without limit.
         expandable_segments: Whether segments grow page by page; None follows PyTorch's variable.
+        optional: Ids of blocks that are left out where they find no room, even after the cache
+            was given back.
 
     Example:
         >>> replay([(1, 4096), (2, 3_000_000), (1, -4096)]).peak_reserved_bytes
         23068672
     """
-    replayed = Replay(capacity_bytes, expandable_segments=expandable_segments)
+    replayed = Replay(capacity_bytes, expandable_segments=expandable_segments, optional=optional)
     replayed.feed(events)
     replayed.close()
     return replayed.result()
@@ -69,15 +77,21 @@ class Replay:
     Args:
         capacity_bytes: What cudaMalloc hands out in all; None is without limit.
         expandable_segments: Whether segments grow page by page; None follows PyTorch's variable.
+        optional: Ids of blocks that are left out where they find no room.
     """
 
     def __init__(
-        self, capacity_bytes: int | None = None, *, expandable_segments: bool | None = None
+        self,
+        capacity_bytes: int | None = None,
+        *,
+        expandable_segments: bool | None = None,
+        optional: Collection[int] = (),
     ) -> None:
         if expandable_segments is None:
             expandable_segments = environment.expandable_segments()
         self._allocator = CachingAllocator(capacity_bytes, expandable_segments=expandable_segments)
-        self._in_use: dict[int, Block] = {}
+        self._optional = optional
+        self._in_use: dict[int, Block | None] = {}
         self._position = 0
         self._failed_at: int | None = None
 
@@ -94,10 +108,18 @@ class Replay:
         for position in range(self._position, len(events)):
             block_id, size_bytes = events[position]
             if size_bytes < 0:
-                put_back(in_use.pop(block_id))
+                used = in_use.pop(block_id)
+                if used is not None:
+                    put_back(used)
+                continue
+            if size_bytes == 0:
+                self._allocator.empty_cache()
                 continue
             block = take(-(-size_bytes // MIN_BLOCK_BYTES) * MIN_BLOCK_BYTES)
             if block is None:
+                if block_id in self._optional:
+                    in_use[block_id] = None
+                    continue
                 self._failed_at = position
                 break
             in_use[block_id] = block
@@ -128,7 +150,7 @@ def peak_live_bytes(events: Events) -> int:
         if size_bytes > 0:
             live += round_request(size_bytes)
             peak = max(peak, live)
-        else:
+        elif size_bytes < 0:
             live -= round_request(-size_bytes)
     return peak
 

@@ -1,15 +1,32 @@
-"""An allowance for cuDNN's workspaces. It is reported apart from what is known.
+"""The kernels that cuDNN runs for convolutions, and which workspaces they may borrow.
 
-cuDNN chooses an algorithm, and with it a workspace, for each shape, card and version, by
-heuristics that are not published. The rule here is its most common choice: the kernels
-for tensor cores work on tensors in NHWC order, so a convolution of tensors in NCHW order holds
-copies of its three operands in that order while it runs. In fp32 this goes for cards with TF32,
-which cuDNN uses unless it is told not to. It was set against measured runs on two cards
-(benchmarks/accuracy.py), where single networks come out up to 8 % off.
+Read in PyTorch, aten/src/ATen/native/cudnn/Conv_v8.cpp (at commit
+407564617cf1e846e62c82bfe58168726cb8e3d4). For a shape that it has not seen, `run_single_conv`
+asks cuDNN for plans in the order of its heuristics, and `try_configs` takes the first that runs:
+it allocates the plan's workspace from the caching allocator and, where that raises out of memory,
+goes on to the next plan; the allocator has given back its cache by then. So a large workspace is
+optional: where there is no room for it the step still runs, with a plan that needs less. Each
+result of a convolution has a kernel and a workspace of its own, one after the other.
+
+With `torch.backends.cudnn.benchmark`, the first call of each shape times all plans
+(`generate_and_filter_plans`): it allocates the largest of their workspaces, half as much and less
+where there is no room, and then empties the allocator's cache.
+
+cuDNN's choice depends on shape, card and version, and is not published. What is known of it:
+
+- Kernels for tensor cores work on NHWC order, so a convolution of tensors in NCHW order may hold
+  copies of its operands in that order. In fp32 this goes for cards with TF32, which cuDNN uses
+  unless it is told not to.
+- Others transform their operands: Winograd's F(4x4, 3x3) holds 36 numbers for each 16 of an
+  operand (Lavin and Gray, 2016, arXiv:1509.09308).
+
+Depthwise convolutions in NCHW order run on PyTorch's own kernels, without a workspace
+(`use_cudnn_depthwise` in aten/src/ATen/native/Convolution.cpp).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,6 +39,90 @@ _FORWARD = operation("aten::convolution")
 _BACKWARD = operation("aten::convolution_backward")
 # Position of `groups` among the arguments.
 _GROUPS = {_FORWARD: 8, _BACKWARD: 9}
+_WINOGRAD = (36, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class ConvolutionKernel:
+    """One kernel that cuDNN runs for a convolution.
+
+    Attributes:
+        position: Number of events in the trace before its workspace is allocated.
+        operand_bytes: What it reads and writes: images, weights and result.
+        copies: Whether it is one that may hold copies of its operands in NHWC order.
+        is_pointwise: Whether its filter is one element large, so that it is a matrix product.
+        is_backward: Whether it belongs to the backward pass.
+        is_first: Whether none before it had the same shapes.
+    """
+
+    position: int
+    operand_bytes: int
+    copies: bool
+    is_pointwise: bool
+    is_backward: bool
+    is_first: bool
+
+    @property
+    def pointwise_bytes(self) -> int:
+        """Copies of all operands, of a kernel that is a matrix product; 0 of others."""
+        return self.operand_bytes if self.copies and self.is_pointwise else 0
+
+    @property
+    def gradient_bytes(self) -> int:
+        """Copies of half of what it holds, of a kernel of the backward pass; 0 of others."""
+        return self.operand_bytes // 2 if self.copies and self.is_backward else 0
+
+    @property
+    def largest_bytes(self) -> int:
+        """The largest workspace among the plans that a benchmark tries: transformed operands."""
+        transformed, plain = _WINOGRAD
+        return (
+            self.operand_bytes if self.is_pointwise else self.operand_bytes * transformed // plain
+        )
+
+
+class Convolutions:
+    """Notes the kernels of a training step's convolutions.
+
+    Args:
+        rules: The simulated device.
+
+    Attributes:
+        kernels: The kernels so far, in the order in which they ran.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self.kernels: list[ConvolutionKernel] = []
+        self._rules = rules
+        self._seen: set[tuple[Any, ...]] = set()
+
+    def note(self, func: Any, args: tuple[Any, ...], result: Tensor, position: int) -> None:
+        """Note the kernel for one result of a convolution.
+
+        Args:
+            func: The convolution, forward or backward.
+            args: Its arguments.
+            result: The result, which the allocator has made room for.
+            position: Number of events in the trace so far.
+        """
+        operands = args[:2] if func is _FORWARD else args[:3]
+        weight, groups = operands[-1], args[_GROUPS[func]]
+        is_ordered = any(_is_channels_last(x) for x in operands)
+        if not self._rules.is_cuda or (_is_depthwise(groups, weight) and not is_ordered):
+            return
+        involved = (*operands, result) if func is _FORWARD else operands
+        key = (func, result.shape == weight.shape, groups, *(x.shape for x in involved), *args[3:])
+        key = tuple(tuple(part) if isinstance(part, list) else part for part in key)
+        kernel = ConvolutionKernel(
+            position=position,
+            operand_bytes=sum(x.numel() * x.element_size() for x in involved),
+            copies=not is_ordered and _uses_tensor_cores(weight.dtype, self._rules),
+            is_pointwise=weight.shape[2:].numel() == 1,
+            is_backward=func is _BACKWARD,
+            is_first=key not in self._seen,
+        )
+        self._seen.add(key)
+        self.kernels.append(kernel)
 
 
 def is_convolution(func: Any) -> bool:
@@ -29,23 +130,17 @@ def is_convolution(func: Any) -> bool:
     return func in _GROUPS
 
 
-def workspace_bytes(func: Any, args: tuple[Any, ...], output: Any, rules: Rules) -> int:
-    """Return the allowance for each of the kernels that the convolution runs, in bytes.
+def in_cudnn_order(func: Any, args: tuple[Any, ...], output: Any, rules: Rules) -> Any:
+    """Return a convolution's output in the order that CUDA gives it.
 
-    Args:
-        func: The convolution, forward or backward.
-        args: Its arguments.
-        output: What it returned.
-        rules: The simulated device.
+    PyTorch's rule without data leaves it in NCHW; cuDNN's is in NHWC where images or weights are
+    (`cudnn_conv_suggest_memory_format` in aten/src/ATen/native/ConvUtils.h).
     """
-    operands = args[:2] if func is _FORWARD else args[:3]
-    weight = operands[-1]
-    if not _uses_tensor_cores(weight.dtype, rules) or _is_depthwise(args[_GROUPS[func]], weight):
-        return 0
-    if any(_is_channels_last(x) for x in operands):
-        return 0
-    result = (output,) if func is _FORWARD else ()
-    return sum(x.numel() * x.element_size() for x in (*operands, *result))
+    if func is not _FORWARD or not rules.is_cuda or output.dtype is torch.float64:
+        return output
+    if output.dim() != 4 or not any(_is_channels_last(x) for x in args[:2]):
+        return output
+    return torch.empty_like(output, memory_format=torch.channels_last)
 
 
 def _uses_tensor_cores(dtype: torch.dtype, rules: Rules) -> bool:
@@ -54,7 +149,6 @@ def _uses_tensor_cores(dtype: torch.dtype, rules: Rules) -> bool:
 
 
 def _is_depthwise(groups: int, weight: Tensor) -> bool:
-    """One filter a channel: PyTorch has kernels of its own for that, without a workspace."""
     return groups > 1 and weight.size(1) == 1
 
 

@@ -56,7 +56,7 @@ def _cublas_workspace_bytes(compute_capability: tuple[int, int]) -> int:
     return _CUBLAS_WORKSPACE_BYTES
 
 
-class Questions:
+class CapabilityQuestions:
     """What a simulation asked of its device's compute capability.
 
     Another device of which the same would be true gets the same trace. Which devices those are
@@ -86,7 +86,7 @@ class Questions:
 class _Asked(tuple[int, ...]):
     """A compute capability that notes every comparison. Read otherwise, it notes that it is it."""
 
-    def __new__(cls, values: tuple[int, int], questions: Questions) -> _Asked:
+    def __new__(cls, values: tuple[int, int], questions: CapabilityQuestions) -> _Asked:
         """Make one of plain numbers."""
         made = super().__new__(cls, values)
         made.plain, made.questions = tuple(values), questions

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from memorymark.errors import UnsupportedOperation
 from memorymark.simulator.session import Session
-from memorymark.simulator.tensors.known_values import MOST_ELEMENTS, Scalar
+from memorymark.simulator.source_lines import running_line
+from memorymark.simulator.tensors.known_values import Scalar, as_python, is_small
 from memorymark.simulator.tensors.values import Values
-from memorymark.simulator.torch_compat import operation
+from memorymark.simulator.torch_compat import operation, schema_of
 
 _INDEX = operation("aten::index.Tensor")
 _MASKS = (torch.bool, torch.uint8)
@@ -35,11 +36,13 @@ class Answers:
 
     Args:
         session: Where assumptions are noted.
+        keeps_values: Whether larger tensors' values are kept too.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, keeps_values: bool = False) -> None:
         self._session = session
         self._values = _values
+        self._values.begin(self._tell_choice, keeps_values=keeps_values)
         self.note = self._values.note
 
     def answer(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -53,17 +56,33 @@ class Answers:
             return NOT_A_QUESTION
         return rule(self, *args, **kwargs)
 
+    def _ask(self, sentence: str, *, number: bool = False) -> bool:
+        """Note a question and its answer; return whether it gets the contrary one."""
+        questions = self._session.questions
+        self._session.assume(questions.ask(sentence, number=number))
+        return questions.contrary
+
+    def _tell_choice(self, func: Any) -> None:
+        name = schema_of(func).name.partition("::")[2]
+        line = running_line()
+        self._session.assume(
+            f"{f'{line}: ' if line else ''}The model chooses by values that a simulation does not "
+            f"have ({name}); every place is assumed to be chosen equally often."
+        )
+
     def item(self, tensor: Tensor) -> Scalar:
         """Answer what the one element of a tensor is."""
         known = self._values.value_of(tensor)
         if known is not None:
             return known
-        answer: Scalar = True if tensor.dtype is torch.bool else 0
-        if tensor.is_floating_point():
-            answer = 0.0
-        self._session.assume(
+        is_bool = tensor.dtype is torch.bool
+        is_number = not is_bool and not tensor.is_floating_point()
+        contrary = self._session.questions.contrary
+        answer = as_python(tensor.dtype, contrary != is_bool)
+        self._ask(
             f"The model reads the value of a {_name(tensor.dtype)} tensor on the host; "
-            f"{answer} is assumed."
+            f"{answer} is assumed.",
+            number=is_number,
         )
         return answer
 
@@ -77,8 +96,7 @@ class Answers:
         copies = self._values.copy_of(first), self._values.copy_of(second)
         if copies[0] is not None and copies[1] is not None:
             return torch.equal(*copies)
-        self._session.assume("The model compares two tensors; they are assumed equal.")
-        return True
+        return not self._ask("The model compares two tensors; they are assumed equal.")
 
     def _to_host(self, tensor: Tensor, **kwargs: Any) -> Any:
         device = kwargs.get("device")
@@ -91,26 +109,24 @@ class Answers:
         if tensor.numel() > _MOST_HOST_ELEMENTS:
             raise UnsupportedOperation(
                 f"The model copies {tensor.numel():,} elements to the host to compute with them "
-                "there, and a simulation has no data. Measure this model on a real device instead."
+                "there, and a simulation has no data. Measure it on a device instead."
             )
         if value is None:
-            self._session.assume(
-                f"The model copies {_name(tensor.dtype)} values to the host; zeros are assumed."
+            value = self._ask(
+                f"The model copies {_name(tensor.dtype)} values to the host; zeros are assumed.",
+                number=not tensor.is_floating_point() and tensor.dtype is not torch.bool,
             )
-        return torch.full(tensor.shape, value or 0, dtype=dtype)
+        return torch.full(tensor.shape, value, dtype=dtype)
 
     def _nonzero(self, tensor: Tensor) -> Tensor:
         known, value = self._values.copy_of(tensor), self._values.value_of(tensor)
         if known is None and value is None:
-            self._session.assume("The model calls nonzero(); all elements are assumed nonzero.")
-        if known is None and tensor.numel() <= MOST_ELEMENTS:
-            known = torch.ones(tensor.shape, dtype=torch.bool)
+            value = not self._ask("The model calls nonzero(); all elements are assumed nonzero.")
+        if known is None and is_small(tensor):
+            known = torch.full(tensor.shape, bool(value))
         if known is not None:
-            found = known.nonzero()
-            answer = torch.empty(found.shape, dtype=torch.long, device="meta")
-            self._values.set_copy(answer, found)
-            return answer
-        count = tensor.numel() if value is None or value else 0
+            return self._without_data(known.nonzero())
+        count = tensor.numel() if value else 0
         return torch.empty((count, tensor.dim()), dtype=torch.long, device="meta")
 
     def _index(self, tensor: Tensor, indices: list[Tensor | None]) -> Any:
@@ -125,69 +141,92 @@ class Answers:
         return _INDEX(tensor, positions)
 
     def _masked_select(self, tensor: Tensor, mask: Tensor) -> Tensor:
+        values, selected = self._values.copy_of(tensor), self._values.copy_of(mask)
+        if values is not None and selected is not None:
+            return self._without_data(torch.masked_select(values, selected))
         shape = torch.broadcast_shapes(tensor.shape, mask.shape)
         count = self._nonzero(mask).size(0) * math.prod(shape) // max(1, mask.numel())
         return tensor.new_empty((count,))
 
     def _unique_consecutive(
         self, tensor: Tensor, inverse: bool = False, counts: bool = False, dim: int | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         known = self._values.copy_of(tensor)
-        if known is not None and dim is None:
-            found = torch.unique_consecutive(known, True, True)
-            return self._known_uniques(found, inverse, counts)
-        self._session.assume("The model calls unique(); one distinct value is assumed.")
-        if dim is None:
-            shape: list[int] = [min(1, tensor.numel())]
-        else:
-            shape = list(tensor.shape)
-            shape[dim] = min(1, shape[dim])
-        places = tensor.shape if dim is None else (tensor.size(dim),)
-        inverse_shape = places if inverse else (0,)
-        return (
-            tensor.new_empty(shape),
-            tensor.new_empty(inverse_shape, dtype=torch.long),
-            tensor.new_empty((1,) if counts else (0,), dtype=torch.long),
-        )
-
-    def _known_uniques(
-        self, found: tuple[Tensor, Tensor, Tensor], inverse: bool, counts: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what was found on the host as tensors without data, whose values are known."""
-        asked = (True, inverse, counts)
-        parts = [part if wanted else part[:0] for part, wanted in zip(found, asked, strict=True)]
-        answers = [torch.empty(part.shape, dtype=part.dtype, device="meta") for part in parts]
-        for answer, part in zip(answers, parts, strict=True):
-            self._values.set_copy(answer, part)
-        return answers[0], answers[1], answers[2]
+        if known is not None:
+            found = torch.unique_consecutive(known, inverse, counts, dim)
+            return self._known_parts(found, inverse, counts)
+        return self._all_distinct(tensor, inverse, counts, dim)
 
     def _unique(
         self, tensor: Tensor, is_sorted: bool = True, inverse: bool = False, counts: bool = False
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         known = self._values.copy_of(tensor)
         if known is not None:
-            return self._known_uniques(torch.unique(known, True, True, True), inverse, counts)
-        return self._unique_consecutive(tensor, inverse, counts)
+            found = torch.unique(known, is_sorted, inverse, counts)
+            return self._known_parts(found, inverse, counts)
+        return self._all_distinct(tensor, inverse, counts, None)
+
+    def _unique_rows(
+        self, tensor: Tensor, dim: int, is_sorted: bool = True, inverse: bool = False,
+        counts: bool = False,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        known = self._values.copy_of(tensor)
+        if known is not None:
+            found = torch.unique(known, is_sorted, inverse, counts, dim)
+            return self._known_parts(found, inverse, counts)
+        return self._all_distinct(tensor, inverse, counts, dim)
+
+    def _known_parts(self, found: Any, inverse: bool, counts: bool) -> tuple[Tensor, ...]:
+        """Return what `unique` found, as the operation does: three tensors, or empty ones."""
+        given = iter(found if isinstance(found, tuple) else (found,))
+        empty = torch.empty(0, dtype=torch.long)
+        parts = (next(given), next(given) if inverse else empty, next(given) if counts else empty)
+        return tuple(self._without_data(part) for part in parts)
+
+    def _all_distinct(
+        self, tensor: Tensor, inverse: bool, counts: bool, dim: int | None
+    ) -> tuple[Tensor, ...]:
+        alike = self._ask("The model calls unique(); all values are assumed distinct.")
+        places = tensor.shape if dim is None else (tensor.size(dim),)
+        distinct = min(1, math.prod(places)) if alike else math.prod(places)
+        shape = [distinct]
+        if dim is not None:
+            shape = list(tensor.shape)
+            shape[dim] = distinct
+        return (
+            tensor.new_empty(shape),
+            tensor.new_empty(places if inverse else (0,), dtype=torch.long),
+            tensor.new_empty((distinct,) if counts else (0,), dtype=torch.long),
+        )
+
+    def _without_data(self, values: Tensor) -> Tensor:
+        """Return a tensor without data whose values are known."""
+        answer = torch.empty(values.shape, dtype=values.dtype, device="meta")
+        self._values.set_copy(answer, values, is_data=True)
+        return answer
 
     def _repeat_interleave(self, repeats: Tensor, *, output_size: int | None = None) -> Tensor:
         known = self._values.copy_of(repeats)
-        if known is None and output_size is None:
-            self._session.assume(
-                "The model repeats elements by its data; each is assumed to be taken once."
-            )
-        count = repeats.numel() if known is None else int(known.sum())
-        answer = repeats.new_empty((count if output_size is None else output_size,))
         if known is not None:
-            self._values.set_copy(answer, torch.repeat_interleave(known))
-        return answer
+            return self._without_data(torch.repeat_interleave(known))
+        if output_size is None:
+            twice = self._ask(
+                "The model repeats elements by its data; each is assumed to be taken once.",
+                number=True,
+            )
+            output_size = repeats.numel() * (2 if twice else 1)
+        return repeats.new_empty((output_size,))
 
     def _bincount(
         self, tensor: Tensor, weights: Tensor | None = None, minlength: int = 0
     ) -> Tensor:
         known = self._values.copy_of(tensor)
-        if known is None and not minlength:
-            self._session.assume("The model counts values (bincount, histc); zeros are assumed.")
+        if known is not None and weights is None:
+            return self._without_data(torch.bincount(known, minlength=minlength))
         largest = int(known.max()) if known is not None and known.numel() else 0
+        if known is None and not minlength:
+            sentence = "The model counts values (bincount); zeros are assumed."
+            largest += self._ask(sentence, number=True)
         like = tensor if weights is None else weights
         dtype = torch.long if weights is None else weights.dtype
         return like.new_empty((max(minlength, largest + 1),), dtype=dtype)
@@ -212,6 +251,7 @@ _RULES: dict[Any, Callable[..., Any]] = {
     operation("aten::masked_select"): Answers._masked_select,
     operation("aten::unique_consecutive"): Answers._unique_consecutive,
     operation("aten::_unique2"): Answers._unique,
+    operation("aten::unique_dim"): Answers._unique_rows,
     operation("aten::repeat_interleave.Tensor"): Answers._repeat_interleave,
     operation("aten::bincount"): Answers._bincount,
 }

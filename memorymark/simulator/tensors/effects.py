@@ -26,6 +26,15 @@ _KEEPING = _COPIES | operations(
 _OVERWRITING = operations("fill_.Scalar", "fill_.Tensor", "zero_", "copy_")
 
 
+# Gradients are finite in a step that trains: what says so stays as it was.
+_FINDING_NOTHING = operations("_amp_foreach_non_finite_check_and_unscale_")
+# PyTorch does not tag these as random.
+_DRAWING = operations("random_", "random_.from", "random_.to")
+# What they return last are positions along a dimension, whose number is at that place.
+_CHOOSING = operations("topk", "argmax", "argmin", "max.dim", "min.dim", "sort", "sort.stable",
+                       "multinomial")  # fmt: skip
+
+
 class Effect(Enum):
     """How an operation passes values on."""
 
@@ -33,6 +42,8 @@ class Effect(Enum):
     MAKE = "makes a tensor from plain numbers"
     FOLLOW = "computes with tensors"
     OVERWRITE = "replaces all values of its first argument"
+    DRAW = "makes or writes random numbers"
+    CHOOSE = "returns where its first argument is largest or smallest, or draws from it"
     FORGET = "writes unknown values"
     NONE = "a view, or memory that holds nothing yet"
 
@@ -43,16 +54,31 @@ def effect_of(func: Any) -> Effect:
         return Effect.FILL
     if func in _OVERWRITING:
         return Effect.OVERWRITE
+    if func in _CHOOSING:
+        return Effect.CHOOSE
     schema = schema_of(func)
-    random = torch.Tag.nondeterministic_seeded in func.tags
-    if func.is_view or (random and not schema.is_mutable):
+    if func.is_view or func in _FINDING_NOTHING:
         return Effect.NONE
+    if func in _DRAWING or torch.Tag.nondeterministic_seeded in func.tags:
+        return Effect.DRAW if _draws_plainly(schema) else Effect.NONE
     if schema.is_mutable:
-        works_in_place = schema.name.endswith("_") and not random
+        works_in_place = schema.name.endswith("_")
         return Effect.FOLLOW if works_in_place else Effect.FORGET
     if any("Tensor" in str(argument.type) for argument in schema.arguments):
         return Effect.FOLLOW
     return Effect.NONE if "empty" in schema.name else Effect.MAKE
+
+
+def _draws_plainly(schema: Any) -> bool:
+    """Return whether an operation makes or overwrites one tensor of random numbers."""
+    return len(schema.returns) == 1 and (not schema.is_mutable or schema.name.endswith("_"))
+
+
+def draws_by_shape(func: Any) -> bool:
+    """Return whether random numbers do not depend on the values of any tensor."""
+    schema = schema_of(func)
+    tensors = sum("Tensor" in str(argument.type) for argument in schema.arguments)
+    return tensors == (schema.is_mutable or schema.name.endswith("_like"))
 
 
 def fill_value(func: Any, args: tuple[Any, ...]) -> Any:

@@ -1,7 +1,7 @@
 """Keeps what is known of the values of tensors without data, by storage.
 
 Three forms: one value for all elements (a full attention mask, of any size), a copy of a small
-storage (positions, window sizes, tables of indices), and values that repeat (`tables.py`).
+storage (positions, lengths, token ids, tables of indices), and values that repeat (`tables.py`).
 """
 
 from __future__ import annotations
@@ -18,14 +18,18 @@ from memorymark.simulator.tensors.tables import Table
 
 Scalar = bool | int | float
 
-# Larger tensors are not computed: a table of positions is small, an activation is not.
+# Larger tensors are not computed: a table of positions is small, an activation is not. Of data,
+# which decides what a model does, more is kept: batches, random numbers, choices, and what is
+# made of them.
 MOST_ELEMENTS = 16_384
+MOST_DATA = {True: 2**17, False: 2**20}  # floating-point numbers or not
 
 
 @dataclass(slots=True, eq=False)
 class _Known:
     """What is known of one storage: a value for all elements, a copy of them, or a table."""
 
+    is_data: bool = False
     scalar: Scalar = 0
     copy: torch.UntypedStorage | None = None
     table: Table | None = None
@@ -68,12 +72,12 @@ class KnownValues:
 
     def copy_of(self, tensor: Tensor) -> Tensor | None:
         """Return a small tensor with its values; None where they are unknown."""
-        if tensor.numel() > MOST_ELEMENTS or tensor.layout is not torch.strided:
+        if tensor.layout is not torch.strided:
             return None
         if not tensor.is_meta:
-            return tensor
+            return tensor if is_small(tensor, is_data=True) else None
         known = self._known.get(storage_key(tensor))
-        if known is None:
+        if known is None or not is_small(tensor, known.is_data):
             return None
         if known.table is not None:
             return known.table.copy_of(tensor)
@@ -81,6 +85,13 @@ class KnownValues:
             return torch.full(tensor.shape, known.scalar, dtype=tensor.dtype)
         view = torch.empty(0, dtype=tensor.dtype)
         return view.set_(known.copy, tensor.storage_offset(), tensor.shape, tensor.stride())
+
+    def is_data(self, tensor: Tensor) -> bool:
+        """Return whether a tensor's values are data, or were made of data."""
+        if not tensor.is_meta:
+            return tensor.dim() > 0
+        known = self._known.get(storage_key(tensor))
+        return known is not None and known.is_data
 
     def set_uniform(self, tensor: Tensor, value: Scalar) -> None:
         """Note that all elements of a tensor's storage are alike."""
@@ -90,9 +101,9 @@ class KnownValues:
         """Note the values of a large tensor that broadcast to its shape."""
         self._remember(tensor, _Known(table=Table(tensor, values)))
 
-    def set_copy(self, tensor: Tensor, values: Tensor) -> None:
+    def set_copy(self, tensor: Tensor, values: Tensor, *, is_data: bool = False) -> None:
         """Note the values of a small tensor that is all of its storage; forget any other's."""
-        if tensor.numel() > MOST_ELEMENTS or not is_whole(tensor):
+        if not is_small(tensor, is_data) or not is_whole(tensor):
             self.forget(tensor)
             return
         if values.numel() and not tensor.is_complex() and _are_alike(values):
@@ -100,7 +111,7 @@ class KnownValues:
             return
         laid_out = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
         laid_out.copy_(values)
-        self._remember(tensor, _Known(copy=laid_out.untyped_storage()))
+        self._remember(tensor, _Known(is_data, copy=laid_out.untyped_storage()))
 
     def spread(self, tensor: Tensor) -> bool:
         """Give a small uniform storage elements of its own, before one of them is changed.
@@ -136,6 +147,18 @@ def as_python(dtype: torch.dtype, value: Scalar) -> Scalar:
     if dtype is torch.bool:
         return bool(value)
     return float(value) if dtype.is_floating_point else int(value)
+
+
+def is_small(tensor: Tensor, is_data: bool = False) -> bool:
+    """Return whether a tensor's values are kept and computed.
+
+    Args:
+        tensor: The tensor.
+        is_data: Whether they are data, or made of data.
+    """
+    if is_data:
+        return tensor.numel() <= MOST_DATA[tensor.is_floating_point() or tensor.is_complex()]
+    return tensor.numel() <= MOST_ELEMENTS
 
 
 def is_whole(tensor: Tensor) -> bool:

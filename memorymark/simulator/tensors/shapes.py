@@ -68,7 +68,7 @@ class ShapeCache:
     def __init__(self) -> None:
         # By identity: torch's operations take long to hash, and are never released.
         self._kinds: dict[int, tuple[Kind, Any]] = {}
-        self._recipes: dict[tuple[Any, ...], Recipe] = {}
+        self._recipes: dict[tuple[Any, ...], Any] = {}  # a Recipe; of a call in place, _CHECKED
 
     def kind_of(self, func: Any) -> Kind:
         """Return what an operation does to storages."""

@@ -1,12 +1,15 @@
 """Follows the values of tensors without data, where they follow from the model's code alone.
 
 What operations make of known values (`known_values.py`) is computed for real, beside the run
-without data.
+without data. Small tensors of random numbers are drawn for real too, from numbers of the
+simulation's own. What is chosen among unknown values (`topk`, `argmax`) is given definite
+positions, each as often as any other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,18 +18,23 @@ from torch import Tensor
 from memorymark.memory.storage import is_mutable, tree_map
 from memorymark.simulator.tensors.effects import (
     Effect,
+    draws_by_shape,
     effect_of,
     fill_value,
     keeps_uniform,
     works_elementwise,
 )
 from memorymark.simulator.tensors.known_values import (
-    MOST_ELEMENTS,
     KnownValues,
     Scalar,
     as_python,
+    is_small,
     is_whole,
 )
+from memorymark.simulator.torch_compat import schema_of
+
+# Where every simulation's random numbers start.
+_SEED = torch.Generator().manual_seed(0)
 
 
 class _UnknownValue(Exception):
@@ -40,6 +48,20 @@ class Values(KnownValues):
         super().__init__()
         # By identity: torch's operations take long to hash. Each is held, so none is mistaken.
         self._effects: dict[int, tuple[Effect, bool, Any]] = {}
+        self._random_state = _SEED.get_state()
+        self.on_choice: Callable[[Any], None] = lambda func: None
+        self._keeps_values = False
+
+    def begin(self, on_choice: Callable[[Any], None], *, keeps_values: bool = False) -> None:
+        """Begin a simulation.
+
+        Args:
+            on_choice: Called where positions are chosen among unknown values.
+            keeps_values: Whether as much is kept of all values as of data.
+        """
+        self.on_choice = on_choice
+        self._keeps_values = keeps_values
+        self._random_state = _SEED.get_state()
 
     def note(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Follow values through an operation that has run without data."""
@@ -47,10 +69,31 @@ class Values(KnownValues):
         if found is None:
             found = self._effects[id(func)] = effect_of(func), is_mutable(func), func
         effect, mutable, _ = found
+        if effect is Effect.NONE:
+            return
         if effect is Effect.FOLLOW:
             if self._concerns(args, mutable):
                 self._follow(func, args, kwargs, output, mutable)
-        elif effect is Effect.OVERWRITE:
+        elif effect in (Effect.DRAW, Effect.CHOOSE):
+            with self._random():
+                self._note_random(effect, func, args, kwargs, output, mutable)
+        else:
+            self._note_writing(effect, func, args, kwargs, output)
+
+    def _note_random(
+        self, effect: Effect, func: Any, args: Any, kwargs: Any, output: Any, mutable: bool
+    ) -> None:
+        if effect is Effect.DRAW:
+            self._draw(func, args, kwargs, output, mutable)
+        elif self._concerns(args, mutable):
+            self._compute(func, args, kwargs, output)
+        else:
+            self._choose(func, args, kwargs, output)
+
+    def _note_writing(
+        self, effect: Effect, func: Any, args: tuple[Any, ...], kwargs: Any, output: Any
+    ) -> None:
+        if effect is Effect.OVERWRITE:
             self._overwrite(func, args, kwargs)
         elif effect is Effect.FILL:
             self._fill(func, args, output)
@@ -118,8 +161,58 @@ class Values(KnownValues):
         self.forget(target)
         if isinstance(value, bool | int | float):
             self.set_uniform(target, as_python(target.dtype, value))
-        elif copy is not None and target.numel() <= MOST_ELEMENTS:
-            self.set_copy(target, copy.expand(target.shape))
+        elif copy is not None:
+            self.set_copy(target, copy.expand(target.shape), is_data=self.is_data(source))
+
+    def _draw(
+        self, func: Any, args: tuple[Any, ...], kwargs: Any, output: Any, mutable: bool
+    ) -> None:
+        """Draw the random numbers of a small tensor."""
+        target = args[0] if mutable else output
+        if not _is_meta(target):
+            return
+        if mutable and not is_whole(target):
+            self._follow_in_place(func, args, kwargs)
+            return
+        self.forget(target)
+        if not is_small(target, is_data=True):
+            return
+        if draws_by_shape(func):
+            args, kwargs = tree_map(_memory_like, (args, _on_host(kwargs)))
+            values = _try(func, args, kwargs)
+        else:
+            values = self._run(func, args, kwargs)
+        if isinstance(values, Tensor):
+            self.set_copy(target, values, is_data=True)
+
+    def _choose(self, func: Any, args: tuple[Any, ...], kwargs: Any, output: Any) -> None:
+        """Choose among unknown values so that every position is chosen equally often."""
+        chosen = output[-1] if isinstance(output, tuple | list) else output
+        among, dim = args[0], _dimension(func, args, kwargs)
+        if dim is None or not among.dim() or not _is_meta(chosen) or not is_small(chosen, True):
+            return
+        count = among.size(dim)
+        if not count or not chosen.numel():
+            return
+        each = chosen.size(dim) if chosen.dim() == among.dim() else 1
+        rows = chosen.movedim(dim, -1).shape if each > 1 else chosen.shape
+        positions = (torch.arange(chosen.numel()) % count).view(rows)
+        if count == each:  # all of them, in some order
+            positions = torch.arange(count).expand(rows)
+        positions = positions.movedim(-1, dim) if each > 1 else positions
+        self.set_copy(chosen, positions, is_data=True)
+        self.on_choice(func)
+
+    @contextmanager
+    def _random(self) -> Iterator[None]:
+        """Draw from the simulation's own random numbers; those of the process stay as they are."""
+        before = torch.get_rng_state()
+        torch.set_rng_state(self._random_state)
+        try:
+            yield
+        finally:
+            self._random_state = torch.get_rng_state()
+            torch.set_rng_state(before)
 
     def _uniform_result(self, func: Any, args: tuple[Any, ...], kwargs: Any) -> Scalar | None:
         """Return the value of a result that is uniform because all of its inputs are."""
@@ -140,7 +233,8 @@ class Values(KnownValues):
 
     def _compute(self, func: Any, args: tuple[Any, ...], kwargs: Any, output: Any) -> None:
         outputs = output if isinstance(output, tuple | list) else (output,)
-        if not any(_is_meta(x) and 0 < x.numel() <= MOST_ELEMENTS for x in outputs):
+        is_data = self._are_data(args)
+        if not any(_is_meta(x) and x.numel() and is_small(x, is_data) for x in outputs):
             self._compute_table(func, args, kwargs, output)
             return
         results = self._run(func, args, kwargs)
@@ -149,7 +243,16 @@ class Values(KnownValues):
         results = results if isinstance(results, tuple | list) else (results,)
         for tensor, values in zip(outputs, results, strict=False):
             if _is_meta(tensor) and tensor.shape == values.shape:
-                self.set_copy(tensor, values)
+                self.set_copy(tensor, values, is_data=is_data)
+
+    def _are_data(self, args: tuple[Any, ...]) -> bool:
+        if self._keeps_values:
+            return True
+        for x in args:
+            for tensor in x if isinstance(x, list | tuple) else (x,):
+                if isinstance(tensor, Tensor) and self.is_data(tensor):
+                    return True
+        return False
 
     def _compute_table(self, func: Any, args: tuple[Any, ...], kwargs: Any, output: Any) -> None:
         """Compute elementwise on what broadcasts to the inputs."""
@@ -160,7 +263,7 @@ class Values(KnownValues):
         except _UnknownValue:
             return
         values = _try(func, small, kwargs)
-        if isinstance(values, Tensor) and values.numel() <= MOST_ELEMENTS:
+        if isinstance(values, Tensor) and is_small(values):
             self.set_table(output, values)
 
     def _compact(self, x: Any) -> Any:
@@ -198,6 +301,20 @@ class Values(KnownValues):
             for tensor in x if isinstance(x, list | tuple) else (x,):
                 if _is_meta(tensor):
                     self.forget(tensor)
+
+
+def _memory_like(x: Any) -> Any:
+    return torch.empty(x.shape, dtype=x.dtype) if isinstance(x, Tensor) else x
+
+
+def _dimension(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
+    """Return the dimension along which positions are chosen, None for all at once."""
+    name = schema_of(func).name
+    if name == "aten::multinomial":
+        return -1
+    position = 2 if name == "aten::topk" else 1
+    default = None if name.startswith("aten::arg") else -1
+    return args[position] if len(args) > position else kwargs.get("dim", default)
 
 
 def _on_host(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from memorymark.workloads.inputs.batch_spec import BatchSpec, Inputs, vision_config
+from memorymark.workloads.inputs.batch_spec import BatchSpec, Inputs, part, vision_config
 
 # COCO train2017 has 860,001 objects in 118,287 images.
 OBJECTS_PER_IMAGE = 7
@@ -123,13 +123,17 @@ def masked(spec: BatchSpec) -> Inputs:
 
 
 def some_of(batch_size: int, count: int, share: float) -> Tensor:
-    """Choose the same number of places at random in each row: (batch_size, count), boolean."""
-    return torch.rand(batch_size, count).argsort(dim=1) < int(count * share)
+    """Choose the first places of each row, the same number in all: (batch_size, count), boolean.
+
+    Which ones they are changes no memory, and a simulation knows these.
+    """
+    return (torch.arange(count) < int(count * share)).expand(batch_size, count)
 
 
 def prompted(spec: BatchSpec) -> Inputs:
     """Make images with a point on one object each, and its mask as large as predicted ones."""
-    patch = getattr(vision_config(spec.hf_config), "patch_size", None) or 16
+    seen = part(vision_config(spec.hf_config), "backbone_config")
+    patch = getattr(seen, "patch_size", None) or 16
     size = 4 * spec.image_size // patch  # the decoder doubles the patches' grid twice
     return {
         "pixel_values": spec.random_pixels(),

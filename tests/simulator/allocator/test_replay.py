@@ -2,7 +2,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memorymark.simulator.allocator.blocks import SEGMENT_ROUNDING_BYTES
-from memorymark.simulator.allocator.replay import minimum_bytes, peak_live_bytes, replay
+from memorymark.simulator.allocator.replay import (
+    EMPTY_CACHE,
+    minimum_bytes,
+    peak_live_bytes,
+    replay,
+)
 
 MIB = 1024**2
 
@@ -75,3 +80,34 @@ def test_a_replay_is_deterministic(events, expandable):
     first = replay(events, 64 * MIB, expandable_segments=expandable)
     assert first == replay(events, 64 * MIB, expandable_segments=expandable)
     assert first.peak_reserved_bytes <= 64 * MIB
+
+
+def test_an_optional_block_that_finds_no_room_is_left_out():
+    events = [(1, 30 * MIB), (2, 20 * MIB), (2, -20 * MIB), (3, 10 * MIB)]
+    assert replay(events, 40 * MIB).failed_at == 1
+    found = replay(events, 40 * MIB, optional={2})
+    assert found.fits and found.peak_reserved_bytes == 40 * MIB
+    assert found.peak_allocated_bytes == 40 * MIB
+
+
+def test_the_cache_is_given_back_before_an_optional_block_is_left_out():
+    events = [(1, 30 * MIB), (1, -30 * MIB), (2, 40 * MIB), (2, -40 * MIB)]
+    found = replay(events, 40 * MIB, optional={2})
+    assert (found.retries, found.peak_reserved_bytes) == (1, 40 * MIB)
+
+
+def test_emptying_the_cache_gives_back_what_nobody_uses():
+    events = [(0, 30 * MIB), (1, 20 * MIB), (1, -20 * MIB), EMPTY_CACHE, (2, 40 * MIB)]
+    assert replay(events).peak_reserved_bytes == 70 * MIB
+    assert peak_live_bytes(events) == 70 * MIB
+
+
+@settings(max_examples=80, deadline=None)
+@given(traces(), st.integers(1, 200), st.sets(st.integers(0, 39)), st.booleans())
+def test_optional_blocks_never_exceed_the_capacity_or_fail(events, capacity_mib, optional, kind):
+    capacity = capacity_mib * MIB
+    found = replay(events, capacity, optional=optional, expandable_segments=kind)
+    assert found.peak_reserved_bytes <= capacity
+    if set(block_id for block_id, _ in events) <= optional:
+        assert found.fits
+    assert found.fits or events[found.failed_at][0] not in optional

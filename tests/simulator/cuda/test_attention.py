@@ -58,6 +58,9 @@ def test_the_kernel_that_is_taken(rules, made, kernel):
 @pytest.mark.parametrize("mask", [None, (32, 32), (4, 32, 32), (2, 1, 32, 32)])
 @pytest.mark.parametrize("kv_heads", [4, 1])
 def test_the_cpu_takes_the_kernel_that_torch_takes(kv_heads, mask):
+    if kv_heads == 1 and torch.__version__ < "2.15":
+        pytest.skip("an older torch multiplies one head of keys without a fused kernel")
+
     def arguments(device):
         query, keys = (torch.empty(2, n, 32, 8, device=device) for n in (4, kv_heads))
         return query, keys, keys, None if mask is None else torch.empty(mask, device=device)

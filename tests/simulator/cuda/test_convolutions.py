@@ -1,55 +1,109 @@
-"""The allowance for cuDNN's workspaces."""
+"""The kernels of convolutions and the workspaces that they may borrow."""
 
 import pytest
 import torch
 
-from memorymark.simulator.cuda.convolutions import is_convolution, workspace_bytes
+from memorymark.simulator.cuda.convolutions import Convolutions, in_cudnn_order, is_convolution
 from memorymark.simulator.cuda.rules import Platform, Rules
 
 FORWARD = torch.ops.aten.convolution.default
 BACKWARD = torch.ops.aten.convolution_backward.default
 V100, T4, A100 = (Rules(Platform.CUDA, c) for c in ((7, 0), (7, 5), (8, 0)))
+CPU = Rules(Platform.CPU)
 
 
-def forward(dtype=torch.float32, groups=1, channels_last=False):
+def forward(dtype=torch.float32, groups=1, channels_last=False, size=3):
     layout = torch.channels_last if channels_last else torch.contiguous_format
     x = torch.empty(2, 8, 16, 16, dtype=dtype, device="meta").to(memory_format=layout)
-    weight = torch.empty(8, 8 // groups, 3, 3, dtype=dtype, device="meta")
-    args = (x, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], groups)
+    weight = torch.empty(8, 8 // groups, size, size, dtype=dtype, device="meta")
+    args = (x, weight, None, [1, 1], [size // 2] * 2, [1, 1], False, [0, 0], groups)
     return args, x.clone()
 
 
-def allowance(rules, **options):
-    args, output = forward(**options)
-    return workspace_bytes(FORWARD, args, output, rules)
+def backward(**options):
+    (x, weight, _, *rest), gradient = forward(**options)
+    return (gradient, x, weight, None, *rest, [True] * 3), (x, weight)
 
 
-def test_tensor_cores_work_on_copies_in_nhwc_order():
-    args, output = forward()
-    assert allowance(A100) == args[0].nbytes + args[1].nbytes + output.nbytes
+def noted(rules, func=FORWARD, **options):
+    args, results = forward(**options) if func is FORWARD else backward(**options)
+    convolutions = Convolutions(rules)
+    for result in [results] if func is FORWARD else results:
+        convolutions.note(func, args, result, 0)
+    return convolutions.kernels
+
+
+def test_a_matrix_product_may_copy_its_operands_in_nhwc_order():
+    (x, weight, *_), output = forward(size=1)
+    (kernel,) = noted(A100, size=1)
+    assert kernel.pointwise_bytes == x.nbytes + weight.nbytes + output.nbytes
+    assert kernel.gradient_bytes == 0
+    (kernel,) = noted(A100, size=3)
+    assert kernel.pointwise_bytes == 0
+
+
+def test_each_kernel_of_the_backward_pass_may_copy_half_of_what_it_holds():
+    (gradient, x, weight, *_), _ = backward()
+    kernels = noted(A100, BACKWARD)
+    assert is_convolution(BACKWARD) and len(kernels) == 2
+    for kernel in kernels:
+        assert kernel.is_backward and kernel.is_first
+        assert kernel.gradient_bytes == (gradient.nbytes + x.nbytes + weight.nbytes) // 2
+
+
+@pytest.mark.parametrize(("rules", "options"), [(CPU, {}), (A100, {"groups": 8})])
+def test_where_cudnn_does_not_run(rules, options):
+    assert noted(rules, **options) == noted(rules, BACKWARD, **options) == []
 
 
 @pytest.mark.parametrize(
     ("rules", "options"),
-    [
-        (Rules(Platform.CPU), {}),
-        (T4, {}),
-        (V100, {}),
-        (A100, {"channels_last": True}),
-        (A100, {"groups": 8}),
-    ],
+    [(T4, {}), (V100, {}), (A100, {"channels_last": True})],
 )
-def test_where_there_is_none(rules, options):
-    assert allowance(rules, **options) == 0
+def test_where_nothing_needs_a_copy(rules, options):
+    kernels = noted(rules, size=1, **options) + noted(rules, BACKWARD, size=1, **options)
+    assert len(kernels) == 3
+    assert {kernel.pointwise_bytes + kernel.gradient_bytes for kernel in kernels} == {0}
+    assert all(kernel.largest_bytes > 0 for kernel in kernels)
+
+
+def test_depthwise_in_nhwc_order_is_cudnns():
+    (kernel,) = noted(A100, groups=8, channels_last=True)
+    assert not kernel.copies
 
 
 def test_fp16_uses_tensor_cores_before_ampere():
-    assert allowance(V100, dtype=torch.float16) > 0
+    (kernel,) = noted(V100, dtype=torch.float16, size=1)
+    assert kernel.pointwise_bytes > 0
 
 
-def test_the_backward_pass_reads_three_operands():
-    (x, weight, *_), gradient = forward()
-    args = (gradient, x, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [True] * 3)
-    assert is_convolution(BACKWARD)
-    expected = gradient.nbytes + x.nbytes + weight.nbytes
-    assert workspace_bytes(BACKWARD, args, (x, weight, None), A100) == expected
+def test_a_benchmark_may_try_a_transform_of_the_operands():
+    (product,), (filtered,) = noted(A100, size=1), noted(A100, size=3)
+    assert product.largest_bytes == product.operand_bytes
+    assert filtered.largest_bytes == filtered.operand_bytes * 9 // 4
+
+
+def test_a_shape_is_new_only_once():
+    convolutions = Convolutions(A100)
+    for options in ({}, {}, {"size": 1}):
+        args, output = forward(**options)
+        convolutions.note(FORWARD, args, output, 0)
+    args, results = backward()
+    for result in (*results, *results):
+        convolutions.note(BACKWARD, args, result, 0)
+    firsts = [kernel.is_first for kernel in convolutions.kernels]
+    assert firsts == [True, False, True, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("rules", "channels_last", "dtype", "expected"),
+    [(A100, True, torch.float32, True), (A100, False, torch.float32, False),
+     (A100, True, torch.float64, False), (CPU, True, torch.float32, False)],
+)  # fmt: skip
+def test_the_output_is_in_the_order_that_cudnn_gives_it(rules, channels_last, dtype, expected):
+    args, _ = forward(channels_last=channels_last, dtype=dtype)
+    output = FORWARD(*args)
+    assert output.is_contiguous(), "PyTorch's rule without data now knows the order"
+    ordered = in_cudnn_order(FORWARD, args, output, rules)
+    assert ordered.shape == output.shape
+    assert ordered.is_contiguous(memory_format=torch.channels_last) is expected

@@ -1,0 +1,153 @@
+"""The range in which the peak of reserved memory lies, where cuDNN may borrow workspaces.
+
+The trace itself is the base: it holds no workspace of a convolution, and so decides whether a
+step fits, since PyTorch goes without the workspaces that find no room
+(`memorymark.simulator.cuda.convolutions`). What a step takes where there is room depends on
+cuDNN's choice, in both directions: a workspace of the forward pass leaves a large cached block
+that later tensors use, and a workspace of the backward pass that is larger than any cached block
+needs a segment of its own. So two choices are played through:
+
+- *low*: matrix products (filters of one element) copy their operands, in both passes, and after
+  the first step everything finds room in what that step left;
+- *high*: each kernel of the backward pass copies half of what it holds, over all steps.
+
+Measured peaks scatter around these two by a few percent more; `_SCATTER` and `_SHIFT` are set so
+that nine in ten of the runs of benchmarks/ground_truth lie inside. No workspace at all is always
+within the range. Where convolutions are a small
+part of the memory, as in a vision transformer, so is the scatter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from memorymark.memory.trace import STEP, Trace
+from memorymark.simulator.allocator.replay import EMPTY_CACHE, Events, ReplayResult, replay
+from memorymark.simulator.cuda.convolutions import ConvolutionKernel
+
+# Shares of the middle of both choices: half the width of the range at least, and where it lies.
+_SCATTER = 0.039
+_SHIFT = -0.0075
+# The scatter is at most this share of what the convolutions of a forward pass read and write.
+_SCATTER_OF_OPERANDS = 0.25
+
+
+@dataclass(frozen=True)
+class ReservedRange:
+    """Where the peak of reserved memory lies, in bytes.
+
+    Attributes:
+        low_bytes: Its lower end.
+        likely_bytes: The best single figure, between the ends.
+        high_bytes: Its higher end, at most the capacity.
+    """
+
+    low_bytes: int
+    likely_bytes: int
+    high_bytes: int
+
+
+def base_events(
+    trace: Trace, kernels: Sequence[ConvolutionKernel], *, benchmark: bool = False
+) -> Events:
+    """Return the events without any workspace; with a benchmark's emptying of the cache."""
+    if not benchmark:
+        return trace.events
+    return _with_workspaces(trace.events, kernels, lambda kernel: 0, benchmark=True)[0]
+
+
+def largest_workspace(
+    kernels: Sequence[ConvolutionKernel], *, benchmark: bool = False
+) -> int | None:
+    """Return the largest workspace that the range allows for; None where it allows for none."""
+    sizes = (
+        max(k.pointwise_bytes, k.gradient_bytes, k.largest_bytes if benchmark else 0)
+        for k in kernels
+    )
+    return max(sizes, default=0) or None
+
+
+def reserved_range(
+    trace: Trace,
+    kernels: Sequence[ConvolutionKernel],
+    base: ReplayResult,
+    capacity_bytes: int | None,
+    *,
+    benchmark: bool = False,
+) -> ReservedRange | None:
+    """Return the range of the peak at a capacity; None where no convolution runs.
+
+    Args:
+        trace: The steps without workspaces.
+        kernels: Their convolutions' kernels.
+        base: What the trace came to at the capacity.
+        capacity_bytes: What the device hands out; None is without limit.
+        benchmark: Whether cuDNN tries all plans at the first call of each shape.
+    """
+    if not kernels:
+        return None
+
+    def peak(events: Events, size: Callable[[ConvolutionKernel], int]) -> int:
+        played, optional = _with_workspaces(events, kernels, size, benchmark=benchmark)
+        return replay(played, capacity_bytes, optional=optional).peak_reserved_bytes
+
+    def larger(kernel: ConvolutionKernel) -> int:
+        tried = kernel.largest_bytes if benchmark and kernel.is_first else 0
+        return max(tried, kernel.gradient_bytes)
+
+    first = trace.events[: _first_step(trace)]
+    high = peak(trace.events, larger)
+    low = min(peak(first, lambda kernel: kernel.pointwise_bytes), high)
+    scatter = min(_SCATTER, _SCATTER_OF_OPERANDS * _operand_share(trace, kernels, base))
+    middle = (low + high) / 2 * (1 + _SHIFT * scatter / _SCATTER)
+    half = math.hypot((high - low) / 2, scatter * middle)
+    low = max(min(round(middle - half), base.peak_reserved_bytes), base.peak_allocated_bytes)
+    high = max(round(middle + half), base.peak_reserved_bytes)
+    if capacity_bytes is not None:
+        high = min(high, capacity_bytes)
+    return ReservedRange(low, (low + high) // 2, high)
+
+
+def _with_workspaces(
+    events: Events,
+    kernels: Sequence[ConvolutionKernel],
+    size: Callable[[ConvolutionKernel], int],
+    *,
+    benchmark: bool,
+) -> tuple[Events, frozenset[int]]:
+    """Return the events with each kernel's workspace, and the workspaces' ids."""
+    played: list[tuple[int, int]] = []
+    done, workspace = 0, -1  # ids of a trace count up from 0
+    for kernel in kernels:
+        size_bytes, empties = size(kernel), benchmark and kernel.is_first
+        if kernel.position > len(events):
+            break
+        if size_bytes or empties:
+            played += events[done : kernel.position]
+            done = kernel.position
+        if size_bytes:
+            played += [(workspace, size_bytes), (workspace, -size_bytes)]
+            workspace -= 1
+        if empties:
+            played.append(EMPTY_CACHE)
+    played += events[done:]
+    return played, frozenset(range(workspace + 1, 0))
+
+
+def _first_step(trace: Trace) -> int:
+    """Return the number of events up to the end of the first step."""
+    starts = [position for phase, position in trace.marks if phase == STEP]
+    return starts[1] if len(starts) > 1 else len(trace.events)
+
+
+def _operand_share(trace: Trace, kernels: Sequence[ConvolutionKernel], base: ReplayResult) -> float:
+    """Return what the first step's forward convolutions read and write, over the peak."""
+    end = _first_step(trace)
+    operands = sum(
+        kernel.operand_bytes
+        for kernel in kernels
+        if kernel.position <= end and not kernel.is_backward
+    )
+    return operands / max(base.peak_allocated_bytes, 1)

@@ -1,0 +1,52 @@
+"""The line of the model's code that is running, as told where a simulation has to guess."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from types import FrameType
+
+import torch
+
+import memorymark
+
+_TORCH = os.path.dirname(torch.__file__) + os.sep
+_OURS = os.path.dirname(memorymark.__file__) + os.sep
+# Whoever called the training step is not the model.
+_STEP = os.path.join(_OURS, "training") + os.sep
+_MOST_CHARACTERS = 80
+
+
+def running_line() -> str | None:
+    """Return the file, number and text of the innermost line outside of libraries.
+
+    Libraries are torch, transformers and MemoryMark. Where all lines are theirs, the line of
+    transformers is returned; None where there is none either.
+
+    Example:
+        "mine.py:12 (`if mask.any():`)"
+    """
+    transformers = getattr(sys.modules.get("transformers"), "__file__", None)
+    library = os.path.dirname(transformers) + os.sep if transformers else None
+    frame: FrameType | None = sys._getframe(1)
+    fallback: FrameType | None = None
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith(_STEP):
+            break
+        if not file.startswith((_TORCH, _OURS, "<")):
+            if library is None or not file.startswith(library):
+                return _text(frame)
+            fallback = fallback or frame
+        frame = frame.f_back
+    return _text(fallback) if fallback is not None else None
+
+
+def _text(frame: FrameType) -> str:
+    file, number = frame.f_code.co_filename, frame.f_lineno
+    place = f"{os.path.basename(file)}:{number}"
+    source = linecache.getline(file, number, frame.f_globals).strip()
+    if len(source) > _MOST_CHARACTERS:
+        source = source[:_MOST_CHARACTERS] + "…"
+    return f"{place} (`{source}`)" if source else place
