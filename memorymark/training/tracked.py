@@ -69,6 +69,7 @@ def run_tracked_steps(
             seconds.append(seconds_of(step, synchronize))
             if is_steady():
                 break
+        labels.step = None  # the two hold one another, and with them all that was followed
     return TrackedSteps(tuple(seconds), labels.gradient_check)
 
 
