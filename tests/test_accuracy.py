@@ -22,6 +22,12 @@ CNNS = (
     "xmem-014", "xmem-017", "xmem-023", "xmem-028", "xmem-049", "xmem-051", "xmem-062",
     "xmem-065", "xmem-073", "xmem-075",
 )  # fmt: skip
+# Every fifth of the further runs of CNNs, and those next to the card's memory.
+WORKSPACES = (
+    *(f"xmemcnn-{number:03}" for number in (
+        1, 6, 11, 19, 24, 34, 39, 44, 49, 61, 66, 80, 85, 102, 107, 112, 116)),
+    "xmemcnn-038", "xmemcnn-040", "xmemcnn-113", "xmemcnn-117",
+)  # fmt: skip
 PUBLISHED = ("seed-bert-a100-528", "seed-bert-a100-536")
 OUT_OF_MEMORY = ("xmem-072", "xmem-074", "xmem-076", "xmem-094")
 
@@ -36,7 +42,8 @@ import json, sys
 sys.path.insert(0, "benchmarks")
 import accuracy, rows, transformers
 wanted = json.loads(sys.argv[1])
-found = [*rows.load_rows(), *rows.load_rows(rows.FIRST_VERSION)]
+found = [row for file in (rows.GROUND_TRUTH, rows.CNN_WORKSPACES, rows.FIRST_VERSION)
+         for row in rows.load_rows(file)]
 scores = [accuracy.score(row) for row in found if row.id in wanted]
 json.dump({"transformers": transformers.__version__,
            "summary": accuracy.summarize(scores),
@@ -64,12 +71,13 @@ def result():
         f"The packages of the measured runs are not in {PACKAGES}. Make them with: pip install "
         f"--no-deps --target {PACKAGES} -r benchmarks/requirements-accuracy.txt"
     )
-    return score([*TRANSFORMERS, *CNNS, *PUBLISHED, *OUT_OF_MEMORY], PACKAGES)
+    return score([*TRANSFORMERS, *CNNS, *WORKSPACES, *PUBLISHED, *OUT_OF_MEMORY], PACKAGES)
 
 
 def test_all_rows_were_simulated_with_their_own_version(result):
     assert result["transformers"] == "4.51.3"
-    assert set(result["scored"]) == {*TRANSFORMERS, *CNNS, *PUBLISHED, *OUT_OF_MEMORY}
+    wanted = {*TRANSFORMERS, *CNNS, *WORKSPACES, *PUBLISHED, *OUT_OF_MEMORY}
+    assert set(result["scored"]) == wanted
 
 
 @pytest.mark.parametrize(("family", "limit"), [("transformer", 0.005), ("cnn", 0.03)])
@@ -78,6 +86,14 @@ def test_median_errors(result, family, limit):
     assert found["rows"] >= 10
     assert found["median_error"] <= limit
     assert found["median_error"] < found["xmem_median_error"]
+
+
+def test_nine_in_ten_measured_peaks_of_cnns_are_within_a_narrow_range(result):
+    found = result["summary"]["cnn"]
+    assert found["ranges"] >= 25
+    assert found["inside"] >= 0.9 * found["ranges"]
+    assert found["median_width"] < 0.08
+    assert result["summary"]["transformer"]["ranges"] == 0
 
 
 def test_all_verdicts_are_right(result):
