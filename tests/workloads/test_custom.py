@@ -109,7 +109,9 @@ def test_a_batch_that_cannot_be_made():
 
 
 def own(*parts):
-    return workload_of("users:factory", lambda: (nn.Linear(4, 1), lambda n: torch.rand(n, 4), *parts))
+    return workload_of(
+        "users:factory", lambda: (nn.Linear(4, 1), lambda n: torch.rand(n, 4), *parts)
+    )
 
 
 def mean(model, x):
