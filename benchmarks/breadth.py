@@ -2,9 +2,9 @@
 
     python benchmarks/breadth.py [--json FILE] [--only TEXT] [--task TASK ...] [--timeout SECONDS]
 
-Takes every architecture in transformers' own mappings for five tasks, small, from its default
-configuration, and every classifier of torchvision. Each is simulated in a worker process with a
-time limit, so that a crash of the process would be seen and counted.
+Takes every architecture in transformers' own mappings for each task, small, from its default
+configuration, and every model of torchvision that can be trained. Each is simulated in a worker
+process with a time limit, so that a crash of the process would be seen and counted.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Result:
 
 
 def list_cases() -> list[Case]:
-    """Return every architecture of the mappings, and torchvision's classifiers."""
+    """Return every architecture of the mappings, and torchvision's models."""
     from transformers.models.auto import modeling_auto
 
     from memorymark.workloads.vision import list_vision_models

@@ -190,6 +190,12 @@ _FACTORIES: dict[str, tuple[Any, ...]] = {
         ("policy_epochs", 2048),
         "own_optimizer_only",
     ),
+    "uncommon": (
+        "device_by_hand",
+        "nested_tensors",
+        ("sparse_table", 32, _PLAIN),
+        "complex_numbers",
+    ),
     "series": (
         ("temporal_conv", 16),
         ("series_transformer", 16),

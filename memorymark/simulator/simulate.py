@@ -139,28 +139,31 @@ def _settled(
     questions: Questions,
 ) -> SimulatedSteps | MemoryMarkError:
     """Return what two simulations come to that answered unknown questions differently."""
-    # Where one answer leads to an error of the model's own, the other is the one that it expects.
     if isinstance(other, MemoryMarkError):
         return given
     if isinstance(given, MemoryMarkError):
-        return other
+        # The other answer is the one that the model expects; of a number, neither is.
+        return other if questions.number is None else _unknown_number(questions.number)
     peaks = [steps.free_running.peak_allocated_bytes for steps in (given, other)]
     least, most = min(peaks), max(peaks)
     if most - least <= _SAME_SHARE * most:
         return given
-    between = f"{least / GIB:,.3g} and {most / GIB:,.3g} GiB"
     if questions.number is not None:
-        return UnsupportedOperation(
-            f"{questions.number}: the model reads a number that a simulation does not know, and "
-            f"its memory depends on it (between {between} for two small numbers). Measure it on "
-            "a device instead."
-        )
+        return _unknown_number(questions.number)
+    between = f"{least / GIB:,.3g} and {most / GIB:,.3g} GiB"
     larger = given if peaks[0] == most else other
     told = (
         f"The step's memory depends on values that a simulation does not know: its peak lies "
         f"between {between}; the larger is given."
     )
     return dataclasses.replace(larger, assumptions=(*larger.assumptions, told))
+
+
+def _unknown_number(line: str) -> UnsupportedOperation:
+    return UnsupportedOperation(
+        f"{line}: the model reads a number that a simulation does not know, and its memory depends "
+        "on it. Measure it on a device instead."
+    )
 
 
 def _drop_gradients(spec: TrialSpec, model: nn.Module) -> None:

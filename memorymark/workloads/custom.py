@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import sys
@@ -16,6 +17,12 @@ from memorymark.errors import InvalidValue, ModelNotFound, UnknownChoice, Worklo
 from memorymark.records.config import Attention, TrainingConfig, UseCache, with_image_size
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.own_training import Training, call_factory
+from memorymark.workloads.pretended_cuda import (
+    default_device,
+    is_simulated,
+    pretending,
+    set_default_device,
+)
 from memorymark.workloads.reach import Reached, reached_from
 from memorymark.workloads.without_data import is_building_without_data, make_without_data
 
@@ -227,12 +234,31 @@ def _has_data(model: nn.Module) -> bool:
     return not any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
 
 
+def _import_or_reload(module_name: str) -> Any:
+    found_gpu, module = is_simulated(), sys.modules.get(module_name)
+    known = _imported.get(module_name)
+    if known is not None and known[0] == found_gpu:
+        set_default_device(known[1])
+    if module is not None and (known is None or known[0] == found_gpu):
+        return module
+    set_default_device(None)
+    # It may have chosen its device when it was imported.
+    module = importlib.reload(module) if module else importlib.import_module(module_name)
+    _imported[module_name] = found_gpu, default_device()
+    return module
+
+
+# What was imported here, whether its code found a simulated device, and the default that it set.
+_imported: dict[str, tuple[bool, Any]] = {}
+
+
 def _import_module(module_name: str) -> Any:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        return importlib.import_module(module_name)
+        with pretending() if is_simulated() else contextlib.nullcontext():
+            return _import_or_reload(module_name)
     except ModuleNotFoundError as error:
         raise ModelNotFound(
             f"The module {error.name!r} of the workload was not found. Run from the folder that "

@@ -194,11 +194,12 @@ def test_nothing_is_left_behind():
 def test_an_operation_that_needs_data_is_one_error_that_names_it():
     class Unsupported(TinyNet):
         def loss(self, model, batch):
-            return super().loss(model, batch) + torch.unique(batch["x"], dim=0).sum()
+            return super().loss(model, batch) + torch.geqrf(batch["x"])[0].sum()
 
-    with pytest.raises(UnsupportedOperation, match="unique_dim") as caught:
+    with pytest.raises(UnsupportedOperation, match="geqrf") as caught:
         run(Unsupported())
     assert "\n" not in str(caught.value)
+    assert "test_simulate.py" in str(caught.value) and "on a device instead" in str(caught.value)
 
 
 def test_a_models_own_error_is_one_sentence():

@@ -226,3 +226,19 @@ def test_what_the_user_compiles_is_simulated_eagerly_and_said(factory):
 def test_what_was_compiled_before_is_simulated_eagerly_and_said():
     model = torch.compile(nn.Linear(WIDTH, WIDTH))
     assert COMPILED in simulated(lambda: (model, pixels, mean)).assumptions
+
+
+def test_a_default_device_of_the_users(monkeypatch, tmp_path):
+    monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
+    monkeypatch.delenv("MEMORYMARK_PROBE_FACTORY", raising=False)
+
+    def factory():
+        torch.set_default_device("cuda")
+        model = nn.Linear(WIDTH, WIDTH)
+        assert model.weight.is_cuda and torch.zeros(2).is_cuda
+        assert torch.get_default_device().type == "cuda"
+        return model, pixels, lambda model, x: (model(x) * torch.ones(WIDTH)).mean()
+
+    for _ in range(2):
+        assert memorymark.estimate(factory, batch_size=2, gpu="l4").fits
+        assert torch.get_default_device().type == torch.zeros(1).device.type == "cpu"

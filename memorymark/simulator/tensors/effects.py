@@ -23,6 +23,7 @@ _COPIES = operations("clone", "_to_copy")
 _KEEPING = _COPIES | operations(
     "all", "all.dim", "any", "any.dim", "max", "min", "amax", "amin", "mean", "index_select"
 )
+_SUMS = operations("sum", "sum.dim_IntList")
 _OVERWRITING = operations("fill_.Scalar", "fill_.Tensor", "zero_", "copy_")
 
 
@@ -90,6 +91,11 @@ def fill_value(func: Any, args: tuple[Any, ...]) -> Any:
 def works_elementwise(func: Any) -> bool:
     """Return whether each element of the result comes from those at its place in the inputs."""
     return torch.Tag.pointwise in func.tags or func in _COPIES
+
+
+def adds_up(func: Any) -> bool:
+    """Return whether each element of the result is a sum over as many elements as any other."""
+    return func in _SUMS
 
 
 def keeps_uniform(func: Any) -> bool:

@@ -22,7 +22,7 @@ Scalar = bool | int | float
 # which decides what a model does, more is kept: batches, random numbers, choices, and what is
 # made of them.
 MOST_ELEMENTS = 16_384
-MOST_DATA = {True: 2**17, False: 2**20}  # floating-point numbers or not
+MOST_DATA = {True: 2**17, False: 2**22}  # floating-point numbers or not
 
 
 @dataclass(slots=True, eq=False)

@@ -37,6 +37,10 @@ def _keeps_storage(op: Any, position: int) -> _Rule:
     return rule
 
 
+def _ctc_backward(grad: Tensor, log_probs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return log_probs.new_empty(log_probs.shape)
+
+
 _MSE = operation("aten::mse_loss")
 _SMOOTH_L1 = operation("aten::smooth_l1_loss")
 _SOFT_MARGIN = operation("aten::soft_margin_loss")
@@ -47,4 +51,5 @@ _RULES: dict[Any, _Rule] = {
     _SMOOTH_L1: _keeps_storage(_SMOOTH_L1, 2),
     _SOFT_MARGIN: _keeps_storage(_SOFT_MARGIN, 2),
     _BCE: _keeps_storage(_BCE, 3),
+    operation("aten::_ctc_loss_backward.Tensor"): _ctc_backward,
 }

@@ -18,6 +18,7 @@ from torch import Tensor
 from memorymark.memory.storage import is_mutable, tree_map
 from memorymark.simulator.tensors.effects import (
     Effect,
+    adds_up,
     draws_by_shape,
     effect_of,
     fill_value,
@@ -122,6 +123,8 @@ class Values(KnownValues):
             self._follow_in_place(func, args, kwargs)
         elif isinstance(output, Tensor) and output.is_meta:
             value = self._uniform_result(func, args, kwargs)
+            if value is None and adds_up(func):
+                value = self._uniform_sum(args[0], output)
             if value is None:
                 self._compute(func, args, kwargs, output)
             else:
@@ -225,6 +228,13 @@ class Values(KnownValues):
         if not isinstance(result, Tensor) or result.numel() != 1 or result.is_complex():
             return None
         return result.item()
+
+    def _uniform_sum(self, tensor: Tensor, output: Tensor) -> Scalar | None:
+        """Return what each sum of a uniform tensor comes to."""
+        value = self.uniform(tensor)
+        if value is None or not output.numel():
+            return None
+        return as_python(output.dtype, value * (tensor.numel() // output.numel()))
 
     def _one_element(self, x: Any) -> Any:
         if not isinstance(x, Tensor):

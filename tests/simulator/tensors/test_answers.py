@@ -23,7 +23,7 @@ def session():
 
 
 def unknown(*shape, dtype=torch.float32):
-    return torch.empty(shape, device=META).normal_().to(dtype)
+    return torch.empty(shape, device=META).to(dtype)
 
 
 def test_values_made_from_constants_are_known(session):
@@ -47,8 +47,6 @@ def test_values_are_forgotten_with_what_is_written_over_them(session):
     counted = torch.zeros(3, device=META)
     counted.add_(unknown(3))
     counted[0].item()
-    drawn = torch.ones(3, device=META).uniform_()
-    drawn[0].item()
     assert any("value of a float32 tensor" in sentence for sentence in session.assumptions)
 
 
@@ -102,11 +100,89 @@ def test_an_unknown_mask_selects_everything_and_that_is_told(session):
     assert any("nonzero()" in sentence for sentence in session.assumptions)
 
 
-def test_distinct_values_are_one(session):
-    assert len(torch.unique_consecutive(unknown(7, dtype=torch.long))) == 1
+def test_unknown_values_are_distinct(session):
+    assert len(torch.unique_consecutive(unknown(7, dtype=torch.long))) == 7
     values, inverse = torch.unique(unknown(7, dtype=torch.long), return_inverse=True)
-    assert (len(values), len(inverse)) == (1, 7)
+    assert (len(values), len(inverse)) == (7, 7)
+    assert torch.unique(unknown(7, 2), dim=0).shape == (7, 2)
     assert any("distinct" in sentence for sentence in session.assumptions)
+
+
+def test_known_values_are_told_apart(session):
+    given = torch.tensor([3, 1, 3, 3], device=META)
+    values, inverse, counts = torch.unique(given, return_inverse=True, return_counts=True)
+    assert (values.tolist(), inverse.tolist(), counts.tolist()) == ([1, 3], [1, 0, 1, 1], [1, 3])
+    assert torch.unique_consecutive(given).tolist() == [3, 1, 3]
+    assert torch.bincount(given, minlength=5).tolist() == [0, 1, 0, 3, 0]
+    assert torch.masked_select(given, given > 1).tolist() == [3, 3, 3]
+    assert not session.assumptions
+
+
+def test_random_numbers_of_a_batch_are_drawn(session):
+    before = torch.get_rng_state()
+    tokens = torch.randint(1, 50, (8, 1000), device=META)
+    assert int(tokens.min()) >= 1 and int(tokens.max()) == 49
+    assert sorted(torch.randperm(9, device=META).tolist()) == list(range(9))
+    chosen = (torch.rand(100, 200, device=META) < 0.25).nonzero()
+    assert 4_700 < len(chosen) < 5_300
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not session.assumptions
+
+
+def test_every_simulation_draws_the_same_numbers():
+    def drawn():
+        with (
+            simulating(Rules(Platform.CUDA)) as session,
+            SimulatedDevice(session, ShapeCache()),
+        ):
+            return torch.randint(1000, (20,), device=META).tolist()
+
+    assert drawn() == drawn()
+
+
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_experts_are_chosen_equally_often(session, top_k):
+    chosen = unknown(32, 8).topk(top_k, -1).indices
+    counts = [len(torch.where(chosen == expert)[0]) for expert in range(8)]
+    assert counts == [32 * top_k // 8] * 8
+    assert all(len(set(row)) == top_k for row in chosen.tolist())
+    assert any("test_answers.py" in x and "equally often" in x for x in session.assumptions)
+    assert not session.questions.asked
+
+
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda x: x.argmax(-1),
+        lambda x: x.max(1).indices,
+        lambda x: x.argmin(1, keepdim=True),
+        lambda x: torch.multinomial(x, 1),
+    ],
+)
+def test_other_choices_are_spread_too(session, choose):
+    counts = torch.bincount(choose(unknown(24, 6)).flatten(), minlength=6)
+    assert counts.tolist() == [4] * 6
+
+
+def test_what_is_sorted_is_all_there(session):
+    order = unknown(3, 5).argsort(-1)
+    assert order.sort(-1).values.tolist() == [[0, 1, 2, 3, 4]] * 3
+
+
+def test_a_question_names_the_line_that_asked(session):
+    unknown(1).item()
+    assert session.questions.asked and session.questions.number is None
+    assert "test_answers.py" in session.assumptions[0]
+    assert "unknown(1).item()" in session.assumptions[0]
+    unknown(1, dtype=torch.long).item()
+    assert "dtype=torch.long).item()" in session.questions.number
+
+
+def test_the_sum_of_a_large_uniform_tensor_is_known(session):
+    mask = torch.ones(512, 1024, device=META, dtype=torch.long)
+    assert (mask.sum() == mask.numel()).item() is True
+    assert mask.sum(1)[3].item() == 1024
+    assert not session.assumptions
 
 
 def test_repeats_and_counts(session):

@@ -80,11 +80,20 @@ aten = torch.ops.aten
 META = torch.device("meta")
 
 
-def test_random_writes_make_values_unknown(follow):
+def test_random_writes_replace_values(follow):
     x = follow(aten.ones.default, [3], device=META)
     assert follow.values.value_of(x) == 1
     follow(aten.uniform_.default, x)
-    assert not follow.values.has(x)
+    assert len(set(follow.values.copy_of(x).tolist())) == 3
+    large = follow(aten.ones.default, [2**18], device=META)
+    follow(aten.normal_.default, large)
+    assert not follow.values.has(large)
+
+
+def test_random_numbers_follow_what_they_depend_on(follow):
+    share = follow(aten.zeros.default, [5], device=META)
+    assert follow.values.copy_of(follow(aten.bernoulli.default, share)).tolist() == [0.0] * 5
+    assert not follow.values.has(follow(aten.bernoulli.default, torch.empty(5, device=META)))
 
 
 def test_what_is_computed_with_the_unknown_is_unknown(follow):
@@ -112,3 +121,10 @@ def test_an_operation_that_fails_on_the_values_leaves_them_unknown(follow):
     index = follow(aten.arange.default, 5, device=META)
     table = follow(aten.ones.default, [3, 2], device=META)
     assert not follow.values.has(follow(aten.embedding.default, table, index))
+
+
+def test_a_mask_of_any_size_is_counted(follow):
+    mask = follow(aten.ones.default, [40, 3, 300, 300], dtype=torch.bool, device=META)
+    counts = follow(aten.sum.dim_IntList, mask, [-1, -2, -3])
+    assert follow.values.copy_of(counts).tolist() == [270_000] * 40
+    assert follow.values.value_of(follow(aten.sum.default, mask)) == 40 * 270_000

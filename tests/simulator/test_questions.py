@@ -1,0 +1,200 @@
+"""Data that decides what a step does: known where the user gave it, told where it is not."""
+
+import numpy
+import pytest
+import torch
+from test_parity import assert_same, measured, peak_of, simulated
+from tiny import TinyNet
+from torch import nn
+from torch.nn import functional
+
+from memorymark.errors import UnsupportedOperation, WorkloadError
+from memorymark.records.config import TrainingConfig
+from memorymark.simulator.cuda.rules import Platform, Rules
+from memorymark.simulator.simulate import simulate
+from memorymark.workloads.build import build_model
+from memorymark.workloads.trial_spec import TrialSpec
+
+CONFIG = TrainingConfig(optimizer="sgd")
+
+
+class Own(TinyNet):
+    """A workload with a batch and a loss of its own."""
+
+    def __init__(self, make_batch, loss, model=None):
+        super().__init__(64)
+        self._make_batch, self._loss, self._model = make_batch, loss, model
+
+    def build(self, config):
+        if self._model is not None:
+            return self._model()
+        return nn.Sequential(nn.Embedding(50, 64), nn.Linear(64, 50))
+
+    def batch(self, batch_size, config):
+        return self._make_batch(batch_size)
+
+    def forward(self, model, batch):
+        return self._loss(model, batch), None
+
+
+def language_loss(model, tokens):
+    return functional.cross_entropy(model(tokens).flatten(0, 1), tokens.flatten())
+
+
+def padded(batch_size):
+    lengths = torch.arange(batch_size) % 20 + 10
+    mask = torch.arange(500) < lengths[:, None]
+    return torch.randint(1, 50, (batch_size, 500)) * mask
+
+
+def padded_by_numpy(batch_size):
+    tokens = numpy.zeros((batch_size, 500), dtype=numpy.int64)
+    tokens[:, :29] = 7
+    return torch.from_numpy(tokens)
+
+
+def trimmed(model, tokens):
+    longest = int((tokens != 0).sum(1).max())
+    return language_loss(model, tokens[:, :longest])
+
+
+def guarded(model, tokens):
+    if (tokens >= 50).any() or (tokens < 0).any():
+        raise ValueError("token id out of range")
+    lengths = (tokens != 0).sum(1)
+    if (lengths == 0).any():
+        raise ValueError("Length of all samples has to be greater than 0")
+    return language_loss(model, tokens)
+
+
+def generating(model, tokens):
+    with torch.no_grad():
+        for _ in range(4):
+            following = model(tokens)[:, -1].argmax(-1, keepdim=True)
+            tokens = torch.cat([tokens, following], 1)
+            if (following < 0).all():
+                break
+    return language_loss(model, tokens)
+
+
+@pytest.mark.parametrize("loss", [trimmed, guarded, generating])
+@pytest.mark.parametrize("make_batch", [padded, padded_by_numpy])
+@pytest.mark.parametrize("batch_size", [40, 1000])
+def test_the_batch_decides_as_it_does_on_the_device(make_batch, loss, batch_size):
+    assert_same(Own(make_batch, loss), CONFIG, batch_size)
+
+
+def floats(batch_size):
+    return torch.randn(batch_size, 64)
+
+
+class Experts(nn.Module):
+    """Experts that are chosen by masks, in one of the ways in which that is written."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+        self.router = nn.Linear(64, 8)
+        self.experts = nn.ModuleList(
+            nn.Sequential(nn.Linear(64, 128), nn.GELU(), nn.Linear(128, 64)) for _ in range(8)
+        )
+
+    def forward(self, hidden):
+        weights, chosen = self.router(hidden).softmax(-1).topk(2, -1)
+        return getattr(self, self.how)(hidden, weights, chosen, torch.zeros_like(hidden))
+
+    def where(self, hidden, weights, chosen, output):
+        for index, expert in enumerate(self.experts):
+            rows, place = torch.where(chosen == index)
+            if rows.numel():
+                output.index_add_(0, rows, expert(hidden[rows]) * weights[rows, place, None])
+        return output
+
+    def one_hot(self, hidden, weights, chosen, output):
+        mask = functional.one_hot(chosen, 8).permute(2, 1, 0)
+        for index in mask.sum((1, 2)).gt(0).nonzero().flatten().tolist():
+            place, rows = torch.where(mask[index])
+            made = self.experts[index](hidden[rows])
+            output.index_add_(0, rows, made * weights[rows, place, None])
+        return output
+
+    def sort(self, hidden, weights, chosen, output):
+        counts = chosen.flatten().bincount(minlength=8).tolist()
+        order = chosen.flatten().argsort()
+        parts = hidden[order // 2].split(counts)
+        made = torch.cat([run(part) for run, part in zip(self.experts, parts, strict=True)])
+        return output.index_add(0, order // 2, made * weights.flatten()[order, None])
+
+    def boolean(self, hidden, weights, chosen, output):
+        for index, expert in enumerate(self.experts):
+            mask = (chosen == index).any(-1)
+            output[mask] = expert(hidden[mask])
+        return output
+
+
+@pytest.mark.parametrize("how", ["where", "one_hot", "sort", "boolean"])
+def test_experts_hold_what_they_hold_when_each_is_chosen_as_often(how):
+    workload = Own(
+        lambda n: torch.randn(n, 64),
+        lambda model, x: model(x).square().mean(),
+        lambda: Experts(how),
+    )
+    trial, trace = run_both(workload, 4096)
+    assert trace == pytest.approx(trial, rel=0.02)
+
+
+def run_both(workload, batch_size):
+
+    return (
+        measured(workload, CONFIG, batch_size).peak_allocated_bytes,
+        peak_of(simulated(workload, CONFIG, batch_size)),
+    )
+
+
+def selecting(model, x):
+    made = model(x)
+    return made[made > 0].square().mean()
+
+
+def reading(model, x):
+    longest = int(model(x).abs().argmax() % 7) + int(model(x).sum().long())
+    return model(x[:, :1].expand(-1, 64 * (1 + longest)).reshape(-1, 64)).mean()
+
+
+def checking(model, x):
+    made = model(x)
+    if torch.isnan(made).any():
+        raise ValueError("the loss is not a number")
+    return made.mean()
+
+
+def run(loss, batch_size=2000):
+    workload = Own(floats, loss, lambda: nn.Linear(64, 64))
+    spec = TrialSpec(workload, CONFIG, batch_size)
+    model = build_model(workload, spec.config, torch.device("meta"))
+    return simulate(spec, model, Rules(Platform.CUDA))
+
+
+def test_a_selection_by_what_is_computed_is_given_as_a_range():
+    done = run(selecting)
+    told = " ".join(done.assumptions)
+    assert "made[made > 0]" in told and "its peak lies between" in told
+
+
+def test_memory_that_depends_on_an_unknown_number_is_refused():
+    with pytest.raises(UnsupportedOperation, match=r"test_questions.py:.*on a device instead"):
+        run(reading)
+
+
+def test_a_guard_passes_and_what_does_not_matter_is_no_range():
+    told = " ".join(run(checking).assumptions)
+    assert "isnan" in told and "its peak lies between" not in told
+
+
+def test_an_error_that_no_answer_avoids_is_told():
+    def failing(model, x):
+        bool(torch.isnan(model(x)).any())
+        raise ValueError("always")
+
+    with pytest.raises(WorkloadError, match="always"):
+        run(failing)
