@@ -16,12 +16,13 @@ from torch import Tensor
 
 from memorymark.errors import UnsupportedOperation
 from memorymark.simulator.session import Session
-from memorymark.simulator.source_lines import running_line
+from memorymark.simulator.source_lines import is_packing, running_line
 from memorymark.simulator.tensors.known_values import Scalar, as_python, is_small
 from memorymark.simulator.tensors.values import Values
 from memorymark.simulator.torch_compat import operation, schema_of
 
 _INDEX = operation("aten::index.Tensor")
+_COPY = operation("aten::copy_")
 _MASKS = (torch.bool, torch.uint8)
 # A copy on the host is made for real: what is larger is no question but a computation.
 _MOST_HOST_ELEMENTS = 1_000_000
@@ -51,8 +52,8 @@ class Answers:
         Raises:
             UnsupportedOperation: The question has no sensible answer.
         """
-        rule = _RULES.get(func)
-        if rule is None or not args[0].is_meta:
+        rule = _RULES.get(func) or _RULES_BY_NAME.get(schema_of(func).name)
+        if rule is None or not (args[0].is_meta or func is _COPY):
             return NOT_A_QUESTION
         return rule(self, *args, **kwargs)
 
@@ -106,6 +107,8 @@ class Answers:
         known, value = self._values.copy_of(tensor), self._values.value_of(tensor)
         if known is not None:
             return known.to(dtype, copy=True)
+        if known is None and value is None and is_packing():
+            return torch.zeros(tensor.shape, dtype=dtype)
         if tensor.numel() > _MOST_HOST_ELEMENTS:
             raise UnsupportedOperation(
                 f"The model copies {tensor.numel():,} elements to the host to compute with them "
@@ -117,6 +120,11 @@ class Answers:
                 number=not tensor.is_floating_point() and tensor.dtype is not torch.bool,
             )
         return torch.full(tensor.shape, value, dtype=dtype)
+
+    def _copy_to_host(self, target: Tensor, source: Tensor, non_blocking: bool = False) -> Any:
+        if target.is_meta or not source.is_meta:
+            return NOT_A_QUESTION
+        return target.copy_(self._to_host(source, device="cpu"))
 
     def _nonzero(self, tensor: Tensor) -> Tensor:
         known, value = self._values.copy_of(tensor), self._values.value_of(tensor)
@@ -231,10 +239,17 @@ class Answers:
         dtype = torch.long if weights is None else weights.dtype
         return like.new_empty((max(minlength, largest + 1),), dtype=dtype)
 
+    def _nms(self, boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
+        known = self._values.copy_of(boxes), self._values.copy_of(scores)
+        if known[0] is not None and known[1] is not None:
+            return self._without_data(torch.ops.torchvision.nms(*known, threshold))
+        one = self._ask("The model calls nms(); no box is assumed to overlap another.")
+        return self._without_data(torch.arange(min(1, len(boxes)) if one else len(boxes)))
+
 
 def is_question(func: Any) -> bool:
     """Return whether calls of an operation may ask something of the data."""
-    return func in _RULES
+    return func in _RULES or schema_of(func).name in _RULES_BY_NAME
 
 
 def _name(dtype: torch.dtype) -> str:
@@ -247,6 +262,7 @@ _RULES: dict[Any, Callable[..., Any]] = {
     operation("aten::equal"): Answers.equal,
     operation("aten::_to_copy"): Answers._to_host,
     operation("aten::nonzero"): Answers._nonzero,
+    _COPY: Answers._copy_to_host,
     _INDEX: Answers._index,
     operation("aten::masked_select"): Answers._masked_select,
     operation("aten::unique_consecutive"): Answers._unique_consecutive,
@@ -255,3 +271,5 @@ _RULES: dict[Any, Callable[..., Any]] = {
     operation("aten::repeat_interleave.Tensor"): Answers._repeat_interleave,
     operation("aten::bincount"): Answers._bincount,
 }
+# Of packages that may not be there, or not be loaded yet.
+_RULES_BY_NAME: dict[str, Callable[..., Any]] = {"torchvision::nms": Answers._nms}

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from memorymark.simulator.torch_compat import operation
+from memorymark.simulator.torch_compat import operation, operations
 
 _Rule = Callable[..., Any]
 
@@ -37,6 +38,36 @@ def _keeps_storage(op: Any, position: int) -> _Rule:
     return rule
 
 
+def _ctc_loss(log_probs: Tensor, targets: Tensor, *lengths: Any, **options: Any) -> Any:
+    """Return the loss of each sample and the table of its alignments.
+
+    The table is as wide as the longest target: without its length, as wide as the targets are.
+    """
+    steps, samples = log_probs.size(0), log_probs.size(1) if log_probs.dim() == 3 else 1
+    longest = _longest(lengths[1]) if len(lengths) > 1 else None
+    if longest is None:
+        longest = targets.size(1) if targets.dim() == 2 else -(-targets.numel() // samples)
+    return log_probs.new_empty(samples), log_probs.new_empty((samples, steps, 2 * longest + 1))
+
+
+def _longest(lengths: Any) -> int | None:
+    if isinstance(lengths, Tensor):
+        return None if lengths.is_meta or not lengths.numel() else int(lengths.max())
+    return max(lengths, default=0)
+
+
+def _ctc_gradient(grad: Tensor, log_probs: Tensor, *rest: Any, **options: Any) -> Tensor:
+    return torch.empty_like(log_probs, memory_format=torch.contiguous_format)
+
+
+def _sparse_product(added: Tensor, sparse: Tensor, dense: Tensor, **options: Any) -> Tensor:
+    return dense.new_empty((sparse.size(0), dense.size(1)))
+
+
+def _like_second(first: Tensor, second: Tensor, *rest: Any, **options: Any) -> Tensor:
+    return torch.empty_like(second)
+
+
 _MSE = operation("aten::mse_loss")
 _SMOOTH_L1 = operation("aten::smooth_l1_loss")
 _SOFT_MARGIN = operation("aten::soft_margin_loss")
@@ -47,4 +78,15 @@ _RULES: dict[Any, _Rule] = {
     _SMOOTH_L1: _keeps_storage(_SMOOTH_L1, 2),
     _SOFT_MARGIN: _keeps_storage(_SOFT_MARGIN, 2),
     _BCE: _keeps_storage(_BCE, 3),
+    operation("aten::_sparse_addmm"): _sparse_product,
+    **dict.fromkeys(operations("_ctc_loss", "_ctc_loss.Tensor"), _ctc_loss),
+    **dict.fromkeys(operations("_ctc_loss_backward", "_ctc_loss_backward.Tensor"), _ctc_gradient),
+    **dict.fromkeys(
+        operations(
+            "multi_margin_loss_backward",
+            "multilabel_margin_loss_backward",
+            "fractional_max_pool3d_backward",
+        ),
+        _like_second,
+    ),
 }

@@ -36,3 +36,17 @@ def test_a_loss_has_the_storage_of_the_real_one(name, reduction, session):
     found = loss(*given, reduction=reduction)
     assert found.shape == real.shape
     assert found.untyped_storage().nbytes() == real.untyped_storage().nbytes()
+
+
+def test_alignments_are_as_wide_as_the_longest_target(session):
+    steps, samples = 30, 4
+    lengths = torch.full((samples,), steps), torch.tensor([5, 9, 3, 7])
+    made = [
+        torch.ops.aten._ctc_loss(
+            torch.rand(steps, samples, 20, device=device).log_softmax(-1),
+            torch.randint(1, 20, (samples, 9), device=device),
+            *lengths,
+        )  # fmt: skip
+        for device in ("cpu", "meta")
+    ]
+    assert [x.shape for x in made[0]] == [x.shape for x in made[1]]
