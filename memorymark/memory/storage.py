@@ -37,8 +37,8 @@ except ImportError as error:
 
 __all__ = [
     "RECOMPUTING", "TESTED_VERSIONS", "OperationMode", "check", "is_mutable", "key_of",
-    "missing_parts", "parts_of", "storage_key", "storage_of", "take_hooks", "tree_leaves", "tree_map",
-    "without_modes",
+    "missing_parts", "parts_of", "storage_key", "storage_of", "take_hooks", "tree_leaves",
+    "tree_map", "without_modes",
 ]  # fmt: skip
 
 _ROWS = ("crow_indices", "col_indices", "values")

@@ -37,7 +37,9 @@ def ragged(model, parts):
 
 
 def margins(model, batch):
-    return functional.multi_margin_loss(model(batch), torch.arange(len(batch)) % 30)
+    return functional.multi_margin_loss(
+        model(batch), torch.arange(len(batch), device=batch.device) % 30
+    )
 
 
 def in_half(model, batch):
@@ -63,11 +65,6 @@ WORKLOADS = {
         lambda n: torch.randint(500, (n, 20)),
         lambda model, batch: model(batch).square().mean(),
         lambda: nn.Sequential(nn.Embedding(500, 64, sparse=True), nn.Linear(64, 8)),
-    ),
-    "bags": (
-        lambda n: torch.randint(500, (n, 20)),
-        lambda model, batch: model(batch).square().mean(),
-        lambda: nn.EmbeddingBag(500, 64),
     ),
 }
 
