@@ -3,8 +3,10 @@
     python benchmarks/accuracy.py [--json FILE] [--measured FILE ...] [--only TEXT]
 
 Prints a table by family: the error of the simulated peak, the peers' errors on the same rows,
-and the verdicts on rows that ran out of memory. The rows of ground_truth/ were measured with
-transformers 4.51.3: run it in an environment with requirements-accuracy.txt. Files written by
+and the verdicts on rows that ran out of memory. Where the simulated peak is a range, the error is
+that of its best single figure; the share of measured peaks inside the range and its width, the
+difference of its ends over their middle, are printed too. The rows of ground_truth/ were measured
+with transformers 4.51.3: run it in an environment with requirements-accuracy.txt. Files written by
 benchmarks/measured.py are scored with the version that runs here: allocated and reserved by
 model, the recorded allocation traces through the simulated allocator, and the seconds of a step.
 """
@@ -17,7 +19,7 @@ import platform
 import statistics
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,15 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import step_time
 from recording import Replayed, replay_file
-from rows import Row, load_measured, load_rows, load_traces, model_of, target_of
+from rows import (
+    CNN_WORKSPACES,
+    Row,
+    load_measured,
+    load_rows,
+    load_traces,
+    model_of,
+    target_of,
+)
 
 import memorymark
 from memorymark.errors import MemoryMarkError
@@ -54,6 +64,8 @@ class Score:
         out_of_memory: Whether the run ended out of memory.
         predicted_out_of_memory: Whether the simulation does; None without a capacity.
         reason: Why the row is far off, or cannot be simulated.
+        low_bytes: Lower end of the simulated reading, where it is a range.
+        high_bytes: Its higher end.
     """
 
     id: str
@@ -66,6 +78,21 @@ class Score:
     out_of_memory: bool
     predicted_out_of_memory: bool | None
     reason: str | None
+    low_bytes: int | None = None
+    high_bytes: int | None = None
+
+    @property
+    def is_inside(self) -> bool | None:
+        """Whether the reading lies in the range; None where there is no reading or no range."""
+        if self.error is None or self.low_bytes is None or self.high_bytes is None:
+            return None
+        return self.low_bytes <= (self.measured_bytes or 0) <= self.high_bytes
+
+    @property
+    def width(self) -> float:
+        """The difference of the ends over their middle, where there is a range."""
+        low, high = self.low_bytes or 0, self.high_bytes or 0
+        return 2 * (high - low) / (high + low)
 
 
 def score(row: Row) -> Score:
@@ -74,10 +101,15 @@ def score(row: Row) -> Score:
         trial = _trial(row.model, row.config, row.batch_size, *target_of(row))
     except MemoryMarkError as error:
         return _scored(row, None, None, str(error))
-    value = trial.peak_allocated_bytes
-    if row.metric == "reserved":
-        value = trial.peak_reserved_bytes if trial.fits else trial.minimum_bytes
-    return _scored(row, value, None if row.capacity_bytes is None else not trial.fits, None)
+    out_of_memory = None if row.capacity_bytes is None else not trial.fits
+    if row.metric != "reserved":
+        return _scored(row, trial.peak_allocated_bytes, out_of_memory, None)
+    value = trial.peak_reserved_bytes if trial.fits else trial.minimum_bytes
+    return replace(
+        _scored(row, value, out_of_memory, None),
+        low_bytes=trial.peak_reserved_low_bytes,
+        high_bytes=trial.peak_reserved_high_bytes,
+    )
 
 
 @lru_cache(maxsize=1)
@@ -119,8 +151,8 @@ def reason_of(row: Row, error: float) -> str:
     """Say why a row is more than 5 % off, as far as it is known."""
     if row.family == "cnn":
         return (
-            "cuDNN's algorithm for these shapes on this card is not known: its workspaces decide "
-            "which cached blocks later tensors find, and the rule for them is one for all cards."
+            "cuDNN's plans for these shapes on this card are not known: their workspaces decide "
+            "which cached blocks later tensors find, and the range for them is one for all cards."
         )
     if row.model.endswith("t5-small") and row.batch_size < 10:
         return "The run's sequences were shorter than 128 below batch 10, and are not recorded."
@@ -140,6 +172,7 @@ def summarize(scores: Iterable[Score]) -> dict[str, dict[str, float | int | None
 def _summary(items: list[Score]) -> dict[str, float | int | None]:
     errors = [item.error for item in items if item.error is not None]
     verdicts = [i for i in items if i.predicted_out_of_memory is not None]
+    ranged = [item for item in items if item.is_inside is not None]
     return {
         "rows": len(items),
         "not_simulated": sum(item.simulated_bytes is None for item in items),
@@ -151,6 +184,9 @@ def _summary(items: list[Score]) -> dict[str, float | int | None]:
         "dnnmem_median_error": _median(
             abs(i.peer_errors["dnnmem"]) for i in items if "dnnmem" in i.peer_errors
         ),
+        "ranges": len(ranged),
+        "inside": sum(bool(item.is_inside) for item in ranged),
+        "median_width": _median(item.width for item in ranged),
         "verdicts": len(verdicts),
         "verdicts_right": sum(i.predicted_out_of_memory == i.out_of_memory for i in verdicts),
     }
@@ -167,12 +203,15 @@ def _percentile(values: list[float], share: float) -> float | None:
 
 def _print_table(summary: dict[str, dict[str, float | int | None]]) -> None:
     print(f"{'family':<16}{'rows':>5}{'median':>9}{'p95':>9}{'worst':>9}{'signed':>9}"
-          f"{'xMem':>9}{'DNNMem':>9}  verdicts")  # fmt: skip
+          f"{'xMem':>9}{'DNNMem':>9}  verdicts  inside")  # fmt: skip
     for family, row in summary.items():
         columns = ("median_error", "p95_error", "worst_error", "median_signed_error",
                    "xmem_median_error", "dnnmem_median_error")  # fmt: skip
         cells = "".join(_percent(row[name]) for name in columns)
-        print(f"{family:<16}{row['rows']:>5}{cells}  {row['verdicts_right']}/{row['verdicts']}")
+        verdicts = f"{row['verdicts_right']}/{row['verdicts']}"
+        inside = f"{row['inside']}/{row['ranges']}, width {_percent(row['median_width']).strip()}"
+        print(f"{family:<16}{row['rows']:>5}{cells}  {verdicts:<9}"
+              f"{' ' + inside if row['ranges'] else ''}".rstrip())  # fmt: skip
 
 
 def _percent(value: float | int | None) -> str:
@@ -206,7 +245,10 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose name or model holds this text")
     options = parser.parse_args()
     files = options.measured
-    rows = load_rows() if files is None else [row for file in files for row in load_measured(file)]
+    if files is None:
+        rows = [*load_rows(), *load_rows(CNN_WORKSPACES)]
+    else:
+        rows = [row for file in files for row in load_measured(file)]
     chosen = [row for row in rows if options.only in f"{row.id} {row.model} {row.family}"]
     document = score_all(
         chosen, [] if files is None else [t for f in files for t in load_traces(f)]

@@ -2,9 +2,9 @@
 
     python benchmarks/breadth.py [--json FILE] [--only TEXT] [--task TASK ...] [--timeout SECONDS]
 
-Takes every architecture in transformers' own mappings for five tasks, small, from its default
-configuration, and every classifier of torchvision. Each is simulated in a worker process with a
-time limit, so that a crash of the process would be seen and counted.
+Takes every architecture in transformers' own mappings for each task, small, from its default
+configuration, and every model of torchvision that can be trained. Each is simulated in a worker
+process with a time limit, so that a crash of the process would be seen and counted.
 """
 
 from __future__ import annotations
@@ -29,16 +29,27 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 GPU = "a100-40gb"
 BATCH_SIZE = 2
 SEQ_LEN = 32
-IMAGE_SIZE = 224
-# Its auxiliary head cannot take less: torchvision, `inception_v3`.
-TORCHVISION_IMAGE_SIZES = {"inception_v3": 299}
 MAPPINGS = {
     "causal-lm": "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
     "masked-lm": "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
     "sequence-classification": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
     "seq2seq-lm": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
     "image-classification": "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
+    "speech-seq2seq": "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES",
+    "ctc": "MODEL_FOR_CTC_MAPPING_NAMES",
+    "audio-classification": "MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES",
+    "contrastive": "MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES",
+    "image-text-to-text": "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES",
+    "visual-question-answering": "MODEL_FOR_VISUAL_QUESTION_ANSWERING_MAPPING_NAMES",
+    "object-detection": "MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES",
+    "semantic-segmentation": "MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES",
+    "universal-segmentation": "MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES",
+    "mask-generation": "MODEL_FOR_MASK_GENERATION_MAPPING_NAMES",
+    "depth-estimation": "MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES",
+    "masked-image-modeling": "MODEL_FOR_MASKED_IMAGE_MODELING_MAPPING_NAMES",
+    "video-classification": "MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES",
 }
+
 TORCHVISION = "torchvision"
 _LONGEST_REASON = 240
 
@@ -78,7 +89,7 @@ class Result:
 
 
 def list_cases() -> list[Case]:
-    """Return every architecture of the mappings, and torchvision's classifiers."""
+    """Return every architecture of the mappings, and torchvision's models."""
     from transformers.models.auto import modeling_auto
 
     from memorymark.workloads.vision import list_vision_models
@@ -109,21 +120,16 @@ def _attempts(case: Case) -> Iterator[tuple[Any, Any]]:
     """Yield the model as small as can be, then less small: not every shrunk one can exist."""
     from memorymark.records.config import TrainingConfig
     from memorymark.workloads.huggingface import HuggingFaceWorkload
-    from memorymark.workloads.vision import ImageClassifier
+    from memorymark.workloads.vision import vision_workload
 
     if case.task == TORCHVISION:
-        size = TORCHVISION_IMAGE_SIZES.get(case.name, IMAGE_SIZE)
-        config = TrainingConfig(num_labels=10, image_size=size)
-        yield ImageClassifier(TORCHVISION, case.name), config
+        yield vision_workload(TORCHVISION, case.name), TrainingConfig(num_labels=10)
         return
     for hf_config in _configurations(case.name):
         if case.task == "causal-lm" and hasattr(hf_config, "is_decoder"):
             hf_config.is_decoder = True
         workload = HuggingFaceWorkload(f"hf:{case.name}", hf_config)
-        config = TrainingConfig(
-            task=case.task, seq_len=_seq_len(hf_config), image_size=_image_size(hf_config)
-        )
-        yield workload, config
+        yield workload, TrainingConfig(task=case.task, seq_len=_seq_len(hf_config))
 
 
 def _configurations(model_type: str) -> Iterator[Any]:
@@ -146,12 +152,6 @@ def _seq_len(hf_config: Any) -> int:
     if hf_config.model_type == "perceiver":  # it decodes to all positions
         return hf_config.max_position_embeddings
     return SEQ_LEN
-
-
-def _image_size(hf_config: Any) -> int:
-    size = getattr(hf_config, "image_size", None)
-    size = size[0] if isinstance(size, list | tuple) else size
-    return size if isinstance(size, int) else IMAGE_SIZE
 
 
 def _simulate(workload: Any, config: Any) -> tuple[str | None, tuple[str, ...]]:

@@ -19,6 +19,8 @@ from memorymark.records.config import Optimizer, Task, TrainingConfig
 from memorymark.workloads import Workload
 
 GROUND_TRUTH = Path(__file__).parent / "ground_truth" / "measured.csv"
+FIRST_VERSION = GROUND_TRUTH.with_name("first_version.csv")
+CNN_WORKSPACES = GROUND_TRUTH.with_name("cnn_workspaces.csv")
 
 _OPTIMIZERS = {
     "adamw_hf": "adamw",

@@ -28,6 +28,12 @@ _WIDTHS = (
     "num_key_value_heads", "encoder_attention_heads", "decoder_attention_heads", "num_heads",
 )  # fmt: skip
 _SMALL_WIDTH = 256
+# Parts of published models' config.json whose defaults do not go together.
+_PUBLISHED = {
+    "gemma3": {"vision_config": {"image_size": 896, "patch_size": 14}},
+    "idefics3": {"vision_config": {"image_size": 364, "patch_size": 14}},
+    "smolvlm": {"vision_config": {"image_size": 384, "patch_size": 16}},
+}
 
 
 def shrink(config: Any, *, narrow: bool) -> Any:
@@ -38,8 +44,23 @@ def shrink(config: Any, *, narrow: bool) -> Any:
         narrow: Make the layers narrower too, not only fewer.
     """
     values = config.to_dict()
+    for part, published in _PUBLISHED.get(values.get("model_type", ""), {}).items():
+        if isinstance(values.get(part), dict):
+            values[part].update(published)
     _shrink_values(values, narrow)
+    _join(values)
     return type(config).from_dict(values)
+
+
+def _join(values: dict[str, Any]) -> None:
+    """Give the images' features the width of the text that they stand in."""
+    vision, text = values.get("vision_config"), values.get("text_config")
+    if not isinstance(vision, dict) or not isinstance(text, dict) or "hidden_size" not in text:
+        return
+    if "out_hidden_size" in vision:
+        vision["out_hidden_size"] = text["hidden_size"]
+    elif values.get("model_type") == "qwen2_vl":
+        vision["hidden_size"] = text["hidden_size"]
 
 
 def _shrink_values(values: dict[str, Any], narrow: bool) -> None:

@@ -76,10 +76,14 @@ def peaks_by_phase(trace: Trace) -> list[tuple[str, int]]:
 def worst_phase(measured: Trace, simulated: Trace) -> tuple[str, float]:
     """Return the phase whose peaks differ the most, and its simulated over its measured one.
 
-    A peak in the optimizer's step hides what the forward pass holds; this does not.
+    A peak in the optimizer's step hides what the forward pass holds; this does not. Where the
+    traces do not have the same phases, they are compared as a whole.
     """
-    pairs = zip(peaks_by_phase(measured), peaks_by_phase(simulated), strict=False)
-    parities = [(phase, other / one) for (phase, one), (_, other) in pairs if one]
+    one, other = peaks_by_phase(measured), peaks_by_phase(simulated)
+    if [phase for phase, _ in one] != [phase for phase, _ in other]:
+        one, other = [("all", peak_bytes(measured))], [("all", peak_bytes(simulated))]
+    pairs = zip(one, other, strict=True)
+    parities = [(phase, second / first) for (phase, first), (_, second) in pairs if first]
     return max(parities, key=lambda pair: abs(pair[1] - 1), default=("setup", 1.0))
 
 

@@ -13,12 +13,11 @@ import argparse
 import dataclasses
 import gc
 import json
-import signal
+import multiprocessing
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -110,10 +109,9 @@ def run_case(case: Case) -> Result:
     """Measure and simulate one workload."""
     start = time.perf_counter()
     try:
-        with _time_limit(_TIMEOUT_S):
-            result = _compared(case)
-    except Missing as error:
-        result = Result(case.name, "skipped", reason=str(error))
+        result = _compared(case)
+    except (Missing, ImportError) as error:
+        result = Result(case.name, "skipped", reason=" ".join(str(error).split()))
     except Exception as error:  # the others are to be measured all the same
         result = Result(case.name, "failed", reason=f"{type(error).__name__}: {error}")
     return dataclasses.replace(result, seconds=round(time.perf_counter() - start, 2))
@@ -168,18 +166,24 @@ def where_they_part(measured: Trace, simulated: Trace) -> str:
     return f"first {first}; at the peaks: {'; '.join(map(str, held))}"
 
 
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    def stop(*_: Any) -> None:
-        raise TimeoutError(f"It took more than {seconds:.0f} s.")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+def run_apart(case: Case) -> Result:
+    """Run a case in a process of its own: if it is aborted or hangs, the others go on."""
+    context = multiprocessing.get_context("fork")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=lambda: sending.send(run_case(case)), daemon=True)
+    process.start()
+    sending.close()
     try:
-        yield
+        if receiving.poll(_TIMEOUT_S):
+            return receiving.recv()
+        reason = f"It took more than {_TIMEOUT_S} s."
+    except EOFError:
+        process.join()
+        reason = f"The process ended with code {process.exitcode}."
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        process.kill()
+        process.join()
+    return Result(case.name, "failed", reason=reason)
 
 
 def summary(results: Iterable[Result]) -> dict[str, Any]:
@@ -258,7 +262,7 @@ def main() -> int:
         return 0
     results = []
     for case in cases:
-        results.append(run_case(case))
+        results.append(run_apart(case))
         print(line(results[-1]), flush=True)
     counts = summary(results)
     print(json.dumps(counts, indent=1))

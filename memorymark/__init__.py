@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from memorymark.records.analysis import Analysis as Analysis
     from memorymark.records.config import TrainingConfig as TrainingConfig
     from memorymark.records.trial import Trial as Trial
+    from memorymark.workloads.own_training import Training as Training
 
 _HOMES = {
     "analyze": "api",
@@ -41,6 +42,7 @@ _HOMES = {
     "MemoryMarkError": "errors",
     "TrainingConfig": "records.config",
     "Trial": "records.trial",
+    "Training": "workloads.own_training",
 }
 
 __all__ = [*_HOMES, "__version__"]

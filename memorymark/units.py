@@ -51,6 +51,20 @@ def mib_or_gib(value: int | None) -> str:
     return f"{value / MIB:,.1f} MiB"
 
 
+def gib_range(low: int | None, high: int | None) -> str:
+    """Write a range of bytes, in MiB where its higher end is below one GiB; a dash where unknown.
+
+    Example:
+        >>> gib_range(18 * GIB, 19 * GIB)
+        '18.00 to 19.00 GiB'
+    """
+    if low is None or high is None:
+        return UNKNOWN
+    if high < GIB:
+        return f"{low / MIB:,.1f} to {high / MIB:,.1f} MiB"
+    return f"{low / GIB:,.2f} to {high / GIB:,.2f} GiB"
+
+
 def count(value: int | None) -> str:
     """Write a whole number, a dash where unknown."""
     return UNKNOWN if value is None else f"{value:,}"

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+# Workspaces of convolutions were in the trace and decided; they are optional now, and beside it.
+_OF_CONVOLUTIONS = {
+    "peak_allocated_bytes", "peak_reserved_bytes", "peak_reserved_low_bytes",
+    "peak_reserved_high_bytes", "process_bytes", "minimum_bytes", "timeline", "temporaries",
+    "workspaces", "convolution_workspace_bytes", "step_seconds", "samples_per_second",
+}  # fmt: skip
+# A trial without optional workspaces has one figure, and these are unknown.
+_RANGE = ("peak_reserved_low_bytes", "peak_reserved_high_bytes")
+
 
 def with_added(value: Any, *, use_cache: str) -> Any:
-    """Add the newer options to every training of an older document, before its last key.
+    """Add the newer options and readings to every training and trial of an older document.
 
     Args:
         value: The document, or a part of it.
@@ -20,5 +29,32 @@ def with_added(value: Any, *, use_cache: str) -> Any:
     made = {key: with_added(item, use_cache=use_cache) for key, item in value.items()}
     if "compile" in made:
         compiled = made.pop("compile")
-        made |= {"use_cache": use_cache, "loop": "plain", "compile": compiled}
+        made |= {"use_cache": use_cache, "loop": "plain", "cudnn_benchmark": False}
+        made |= {"compile": compiled}
+    if "peak_reserved_bytes" in made:
+        made = _after(made, "peak_reserved_bytes", _RANGE)
     return made
+
+
+def _after(values: dict[str, Any], name: str, added: tuple[str, ...]) -> dict[str, Any]:
+    """Add keys whose values are unknown behind another one."""
+    keys = list(values)
+    place = keys.index(name) + 1
+    return {key: values.get(key) for key in (*keys[:place], *added, *keys[place:])}
+
+
+def without_workspaces(value: Any) -> Any:
+    """Leave out of trials with convolutions what their workspaces moved."""
+    if not isinstance(value, dict):
+        return [without_workspaces(item) for item in value] if isinstance(value, list) else value
+    if not (value.get("convolution_workspace_bytes") or value.get("peak_reserved_low_bytes")):
+        return {key: without_workspaces(item) for key, item in value.items()}
+    return _without(value, _OF_CONVOLUTIONS)
+
+
+def _without(value: Any, hidden: set[str]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: "left out" if key in hidden else _without(item, hidden) for key, item in value.items()
+    }

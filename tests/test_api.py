@@ -175,3 +175,29 @@ def test_what_is_no_loss_gets_a_sentence(monkeypatch, loss, said):
     ):
         with pytest.raises(WorkloadError, match=said):
             call()
+
+
+def test_a_module_that_chooses_its_device_when_it_is_imported(monkeypatch, tmp_path):
+    monkeypatch.delenv("MEMORYMARK_PROBE_FACTORY", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "users_script.py").write_text(
+        "import torch\n"
+        "DEVICE = torch.device('cuda' if torch.cuda.is_available() else 'cpu')\n"
+        "if DEVICE.type == 'cuda':\n"
+        "    torch.set_default_device(DEVICE)\n"
+        "teacher = torch.nn.Linear(8, 8).to(DEVICE)\n"
+        "@torch.autocast(DEVICE.type, dtype=torch.bfloat16)\n"
+        "def forward(model, x):\n"
+        "    return model(x) - teacher(x)\n"
+        "def factory():\n"
+        "    model = torch.nn.Linear(8, 8).to(DEVICE)\n"
+        "    batch = lambda n: torch.rand(n, 8)\n"
+        "    return model, batch, lambda model, x: forward(model, x).float().mean()\n"
+    )
+    name = "users_script:factory"
+    for _ in range(2):
+        estimated = api.estimate(name, batch_size=4, gpu="l4")
+        assert estimated.fits and estimated.breakdown.parameters == 2 * 4 * 72
+        if not torch.cuda.is_available():
+            measured = api.measure(name, batch_size=4, device="cpu", memory_budget="64MiB")
+            assert measured.fits and measured.breakdown.parameters == 2 * 4 * 72

@@ -13,6 +13,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 from unittest.mock import create_autospec
 
@@ -23,6 +24,8 @@ from stand_in_engine import StandInEngine, install
 from memorymark import __version__
 from memorymark.cli import main
 from memorymark.probes.choose import has_cuda
+from memorymark.records.config import TrainingConfig
+from memorymark.workloads.own_training import as_training
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -64,8 +67,14 @@ def commands() -> list[list[str]]:
     """The lines of the shell fences, and what the text and the snippets name in passing."""
     lines = [line for fence in fences("sh") for line in fence.splitlines() if line.strip()]
     lines += re.findall(r"`(make [a-z][^`]*|memorymark [a-z][^`]*)`", README)
-    lines += re.findall(r"(memorymark analyze mine:[^\n]*)", README)
+    lines += [command for _, command in own_files().values()]
     return [shlex.split(line) for line in lines]
+
+
+def own_files() -> dict[str, tuple[str, str]]:
+    """The snippets that are files of the user's: name -> text and the command for it."""
+    heads = [(re.match(r"# (\w+\.py): (memorymark .*)", text), text) for text in fences("python")]
+    return {head[1]: (text, head[2]) for head, text in heads if head}
 
 
 @pytest.fixture
@@ -85,8 +94,8 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     for name, values in SMALL.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps(values))
-    (own,) = [fence for fence in fences("python") if "def tiny" in fence]
-    (tmp_path / "mine.py").write_text(own)
+    for name, (text, _) in own_files().items():
+        (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # steps this small only wait for each other's threads
@@ -115,7 +124,7 @@ def of_the_engine() -> list[list[str]]:
 def test_readme_has_commands() -> None:
     assert len(commands()) > 15
     assert {words[0] for words in of_the_engine()} == {*SAID, *LISTED}
-    assert len(fences("python")) == 2
+    assert len(fences("python")) == 4 and len(own_files()) == 3
 
 
 @pytest.mark.parametrize("words", of_the_engine(), ids=" ".join)
@@ -135,7 +144,8 @@ def test_every_command_meets_the_real_engine(words: list[str], small: Path, caps
     if words[0] in LISTED:
         assert LISTED[words[0]] in out
         return
-    model = next(word for word in given if word.startswith(("./", "mine:")))
+    own = tuple(name.replace(".py", ":") for name in own_files())
+    model = next(word for word in given if word.startswith(("./", *own)))
     assert model.split(":")[-1] in out
     if "--json" in words:
         assert json.loads(out)["max_batch_size"] > 0
@@ -144,7 +154,7 @@ def test_every_command_meets_the_real_engine(words: list[str], small: Path, caps
 
 
 def test_the_snippet_of_the_library_meets_the_real_engine(small: Path, capsys) -> None:
-    (snippet,) = [fence for fence in fences("python") if "import memorymark" in fence]
+    (snippet,) = [fence for fence in fences("python") if "memorymark.analyze(" in fence]
     names: dict[str, object] = {}
     code = snippet.replace('"bert"', '"./bert"').replace('"2GiB"', repr(SMALL_BUDGET))
     exec(compile(code, "README.md", "exec"), names)
@@ -176,11 +186,18 @@ def test_every_command_is_one(words: list[str], engine: StandInEngine) -> None:
 def test_every_snippet_runs(snippet: str, engine: StandInEngine) -> None:
     names: dict[str, object] = {}
     exec(compile(snippet, "README.md", "exec"), names)
-    if "tiny" in names:
-        model, make_batch, loss = names["tiny"]()
-        assert loss(model, make_batch(3)).numel() == 1
-    else:
+    factory = names.get("tiny") or names.get("train")
+    if factory is None:
         assert engine.requests
+    else:
+        config = [TrainingConfig(seq_len=8)] if "config" in signature(factory).parameters else []
+        training = as_training(factory(*config))
+        batch = training.make_batch(3)
+        if training.step is None:
+            assert training.loss(training.model, batch).numel() == 1
+        else:
+            optimizer = training.optimizer(training.model)
+            assert training.step(training.model, batch, optimizer).isfinite()
 
 
 def test_every_command_of_the_program_is_named() -> None:

@@ -47,3 +47,10 @@ def test_times_and_money_read_well():
     assert units.usd(1234.4) == "$1,234"
     assert units.rate(0.215) == "0.215"
     assert units.rate(12345.6) == "12,346"
+
+
+def test_a_range_of_bytes_has_one_unit():
+    assert units.gib_range(18 * GIB, 20 * GIB) == "18.00 to 20.00 GiB"
+    assert units.gib_range(900 * MIB, GIB) == "0.88 to 1.00 GiB"
+    assert units.gib_range(100 * MIB, 900 * MIB) == "100.0 to 900.0 MiB"
+    assert units.gib_range(None, GIB) == units.gib_range(GIB, None) == units.UNKNOWN

@@ -168,6 +168,141 @@ TINY: dict[str, tuple[str, dict[str, Any], str]] = {
          "vision_config": {**VISION, "image_size": [32, 32], "patch_size": [8, 8]}},
         "image-text-to-text",
     ),
+    "smolvlm": (
+        "SmolVLMConfig",
+        {"text_config": LLAMA, "vision_config": VISION, "scale_factor": 2, "image_token_id": 99},
+        "image-text-to-text",
+    ),
+    "vipllava": (
+        "VipLlavaConfig",
+        {"text_config": LLAMA, "vision_config": CLIP_VISION, "image_token_index": 99,
+         "vision_feature_layers": [-1, -2]},
+        "image-text-to-text",
+    ),
+    "llava_onevision": (
+        "LlavaOnevisionConfig",
+        {"text_config": {"model_type": "qwen2", **TEXT}, "vision_config": SIGLIP_VISION,
+         "image_token_index": 99, "image_grid_pinpoints": [[32, 32], [64, 64]]},
+        "image-text-to-text",
+    ),
+    "mistral3": (
+        "Mistral3Config",
+        {"text_config": {"model_type": "mistral", **TEXT}, "image_token_index": 10,
+         "vision_config": {"model_type": "pixtral", **VISION, "head_dim": 16,
+                           "image_size": 64, "num_hidden_layers": 1}},
+        "image-text-to-text",
+    ),
+    "mllama": (
+        "MllamaConfig",
+        {"text_config": {**TEXT, "cross_attention_layers": [1], "num_hidden_layers": 2,
+                         "pad_token_id": 0},
+         "vision_config": {"hidden_size": 32, "image_size": 32, "patch_size": 8,
+                           "num_hidden_layers": 2, "num_global_layers": 1, "attention_heads": 2,
+                           "intermediate_size": 32, "max_num_tiles": 4,
+                           "intermediate_layers_indices": [0, 1], "vision_output_dim": 96,
+                           "supported_aspect_ratios": [[1, 1], [1, 2], [2, 1], [2, 2]]},
+         "image_token_index": 99},
+        "image-text-to-text",
+    ),
+    "llama4": (
+        "Llama4Config",
+        {"text_config": {**TEXT, "intermediate_size_mlp": 32, "num_local_experts": 2,
+                         "pad_token_id": 0},
+         "vision_config": {"hidden_size": 32, "image_size": 32, "patch_size": 8,
+                           "num_hidden_layers": 1, "num_attention_heads": 2,
+                           "intermediate_size": 128, "vision_output_dim": 32,
+                           "projector_input_dim": 32, "projector_output_dim": 32},
+         "image_token_index": 99},
+        "image-text-to-text",
+    ),
+    "aya_vision": (
+        "AyaVisionConfig",
+        {"text_config": {"model_type": "cohere2", **TEXT}, "vision_config": SIGLIP_VISION,
+         "image_token_index": 99, "adapter_layer_norm_eps": 1e-6},
+        "image-text-to-text",
+    ),
+    "got_ocr2": (
+        "GotOcr2Config",
+        {"text_config": {"model_type": "qwen2", **TEXT}, "image_token_index": 99,
+         "vision_config": {**VISION, "image_size": 64, "output_channels": 32, "window_size": 2,
+                           "global_attn_indexes": [1], "mlp_dim": 32}},
+        "image-text-to-text",
+    ),
+    "glm4v": (
+        "Glm4vConfig",
+        {"text_config": {**TEXT, "rope_scaling": {"type": "default", "mrope_section": [2, 3, 3]}},
+         "image_token_id": 99, "video_token_id": 98, "image_start_token_id": 96,
+         "image_end_token_id": 97, "video_start_token_id": 94, "video_end_token_id": 95,
+         "vision_config": {"depth": 1, "hidden_size": 32, "out_hidden_size": 32, "num_heads": 2,
+                           "intermediate_size": 32, "patch_size": 8, "image_size": 32}},
+        "image-text-to-text",
+    ),
+    "qwen3_vl": (
+        "Qwen3VLConfig",
+        {"text_config": {**TEXT, "rope_scaling": {"rope_type": "default",
+                                                  "mrope_section": [2, 3, 3]}},
+         "image_token_id": 99, "video_token_id": 98,
+         "vision_start_token_id": 96, "vision_end_token_id": 97,
+         "vision_config": {"depth": 1, "hidden_size": 32, "out_hidden_size": 32, "num_heads": 2,
+                           "intermediate_size": 32, "patch_size": 8,
+                           "num_position_embeddings": 16, "deepstack_visual_indexes": [0]}},
+        "image-text-to-text",
+    ),
+    "instructblip": (
+        "InstructBlipConfig",
+        {"vision_config": VISION, "num_query_tokens": 4, "image_token_index": 90,
+         "text_config": {"model_type": "opt", **TEXT, "ffn_dim": 32, "word_embed_proj_dim": 32},
+         "qformer_config": {**TEXT, "encoder_hidden_size": 32}},
+        "image-text-to-text",
+    ),
+    "pix2struct": (
+        "Pix2StructConfig",
+        {"text_config": {"vocab_size": 100, "hidden_size": 32, "d_kv": 16, "d_ff": 32,
+                         "num_layers": 1, "num_heads": 2},
+         "vision_config": {"hidden_size": 32, "patch_embed_hidden_size": 48, "d_ff": 32,
+                           "d_kv": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+                           "seq_len": 2048}},
+        "image-text-to-text",
+    ),
+    "florence2": (
+        "Florence2Config",
+        {"text_config": {"model_type": "bart", **BART, "vocab_size": 100},
+         "vision_config": {"depths": [1, 1, 1, 1], "embed_dim": [8, 8, 16, 16],
+                           "num_heads": [1, 1, 2, 2], "num_groups": [1, 1, 2, 2],
+                           "window_size": 2, "projection_dim": 32},
+         "image_token_id": 99},
+        "image-text-to-text",
+    ),
+    "kosmos-2": (
+        "Kosmos2Config",
+        {"text_config": {"vocab_size": 100, "embed_dim": 32, "layers": 1, "ffn_dim": 32,
+                         "attention_heads": 2, "max_position_embeddings": 64},
+         "vision_config": VISION, "latent_query_num": 4},
+        "image-text-to-text",
+    ),
+    "idefics": (
+        "IdeficsConfig",
+        {**TEXT, "vision_config": {"embed_dim": 32, "image_size": 32, "patch_size": 8,
+                                   "num_hidden_layers": 1, "num_attention_heads": 2,
+                                   "intermediate_size": 32},
+         "perceiver_config": {"use_resampler": False}, "additional_vocab_size": 0,
+         "cross_layer_interval": 1},
+        "image-text-to-text",
+    ),
+    "deepseek_vl": (
+        "DeepseekVLConfig",
+        {"text_config": LLAMA, "vision_config": SIGLIP_VISION, "image_token_id": 99},
+        "image-text-to-text",
+    ),
+    "janus": (
+        "JanusConfig",
+        {"text_config": LLAMA, "image_token_id": 99,
+         "vision_config": {**VISION, "projection_dim": 32, "depth": 2, "mlp_ratio": 1.0},
+         "vq_config": {"base_channels": 32, "embed_dim": 8, "num_embeddings": 16,
+                       "latent_channels": 8, "channel_multiplier": [1, 1], "num_res_blocks": 1,
+                       "image_token_embed_dim": 32, "num_patches": 4}},
+        "image-text-to-text",
+    ),
     "trocr": (
         "VisionEncoderDecoderConfig",
         {"encoder": {"model_type": "vit", **VISION},
@@ -221,7 +356,15 @@ TINY: dict[str, tuple[str, dict[str, Any], str]] = {
 }  # fmt: skip
 
 # Where a configuration leaves the size of images open, or states one that is too large.
-SMALL_IMAGES = {"detr", "conditional_detr", "table-transformer", "segformer", "upernet", "glpn"}
+SMALL_IMAGES = {
+    "florence2",
+    "detr",
+    "conditional_detr",
+    "table-transformer",
+    "segformer",
+    "upernet",
+    "glpn",
+}
 # Architectures in the configuration, where the type alone is usually trained for something else.
 NAMED = {
     "vit_simmim": (
@@ -277,7 +420,7 @@ def tiny_training(name: str) -> dict[str, Any]:
     lengths: dict[str, Any] = {"seq_len": 8, "optimizer": "sgd"}
     if name in SMALL_IMAGES:
         lengths["image_size"] = 64
-    if name in ("qwen2_vl", "qwen2_5_vl"):
+    if name in ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "glm4v", "mistral3"):
         lengths["image_size"] = 32
     if name in ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "wav2vec2-bert", "speech_to_text",
                 "speecht5", "moonshine", "wav2vec2_classifier"):  # fmt: skip

@@ -18,7 +18,7 @@ TRAINED: dict[str, dict[str, Any]] = {
     "gemma2": {"task": "causal-lm"},
     "mixtral": {"task": "causal-lm"},
     "falcon": {"task": "causal-lm"},
-    "mamba": {"task": "causal-lm"},
+    "mamba": {"task": "causal-lm", "seq_len": 24},
     "t5": {"task": "seq2seq-lm"},
     "bart": {"task": "seq2seq-lm"},
     "deberta-v2": {},
@@ -80,6 +80,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "mixtral": {**_TEXT, "num_key_value_heads": 2, "num_local_experts": 4},
     "falcon": {"hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4},
     "gemma2": {**_TEXT, "num_key_value_heads": 2, "head_dim": 32},
+    "mamba": {"hidden_size": 128, "num_hidden_layers": 2, "state_size": 8},
     "convnext": {"hidden_sizes": [32, 64, 128, 256], "depths": [1, 1, 2, 1], "image_size": 64},
     "whisper": {
         **_ENCODER_DECODER,

@@ -75,8 +75,8 @@ def _within_headroom(analysis: Analysis) -> int | None:
 
 def _reaching(below: Trial, beyond: Trial, limit_bytes: int) -> int:
     samples = beyond.batch_size - below.batch_size
-    held = beyond.memory_bytes - below.memory_bytes
-    return below.batch_size + (limit_bytes - below.memory_bytes) * samples // held
+    held = beyond.most_memory_bytes - below.most_memory_bytes
+    return below.batch_size + (limit_bytes - below.most_memory_bytes) * samples // held
 
 
 def _on_grid(analysis: Analysis, batch_size: int) -> int:

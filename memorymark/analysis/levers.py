@@ -8,11 +8,12 @@ from typing import Any
 
 from memorymark.errors import MemoryMarkError
 from memorymark.records.analysis import Advice
-from memorymark.records.config import Optimizer, Precision, TrainingConfig
+from memorymark.records.config import Optimizer, Precision, Task, TrainingConfig, UseCache
 from memorymark.records.trial import Outcome, Trial
 
 _SMALLEST = {"seq_len": 16, "image_size": 64, "audio_seconds": 1}
 _WITHOUT_STATES = (Optimizer.NONE, Optimizer.SGD)
+_DECODING = (Task.CAUSAL_LM, Task.SEQ2SEQ_LM)
 _FULL_PRECISION = (Precision.FP32, Precision.TF32)
 
 
@@ -76,6 +77,8 @@ def _tried(
 
 
 def _changes(config: TrainingConfig) -> Iterable[tuple[str, dict[str, Any]]]:
+    if _may_cache(config):
+        yield "Do without the generation cache, which training does not use.", {"use_cache": "off"}
     if not config.gradient_checkpointing:
         yield "Turn gradient checkpointing on.", {"gradient_checkpointing": True}
     if config.precision in _FULL_PRECISION:
@@ -85,6 +88,12 @@ def _changes(config: TrainingConfig) -> Iterable[tuple[str, dict[str, Any]]]:
     yield from _optimizer_changes(config)
     yield from _input_changes(config)
     yield "Use a GPU with more memory, or a smaller model.", {}
+
+
+def _may_cache(config: TrainingConfig) -> bool:
+    """Whether a decoder may make its cache for generation; recomputing layers make none."""
+    is_asked = config.use_cache is not UseCache.OFF and not config.gradient_checkpointing
+    return is_asked and config.task in _DECODING
 
 
 def _optimizer_changes(config: TrainingConfig) -> Iterable[tuple[str, dict[str, Any]]]:

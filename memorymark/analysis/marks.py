@@ -112,8 +112,13 @@ def memory_limit(capacity_bytes: int | None, headroom: float) -> int | None:
 
 
 def is_within(trial: Trial, limit_bytes: int | None) -> bool:
-    """Say whether a trial leaves the headroom free; True where that cannot be known."""
-    return limit_bytes is None or trial.memory_bytes is None or trial.memory_bytes <= limit_bytes
+    """Say whether a trial leaves the headroom free; True where that cannot be known.
+
+    Of a range, the higher end has to: optional workspaces give way to the step's own tensors, but
+    not to what else runs on the device, for which the headroom is there.
+    """
+    most = trial.most_memory_bytes
+    return limit_bytes is None or most is None or most <= limit_bytes
 
 
 def _mark_of(trial: Trial) -> Mark:

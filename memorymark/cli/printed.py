@@ -71,7 +71,8 @@ def trial_verdict(trial: Trial) -> str:
     capacity = units.mib_or_gib(trial.capacity_bytes)
     if trial.outcome is Outcome.OOM:
         return f"{where}: out of memory; capacity {capacity}."
-    return f"{where}: fits, {units.mib_or_gib(trial.memory_bytes)} of {capacity}."
+    spread = f" ({trial.reserved_range})" if trial.reserved_range else ""
+    return f"{where}: fits, {units.mib_or_gib(trial.memory_bytes)}{spread} of {capacity}."
 
 
 def check_analysis(analysis: Analysis) -> None:

@@ -227,7 +227,7 @@ class TrainingConfig(Record):
         None, "Video frames", "Frames per video, by default the model's own.", largest=100_000
     )
     cudnn_benchmark: bool = option(
-        False, "cuDNN benchmark", "Try all plans of a convolution (cudnn.benchmark)."
+        False, "Benchmark of cuDNN", "Try all plans of a convolution (cudnn.benchmark)."
     )
     compile: bool = False  # only what the validation of torch.compile sets: no option
 

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
+from memorymark.units import gib_range
 
 
 class Source(StrEnum):
@@ -256,6 +257,14 @@ class Trial(Record):
         if self.fits and self.peak_reserved_high_bytes is not None:
             return self.peak_reserved_high_bytes
         return self.memory_bytes
+
+    @property
+    def reserved_range(self) -> str | None:
+        """The range of the reserved peak in words; None where it is one figure."""
+        low, high = self.peak_reserved_low_bytes, self.peak_reserved_high_bytes
+        if low is None or high is None:
+            return None
+        return f"{gib_range(low, high)}, depending on which cuDNN workspaces find room"
 
     @property
     def capacity_share(self) -> float | None:

@@ -10,7 +10,8 @@ from memorymark.records.trial import CATEGORIES, Trial
 
 _COLUMNS = (
     "batch_size", "outcome", "stage", "source", "device", "peak_allocated_bytes",
-    "peak_reserved_bytes", "process_bytes", "capacity_bytes", "minimum_bytes", *CATEGORIES,
+    "peak_reserved_bytes", "peak_reserved_low_bytes", "peak_reserved_high_bytes",
+    "process_bytes", "capacity_bytes", "minimum_bytes", *CATEGORIES,
     "step_seconds", "samples_per_second", "elapsed_seconds", "thrashing", "error",
 )  # fmt: skip
 

@@ -145,6 +145,7 @@ def _figures(analysis: Analysis) -> list[str]:
         _mark_line("Current", analysis.current),
         _mark_line("Optimal", analysis.optimal),
         _mark_line("Max", analysis.max),
+        *_range_line(analysis.optimal),
         f"Capacity   {total}; unused at the current batch size {gib(analysis.waste_bytes)} "
         f"({percent(analysis.waste_share)}), free at the optimal {gib(analysis.headroom_bytes)}",
     ]
@@ -165,6 +166,11 @@ def _mark_line(label: str, mark: Mark) -> str:
         f"{label:<10} batch size {mark.batch_size}: {mib_or_gib(mark.memory_bytes)}, "
         f"{rate(mark.samples_per_second)} samples/s{how}"
     )
+
+
+def _range_line(optimal: Mark) -> Iterable[str]:
+    if optimal.trial is not None and optimal.trial.reserved_range is not None:
+        yield f"Range      at the optimal batch size, {optimal.trial.reserved_range}"
 
 
 def _cost_lines(analysis: Analysis) -> list[str]:

@@ -208,14 +208,11 @@ class _Execution:
         make = getattr(probe, "workload", None) or self.find_workload or resolve
         if probe.target.source is not Source.SIMULATED:
             return make(self.request.model)
-        from memorymark.workloads.pretended_cuda import pretended_gpu, pretending
+        from memorymark.workloads.pretended_cuda import pretended_gpu
 
         gpu = find_gpu(probe.target.gpu_key or DEFAULT_GPU)
-        with (
-            pretended_gpu(
-                name=gpu.name, capability=gpu.compute_capability, total_bytes=gpu.total_bytes
-            ),
-            pretending(),
+        with pretended_gpu(
+            name=gpu.name, capability=gpu.compute_capability, total_bytes=gpu.total_bytes
         ):
             return make(self.request.model)
 

@@ -12,7 +12,8 @@ needs a segment of its own. So two choices are played through:
 - *high*: each kernel of the backward pass copies half of what it holds, over all steps.
 
 Measured peaks scatter around these two by a few percent more; `_SCATTER` and `_SHIFT` are set so
-that nine in ten of the runs of benchmarks/ground_truth lie inside. Where convolutions are a small
+that nine in ten of the runs of benchmarks/ground_truth lie inside. No workspace at all is always
+within the range. Where convolutions are a small
 part of the memory, as in a vision transformer, so is the scatter.
 """
 
@@ -102,15 +103,10 @@ def reserved_range(
     scatter = min(_SCATTER, _SCATTER_OF_OPERANDS * _operand_share(trace, kernels, base))
     middle = (low + high) / 2 * (1 + _SHIFT * scatter / _SCATTER)
     half = math.hypot((high - low) / 2, scatter * middle)
-    return _within(middle, half, base.peak_allocated_bytes, capacity_bytes)
-
-
-def _within(
-    middle: float, half: float, least_bytes: int, capacity_bytes: int | None
-) -> ReservedRange:
-    low, high = max(round(middle - half), least_bytes), max(round(middle + half), least_bytes)
+    low = max(min(round(middle - half), base.peak_reserved_bytes), base.peak_allocated_bytes)
+    high = max(round(middle + half), base.peak_reserved_bytes)
     if capacity_bytes is not None:
-        low, high = min(low, capacity_bytes), min(high, capacity_bytes)
+        high = min(high, capacity_bytes)
     return ReservedRange(low, (low + high) // 2, high)
 
 

@@ -78,7 +78,7 @@ def simulating(rules: Rules, *, contrary: bool = False) -> Iterator[Session]:
     """
     torch_compat.check()
     with _lock, ExitStack() as stack:
-        for target, name, replacement in _patches():
+        for target, name, replacement in _patches(rules):
             stack.enter_context(mock.patch.object(target, name, replacement))
         outer, session = current(), Session(rules, contrary=contrary)
         noted = torch_compat.untested_version()
@@ -96,7 +96,7 @@ def simulating(rules: Rules, *, contrary: bool = False) -> Iterator[Session]:
             _local.session = outer
 
 
-def _patches() -> Iterator[tuple[Any, str, Any]]:
+def _patches(rules: Rules) -> Iterator[tuple[Any, str, Any]]:
     yield torch, "is_autocast_enabled", _for_slot(torch.is_autocast_enabled)
     yield torch, "get_autocast_dtype", _for_slot(torch.get_autocast_dtype)
     yield torch, "get_autocast_gpu_dtype", _for_slot(torch.get_autocast_dtype)
@@ -112,6 +112,12 @@ def _patches() -> Iterator[tuple[Any, str, Any]]:
     yield torch.Tensor, "__format__", _format_element
     fused_devices = getattr(*torch_compat.FUSED_DEVICES)
     yield *torch_compat.FUSED_DEVICES, lambda: [*fused_devices(), "meta"]
+    for target, name in torch_compat.FOREACH_DEVICES if rules.is_cuda else ():
+        yield target, name, _and_meta(getattr(target, name))
+
+
+def _and_meta(devices: Callable[[], list[str]]) -> Callable[[], list[str]]:
+    return lambda: [*devices(), "meta"]
 
 
 def _for_slot(function: Any) -> Any:

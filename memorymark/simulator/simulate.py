@@ -24,14 +24,14 @@ from memorymark.simulator.cuda.recurrent import flatten_weights
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
 from memorymark.simulator.questions import Questions
-from memorymark.simulator.session import simulating
+from memorymark.simulator.session import Session, simulating
 from memorymark.simulator.simulated_runtime import SimulatedRuntime
 from memorymark.simulator.tensors.shapes import ShapeCache
 from memorymark.simulator.time.clock import Clock, Rates
 from memorymark.training.tracked import run_tracked_steps
 from memorymark.units import GIB
 from memorymark.workloads.build import is_own, tensors_beside
-from memorymark.workloads.pretended_cuda import pretended_gpu, pretending
+from memorymark.workloads.pretended_cuda import COMPILED, pretended_gpu, pretending
 from memorymark.workloads.trial_spec import TrialSpec
 
 # The first step allocates the optimizer's states among its activations, and later ones find
@@ -111,7 +111,7 @@ def _attempt(
         if rules.is_cuda:
             flatten_weights(model)
         try:
-            with _seen_by_own_code(spec, device):
+            with _seen_by_own_code(spec, model, session, device):
                 tracked = run_tracked_steps(
                     spec, model, SimulatedRuntime(rules), device,
                     steps=steps or _MOST_STEPS,
@@ -173,12 +173,17 @@ def _drop_gradients(spec: TrialSpec, model: nn.Module) -> None:
 
 
 @contextmanager
-def _seen_by_own_code(spec: TrialSpec, device: SimulatedDevice) -> Iterator[None]:
+def _seen_by_own_code(
+    spec: TrialSpec, model: nn.Module, session: Session, device: SimulatedDevice
+) -> Iterator[None]:
     """Let the user's code find the device that is simulated."""
     if not is_own(spec.workload):
         yield
         return
-    with pretended_gpu(allocated_bytes=lambda: device.live_bytes), pretending():
+    if any(hasattr(part, "_orig_mod") for part in model.modules()):
+        session.assume(COMPILED)
+    about = {"allocated_bytes": lambda: device.live_bytes, "assume": session.assume}
+    with pretended_gpu(**about), pretending():
         yield
 
 

@@ -19,12 +19,20 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import optimizer as optimizer_module
+from torch.optim import swa_utils
+from torch.utils import _foreach_utils as foreach
 
 from memorymark.errors import IncompatibleTorch, UnsupportedOperation
 from memorymark.memory.storage import TESTED_VERSIONS, OperationMode, missing_parts
 
 # Where torch.optim asks which devices have fused kernels.
 FUSED_DEVICES = (optimizer_module, "_get_fused_kernels_supported_devices")
+
+# Where torch.optim and the clipping of gradients ask on which devices to work on lists of tensors.
+FOREACH_DEVICES = tuple(
+    (module, "_get_foreach_kernels_supported_devices")
+    for module in (optimizer_module, swa_utils, foreach)
+)
 
 # Everything private or undocumented that is used here.
 _RELIED_ON = (
@@ -67,8 +75,9 @@ def check() -> None:
         IncompatibleTorch: Some are not there.
     """
     missing = missing_parts(_RELIED_ON)
-    if not hasattr(*FUSED_DEVICES):  # torch.optim deletes the module's name
-        missing.append(f"torch.optim.optimizer.{FUSED_DEVICES[1]}")
+    for module, name in (FUSED_DEVICES, *FOREACH_DEVICES):  # torch.optim deletes its name
+        if not hasattr(module, name):
+            missing.append(f"{module.__name__}.{name}")
     if missing:
         raise IncompatibleTorch(missing, torch.__version__, TESTED_VERSIONS)
     # The first call under a default device settles, for the whole process, which functions

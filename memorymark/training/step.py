@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from memorymark.memory.trace import BACKWARD, FORWARD, OPTIMIZER, STEP, STEP_END
 from memorymark.records.config import ZeroGrad
 from memorymark.records.trial import Stage
 from memorymark.training.optimizers import build_optimizer
+from memorymark.training.own_step import noticed_phases, optimizers_in
 from memorymark.training.runtime import Runtime
 from memorymark.workloads.build import make_batch, match_batch
 from memorymark.workloads.losses import loss_of
@@ -34,7 +36,9 @@ class TrainingStep:
 
     Attributes:
         model: The model.
-        optimizer: The optimizer, None where there is none.
+        optimizer: The optimizer, or what the user's own code has made of several; None where
+            there is none.
+        optimizers: All that have been found to update anything.
         batch: The newest batch.
         batches: Those of the step that are on the device, the newest among them.
         loss: The loss of the newest batch, as long as the config's loop keeps it.
@@ -54,9 +58,14 @@ class TrainingStep:
         on_phase: Callable[[str], None] = lambda phase: None,
     ) -> None:
         self.model = model
-        self.optimizer: torch.optim.Optimizer | None = None
+        self.optimizer: Any = None
+        self._own_step: Callable[..., Any] | None = None
         if spec.stage is Stage.STEP:
-            self.optimizer = build_optimizer(spec.config, model.parameters(), runtime)
+            self.optimizer = spec.workload.own_optimizer(model)
+            if self.optimizer is None:
+                self.optimizer = build_optimizer(spec.config, model.parameters(), runtime)
+            self._own_step = spec.workload.own_step(model)
+        self.optimizers: list[torch.optim.Optimizer] = list(optimizers_in(self.optimizer))
         self._spec = spec
         self._config = spec.config
         self._runtime = runtime
@@ -71,6 +80,9 @@ class TrainingStep:
     def __call__(self) -> None:
         """Run one step, accumulation included."""
         self._on_phase(STEP)
+        if self._own_step is not None:
+            self._run_own_step(self._own_step)
+            return
         self._zero_grad(ZeroGrad.BEFORE_FORWARD)
         for index in range(self._config.gradient_accumulation):
             self._on_phase(FORWARD)
@@ -82,6 +94,17 @@ class TrainingStep:
             self._backward(loss)
             del loss
         self._update()
+
+    def _run_own_step(self, step: Callable[..., Any]) -> None:
+        """Run the user's own code in the place of forward pass, backward pass and update."""
+        with noticed_phases(self._on_phase, self._notice):
+            self._take_batch(0)
+            self.outputs = step(self._forward, self.batch, self.optimizer)
+        self._on_phase(STEP_END)
+
+    def _notice(self, optimizer: torch.optim.Optimizer) -> None:
+        if not any(optimizer is known for known in self.optimizers):
+            self.optimizers.append(optimizer)
 
     def _take_batch(self, index: int) -> None:
         # The former batches are alive until the new ones exist, as in every training loop.
@@ -117,8 +140,9 @@ class TrainingStep:
 
     def _update(self) -> None:
         self._on_phase(OPTIMIZER)
-        if self.optimizer is not None:
-            self._scaler.step(self.optimizer)
+        if self.optimizers:
+            for optimizer in self.optimizers:
+                self._scaler.step(optimizer)
             self._scaler.update()
         else:
             # Nothing is trained, so no next step follows that could find them.
@@ -129,6 +153,8 @@ class TrainingStep:
     def _zero_grad(self, position: ZeroGrad) -> None:
         if self._config.releases_gradients is position:
             self.model.zero_grad(set_to_none=True)
+            for optimizer in self.optimizers:
+                optimizer.zero_grad(set_to_none=True)
 
     def _grad_mode(self) -> contextlib.AbstractContextManager[object]:
         if self._spec.stage is Stage.FORWARD_ONLY:

@@ -56,7 +56,7 @@ def run_tracked_steps(
     Raises:
         OutOfMemory: The tracker's budget is exceeded.
     """
-    labels = _Labels(tracker, spec.stage, model)
+    labels = _Labels(tracker, spec, model)
     with collector_off(), _watched(tracker, model), tracker, runtime.settings(spec.config):
         tracker.add(model.named_parameters(), "parameters")
         tracker.add(model.named_buffers(), "temporaries")
@@ -75,12 +75,17 @@ def run_tracked_steps(
 class _Labels:
     """Says what live tensors are for, at each change of phase."""
 
-    def __init__(self, tracker: MemoryTracker, stage: Stage, model: nn.Module) -> None:
+    def __init__(self, tracker: MemoryTracker, spec: TrialSpec, model: nn.Module) -> None:
         self.step: TrainingStep | None = None
         self.gradient_check: GradientCheck | None = None
         self._tracker = tracker
-        self._stage = stage
-        self._names = {parameter: name for name, parameter in model.named_parameters()}
+        self._stage = spec.stage
+        self._names = {
+            tensor: name
+            for name, tensor, _ in tensors_beside(spec.workload, model)
+            if tensor.requires_grad
+        }
+        self._names.update((parameter, name) for name, parameter in model.named_parameters())
 
     def begin(self, phase: str) -> None:
         assert self.step is not None
@@ -89,7 +94,8 @@ class _Labels:
         if phase == OPTIMIZER:
             self._label_gradients(self.step.model)
         if phase == STEP_END:
-            self._label_states(self.step.optimizer)
+            for optimizer in self.step.optimizers:
+                self._label_states(optimizer)
         self._tracker.begin_phase(phase)
 
     def _label_inputs(self, batches: object) -> None:
@@ -97,7 +103,7 @@ class _Labels:
             if isinstance(tensor, Tensor):
                 self._tracker.label(tensor, "inputs")
 
-    def _label_states(self, optimizer: torch.optim.Optimizer | None) -> None:
+    def _label_states(self, optimizer: torch.optim.Optimizer) -> None:
         for parameter, state in state_tensors(optimizer):
             self._tracker.label(state, "optimizer_states", self._names.get(parameter))
 

@@ -17,7 +17,7 @@ from memorymark.report.exports import trials_csv
 from memorymark.report.sentences import analysis_lines, verdict
 from memorymark.ui.charting import draw_spec
 from memorymark.ui.pieces import card, download, share_link
-from memorymark.units import UNKNOWN, count, gib, percent, rate, seconds, usd
+from memorymark.units import UNKNOWN, count, gib, gib_range, percent, rate, seconds, usd
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -169,6 +169,7 @@ def trial_rows(analysis: Analysis) -> list[dict[str, Any]]:
             "Share of capacity": trial.capacity_share,
             "Peak allocated": gib(trial.peak_allocated_bytes),
             "Peak reserved": gib(trial.peak_reserved_bytes),
+            "Range": gib_range(trial.peak_reserved_low_bytes, trial.peak_reserved_high_bytes),
             "Process memory": gib(trial.process_bytes),
             "Step time": seconds(trial.step_seconds),
             "Samples/s": rate(trial.samples_per_second),
@@ -248,4 +249,9 @@ def _legend(analysis: Analysis) -> str:
     said = [words for source, words in dots.items() if source in kinds]
     said.append("crosses are out of memory")
     said.append(f"the band is the headroom of {percent(analysis.options.headroom)}")
+    if any(batch_charts.has_range(trial) for trial in analysis.trials):
+        said.append(
+            "the band along the line is where the peak lies, depending on which cuDNN workspaces "
+            "find room"
+        )
     return "; ".join(said) + ". Diamonds are interpolated. Hover for exact bytes."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -61,6 +61,14 @@ class Workload(ABC):
         The loss is a tensor with one element. The outputs stay alive until the next forward
         pass has its own, as the variable of a training loop does.
         """
+
+    def own_optimizer(self, model: nn.Module) -> Any:
+        """Return the user's own optimizer, or several in a container; None takes the config's."""
+        return None
+
+    def own_step(self, model: nn.Module) -> Callable[[nn.Module, Batch, Any], Any] | None:
+        """Return the user's own step (model, batch, optimizer) in place of the whole step."""
+        return None
 
     def beside(self, model: nn.Module) -> Reached:
         """Return the modules and tensors that take part in the step beside the model.

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from memorymark.errors import BatchTooLong, WorkloadError
 from memorymark.memory.storage import tree_map
@@ -82,8 +83,13 @@ def _in_mode(workload: Workload, model: nn.Module, config: TrainingConfig) -> nn
 
 def _place(workload: Workload, model: nn.Module, device: torch.device, twins: Twins) -> None:
     """Bring the model and what takes part beside it to the device."""
+    if any(is_lazy(parameter) for parameter in model.parameters()):
+        raise WorkloadError(
+            f"The model {workload.name!r} has parameters whose shapes are not known yet "
+            "(nn.LazyLinear and the like). Call it once with a small batch before returning it."
+        )
     note_modes(model)
-    filled = move_module(model, device, twins)
+    filled = move_module(model, device, twins, attributes=is_own(workload))
     if is_own(workload):
         beside = workload.beside(model)
         for module in beside.modules:

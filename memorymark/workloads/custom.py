@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import importlib
 import inspect
 import sys
@@ -14,14 +14,20 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 
 from memorymark.errors import InvalidValue, ModelNotFound, UnknownChoice, WorkloadError
-from memorymark.records.config import DEFAULT_IMAGE_SIZE, Attention, TrainingConfig
+from memorymark.records.config import Attention, TrainingConfig, UseCache, with_image_size
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.own_training import Training, call_factory
+from memorymark.workloads.pretended_cuda import (
+    default_device,
+    is_simulated,
+    pretending,
+    set_default_device,
+)
 from memorymark.workloads.reach import Reached, reached_from
 from memorymark.workloads.without_data import is_building_without_data, make_without_data
 
 # What only the factory's own code could follow.
-_FOR_CONFIG = ("task", "num_labels", "seq_len", "image_size", "use_cache")
+_FOR_CONFIG = ("task", "num_labels", "seq_len", "image_size", "audio_seconds", "num_frames")
 _OF_OPTIMIZER = ("optimizer", "optimizer_impl")
 _OF_STEP = (
     "gradient_accumulation", "zero_grad", "grad_clip", "loop", *_OF_OPTIMIZER
@@ -57,7 +63,11 @@ class CustomWorkload(Workload):
         """
         training = self._newest
         if training is not None and training.step is not None:
-            _refuse(config, _OF_STEP, f"the step is the own one of {self.name!r}")
+            why = f"the step is the own one of {self.name!r}"
+            _refuse(config, _OF_STEP, why)
+            if config.precision.is_amp:
+                accepted = f"fp32, tf32, bf16 or fp16: {why}, and torch.autocast belongs into it"
+                raise InvalidValue("precision", str(config.precision), accepted)
         elif training is not None and training.optimizer is not None:
             _refuse(config, _OF_OPTIMIZER, f"the optimizer is the own one of {self.name!r}")
         if not self._takes_config:
@@ -65,6 +75,9 @@ class CustomWorkload(Workload):
             _refuse(config, _FOR_CONFIG, why)
             if config.attention is Attention.EAGER:
                 raise InvalidValue("attention", "eager", f"sdpa or flash: {why}")
+            # Off is in every record of version 0.1.0, where it said nothing of such a model.
+            if config.use_cache is UseCache.ON:
+                raise InvalidValue("use cache", "on", f"auto: {why}")
         return config
 
     def build(self, config: TrainingConfig) -> nn.Module:
@@ -100,6 +113,30 @@ class CustomWorkload(Workload):
         if isinstance(returned, tuple) and len(returned) == 2:
             return returned
         return returned, None
+
+    def own_optimizer(self, model: nn.Module) -> Any:
+        """Call the user's optimizer factory.
+
+        Raises:
+            WorkloadError: It raises, or returns nothing.
+        """
+        make = self._training_of(model).optimizer
+        if make is None:
+            return None
+        try:
+            made = make(model)
+        except Exception as error:
+            raise WorkloadError(f"optimizer of {self.name!r} raised {error!r}.") from error
+        if made is None:
+            raise WorkloadError(
+                f"optimizer of {self.name!r} returned None; accepted: an optimizer, or several in "
+                "a tuple, list or dictionary."
+            )
+        return made
+
+    def own_step(self, model: nn.Module) -> Callable[[nn.Module, Batch, Any], Any] | None:
+        """Return the user's own step."""
+        return self._training_of(model).step
 
     def beside(self, model: nn.Module) -> Reached:
         """Return what the user's functions refer to; data to make batches from stays outside."""
@@ -184,24 +221,35 @@ def _own(name: str, factory: Callable[..., Any], *arguments: Any) -> Training:
 
 
 def _refuse(config: TrainingConfig, names: tuple[str, ...], why: str) -> None:
-    # What is left open may have been filled in since.
-    config = dataclasses.replace(config, image_size=_left_open(config.image_size))
-    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    defaults = TrainingConfig(), with_image_size(TrainingConfig())
     for name in names:
-        if name in defaults and getattr(config, name) != defaults[name]:
-            default = defaults[name]
+        value = getattr(config, name, None)
+        if not any(value == getattr(each, name, None) for each in defaults):
+            default = getattr(defaults[1], name)
             accepted = "nothing" if default is None else f"{default}, the default"
-            raise InvalidValue(
-                name.replace("_", " "), str(getattr(config, name)), f"{accepted}: {why}"
-            )
-
-
-def _left_open(image_size: int | None) -> int | None:
-    return None if image_size == DEFAULT_IMAGE_SIZE else image_size
+            raise InvalidValue(name.replace("_", " "), str(value), f"{accepted}: {why}")
 
 
 def _has_data(model: nn.Module) -> bool:
     return not any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
+
+
+def _import_or_reload(module_name: str) -> Any:
+    found_gpu, module = is_simulated(), sys.modules.get(module_name)
+    known = _imported.get(module_name)
+    if known is not None and known[0] == found_gpu:
+        set_default_device(known[1])
+    if module is not None and (known is None or known[0] == found_gpu):
+        return module
+    set_default_device(None)
+    # It may have chosen its device when it was imported.
+    module = importlib.reload(module) if module else importlib.import_module(module_name)
+    _imported[module_name] = found_gpu, default_device()
+    return module
+
+
+# What was imported here, whether its code found a simulated device, and the default that it set.
+_imported: dict[str, tuple[bool, Any]] = {}
 
 
 def _import_module(module_name: str) -> Any:
@@ -209,7 +257,8 @@ def _import_module(module_name: str) -> Any:
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        return importlib.import_module(module_name)
+        with pretending() if is_simulated() else contextlib.nullcontext():
+            return _import_or_reload(module_name)
     except ModuleNotFoundError as error:
         raise ModelNotFound(
             f"The module {error.name!r} of the workload was not found. Run from the folder that "

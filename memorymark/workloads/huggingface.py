@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from memorymark.errors import BatchTooLong, InvalidValue, UnknownChoice, WorkloadError
+from memorymark.errors import (
+    BatchTooLong,
+    InvalidValue,
+    MissingPackage,
+    UnknownChoice,
+    WorkloadError,
+)
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.records.config import Attention, Task, TrainingConfig, UseCache
 from memorymark.workloads import lengths, objectives, tasks
@@ -61,6 +68,9 @@ class HuggingFaceWorkload(Workload):
         except Exception as error:
             if is_out_of_memory(error):
                 raise
+            package = re.search(r"requires the (\w+) library", str(error))
+            if isinstance(error, ImportError) and package:
+                raise MissingPackage(package[1], f"The model {self.name!r}") from error
             raise WorkloadError(tasks.build_failure(self.name, config.task, error)) from error
         if "seq_len" in config.task.lengths:
             _check_positions(model, config.seq_len, self.name)

@@ -19,8 +19,8 @@ _PROCESSOR_SIZES = {
     "conditional_detr": 800, "dab-detr": 800, "deformable_detr": 800, "detr": 800,
     "table-transformer": 800, "mask2former": 800, "maskformer": 800, "oneformer": 800,
     "d_fine": 640, "deimv2": 640, "rt_detr": 640, "rt_detr_v2": 640, "segformer": 512,
-    "upernet": 512, "glpn": 480, "sam2": 1024, "sam2_video": 1024,
-    "edgetam": 1024, "sam3_tracker": 1008,
+    "upernet": 512, "glpn": 480, "depth_pro": 1536, "sam2": 1024, "sam2_video": 1024,
+    "edgetam": 1024, "sam3_tracker": 1008, "sam3_video": 1008,
 }  # fmt: skip
 # Models with a table of the positions in an image, for which one size is right.
 _OF_ONE_SIZE = {

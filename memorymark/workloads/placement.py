@@ -87,11 +87,14 @@ def _move(tensor: Tensor, twins: Twins, owner: nn.Module | None) -> None:
 
 
 def _swapped(tensor: Tensor, twin: Tensor) -> bool:
+    kind = type(tensor)
     try:
         torch.utils.swap_tensors(tensor, twin)
     except RuntimeError:  # somebody holds a weak reference, or a graph over it
         return False
     tensor.__dict__.update(twin.__dict__)  # the user's own attributes were swapped too
+    if type(tensor) is nn.Parameter is not kind and issubclass(kind, nn.Parameter):
+        tensor.__class__ = kind
     return True
 
 
@@ -160,13 +163,26 @@ def note_modes(module: nn.Module) -> None:
         moved.note_modes(module)
 
 
-def move_module(module: nn.Module, device: torch.device, twins: Twins | None = None) -> bool:
+def move_module(
+    module: nn.Module,
+    device: torch.device,
+    twins: Twins | None = None,
+    *,
+    attributes: bool = True,
+) -> bool:
     """Move a module's tensors to a device, ties and hooks kept.
+
+    Args:
+        module: The module.
+        device: Where its tensors are afterwards.
+        twins: Storages without data to take.
+        attributes: Whether tensors that are plain attributes are moved to a device without
+            data. A library's model that keeps some on the host does so on purpose.
 
     Returns:
         Whether parameters without data were given data.
     """
-    tensors = list(tensors_of(module))
+    tensors = list(tensors_of(module, attributes=attributes))
     if device.type == "meta":
         move_tensors(tensors, twins or Twins(device), module)
         return False
@@ -179,10 +195,12 @@ def move_module(module: nn.Module, device: torch.device, twins: Twins | None = N
     return empty
 
 
-def tensors_of(module: nn.Module) -> Iterator[Tensor]:
+def tensors_of(module: nn.Module, *, attributes: bool = True) -> Iterator[Tensor]:
     """Yield parameters, buffers, and tensors that are plain attributes of a module's parts."""
     yield from module.parameters()
     yield from module.buffers()
+    if not attributes:
+        return
     for part in module.modules():
         for value in vars(part).values():
             yield from _tensors_in(value)

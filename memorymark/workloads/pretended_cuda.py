@@ -9,6 +9,7 @@ the machine as it is.
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -39,12 +40,14 @@ class PretendedGpu:
         capability: Major and minor version of its compute capability.
         total_bytes: Its memory.
         allocated_bytes: Returns the bytes of live tensors.
+        assume: Takes a sentence about what is run in another way than on the device.
     """
 
     name: str = "NVIDIA A100 40GB"
     capability: tuple[int, int] = (8, 0)
     total_bytes: int = 40 * GIB
     allocated_bytes: Callable[[], int] = lambda: 0
+    assume: Callable[[str], None] = lambda sentence: None
 
 
 _UNKNOWN = PretendedGpu()
@@ -62,9 +65,23 @@ def pretended_gpu(**known: Any) -> Iterator[None]:
         _gpu.reset(outer)
 
 
-def is_pretending() -> bool:
-    """Return whether code that runs now finds a CUDA device that is not there."""
-    return _pretending.get()
+# What the user's code has set as default device: a mode of torch's own would outlive the code.
+_default_device: ContextVar[torch.device | None] = ContextVar("default device", default=None)
+
+
+def default_device() -> torch.device | None:
+    """Return the default device that the user's code has set while it found a CUDA device."""
+    return _default_device.get()
+
+
+def set_default_device(device: Any) -> None:
+    """Set where code that finds a CUDA device makes tensors; None for the host."""
+    _default_device.set(None if device is None else torch.device(device))
+
+
+def is_simulated() -> bool:
+    """Return whether what runs now is for a GPU that `pretended_gpu` has named."""
+    return _gpu.get() is not _UNKNOWN
 
 
 @contextmanager
@@ -79,6 +96,8 @@ def pretending() -> Iterator[None]:
         for owner, name, value in _patches():
             if hasattr(owner, name):
                 stack.enter_context(mock.patch.object(owner, name, value))
+        if "torch._dynamo" in sys.modules:  # otherwise nothing can have been compiled before
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(_DeviceMode())
         yield
 
@@ -97,6 +116,8 @@ class _DeviceMode(TorchFunctionMode):
             return answer(args[0])
         if func is torch.device:
             return func(*args, **kwargs)
+        if func in _CONSTRUCTORS and kwargs.get("device") is None:
+            kwargs = {**kwargs, "device": _default_device.get()}
         if func is Tensor.cuda:
             return args[0].to(_META)
         if func is Tensor.pin_memory:
@@ -139,6 +160,15 @@ def _is_cuda_device(x: Any) -> bool:
 def _is_cuda_name(x: Any) -> bool:
     return isinstance(x, str) and x.partition(":")[0] == "cuda"
 
+
+_CONSTRUCTORS = {
+    getattr(torch, name)
+    for name in (
+        "arange", "as_tensor", "empty", "empty_strided", "eye", "full", "linspace", "logspace",
+        "ones", "rand", "randint", "randn", "randperm", "scalar_tensor", "tensor", "tril_indices",
+        "triu_indices", "zeros",
+    )
+}  # fmt: skip
 
 # Says whether the mode is on: autograd runs functions of the backward pass without it.
 _PROBE = torch.empty(0, device=_META)
@@ -208,9 +238,37 @@ class _Stream:
         return 0.0
 
 
+COMPILED = (
+    "torch.compile in the model's code was left out: the memory is that of eager steps, and what "
+    "is compiled usually takes less."
+)
+
+
+def _compile(model: Any = None, **options: Any) -> Any:
+    """Stand in for torch.compile: run what would be compiled as it is, and say so."""
+    if model is None:
+        return _compile
+    if isinstance(model, nn.Module):
+        _module_compile(model)
+        return model
+
+    @functools.wraps(model)
+    def eager(*args: Any, **kwargs: Any) -> Any:
+        _gpu.get().assume(COMPILED)
+        return model(*args, **kwargs)
+
+    return eager
+
+
+def _module_compile(module: nn.Module, *args: Any, **kwargs: Any) -> None:
+    module.register_forward_pre_hook(lambda module, inputs: _gpu.get().assume(COMPILED))
+
+
 def _patches() -> Iterator[tuple[Any, str, Any]]:
     for name, answer in _CUDA_ANSWERS.items():
         yield torch.cuda, name, _here(answer, getattr(torch.cuda, name, None))
+    for name in ("range_push", "range_pop", "mark", "range_start", "range_end"):
+        yield torch.cuda.nvtx, name, _here(_nothing, getattr(torch.cuda.nvtx, name))
     for name in ("Stream", "Event", "ExternalStream"):
         yield torch.cuda, name, _Stream
     yield torch.cuda, "stream", lambda stream: contextlib.nullcontext(stream)
@@ -218,9 +276,17 @@ def _patches() -> Iterator[tuple[Any, str, Any]]:
     for owner, name in RECOMPUTING:
         yield owner, name, _recomputing(getattr(owner, name))
     yield Tensor, "record_stream", lambda self, stream: None
+    yield torch, "set_default_device", _here(set_default_device, torch.set_default_device)
+    yield torch, "get_default_device", _here(_told_default, torch.get_default_device)
+    yield torch, "compile", _compile
+    yield nn.Module, "compile", _module_compile
     yield torch, "Generator", _generator(torch.Generator)
     yield nn.Module, "to", _module_to(nn.Module.to)
     yield nn.Module, "cuda", _module_cuda(nn.Module.cuda)
+
+
+def _told_default() -> torch.device:
+    return _default_device.get() or torch.device("cpu")
 
 
 def _allocated(device: object = None) -> int:
@@ -264,6 +330,7 @@ _CUDA_ANSWERS: dict[str, Callable[..., Any]] = {
     "memory_reserved": _allocated,
     "max_memory_reserved": _allocated,
     "memory_stats": lambda device=None: {},
+    "memory_summary": lambda device=None, abbreviated=False: "",
     "current_stream": _Stream,
     "default_stream": _Stream,
     "is_current_stream_capturing": lambda: False,

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from memorymark.workloads.placement import on_host_afterwards
+from memorymark.workloads.pretended_cuda import default_device, set_default_device
 
 # Each kind of device has its own state of autocast.
 _AUTOCAST = ("cpu", "cuda", "xpu")
@@ -27,6 +28,7 @@ def kept_process_state() -> Iterator[None]:
     with ExitStack() as stack:
         for restore in _restorers():
             stack.callback(restore)
+        stack.callback(set_default_device, default_device())
         stack.enter_context(on_host_afterwards())
         yield
 

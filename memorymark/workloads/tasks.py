@@ -11,7 +11,14 @@ from typing import Any
 from memorymark.errors import MissingPackage, UnknownChoice, WorkloadError
 from memorymark.records.config import Task, TrainingConfig
 from memorymark.workloads.inputs import audio, image_text, image_tokens, images, text, videos
-from memorymark.workloads.inputs.batch_spec import BatchSpec, Inputs, text_config, vocabulary_size
+from memorymark.workloads.inputs.batch_spec import (
+    IMAGE_TOKEN_NAMES,
+    BatchSpec,
+    Inputs,
+    image_token,
+    text_config,
+    vocabulary_size,
+)
 
 
 @dataclass(frozen=True)
@@ -34,8 +41,8 @@ class _Form:
 
 
 _SPEECH = frozenset({
-    "canary", "cohere_asr", "moonshine", "moonshine_streaming", "seamless_m4t",
-    "seamless_m4t_v2", "speech-encoder-decoder", "speech_to_text", "speecht5", "whisper",
+    "canary", "cohere_asr", "moonshine", "seamless_m4t", "seamless_m4t_v2",
+    "speech-encoder-decoder", "speech_to_text", "speecht5", "whisper",
 })  # fmt: skip
 
 _FORMS = {
@@ -241,6 +248,9 @@ def set_special_tokens(hf_config: Any, task: Task | None) -> None:
     text = text_config(hf_config)
     if text is not hf_config:
         _set_pad_token(text)
+    for name in IMAGE_TOKEN_NAMES:
+        if task is Task.IMAGE_TEXT_TO_TEXT and getattr(hf_config, name, 0) is None:
+            setattr(hf_config, name, image_token(hf_config))
     is_encoder_decoder = task is Task.SEQ2SEQ_LM or getattr(hf_config, "is_encoder_decoder", False)
     if is_encoder_decoder and getattr(hf_config, "decoder_start_token_id", None) is None:
         hf_config.decoder_start_token_id = hf_config.pad_token_id

@@ -79,5 +79,5 @@ def parameters_without_data(twins: Twins) -> Iterator[None]:
             data = twins.of(data)
         return original(cls, data, requires_grad)
 
-    with torch.device("cpu"), mock.patch.object(nn.Parameter, "__new__", staticmethod(new)):
+    with mock.patch.object(nn.Parameter, "__new__", staticmethod(new)):
         yield

@@ -34,6 +34,21 @@ def test_images_and_texts_are_not_made_too_small():
     assert not any("seq_len" in advice.change for advice in short) and len(short) > 3
 
 
+@pytest.mark.parametrize(
+    ("given", "advised"),
+    [
+        ({"task": "causal-lm"}, True),
+        ({"task": "seq2seq-lm", "use_cache": "on"}, True),
+        ({"task": "causal-lm", "use_cache": "off"}, False),
+        ({"task": "causal-lm", "gradient_checkpointing": True}, False),
+        ({"task": "masked-lm"}, False),
+    ],
+)
+def test_decoders_can_do_without_the_generation_cache(given, advised):
+    changes = [advice.change for advice in possible_changes(TrainingConfig(**given))]
+    assert ({"use_cache": "off"} in changes) is advised
+
+
 def test_every_change_is_a_config():
     changes = possible_changes(TrainingConfig())
     configs = [TrainingConfig(**advice.change) for advice in changes if advice.change]

@@ -134,3 +134,22 @@ def test_options_are_checked():
         with_options(analysis(), current_batch_size=0)
     with pytest.raises(UnknownChoice):
         with_options(analysis(), objective="speed")
+
+
+def test_the_higher_end_of_a_range_has_to_leave_the_headroom_free():
+    result = analysis(objective="memory")
+    limit = int(8 * GIB * 0.95)
+    ranged = [
+        dataclasses.replace(
+            trial,
+            peak_reserved_low_bytes=trial.memory_bytes - 100 * MIB,
+            peak_reserved_high_bytes=min(trial.memory_bytes + 400 * MIB, 8 * GIB),
+        )
+        if trial.fits
+        else trial
+        for trial in result.trials
+    ]
+    found = with_options(dataclasses.replace(result, trials=tuple(ranged)))
+    assert found.max.batch_size == result.max.batch_size
+    assert found.optimal.batch_size < result.optimal.batch_size
+    assert found.optimal.trial.peak_reserved_high_bytes <= limit

@@ -1,13 +1,15 @@
 """The benchmark of other people's workloads: a handful of them, its arithmetic and its words."""
 
 import json
+import os
 import sys
+import time
 
 import pytest
 import torch
 import workloads
 from workloads import Result, line, run_case, summary
-from zoo.cases import list_cases
+from zoo.cases import Case, list_cases
 
 from memorymark.errors import UnsupportedOperation
 from memorymark.probes.cpu import CpuProbe
@@ -103,13 +105,32 @@ def test_a_workload_of_a_package_that_is_missing_is_skipped(monkeypatch):
     assert found.status == "skipped" and "pip install timm" in found.reason
 
 
+def test_a_workload_that_ends_its_process_fails_alone(monkeypatch):
+    monkeypatch.setattr(workloads, "run_case", lambda case: os._exit(3))
+    found = workloads.run_apart(Case("a"))
+    assert (found.status, found.reason) == ("failed", "The process ended with code 3.")
+
+
+def test_a_workload_that_hangs_fails_alone(monkeypatch):
+    monkeypatch.setattr(workloads, "run_case", lambda case: time.sleep(60))
+    monkeypatch.setattr(workloads, "_TIMEOUT_S", 0.2)
+    assert workloads.run_apart(Case("a")).reason == "It took more than 0.2 s."
+
+
+def test_what_a_process_of_its_own_found_comes_back(monkeypatch):
+    monkeypatch.setattr(workloads, "run_case", lambda case: result(name=case.name))
+    assert workloads.run_apart(Case("a")) == result(name="a")
+
+
 def test_the_command_writes_what_it_found_and_fails_where_the_bar_is_missed(
     monkeypatch, tmp_path, capsys
 ):
     low = result(1000, 900, name="zoo.llama:nanochat")
-    monkeypatch.setattr(workloads, "run_case", lambda case: low)
+    monkeypatch.setattr(workloads, "run_apart", lambda case: low)
     file = tmp_path / "workloads.json"
-    monkeypatch.setattr("sys.argv", ["workloads.py", "--only", "nanochat", "--json", str(file)])
+    monkeypatch.setattr(
+        "sys.argv", ["workloads.py", "--only", "llama:nanochat", "--json", str(file)]
+    )
     assert workloads.main() == 1
     assert "SILENTLY LOW" in capsys.readouterr().out
     kept = json.loads(file.read_text())

@@ -42,6 +42,18 @@ def test_memory_is_what_is_reserved_else_what_is_allocated():
     assert dataclasses.replace(held, peak_reserved_bytes=None).memory_bytes == 3 * GIB
 
 
+def test_a_range_is_said_with_both_ends():
+    held = trial(peak_allocated_bytes=3 * GIB, peak_reserved_bytes=4 * GIB)
+    assert held.reserved_range is None and held.most_memory_bytes == 4 * GIB
+    ranged = dataclasses.replace(
+        held, peak_reserved_low_bytes=3 * GIB, peak_reserved_high_bytes=5 * GIB
+    )
+    assert ranged.memory_bytes == 4 * GIB and ranged.most_memory_bytes == 5 * GIB
+    assert ranged.reserved_range == (
+        "3.00 to 5.00 GiB, depending on which cuDNN workspaces find room"
+    )
+
+
 @pytest.mark.parametrize("needed", [9 * GIB, None])
 def test_memory_out_of_memory_is_what_it_would_take(needed):
     failed = trial(

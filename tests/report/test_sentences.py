@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
@@ -162,3 +163,20 @@ def test_nothing_up_to_the_report_needs_torch():
 )  # fmt: skip
 def test_a_training_is_named_by_task_precision_and_lengths(config, words):
     assert training_phrase(config) == words
+
+
+def test_a_range_is_said_once_for_the_optimal_batch():
+    result = analysis()
+    assert not any("cuDNN" in line for line in analysis_lines(result))
+    trials = [
+        dataclasses.replace(
+            trial, peak_reserved_low_bytes=18 * GIB, peak_reserved_high_bytes=19 * GIB
+        )
+        for trial in result.trials
+    ]
+    ranged = with_options(dataclasses.replace(result, trials=tuple(trials)))
+    (line,) = [line for line in analysis_lines(ranged) if "cuDNN" in line]
+    assert line == (
+        "Range      at the optimal batch size, 18.00 to 19.00 GiB, depending on which cuDNN "
+        "workspaces find room"
+    )

@@ -115,3 +115,22 @@ def test_a_step_holds_more_without_checkpointing():
         )
     )
     assert recomputing < 0.7 * plain
+
+
+class MixedNet(TinyNet):
+    """The user's own autocast around norm, softmax and a loss, which the CPU casts its own way."""
+
+    def build(self, config):
+        width = self.width
+        return torch.nn.Sequential(
+            torch.nn.Linear(width, width), torch.nn.LayerNorm(width), torch.nn.Softmax(-1),
+            torch.nn.Linear(width, 10),
+        )  # fmt: skip
+
+    def loss(self, model, batch):
+        with torch.autocast(batch["x"].device.type, dtype=torch.bfloat16):
+            return super().loss(model, batch)
+
+
+def test_own_autocast_agrees():
+    assert_same(MixedNet(), TrainingConfig(optimizer="sgd"), batch_size=512)

@@ -46,3 +46,12 @@ def test_the_gradient_scaler_is_for_amp_fp16_alone(precision):
 def test_autocast_is_for_mixed_precision(precision, dtype):
     with RUNTIME.autocast(Precision(precision)):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is dtype
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("chosen", [False, True])
+def test_the_benchmark_of_cudnn_is_as_chosen_inside_and_put_back(before, chosen, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", before)
+    with RUNTIME.settings(TrainingConfig(cudnn_benchmark=chosen)):
+        assert torch.backends.cudnn.benchmark is chosen
+    assert torch.backends.cudnn.benchmark is before

@@ -2,11 +2,12 @@ import textwrap
 
 import pytest
 import torch
+from torch import nn
 
-from memorymark.errors import ModelNotFound, UnknownChoice, WorkloadError
+from memorymark.errors import InvalidValue, ModelNotFound, UnknownChoice, WorkloadError
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.build import build_model, make_batch
-from memorymark.workloads.custom import load_custom
+from memorymark.workloads.custom import load_custom, workload_of
 from memorymark.workloads.losses import loss_of
 from memorymark.workloads.trial_spec import TrialSpec
 
@@ -102,3 +103,77 @@ def test_a_loss_of_the_wrong_shape():
 def test_a_batch_that_cannot_be_made():
     with pytest.raises(WorkloadError, match=r"make_batch\(3\).*ZeroDivisionError"):
         run("no_batch")
+
+
+# ---- factories that take the config, and options that others ignore --------------------------
+
+
+def own(*parts):
+    return workload_of(
+        "users:factory", lambda: (nn.Linear(4, 1), lambda n: torch.rand(n, 4), *parts)
+    )
+
+
+def mean(model, x):
+    return model(x).mean()
+
+
+def sized(config):
+    width = config.seq_len
+    return nn.Linear(width, 1), lambda n: torch.rand(n, width), mean
+
+
+def sized_by_default(config=None):
+    return sized(config)
+
+
+@pytest.mark.parametrize("factory", [sized, sized_by_default])
+def test_a_factory_may_take_the_config(factory):
+    workload = workload_of("users:factory", factory)
+    spec = TrialSpec(workload, TrainingConfig(seq_len=9), 2)
+    for device in (CPU, torch.device("meta")):
+        model = build_model(workload, spec.config, device)
+        assert model.in_features == 9 and make_batch(spec, device).shape == (2, 9)
+    assert build_model(workload, TrainingConfig(seq_len=5), CPU).in_features == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"seq_len": 512}, "seq len is '512'; accepted: 128, the default: the factory 'users:"),
+        ({"image_size": 64}, "image size is '64'; accepted: 224, the default: the factory"),
+        ({"task": "causal-lm"}, "task is 'causal-lm'; accepted: nothing: the factory"),
+        ({"num_labels": 3}, "num labels is '3'; accepted: nothing"),
+        ({"attention": "eager"}, "attention is 'eager'; accepted: sdpa or flash"),
+        ({"use_cache": "on"}, "use cache is 'on'; accepted: auto"),
+    ],
+)
+def test_options_that_the_factory_ignores_are_refused(options, said):
+    with pytest.raises(InvalidValue, match=said):
+        TrialSpec(own(mean), TrainingConfig(**options), 2)
+    assert TrialSpec(workload_of("users:factory", sized), TrainingConfig(**options), 2)
+
+
+def test_options_for_any_model_are_taken():
+    config = TrainingConfig(
+        optimizer="sgd", precision="bf16", zero_grad="after-step", gradient_accumulation=2,
+        channels_last=True, dropout=False, loop="trainer",
+    )  # fmt: skip
+    assert TrialSpec(own(mean), config, 2).config.seq_len == 128
+
+
+def test_a_factory_that_needs_other_arguments():
+    with pytest.raises(WorkloadError, match="needs the arguments width, depth; accepted: none, or"):
+        workload_of("users:factory", lambda width, depth: None)
+    assert workload_of("users:factory", lambda width=3: (nn.Linear(width, 1), lambda n: 0, mean))
+
+
+def test_what_a_factory_returns_is_described():
+    for made, said in [
+        (nn.Linear(2, 2), r"a module \(Linear\) alone"),
+        ((nn.Linear(2, 2), lambda n: n), "a tuple of Linear, function"),
+        ((nn.Linear(2, 2), lambda n: n, None), "a tuple of Linear, function, NoneType"),
+        (None, "None"),
+    ]:
+        with pytest.raises(WorkloadError, match=f"returned {said}; accepted: a memorymark"):
+            workload_of("users:factory", lambda made=made: made)

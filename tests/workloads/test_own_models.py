@@ -7,6 +7,7 @@ from own import assert_same_peak, measured, simulated, simulated_peak, spec_of
 from torch import nn
 from torch.nn import functional
 
+from memorymark.errors import WorkloadError
 from memorymark.workloads.build import build_model
 from memorymark.workloads.placement import FILLED
 
@@ -164,3 +165,12 @@ def test_a_factory_that_keeps_its_model():
     spec = spec_of(factory)
     model = build_model(spec.workload, spec.config, torch.device("cpu"))
     assert model is kept[0] and model.weight.isfinite().all()
+
+
+def test_a_model_whose_shapes_are_open_gets_a_sentence():
+    def factory():
+        return nn.LazyLinear(4), pixels, mean
+
+    for run in (simulated, measured):
+        with pytest.raises(WorkloadError, match="shapes are not known yet"):
+            run(factory)

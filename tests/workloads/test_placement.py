@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from memorymark.memory.storage import storage_key
+from memorymark.training.tracked import live_bytes_of
 from memorymark.workloads.placement import move_module, tensors_of
 
 META, CPU = torch.device("meta"), torch.device("cpu")
@@ -107,3 +108,21 @@ def test_gradients_move_too():
     model(torch.ones(1, 2)).sum().backward()
     move_module(model, META)
     assert model.weight.grad.is_meta and model.weight.grad.shape == (2, 2)
+
+
+def test_a_kind_of_parameter_of_the_users_stays_one():
+    class Own(nn.Parameter):
+        pass
+
+    model = nn.Linear(2, 2)
+    model.weight = Own(torch.ones(2, 2))
+    move_module(model, META)
+    assert type(model.weight) is Own and model.weight.is_meta
+
+
+def test_shared_storages_count_once():
+    model = Tied()
+    shared, buffer, plain = 50 * 8 * 4, 6 * 4, 3 * 4
+    assert live_bytes_of(model) == shared + buffer + plain
+    move_module(model, META)
+    assert live_bytes_of(model) == shared + buffer + plain

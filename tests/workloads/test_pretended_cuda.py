@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import memorymark
-from memorymark.workloads.pretended_cuda import PretendedGpu, pretended_gpu, pretending
+from memorymark.workloads.pretended_cuda import COMPILED, PretendedGpu, pretended_gpu, pretending
 
 WIDTH = 16
 
@@ -180,3 +180,65 @@ def test_the_scaler_of_the_users():
         return nn.Linear(WIDTH, WIDTH), lambda n: torch.rand(n, WIDTH), loss
 
     assert simulated(factory, cuda=True).trace.events
+
+
+def compiled_model():
+    return torch.compile(nn.Linear(WIDTH, WIDTH)), pixels, mean
+
+
+def compiled_in_place():
+    model = nn.Linear(WIDTH, WIDTH)
+    model.compile(mode="max-autotune")
+    return model, pixels, mean
+
+
+def compiled_loss():
+    return nn.Linear(WIDTH, WIDTH), pixels, torch.compile(mean, fullgraph=True)
+
+
+def compiled_by_a_decorator():
+    @torch.compile(dynamic=True)
+    def loss(model, x):
+        return mean(model, x)
+
+    return nn.Linear(WIDTH, WIDTH), pixels, loss
+
+
+def pixels(batch_size):
+    return torch.rand(batch_size, WIDTH)
+
+
+def mean(model, x):
+    return model(x).square().mean()
+
+
+@pytest.mark.parametrize(
+    "factory", [compiled_model, compiled_in_place, compiled_loss, compiled_by_a_decorator]
+)
+def test_what_the_user_compiles_is_simulated_eagerly_and_said(factory):
+    steps = simulated(factory)
+    assert COMPILED in steps.assumptions
+    plain = simulated(lambda: (nn.Linear(WIDTH, WIDTH), pixels, mean))
+    assert COMPILED not in plain.assumptions
+    assert steps.free_running == plain.free_running
+
+
+def test_what_was_compiled_before_is_simulated_eagerly_and_said():
+    model = torch.compile(nn.Linear(WIDTH, WIDTH))
+    assert COMPILED in simulated(lambda: (model, pixels, mean)).assumptions
+
+
+def test_a_default_device_of_the_users(monkeypatch, tmp_path):
+    monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
+    monkeypatch.delenv("MEMORYMARK_PROBE_FACTORY", raising=False)
+
+    def factory():
+        torch.set_default_device("cuda")
+        model = nn.Linear(WIDTH, WIDTH)
+        assert model.weight.is_cuda and torch.zeros(2).is_cuda
+        assert torch.get_default_device().type == "cuda"
+        return model, pixels, lambda model, x: (model(x) * torch.ones(WIDTH)).mean()
+
+    for _ in range(2):
+        assert memorymark.estimate(factory, batch_size=2, gpu="l4").fits
+        assert torch.get_default_device().type == torch.zeros(1).device.type == "cpu"

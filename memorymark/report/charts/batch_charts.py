@@ -9,13 +9,14 @@ from memorymark.records.analysis import Analysis, Mark
 from memorymark.records.trial import Outcome, Trial
 from memorymark.report.charts.palette import GROUND, LIMIT, LINE, MARK_COLOURS, exact, in_gib
 from memorymark.report.charts.vega import Spec, axis, chart, layer, number, words
-from memorymark.units import gib, rate
+from memorymark.units import gib, gib_range, rate
 
 MARKS = ("current", "optimal", "max")
 _TOOLTIP = [
     number("batch", title="Batch size"),
     words("what", title="Outcome"),
     words("memory_text", title="Memory"),
+    words("range_text", title="Range"),
     words("bytes", title="Bytes"),
     words("rate_text", title="Samples/s"),
     words("source", title="Source"),
@@ -43,6 +44,7 @@ def memory_over_batch(analysis: Analysis) -> Spec:
     layers = [
         *_capacity(analysis, axes),
         *_mark_layers(analysis, axes, lambda mark: in_gib(mark.memory_bytes)),
+        *_range_band(trials, axes),
         _line([row for row in rows if row["ok"]], axes),
         *_points(rows, axes),
     ]
@@ -60,6 +62,11 @@ def throughput_over_batch(analysis: Analysis) -> Spec:
         *_points(rows, axes),
     ]
     return chart(layers, _throughput_words(analysis))
+
+
+def has_range(trial: Trial) -> bool:
+    """Return whether the chart draws the trial's memory as a range."""
+    return trial.fits and trial.reserved_range is not None
 
 
 def grouped_marks(analysis: Analysis) -> list[tuple[list[str], Mark]]:
@@ -98,6 +105,7 @@ def _row(trial: Trial) -> dict[str, Any]:
         "ok": trial.fits,
         "what": _WORDS[trial.outcome],
         "memory_text": gib(trial.memory_bytes),
+        "range_text": gib_range(trial.peak_reserved_low_bytes, trial.peak_reserved_high_bytes),
         "bytes": exact(trial.memory_bytes),
         "rate_text": rate(trial.samples_per_second),
         "source": str(trial.source),
@@ -115,6 +123,21 @@ def _memory_row(trial: Trial, analysis: Analysis) -> dict[str, Any] | None:
 
 def _line(rows: Sequence[dict[str, Any]], axes: _Axes) -> Spec:
     return layer(rows, "line", axes.both, color=LINE, strokeWidth=2)
+
+
+def _range_band(trials: Sequence[Trial], axes: _Axes) -> list[Spec]:
+    """Draw where the peak may lie; nothing where each is one figure."""
+    rows = [
+        {
+            "batch": trial.batch_size,
+            "memory": in_gib(trial.peak_reserved_low_bytes),
+            "high": in_gib(trial.peak_reserved_high_bytes),
+        }
+        for trial in trials
+        if has_range(trial)
+    ]
+    encoding = {"x": axes.x, "y": axes.y, "y2": {"field": "high"}}
+    return [layer(rows, "area", encoding, color=LINE, opacity=0.2)] if rows else []
 
 
 def _points(rows: Sequence[dict[str, Any]], axes: _Axes) -> list[Spec]:
@@ -187,9 +210,13 @@ def _memory_words(analysis: Analysis) -> str:
         for name in MARKS
         if (mark := getattr(analysis, name)).batch_size is not None
     )
+    trial = analysis.optimal.trial
+    ranged = trial is not None and has_range(trial)
+    band = f" At the optimal one {trial.reserved_range}." if ranged else ""
     return (
         f"Peak memory by batch size: {analysis.workload} on {analysis.target.name}, "
-        f"{analysis.target.source}; capacity {gib(analysis.capacity_bytes)}; {marks or 'no marks'}."
+        f"{analysis.target.source}; capacity {gib(analysis.capacity_bytes)}; "
+        f"{marks or 'no marks'}.{band}"
     )
 
 

@@ -77,6 +77,11 @@ def _loss(args: tuple[Any, ...]) -> int:
     return math.prod(shape) * torch.result_type(args[0], args[1]).itemsize
 
 
+def _ctc_backward(args: tuple[Any, ...]) -> int:
+    log_alpha = args[6]  # the betas' table is as large as the alphas' (native/cuda/LossCTC.cu)
+    return log_alpha.numel() * log_alpha.element_size()
+
+
 def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
@@ -86,6 +91,7 @@ _TRANSIENT: dict[Any, Callable[[tuple[Any, ...]], int]] = {
     operation("aten::_scaled_dot_product_efficient_attention_backward"): _efficient_backward,
     operation("aten::embedding_dense_backward"): _embedding_backward,
     **dict.fromkeys(operations("mse_loss", "smooth_l1_loss", "huber_loss"), _loss),
+    operation("aten::_ctc_loss_backward.Tensor"): _ctc_backward,
     recurrent_buffers.CUDNN: recurrent_buffers.forward_scratch_bytes,
     recurrent_buffers.CUDNN_BACKWARD: recurrent_buffers.backward_scratch_bytes,
 }

@@ -52,7 +52,7 @@ class Answers:
         Raises:
             UnsupportedOperation: The question has no sensible answer.
         """
-        rule = _RULES.get(func) or _RULES_BY_NAME.get(schema_of(func).name)
+        rule = _rule_of(func)
         if rule is None or not (args[0].is_meta or func is _COPY):
             return NOT_A_QUESTION
         return rule(self, *args, **kwargs)
@@ -225,6 +225,37 @@ class Answers:
             output_size = repeats.numel() * (2 if twice else 1)
         return repeats.new_empty((output_size,))
 
+    def _nms(self, boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+        known, rated = self._values.copy_of(boxes), self._values.copy_of(scores)
+        if known is not None and rated is not None:
+            from torchvision.ops import nms
+
+            return self._without_data(nms(known, rated, iou_threshold))
+        few = self._ask("The model calls nms(); no boxes are assumed to overlap: all are kept.")
+        count = min(1, len(boxes)) if few else len(boxes)
+        return boxes.new_empty((count,), dtype=torch.long)
+
+    def _ctc_loss(
+        self,
+        log_probs: Tensor,
+        targets: Tensor,
+        input_lengths: Tensor,
+        target_lengths: Tensor,
+        blank: int = 0,
+        zero_infinity: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the losses and the table of alphas: one row a frame, two places a label.
+
+        Longer than the longest transcription is none of them (native/cuda/LossCTC.cu).
+        """
+        known = self._values.copy_of(target_lengths)
+        longest = targets.size(-1) if known is None else int(known.max())
+        if known is None and targets.dim() == 1:
+            self._session.assume("The loss of CTC is assumed to have one target as long as all.")
+        frames, batch_size = log_probs.shape[:2]
+        places = 2 * longest + 1
+        return log_probs.new_empty((batch_size,)), log_probs.new_empty((batch_size, frames, places))
+
     def _bincount(
         self, tensor: Tensor, weights: Tensor | None = None, minlength: int = 0
     ) -> Tensor:
@@ -239,22 +270,22 @@ class Answers:
         dtype = torch.long if weights is None else weights.dtype
         return like.new_empty((max(minlength, largest + 1),), dtype=dtype)
 
-    def _nms(self, boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-        known = self._values.copy_of(boxes), self._values.copy_of(scores)
-        if known[0] is not None and known[1] is not None:
-            return self._without_data(torch.ops.torchvision.nms(*known, threshold))
-        one = self._ask("The model calls nms(); no box is assumed to overlap another.")
-        return self._without_data(torch.arange(min(1, len(boxes)) if one else len(boxes)))
-
 
 def is_question(func: Any) -> bool:
     """Return whether calls of an operation may ask something of the data."""
-    return func in _RULES or schema_of(func).name in _RULES_BY_NAME
+    return _rule_of(func) is not None
+
+
+def _rule_of(func: Any) -> Callable[..., Any] | None:
+    # The operations of torchvision are there once a model of it is loaded.
+    return _RULES.get(func) or _TORCHVISION.get(schema_of(func).name)
 
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
+
+_TORCHVISION: dict[str, Callable[..., Any]] = {"torchvision::nms": Answers._nms}
 
 # Named when the file is loaded, so that an operation that torch lacks is known before any use.
 _RULES: dict[Any, Callable[..., Any]] = {
@@ -270,6 +301,5 @@ _RULES: dict[Any, Callable[..., Any]] = {
     operation("aten::unique_dim"): Answers._unique_rows,
     operation("aten::repeat_interleave.Tensor"): Answers._repeat_interleave,
     operation("aten::bincount"): Answers._bincount,
+    operation("aten::_ctc_loss.Tensor"): Answers._ctc_loss,
 }
-# Of packages that may not be there, or not be loaded yet.
-_RULES_BY_NAME: dict[str, Callable[..., Any]] = {"torchvision::nms": Answers._nms}

@@ -38,24 +38,6 @@ def _keeps_storage(op: Any, position: int) -> _Rule:
     return rule
 
 
-def _ctc_loss(log_probs: Tensor, targets: Tensor, *lengths: Any, **options: Any) -> Any:
-    """Return the loss of each sample and the table of its alignments.
-
-    The table is as wide as the longest target: without its length, as wide as the targets are.
-    """
-    steps, samples = log_probs.size(0), log_probs.size(1) if log_probs.dim() == 3 else 1
-    longest = _longest(lengths[1]) if len(lengths) > 1 else None
-    if longest is None:
-        longest = targets.size(1) if targets.dim() == 2 else -(-targets.numel() // samples)
-    return log_probs.new_empty(samples), log_probs.new_empty((samples, steps, 2 * longest + 1))
-
-
-def _longest(lengths: Any) -> int | None:
-    if isinstance(lengths, Tensor):
-        return None if lengths.is_meta or not lengths.numel() else int(lengths.max())
-    return max(lengths, default=0)
-
-
 def _ctc_gradient(grad: Tensor, log_probs: Tensor, *rest: Any, **options: Any) -> Tensor:
     return torch.empty_like(log_probs, memory_format=torch.contiguous_format)
 
@@ -79,7 +61,6 @@ _RULES: dict[Any, _Rule] = {
     _SOFT_MARGIN: _keeps_storage(_SOFT_MARGIN, 2),
     _BCE: _keeps_storage(_BCE, 3),
     operation("aten::_sparse_addmm"): _sparse_product,
-    **dict.fromkeys(operations("_ctc_loss", "_ctc_loss.Tensor"), _ctc_loss),
     **dict.fromkeys(operations("_ctc_loss_backward", "_ctc_loss_backward.Tensor"), _ctc_gradient),
     **dict.fromkeys(
         operations(

@@ -12,6 +12,7 @@ from memorymark.workloads.inputs.batch_spec import BatchSpec, Inputs, part, word
 
 _WAVEFORM_HZ = 16_000
 _FRAMES_PER_SECOND = 100  # spectrograms step by 10 ms
+_HEARING = ("audio_config", "encoder_config", "encoder")
 # CLAP's extractor: 480 samples a step at 48 kHz, and one frame more for the padding at the end.
 _CLAP_SECONDS, _CLAP_VIEWS = 10, 4
 
@@ -42,7 +43,7 @@ def _spoken(spec: BatchSpec, length: int) -> Tensor:
 
 def hearings(spec: BatchSpec) -> Inputs:
     """Make audio in the form in which the model takes it."""
-    heard = part(spec.hf_config, "audio_config", "encoder")
+    heard = part(spec.hf_config, *_HEARING)
     make = _FORMS.get(heard.model_type) or _FORMS.get(spec.model_type, _waveform)
     return make(spec, heard)
 
@@ -101,16 +102,16 @@ _FORMS: dict[str, Callable[[BatchSpec, Any], Inputs]] = {
     "seamless_m4t": _frames(lambda heard: heard.feature_projection_input_dim, 50),
     "seamless_m4t_v2": _frames(lambda heard: heard.feature_projection_input_dim, 50),
     "wav2vec2-bert": _frames(lambda heard: heard.feature_projection_input_dim, 50),
-    "parakeet_ctc": _frames(lambda heard: heard.num_mel_bins),
-    "parakeet_encoder": _frames(lambda heard: heard.num_mel_bins),
-    "lasr_ctc": _frames(lambda heard: heard.num_mel_bins),
-    "lasr_encoder": _frames(lambda heard: heard.num_mel_bins),
+    **dict.fromkeys(
+        ("canary", "cohere_asr", "lasr_ctc", "parakeet_ctc"),
+        _frames(lambda heard: heard.num_mel_bins),
+    ),
 }
 
 
 def own_seconds(hf_config: Any) -> int | None:
     """Return the one length of audio that the model takes, None where it takes any."""
-    heard = part(hf_config, "audio_config", "encoder")
+    heard = part(hf_config, *_HEARING)
     if heard.model_type == "whisper":
         return 2 * heard.max_source_positions // _FRAMES_PER_SECOND
     if heard.model_type == "audio-spectrogram-transformer":

@@ -98,10 +98,22 @@ def words(hf_config: Any) -> tuple[int, int]:
     stand for an image. They lie below a small floor or at the end of the vocabulary.
     """
     vocabulary = vocabulary_size(hf_config)
-    low = min(10, vocabulary - 1)
-    special = [
+    special = {
         value
         for name, value in vars(hf_config).items()
         if name.endswith(("_token_id", "_token_index")) and isinstance(value, int)
-    ]
+    }
+    low = min(10, vocabulary - 1)
+    while low in special and low + 1 < vocabulary:
+        low += 1
     return low, min([vocabulary, *(token for token in special if token > low)])
+
+
+def image_token(hf_config: Any) -> int:
+    """Return the id of the placeholder for an image; the last id where none is given."""
+    found = (getattr(hf_config, name, None) for name in IMAGE_TOKEN_NAMES)
+    last = vocabulary_size(hf_config) - 1
+    return next((token for token in found if token is not None), last)
+
+
+IMAGE_TOKEN_NAMES = ("image_token_id", "image_token_index")

@@ -46,12 +46,12 @@ def illustrated(spec: BatchSpec) -> Inputs:
     if "input_ids" not in spec.takes or not image.has_prompt:
         return {**image.inputs, "labels": _words(spec, spec.config.seq_len)}
     block = [*image.before, *[image.token] * image.count, *image.after]
-    text = _words(spec, spec.config.seq_len)
-    placeholders = torch.tensor(block, dtype=torch.long).expand(spec.batch_size, len(block))
-    is_image = torch.tensor([token == image.token for token in block], dtype=torch.long)
-    is_image = torch.cat([is_image, torch.zeros(spec.config.seq_len, dtype=torch.long)])
+    # The model looks for its placeholders: one word, over and over, is a known value.
+    text = torch.full((spec.batch_size, spec.config.seq_len), words(spec.hf_config)[0])
+    placeholders = torch.tensor([block], dtype=torch.long).repeat(spec.batch_size, 1)
+    is_image = [int(token == image.token) for token in block] + [0] * spec.config.seq_len
     ids = torch.cat([placeholders, text], dim=1)
-    types = is_image.expand(ids.shape).clone()
+    types = torch.tensor([is_image]).repeat(spec.batch_size, 1)
     given = spec.taken(
         # PaliGemma's types say what is to be written; all others say what is an image.
         token_type_ids=1 - types if spec.model_type == "paligemma" else types,

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from memorymark.workloads.inputs.batch_spec import BatchSpec, Inputs, channels
+from memorymark.workloads.inputs.batch_spec import BatchSpec, Inputs, channels, image_token
 
 # Pix2Struct's processor scales an image to this many patches: max_patches.
 _PIX2STRUCT_PATCHES = 2048
@@ -37,9 +37,7 @@ class ImageForm:
 
 
 def _token(spec: BatchSpec) -> int:
-    names = ("image_token_id", "image_token_index")
-    found = (getattr(spec.hf_config, name, None) for name in names)
-    return next((token for token in found if token is not None), 0)
+    return image_token(spec.hf_config)
 
 
 def _patch(vision: Any) -> int:
@@ -165,10 +163,10 @@ def _crossed(spec: BatchSpec) -> ImageForm:
 
 def _flat(spec: BatchSpec) -> ImageForm:
     """Make Pix2Struct's patches: row, column, and the values of a patch."""
-    patch = spec.hf_config.vision_config.patch_size
+    values = spec.hf_config.vision_config.patch_embed_hidden_size
     shape = (spec.batch_size, _PIX2STRUCT_PATCHES)
     inputs = {
-        "flattened_patches": torch.rand(*shape, 3 * patch**2 + 2),
+        "flattened_patches": torch.rand(*shape, values + 2),
         "attention_mask": torch.ones(shape),
     }
     return ImageForm(inputs, has_prompt=False)

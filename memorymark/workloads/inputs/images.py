@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from memorymark.workloads.inputs.batch_spec import BatchSpec, Inputs, vision_config
+from memorymark.workloads.inputs.batch_spec import BatchSpec, Inputs, part, vision_config
 
 # COCO train2017 has 860,001 objects in 118,287 images.
 OBJECTS_PER_IMAGE = 7
@@ -132,7 +132,8 @@ def some_of(batch_size: int, count: int, share: float) -> Tensor:
 
 def prompted(spec: BatchSpec) -> Inputs:
     """Make images with a point on one object each, and its mask as large as predicted ones."""
-    patch = getattr(vision_config(spec.hf_config), "patch_size", None) or 16
+    seen = part(vision_config(spec.hf_config), "backbone_config")
+    patch = getattr(seen, "patch_size", None) or 16
     size = 4 * spec.image_size // patch  # the decoder doubles the patches' grid twice
     return {
         "pixel_values": spec.random_pixels(),

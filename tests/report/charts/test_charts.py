@@ -8,6 +8,7 @@ from app_probe import AppProbe
 from fakes import FakeProbe, FakeWorkload
 
 from memorymark.analysis.analyze import AnalysisOptions, analyze_on
+from memorymark.analysis.marks import with_options
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import Offer, Plan, compare_offers
@@ -61,6 +62,35 @@ def test_memory_chart_holds_each_trial_and_says_it_in_words(analysis):
     said = chart["description"]
     assert f"max batch size {analysis.max_batch_size}" in said
     assert "capacity 8.00 GiB" in said
+
+
+def with_ranges(analysis):
+    """Give each trial that fits a range around its memory."""
+    ranged = [
+        dataclasses.replace(
+            trial,
+            peak_reserved_low_bytes=trial.memory_bytes - 1024**2,
+            peak_reserved_high_bytes=trial.memory_bytes + 1024**2,
+        )
+        if trial.fits
+        else trial
+        for trial in analysis.trials
+    ]
+    return with_options(dataclasses.replace(analysis, trials=tuple(ranged)))
+
+
+def test_memory_chart_draws_the_range_of_each_trial_and_says_it_in_words(analysis):
+    plain, ranged = (
+        batch_charts.memory_over_batch(each) for each in (analysis, with_ranges(analysis))
+    )
+    (band,) = [layer for layer in ranged["layer"] if layer["mark"]["type"] == "area"]
+    rows = band["data"]["values"]
+    assert {row["batch"] for row in rows} == {t.batch_size for t in analysis.trials if t.fits}
+    assert all(row["memory"] < row["high"] for row in rows)
+    assert "depending on which cuDNN workspaces find room" in ranged["description"]
+    assert not any(layer["mark"]["type"] == "area" for layer in plain["layer"])
+    assert "cuDNN" not in plain["description"]
+    altair.Chart.from_dict(ranged)
 
 
 def test_marks_at_one_batch_are_named_together(analysis):

@@ -41,12 +41,9 @@ def test_a_loss_has_the_storage_of_the_real_one(name, reduction, session):
 def test_alignments_are_as_wide_as_the_longest_target(session):
     steps, samples = 30, 4
     lengths = torch.full((samples,), steps), torch.tensor([5, 9, 3, 7])
-    made = [
-        torch.ops.aten._ctc_loss(
-            torch.rand(steps, samples, 20, device=device).log_softmax(-1),
-            torch.randint(1, 20, (samples, 9), device=device),
-            *lengths,
-        )  # fmt: skip
-        for device in ("cpu", "meta")
-    ]
+    made = []
+    for device in ("cpu", "meta"):
+        scores = torch.rand(steps, samples, 20, device=device).log_softmax(-1)
+        targets = torch.randint(1, 20, (samples, 9), device=device)
+        made.append(torch.ops.aten._ctc_loss(scores, targets, *lengths))
     assert [x.shape for x in made[0]] == [x.shape for x in made[1]]

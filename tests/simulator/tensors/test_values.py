@@ -121,3 +121,10 @@ def test_an_operation_that_fails_on_the_values_leaves_them_unknown(follow):
     index = follow(aten.arange.default, 5, device=META)
     table = follow(aten.ones.default, [3, 2], device=META)
     assert not follow.values.has(follow(aten.embedding.default, table, index))
+
+
+def test_a_mask_of_any_size_is_counted(follow):
+    mask = follow(aten.ones.default, [40, 3, 300, 300], dtype=torch.bool, device=META)
+    counts = follow(aten.sum.dim_IntList, mask, [-1, -2, -3])
+    assert follow.values.copy_of(counts).tolist() == [270_000] * 40
+    assert follow.values.value_of(follow(aten.sum.default, mask)) == 40 * 270_000
