@@ -8,6 +8,7 @@ its own.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from operator import attrgetter
@@ -36,8 +37,8 @@ except ImportError as error:
     raise IncompatibleTorch([str(error)], torch.__version__, TESTED_VERSIONS) from error
 
 __all__ = [
-    "RECOMPUTING", "TESTED_VERSIONS", "OperationMode", "check", "is_mutable", "key_of",
-    "missing_parts", "parts_of", "storage_key", "storage_of", "take_hooks", "tree_leaves",
+    "RECOMPUTING", "TESTED_VERSIONS", "OperationMode", "check", "has_compiler", "is_mutable",
+    "key_of", "missing_parts", "parts_of", "storage_key", "storage_of", "take_hooks", "tree_leaves",
     "tree_map", "without_modes",
 ]  # fmt: skip
 
@@ -157,6 +158,11 @@ def take_hooks(tensor: Tensor) -> Callable[[Tensor], None]:
             target._post_accumulate_grad_hooks = after
 
     return put
+
+
+def has_compiler() -> bool:
+    """Return whether the part of torch is loaded that torch.compile needs."""
+    return "torch._dynamo" in sys.modules
 
 
 def _has(path: str) -> bool:

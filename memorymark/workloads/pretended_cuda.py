@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from memorymark.memory.storage import RECOMPUTING
+from memorymark.memory.storage import RECOMPUTING, has_compiler
 from memorymark.units import GIB
 from memorymark.workloads.placement import Twins, move_module
 
@@ -99,7 +99,7 @@ def pretending() -> Iterator[None]:
         for owner, name, value in _patches():
             if hasattr(owner, name):
                 stack.enter_context(mock.patch.object(owner, name, value))
-        if "torch._dynamo" in sys.modules:  # otherwise nothing can have been compiled before
+        if has_compiler():  # otherwise nothing can have been compiled before
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(_DeviceMode())
         yield
