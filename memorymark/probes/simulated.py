@@ -20,7 +20,7 @@ from memorymark.simulator.reserved_range import base_events, largest_workspace, 
 from memorymark.simulator.simulate import SimulatedSteps, simulate
 from memorymark.simulator.time.clock import Rates, seconds
 from memorymark.training.tracked import collector_off
-from memorymark.workloads.pretended_cuda import pretended_gpu
+from memorymark.workloads.pretended_gpu import pretended_gpu
 from memorymark.workloads.trial_spec import TrialSpec
 
 _DERIVED = (

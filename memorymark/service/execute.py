@@ -209,7 +209,7 @@ class _Execution:
         make = getattr(probe, "workload", None) or self.find_workload or resolve
         if probe.target.source is not Source.SIMULATED:
             return make(self.request.model)
-        from memorymark.workloads.pretended_cuda import pretended_gpu
+        from memorymark.workloads.pretended_gpu import pretended_gpu
 
         gpu = find_gpu(probe.target.gpu_key or DEFAULT_GPU)
         with pretended_gpu(

@@ -37,7 +37,8 @@ from memorymark.simulator.time.clock import Work
 from memorymark.training.tracked import run_tracked_steps
 from memorymark.units import GIB
 from memorymark.workloads.build import is_own, tensors_beside
-from memorymark.workloads.pretended_cuda import COMPILED, pretended_gpu, pretending
+from memorymark.workloads.pretended_cuda import COMPILED, pretending
+from memorymark.workloads.pretended_gpu import pretended_gpu
 from memorymark.workloads.trial_spec import TrialSpec
 
 _TIMED_STEP = 2

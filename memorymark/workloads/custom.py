@@ -17,12 +17,8 @@ from memorymark.errors import InvalidValue, ModelNotFound, UnknownChoice, Worklo
 from memorymark.records.config import Attention, TrainingConfig, UseCache, with_image_size
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.own_training import Training, call_factory
-from memorymark.workloads.pretended_cuda import (
-    default_device,
-    is_simulated,
-    pretending,
-    set_default_device,
-)
+from memorymark.workloads.pretended_cuda import pretending
+from memorymark.workloads.pretended_gpu import default_device, is_simulated, set_default_device
 from memorymark.workloads.reach import Reached, reached_from
 from memorymark.workloads.without_data import is_building_without_data, make_without_data
 

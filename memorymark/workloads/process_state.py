@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from memorymark.workloads.placement import on_host_afterwards
-from memorymark.workloads.pretended_cuda import default_device, set_default_device
+from memorymark.workloads.pretended_gpu import default_device, set_default_device
 
 # Each kind of device has its own state of autocast.
 _AUTOCAST = ("cpu", "cuda", "xpu")

@@ -9,7 +9,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import memorymark
-from memorymark.workloads.pretended_cuda import COMPILED, PretendedGpu, pretended_gpu, pretending
+from memorymark.workloads.pretended_cuda import COMPILED, pretending
+from memorymark.workloads.pretended_gpu import PretendedGpu, pretended_gpu
 from memorymark.workloads.without_data import make_without_data
 
 WIDTH = 16
