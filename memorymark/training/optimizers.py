@@ -70,3 +70,13 @@ def state_tensors(optimizer: torch.optim.Optimizer | None) -> Iterator[tuple[Ten
         for value in values.values():
             if isinstance(value, Tensor) and value.numel() > 1:
                 yield parameter, value
+
+
+def release_gradients(optimizer: torch.optim.Optimizer) -> None:
+    """Set the gradients to None, of parameters outside the model too.
+
+    It is what `zero_grad` does but for the profiler's marks, which are no work of the device.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from memorymark.memory.trace import BACKWARD, FORWARD, OPTIMIZER, STEP, STEP_END
 from memorymark.records.config import ZeroGrad
 from memorymark.records.trial import Stage
-from memorymark.training.optimizers import build_optimizer
+from memorymark.training.optimizers import build_optimizer, release_gradients
 from memorymark.training.own_step import noticed_phases, optimizers_in
 from memorymark.training.runtime import Runtime
 from memorymark.workloads.build import make_batch, match_batch
@@ -154,7 +154,7 @@ class TrainingStep:
         if self._config.releases_gradients is position:
             self.model.zero_grad(set_to_none=True)
             for optimizer in self.optimizers:
-                optimizer.zero_grad(set_to_none=True)
+                release_gradients(optimizer)
 
     def _grad_mode(self) -> contextlib.AbstractContextManager[object]:
         if self._spec.stage is Stage.FORWARD_ONLY:
