@@ -5,6 +5,7 @@ Nothing heavy is loaded before the arguments are validated.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from memorymark.errors import DeviceError, UnknownChoice
@@ -77,6 +78,17 @@ def simulated_probe(gpu: Gpu, budget_bytes: int | None = None) -> Probe:
     from memorymark.probes.simulated import SimulatedProbe
 
     return SimulatedProbe(gpu, budget_bytes=budget_bytes)
+
+
+def share_simulations(probes: Iterable[Probe]) -> None:
+    """Let the simulated ones among probes simulate together what they have in common."""
+    from memorymark.probes.simulated import SimulatedProbe
+    from memorymark.probes.simulations import Simulations
+
+    shared = Simulations()
+    for probe in probes:
+        if isinstance(probe, SimulatedProbe):
+            probe.share(shared)
 
 
 def parse_device(device: str) -> tuple[str, int]:

@@ -11,15 +11,22 @@ from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
 from memorymark.memory.trace import Trace
 from memorymark.probes.common import new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
+from memorymark.probes.simulations import Simulations
 from memorymark.records.config import Optimizer, Precision, TrainingConfig
 from memorymark.records.trial import Breakdown, Holder, Outcome, Source, Target, Trial
 from memorymark.simulator.allocator.replay import ReplayResult, minimum_bytes, replay
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.reserved_range import base_events, largest_workspace, reserved_range
 from memorymark.simulator.simulate import SimulatedSteps, simulate
-from memorymark.simulator.time.clock import Rates
+from memorymark.simulator.time.clock import Rates, seconds
+from memorymark.training.tracked import collector_off
 from memorymark.workloads.pretended_cuda import pretended_gpu
 from memorymark.workloads.trial_spec import TrialSpec
+
+_DERIVED = (
+    "This batch size was not simulated itself: its figures follow from simulations of smaller and "
+    "larger ones, between which every block grows by the same bytes with each sample."
+)
 
 
 class SimulatedProbe:
@@ -37,6 +44,7 @@ class SimulatedProbe:
         self._gpu = gpu
         self._models = ModelKeeper(torch.device("meta"))
         self._rules = Rules(Platform.CUDA, gpu.compute_capability)
+        self._shared: Simulations | None = None
         usable = gpu.usable_bytes
         self.target = Target(
             name=gpu.name,
@@ -48,21 +56,30 @@ class SimulatedProbe:
         )
 
     def run_trial(self, spec: TrialSpec) -> Trial:
-        """Simulate one trial. Its seconds are an estimate from the GPU's peak rates."""
+        """Simulate one trial. Its seconds are an estimate from the GPU's peak rates.
+
+        Python's collector is held back until the trace is gone: it would go through hundreds of
+        thousands of objects again and again, and none of them is garbage.
+        """
         gpu = self._gpu
-        with pretended_gpu(
-            name=gpu.name, capability=gpu.compute_capability, total_bytes=gpu.total_bytes
+        with (
+            collector_off(),
+            pretended_gpu(
+                name=gpu.name, capability=gpu.compute_capability, total_bytes=gpu.total_bytes
+            ),
         ):
             return timed_trial(self._simulated, spec, self._models)
+
+    def share(self, simulations: Simulations) -> None:
+        """Take simulations that other probes have run, or that follow from them."""
+        self._shared, self._models = simulations, simulations.models
 
     def simulation(self) -> SimulatedProbe:
         """Return this probe: it simulates already."""
         return self
 
     def _simulated(self, spec: TrialSpec) -> Trial:
-        rates = _rates(self._gpu, spec.config.precision)
-        steps = simulate(spec, self._models.get(spec), self._rules, rates=rates)
-        self._models.tidy()
+        steps, derived = self._steps(spec)
         benchmark = spec.config.cudnn_benchmark
         events = base_events(steps.trace, steps.convolutions, benchmark=benchmark)
         free = replay(events) if benchmark else steps.free_running
@@ -77,7 +94,11 @@ class SimulatedProbe:
             timeline=timeline(steps.trace, steps.trace.last_step()),
             gradient_check=steps.gradient_check,
             convolution_workspace_bytes=largest_workspace(steps.convolutions, benchmark=benchmark),
-            assumptions=(*steps.assumptions, *self._assumptions(steps, spec.config)),
+            assumptions=(
+                *steps.assumptions,
+                *self._assumptions(steps, spec.config),
+                *([_DERIVED] if derived else ()),
+            ),
         )  # fmt: skip
         if not held.fits:
             return dataclasses.replace(trial, error=self._out_of_memory(trial.minimum_bytes or 0))
@@ -92,9 +113,17 @@ class SimulatedProbe:
             peak_reserved_low_bytes=spread.low_bytes if spread else None,
             peak_reserved_high_bytes=spread.high_bytes if spread else None,
             process_bytes=reserved + context,
-            step_seconds=steps.step_seconds,
+            step_seconds=seconds(steps.works, _rates(self._gpu, spec.config.precision)),
             thrashing=held.retries > 0,
         )
+
+    def _steps(self, spec: TrialSpec) -> tuple[SimulatedSteps, bool]:
+        """Return the steps of a trial, and whether they follow from those of other trials."""
+        if self._shared is not None:
+            return self._shared.at(spec, self._rules)
+        steps = simulate(spec, self._models.get(spec), self._rules)
+        self._models.tidy()
+        return steps, False
 
     def _within_capacity(self, events: list[tuple[int, int]], free: ReplayResult) -> ReplayResult:
         capacity = self.target.capacity_bytes

@@ -22,7 +22,7 @@ from memorymark.analysis.prediction import expected_max_batch, predict_max_batch
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
 from memorymark.errors import InvalidValue, NotAvailable
 from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu, load_catalogue
-from memorymark.probes.choose import measuring_probe, resolve_probe
+from memorymark.probes.choose import measuring_probe, resolve_probe, share_simulations
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
@@ -94,6 +94,7 @@ class _Execution:
         if self.request.kind is RequestKind.COMPARISON:
             gpus = [find_gpu(name) for name in self.request.gpus or load_catalogue()]
             probes = {gpu.key: (gpu, self.probe(gpu.key)) for gpu in gpus}
+            share_simulations(probe for _, probe in probes.values())
             with _process_state_kept():
                 return self.compare(probes)
         probe = self.probe(self.request.gpu)

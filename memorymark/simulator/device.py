@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from memorymark.errors import UnsupportedOperation
 from memorymark.memory.trace import BACKWARD, STEP
 from memorymark.memory.tracker import MemoryTracker
@@ -14,7 +16,7 @@ from memorymark.simulator.source_lines import running_line
 from memorymark.simulator.tensors.answers import NOT_A_QUESTION, Answers, is_question
 from memorymark.simulator.tensors.outputs import rule_for
 from memorymark.simulator.tensors.shapes import Recipe, ShapeCache
-from memorymark.simulator.time.clock import Clock
+from memorymark.simulator.time.clock import Work, work_of
 from memorymark.simulator.torch_compat import operations
 
 _FUSED_OPTIMIZERS = operations("_fused_adam_", "_fused_adamw_", "_fused_sgd_", "_fused_adagrad_")
@@ -33,9 +35,9 @@ class _Traits:
         self.asks = is_question(func)
         self.is_fused_optimizer = func in _FUSED_OPTIMIZERS
         self.is_convolution = is_convolution(func)
-        self.uses_cublas = scratch.uses_cublas(func)
-        self.rule = rule_for(func) or recurrent_buffers.OUTPUTS.get(func)
         self.is_recurrent = func is recurrent_buffers.CUDNN
+        self.rule = rule_for(func) or recurrent_buffers.OUTPUTS.get(func)
+        self.uses_cublas = scratch.uses_cublas(func)
         takes = self.uses_cublas or self.is_recurrent or scratch.is_transient(func)
         self.takes_scratch = is_cuda and takes
 
@@ -46,31 +48,30 @@ class SimulatedDevice(MemoryTracker):
     Args:
         session: The rules, and where assumptions are noted.
         shapes: Remembers what calls gave, over as many simulations as it is kept for.
-        clock: Counts the time that operations would take; None counts none.
-        timed_step: Number of the step whose time is counted, from 1.
+        timed_step: Number of the step whose operations are counted for their time, from 1.
         keeps_values: Whether larger tensors' values are kept too, as the user's code may ask
             for them.
 
     Attributes:
         convolutions: The kernels of the convolutions, whose workspaces are not in the trace.
+        works: What each operation of the timed step does.
     """
 
     def __init__(
         self,
         session: Session,
         shapes: ShapeCache,
-        clock: Clock | None = None,
-        timed_step: int = 1,
+        timed_step: int | None = None,
         *,
         keeps_values: bool = False,
     ) -> None:
         # Counters that optimizers keep on the host are device memory where the device is the host.
         super().__init__("meta", *(() if session.rules.is_cuda else ("cpu",)))
         self.convolutions = Convolutions(session.rules)
+        self.works: list[Work] = []
         self._session = session
         self._shapes = shapes
         self._answers = Answers(session, keeps_values=keeps_values)
-        self._clock = clock
         self._timed_step = timed_step
         self._step = 0
         self._handles: set[bool] = set()
@@ -97,8 +98,8 @@ class SimulatedDevice(MemoryTracker):
             self._answers.note(func, args, kwargs, output)
         else:
             self.see(output, func)
-        if self._clock is not None and self._step == self._timed_step:
-            self._clock.count(func, args, output)
+        if self._step == self._timed_step:
+            self._count(func, args, output, recipe)
         return output
 
     def begin_phase(self, phase: str) -> None:
@@ -110,6 +111,15 @@ class SimulatedDevice(MemoryTracker):
         traits = self._traits[id(func)] = _Traits(func, self._session.rules.is_cuda)
         return traits
 
+    def _count(self, func: Any, args: tuple[Any, ...], output: Any, recipe: Recipe | None) -> None:
+        work = None if recipe is None else recipe.work
+        if work is None:
+            work = work_of(func, args, output)
+            if recipe is not None:
+                recipe.work = work
+        if work is not None:
+            self.works.append(work)
+
     def _call(
         self, traits: _Traits, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Any, Recipe | None]:
@@ -120,6 +130,10 @@ class SimulatedDevice(MemoryTracker):
                 return traits.rule(*args, **kwargs), None
             return self._shapes.call_with_recipe(func, args, kwargs)
         except NotImplementedError as error:
+            raise UnsupportedOperation(self._refusal(func)) from error
+        except RuntimeError as error:
+            if all(x.layout is torch.strided for x in args if isinstance(x, torch.Tensor)):
+                raise
             raise UnsupportedOperation(self._refusal(func)) from error
 
     def _refusal(self, func: Any) -> str:

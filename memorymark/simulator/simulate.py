@@ -17,26 +17,29 @@ from torch import nn
 from memorymark.errors import MemoryMarkError, UnsupportedOperation, WorkloadError
 from memorymark.memory.trace import Trace
 from memorymark.records.trial import GradientCheck
-from memorymark.simulator.allocator.replay import Replay, ReplayResult
+from memorymark.simulator.allocator.replay import ReplayResult
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
 from memorymark.simulator.cuda.convolutions import ConvolutionKernel
 from memorymark.simulator.cuda.recurrent import flatten_weights
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
 from memorymark.simulator.questions import Questions
+from memorymark.simulator.repetition import (
+    MOST_STEPS,
+    SteadyPeak,
+    can_repeat,
+    with_repeated_kernels,
+)
 from memorymark.simulator.session import Session, simulating
 from memorymark.simulator.simulated_runtime import SimulatedRuntime
 from memorymark.simulator.tensors.shapes import ShapeCache
-from memorymark.simulator.time.clock import Clock, Rates
+from memorymark.simulator.time.clock import Work
 from memorymark.training.tracked import run_tracked_steps
 from memorymark.units import GIB
 from memorymark.workloads.build import is_own, tensors_beside
 from memorymark.workloads.pretended_cuda import COMPILED, pretended_gpu, pretending
 from memorymark.workloads.trial_spec import TrialSpec
 
-# The first step allocates the optimizer's states among its activations, and later ones find
-# other cached blocks than it did; most models are steady after two or three.
-_MOST_STEPS = 6
 _TIMED_STEP = 2
 # Peaks that differ by less are the same.
 _SAME_SHARE = 0.001
@@ -51,7 +54,8 @@ class SimulatedSteps:
     Attributes:
         trace: Every allocation and release.
         free_running: What the trace comes to in a caching allocator without limit.
-        step_seconds: Estimated seconds of a step; None where no rates were given.
+        steps_run: How many steps were run; those after them in the trace repeat the last.
+        works: What each operation of a step does, for an estimate of its time.
         assumptions: What was answered or allowed for, one sentence each.
         convolutions: The convolutions' kernels, whose workspaces are not in the trace.
         gradient_check: What the backward pass left, where the stage is `backward`.
@@ -59,7 +63,8 @@ class SimulatedSteps:
 
     trace: Trace
     free_running: ReplayResult
-    step_seconds: float | None
+    steps_run: int
+    works: list[Work]
     assumptions: tuple[str, ...]
     convolutions: tuple[ConvolutionKernel, ...]
     gradient_check: GradientCheck | None
@@ -70,7 +75,6 @@ def simulate(
     model: nn.Module,
     rules: Rules,
     *,
-    rates: Rates | None = None,
     steps: int | None = None,
 ) -> SimulatedSteps:
     """Run training steps on tensors without data, until one takes no more than those before.
@@ -79,7 +83,6 @@ def simulate(
         spec: What is trained, how, at which batch size and how far.
         model: The workload's model without data, as `build_model` gives it.
         rules: The simulated device.
-        rates: What the device does in a second; None leaves out the time.
         steps: Run just that many steps.
 
     Raises:
@@ -87,10 +90,10 @@ def simulate(
             a number that is not known.
         WorkloadError: The model or its own code fails.
     """
-    given, questions = _attempt(spec, model, rules, rates, steps, contrary=False)
+    given, questions = _attempt(spec, model, rules, steps, contrary=False)
     if questions.asked:
         _drop_gradients(spec, model)
-        other, _ = _attempt(spec, model, rules, rates, steps, contrary=True)
+        other, _ = _attempt(spec, model, rules, steps, contrary=True)
         given = _settled(given, other, questions)
     if isinstance(given, MemoryMarkError):
         raise given
@@ -98,24 +101,25 @@ def simulate(
 
 
 def _attempt(
-    spec: TrialSpec, model: nn.Module, rules: Rules, rates: Rates | None, steps: int | None, *,
+    spec: TrialSpec, model: nn.Module, rules: Rules, steps: int | None, *,
     contrary: bool,
 ) -> tuple[SimulatedSteps | MemoryMarkError, Questions]:  # fmt: skip
-    clock = Clock(rates) if rates else None
     with simulating(rules, contrary=contrary) as session:
         device = SimulatedDevice(
-            session, _shapes, clock, timed_step=steps or _TIMED_STEP,
+            session, _shapes, steps or _TIMED_STEP,
             keeps_values=is_own(spec.workload),
         )  # fmt: skip
-        peak = _SteadyPeak(device.trace)
+        peak = SteadyPeak(device.trace)
+        # The user's own code may do something else in a later step: it is run.
+        repeats = can_repeat if not is_own(spec.workload) else lambda trace: False
         if rules.is_cuda:
             flatten_weights(model)
         try:
             with _seen_by_own_code(spec, model, session, device):
                 tracked = run_tracked_steps(
                     spec, model, SimulatedRuntime(rules), device,
-                    steps=steps or _MOST_STEPS,
-                    is_steady=lambda: peak.is_steady() and steps is None,
+                    steps=steps or MOST_STEPS,
+                    is_steady=lambda: steps is None and (peak.is_steady() or repeats(device.trace)),
                 )  # fmt: skip
         except MemoryMarkError as error:
             return error, session.questions
@@ -123,12 +127,17 @@ def _attempt(
             failure = WorkloadError(_sentence(spec.workload.name, error))
             failure.__cause__ = error
             return failure, session.questions
+        if steps is None:
+            peak.repeat_until_steady()
+        peak.replay.close()
+        ran = len(tracked.seconds)
         return SimulatedSteps(
             trace=device.trace,
             free_running=peak.replay.result(),
-            step_seconds=clock.seconds if clock else None,
+            steps_run=ran,
+            works=device.works,
             assumptions=session.assumptions,
-            convolutions=tuple(device.convolutions.kernels),
+            convolutions=with_repeated_kernels(device.convolutions.kernels, device.trace, ran),
             gradient_check=tracked.gradient_check,
         ), session.questions
 
@@ -185,20 +194,6 @@ def _seen_by_own_code(
     about = {"allocated_bytes": lambda: device.live_bytes, "assume": session.assume}
     with pretended_gpu(**about), pretending():
         yield
-
-
-class _SteadyPeak:
-    """Watches the reserved memory of a growing trace."""
-
-    def __init__(self, trace: Trace) -> None:
-        self.replay = Replay()
-        self._trace = trace
-
-    def is_steady(self) -> bool:
-        """Whether the newest step reserved nothing more."""
-        before = self.replay.peak_reserved_bytes
-        self.replay.feed(self._trace.events)
-        return 0 < before == self.replay.peak_reserved_bytes
 
 
 def _sentence(name: str, error: Exception) -> str:

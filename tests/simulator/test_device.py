@@ -10,7 +10,7 @@ from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.device import SimulatedDevice
 from memorymark.simulator.session import simulating
 from memorymark.simulator.tensors.shapes import ShapeCache
-from memorymark.simulator.time.clock import Clock, Rates
+from memorymark.simulator.time.clock import Rates, seconds
 from memorymark.units import MIB
 
 A100, CPU = Rules(Platform.CUDA, (8, 0)), Rules(Platform.CPU)
@@ -115,9 +115,8 @@ def test_the_time_of_one_step_is_counted():
                 device.begin_phase(STEP)
                 torch.relu(x)
 
-        clock = Clock(rates)
-        operate(run, clock=clock, timed_step=2)
-        return clock.seconds
+        device, _ = operate(run, timed_step=2)
+        return seconds(device.works, rates)
 
     assert steps(1) == 0
     assert steps(2) == steps(3) > 0

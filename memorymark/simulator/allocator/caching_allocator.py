@@ -44,7 +44,13 @@ would pass the limit.
 from __future__ import annotations
 
 from memorymark.errors import InvalidValue, OutOfMemory
-from memorymark.simulator.allocator.blocks import SMALL_REQUEST_BYTES, Block, Pool, round_request
+from memorymark.simulator.allocator.blocks import (
+    SMALL_REQUEST_BYTES,
+    Block,
+    BlockList,
+    Pool,
+    round_request,
+)
 from memorymark.simulator.allocator.segments import Device, ExpandableSegments, FixedSegments
 
 
@@ -153,6 +159,16 @@ class CachingAllocator:
         """Give everything back to the device that holds nothing in use."""
         for pool in reversed(self._pools):
             self._segments.release(pool)
+
+    def close(self) -> None:
+        """Let go of the blocks that are not in use; nothing more can be taken.
+
+        Neighbours hold one another, and would wait for Python's collector.
+        """
+        for pool in self._pools:
+            for block in (*pool.free, *pool.unmapped):
+                block.before = block.after = None
+            pool.free, pool.unmapped = BlockList(), BlockList()
 
     def _grow(self, pool: Pool, size_bytes: int) -> Block | None:
         """Take from the device; where it has no room, give back the cache and try once more."""

@@ -67,6 +67,7 @@ def replay(
     """
     replayed = Replay(capacity_bytes, expandable_segments=expandable_segments, optional=optional)
     replayed.feed(events)
+    replayed.close()
     return replayed.result()
 
 
@@ -123,6 +124,13 @@ class Replay:
                 break
             in_use[block_id] = block
         self._position = len(events)
+
+    def close(self) -> None:
+        """Let go of the blocks; only the result may be asked for from here on."""
+        for block in self._in_use.values():
+            block.before = block.after = None
+        self._in_use.clear()
+        self._allocator.close()
 
     def result(self) -> ReplayResult:
         """Return what the replay has come to."""

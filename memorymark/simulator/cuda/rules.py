@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from memorymark.units import MIB
 
@@ -40,7 +43,86 @@ class Rules:
     @property
     def cublas_workspace_bytes(self) -> int:
         """Bytes that one cuBLAS handle takes from the caching allocator."""
-        major, minor = self.compute_capability
-        if major == 9 or (major == 10 and minor in (0, 3)):
-            return _CUBLAS_WORKSPACE_BYTES_SM90
-        return _CUBLAS_WORKSPACE_BYTES
+        capability = self.compute_capability
+        if isinstance(capability, _Asked):
+            return capability.answer(_cublas_workspace_bytes)
+        return _cublas_workspace_bytes(capability)
+
+
+def _cublas_workspace_bytes(compute_capability: tuple[int, int]) -> int:
+    major, minor = compute_capability
+    if major == 9 or (major == 10 and minor in (0, 3)):
+        return _CUBLAS_WORKSPACE_BYTES_SM90
+    return _CUBLAS_WORKSPACE_BYTES
+
+
+class CapabilityQuestions:
+    """What a simulation asked of its device's compute capability.
+
+    Another device of which the same would be true gets the same trace. Which devices those are
+    depends on the model: of a model in fp32, for one, nobody asks for the flash kernel's limits.
+    """
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[Callable[..., Any], tuple[Any, ...]], Any] = {}
+
+    def about(self, rules: Rules) -> Rules:
+        """Return the rules with a compute capability that notes here what it is asked."""
+        return replace(rules, compute_capability=_Asked(rules.compute_capability, self))
+
+    def note(self, question: Callable[..., Any], capability: Any, *others: Any) -> Any:
+        """Answer a question about a compute capability and note the answer."""
+        answer = self._answers[question, others] = question(capability, *others)
+        return answer
+
+    def are_answered_alike_by(self, rules: Rules) -> bool:
+        """Return whether other rules would have given the same answers."""
+        return all(
+            question(rules.compute_capability, *others) == answer
+            for (question, others), answer in self._answers.items()
+        )
+
+
+class _Asked(tuple[int, ...]):
+    """A compute capability that notes every comparison. Read otherwise, it notes that it is it."""
+
+    def __new__(cls, values: tuple[int, int], questions: CapabilityQuestions) -> _Asked:
+        """Make one of plain numbers."""
+        made = super().__new__(cls, values)
+        made.plain, made.questions = tuple(values), questions
+        return made
+
+    def answer(self, question: Callable[..., Any], *others: Any) -> Any:
+        """Answer a question and note it."""
+        return self.questions.note(question, self.plain, *others)
+
+    def __lt__(self, other: Any) -> bool:
+        return self.answer(operator.lt, other)
+
+    def __le__(self, other: Any) -> bool:
+        return self.answer(operator.le, other)
+
+    def __gt__(self, other: Any) -> bool:
+        return self.answer(operator.gt, other)
+
+    def __ge__(self, other: Any) -> bool:
+        return self.answer(operator.ge, other)
+
+    def __eq__(self, other: object) -> bool:
+        return self.answer(operator.eq, other)
+
+    def __ne__(self, other: object) -> bool:
+        return self.answer(operator.ne, other)
+
+    def __hash__(self) -> int:
+        return hash(self._whole())
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._whole())
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._whole()[index]
+
+    def _whole(self) -> tuple[int, ...]:
+        self.answer(operator.eq, self.plain)
+        return self.plain

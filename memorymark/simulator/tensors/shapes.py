@@ -19,10 +19,11 @@ from memorymark.memory.storage import storage_key
 from memorymark.simulator.torch_compat import schema_of
 
 _MOST_CALLS = 20_000
-_CHECKED = object()
 _META = torch.device("meta")
 _WITH_DATA = object()
+_NO_KEY = (torch.SymInt, torch.SymFloat, torch.SymBool, dict)
 _empty = torch.empty_strided
+_CHECKED = object()
 
 
 class Kind(Enum):
@@ -108,7 +109,7 @@ class ShapeCache:
 
     def _check_once(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Let PyTorch refuse shapes and formats that do not go together."""
-        key = call_key(func, args, kwargs)
+        key = call_key(func, args, kwargs, numbers=False)
         if key is not None and key in self._recipes:
             return
         with contextlib.suppress(NotImplementedError):  # no rule without data, or it needs data
@@ -135,24 +136,32 @@ def _classify(func: Any) -> Kind:
     return Kind.FRESH
 
 
-def call_key(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
+def call_key(
+    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, numbers: bool = True
+) -> tuple[Any, ...] | None:
     """Return what two calls share that give outputs of the same shapes and formats.
 
     None where that cannot be said. The parts stand in one row: which positions hold tensors is
     part of an operation's schema, so no two calls of one operation can be mistaken.
+
+    Args:
+        func: The operation.
+        args: Its arguments.
+        kwargs: Its arguments by name.
+        numbers: Whether the values of floats are told apart, not only their being there.
     """
     key: list[Any] = [id(func)]
-    if not _add_all(args, key):
+    if not _add_all(args, key, numbers):
         return None
     if kwargs:
         for name, value in kwargs.items():
             key.append(name)
-            if not _add_all((value,), key):
+            if not _add_all((value,), key, numbers):
                 return None
     return tuple(key)
 
 
-def _add_all(values: Any, key: list[Any]) -> bool:
+def _add_all(values: Any, key: list[Any], numbers: bool) -> bool:
     """Add values to a key; False where one of them cannot be compared."""
     for value in values:
         if isinstance(value, Tensor):
@@ -162,16 +171,14 @@ def _add_all(values: Any, key: list[Any]) -> bool:
                 return False  # a tensor with data may decide the shape of the output
             else:
                 key += (_WITH_DATA, value.dtype)
-        elif value is None:
-            key.append(None)
         elif isinstance(value, tuple | list):
             key.append(len(value))
-            if not _add_all(value, key):
+            if not _add_all(value, key, numbers):
                 return False
-        elif isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool | dict):
+        elif isinstance(value, _NO_KEY):
             return False
         else:  # 1, 1.0 and True are equal keys, and give outputs of different formats
-            key += (type(value), value)
+            key += (type(value), value if numbers or type(value) is not float else None)
     return True
 
 

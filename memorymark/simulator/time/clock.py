@@ -7,8 +7,9 @@ the peak that real kernels reach.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,42 +43,61 @@ class Rates:
     convolution_fp32_flops: float | None = None
 
 
-class Clock:
-    """Adds up the estimated seconds of operations.
-
-    Args:
-        rates: What the device does in a second.
+class Work(NamedTuple):
+    """What one operation does, on any device.
 
     Attributes:
-        seconds: The sum.
+        flops: Operations of arithmetic; 0 where they are not counted.
+        dtype: The format whose rate they take; None where there are none.
+        is_convolution: Whether they are a convolution's.
+        moved_bytes: Bytes of what is read and written.
     """
 
-    def __init__(self, rates: Rates) -> None:
-        self.seconds = 0.0
-        self._rates = rates
+    flops: int
+    dtype: torch.dtype | None
+    is_convolution: bool
+    moved_bytes: int
 
-    def count(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
-        """Add an operation's estimated time. Views take none."""
-        if func.is_view:
-            return
-        leaves: list[Tensor] = []
-        _collect(args, leaves)
-        _collect(output, leaves)
-        moved = sum(x.numel() * x.element_size() for x in leaves)
-        by_memory = moved / (self._rates.bandwidth_bytes * _BANDWIDTH_SHARE)
-        self.seconds += max(self._by_arithmetic(func, args, output, leaves), by_memory)
-        self.seconds += _LAUNCH_SECONDS
 
-    def _by_arithmetic(
-        self, func: Any, args: tuple[Any, ...], output: Any, leaves: list[Tensor]
-    ) -> float:
-        formula = flop_registry.get(packet_of(func))
-        if formula is None or not leaves:
-            return 0.0
-        rate = self._rates.flops.get(leaves[0].dtype)
-        if func in _CONVOLUTIONS and leaves[0].dtype is torch.float32:
-            rate = self._rates.convolution_fp32_flops or rate
-        return formula(*args, out_val=output) / (rate * _ARITHMETIC_SHARE) if rate else 0.0
+def work_of(func: Any, args: tuple[Any, ...], output: Any) -> Work | None:
+    """Return what an operation does. None for views, which take no time."""
+    if func.is_view:
+        return None
+    leaves: list[Tensor] = []
+    _collect(args, leaves)
+    _collect(output, leaves)
+    moved = sum(x.numel() * x.element_size() for x in leaves)
+    formula = flop_registry.get(packet_of(func))
+    if formula is None or not leaves:
+        return Work(0, None, False, moved)
+    flops = formula(*args, out_val=output)
+    return Work(flops, leaves[0].dtype, func in _CONVOLUTIONS, moved)
+
+
+def seconds(works: Iterable[Work], rates: Rates) -> float:
+    """Return the estimated seconds of operations that run one after the other.
+
+    Args:
+        works: What each operation does.
+        rates: What the device does in a second.
+    """
+    total = 0.0
+    known: dict[Work, float] = {}
+    for work in works:
+        taken = known.get(work)
+        if taken is None:
+            taken = known[work] = _seconds_of(work, rates)
+        total += taken
+        total += _LAUNCH_SECONDS
+    return total
+
+
+def _seconds_of(work: Work, rates: Rates) -> float:
+    by_memory = work.moved_bytes / (rates.bandwidth_bytes * _BANDWIDTH_SHARE)
+    rate = None if work.dtype is None else rates.flops.get(work.dtype)
+    if work.is_convolution and work.dtype is torch.float32:
+        rate = rates.convolution_fp32_flops or rate
+    return max(work.flops / (rate * _ARITHMETIC_SHARE) if rate else 0.0, by_memory)
 
 
 def _collect(value: Any, tensors: list[Tensor]) -> None:

@@ -1,0 +1,184 @@
+"""Traces of many batch sizes from the simulations of a few.
+
+The size of a block is a number of bytes for each sample, or has nothing to do with the batch: over
+the batch it is a straight line, and so is what an operation computes and moves. Where a kernel
+changes with the batch (an embedding's backward pass sorts from some number of indices on), another
+line begins. Simulations that lie on one line are a family. Two always do, so a family is trusted
+from the third member on, and only between its members.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from memorymark.memory.trace import STEP, Block, Trace
+from memorymark.simulator.cuda.convolutions import ConvolutionKernel
+from memorymark.simulator.repetition import SteadyPeak, can_repeat, with_repeated_kernels
+from memorymark.simulator.simulate import SimulatedSteps
+from memorymark.simulator.time.clock import Work
+
+_TRUSTED = 3
+# A step of the first kind and one of those that follow; more only where they are not alike.
+_STEPS = 2
+
+
+class Family:
+    """Simulations of one training on one line.
+
+    Args:
+        batch_size: Batch size of the first member.
+        steps: Its simulation.
+
+    Attributes:
+        batch_sizes: Those of its members, in order.
+    """
+
+    def __init__(self, batch_size: int, steps: SimulatedSteps) -> None:
+        self.batch_sizes = [batch_size]
+        self._first, self._steps = batch_size, steps
+        self._numbers, self._frame = _numbers(steps), _frame(steps)
+        self._slopes: list[int] | None = None
+
+    def takes(self, batch_size: int, steps: SimulatedSteps) -> bool:
+        """Add a simulation if it lies on the line; return whether it does."""
+        numbers, apart = _numbers(steps), batch_size - self._first
+        if len(numbers) != len(self._numbers) or _frame(steps) != self._frame:
+            return False
+        if self._slopes is None:
+            grown = [new - old for old, new in zip(self._numbers, numbers, strict=True)]
+            if any(more % apart for more in grown):
+                return False
+            self._slopes = [more // apart for more in grown]
+        elif self._at(batch_size) != numbers:
+            return False
+        self.batch_sizes.insert(bisect_left(self.batch_sizes, batch_size), batch_size)
+        return True
+
+    def derive(self, batch_size: int) -> SimulatedSteps | None:
+        """Return the steps at a batch size; None where the family is not trusted for it."""
+        smallest, largest = self.batch_sizes[0], self.batch_sizes[-1]
+        if len(self.batch_sizes) < _TRUSTED or not smallest < batch_size < largest:
+            return None
+        return _with_numbers(self._steps, self._at(batch_size))
+
+    def _at(self, batch_size: int) -> list[int]:
+        assert self._slopes is not None
+        more = batch_size - self._first
+        pairs = zip(self._numbers, self._slopes, strict=True)
+        return [number + slope * more for number, slope in pairs]
+
+
+class BatchSizes:
+    """The simulations of one training under one device's rules, by batch size."""
+
+    def __init__(self) -> None:
+        self.simulated: dict[int, SimulatedSteps] = {}
+        self._families: list[Family] = []
+
+    def add(self, batch_size: int, steps: SimulatedSteps) -> None:
+        """Keep a simulation."""
+        self.simulated[batch_size] = steps
+        if steps.steps_run != _STEPS:
+            return  # it is not known which steps another batch size would take
+        if not any(family.takes(batch_size, steps) for family in self._families):
+            self._families.append(Family(batch_size, steps))
+
+    def is_on_a_line(self, batch_size: int) -> bool:
+        """Return whether a simulation is on one line with two others."""
+        sizes = (family.batch_sizes for family in self._families)
+        return any(batch_size in each and len(each) >= _TRUSTED for each in sizes)
+
+    def derive(self, batch_size: int) -> SimulatedSteps | None:
+        """Return the steps at a batch size that was not simulated; None where they are not sure.
+
+        The simulations next to it, on both sides, must be of one family.
+        """
+        known = sorted(self.simulated)
+        position = bisect_left(known, batch_size)
+        if not 0 < position < len(known):
+            return None
+        beside = {known[position - 1], known[position]}
+        for family in self._families:
+            if beside <= set(family.batch_sizes):
+                return family.derive(batch_size)
+        return None
+
+
+def _first_steps(trace: Trace) -> Trace:
+    """Return a trace without the steps that repeat the second."""
+    starts = [n for n, (phase, _) in enumerate(trace.marks) if phase == STEP]
+    if len(starts) <= _STEPS:
+        return trace
+    marks = trace.marks[: starts[_STEPS]]
+    events = trace.events[: trace.marks[starts[_STEPS]][1]]
+    made = sum(size_bytes > 0 for _, size_bytes in events)
+    return Trace(trace.blocks[:made], events, marks)
+
+
+def _frame(steps: SimulatedSteps) -> tuple[Any, ...]:
+    """Return all of a simulation but for the numbers that grow with the batch."""
+    trace = _first_steps(steps.trace)
+    blocks = [(b.phase, b.path, b.operation, b.category, b.owner) for b in trace.blocks]
+    order = [(block_id, size_bytes > 0) for block_id, size_bytes in trace.events]
+    works = [(work.dtype, work.is_convolution) for work in steps.works]
+    kernels = [replace(kernel, operand_bytes=0) for kernel in _kernels(steps, trace)]
+    return blocks, order, trace.marks, works, kernels, steps.assumptions, steps.gradient_check
+
+
+def _kernels(steps: SimulatedSteps, trace: Trace) -> list[ConvolutionKernel]:
+    """Return the convolutions' kernels within the first steps."""
+    return [kernel for kernel in steps.convolutions if kernel.position <= len(trace.events)]
+
+
+def _numbers(steps: SimulatedSteps) -> list[int]:
+    """Return the numbers that grow with the batch, in an order of their own."""
+    trace = _first_steps(steps.trace)
+    return [
+        *(block.size_bytes for block in trace.blocks),
+        *(work.flops for work in steps.works),
+        *(work.moved_bytes for work in steps.works),
+        *(kernel.operand_bytes for kernel in _kernels(steps, trace)),
+    ]
+
+
+def _with_numbers(steps: SimulatedSteps, numbers: list[int]) -> SimulatedSteps | None:
+    """Return a simulation with other numbers in the place of its own.
+
+    None where its steps would have to be repeated and are not alike.
+    """
+    like, works = _first_steps(steps.trace), steps.works
+    left = iter(numbers)
+    sizes, counts, moved = (
+        list(islice(left, count)) for count in (len(like.blocks), len(works), len(works))
+    )
+    kernels = [
+        replace(kernel, operand_bytes=n)
+        for kernel, n in zip(_kernels(steps, like), left, strict=True)
+    ]
+    blocks = [_of_size(block, size) for block, size in zip(like.blocks, sizes, strict=True)]
+    events = [(i, sizes[i] if size > 0 else -sizes[i]) for i, size in like.events]
+    trace = Trace(blocks, events, list(like.marks))
+    peak = SteadyPeak(trace)
+    peak.is_steady(end=trace.last_step())
+    if not peak.is_steady():
+        if not can_repeat(trace):
+            return None
+        peak.repeat_until_steady()
+    peak.replay.close()
+    return replace(
+        steps,
+        trace=trace,
+        free_running=peak.replay.result(),
+        works=[
+            Work(count, work.dtype, work.is_convolution, bytes_moved)
+            for work, count, bytes_moved in zip(works, counts, moved, strict=True)
+        ],
+        convolutions=with_repeated_kernels(kernels, trace, _STEPS),
+    )
+
+
+def _of_size(block: Block, size_bytes: int) -> Block:
+    return Block(size_bytes, block.phase, block.path, block.operation, block.category, block.owner)
