@@ -1,16 +1,13 @@
-"""Hugging Face tasks: which Auto class trains each, and what makes its batches."""
+"""Hugging Face tasks: what a configuration is trained for, and with which class."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 from memorymark.errors import MissingPackage, UnknownChoice, WorkloadError
 from memorymark.records.config import Task, TrainingConfig
-from memorymark.workloads.inputs import audio, image_text, image_tokens, images, text, videos
 from memorymark.workloads.inputs.batch_spec import (
     IMAGE_TOKEN_NAMES,
     BatchSpec,
@@ -19,92 +16,7 @@ from memorymark.workloads.inputs.batch_spec import (
     text_config,
     vocabulary_size,
 )
-
-
-@dataclass(frozen=True)
-class _Form:
-    """How a task is trained.
-
-    Attributes:
-        auto_classes: transformers' Auto classes, the first that has the model.
-        make: Makes a batch.
-        has_labels: Whether the head has a number of classes.
-        only: Model types for which the batch is known; None where it is for all.
-        takes: An argument that the class must have.
-    """
-
-    auto_classes: tuple[str, ...]
-    make: Callable[[BatchSpec], Inputs]
-    has_labels: bool = False
-    only: frozenset[str] | None = None
-    takes: str | None = None
-
-
-_SPEECH = frozenset({
-    "canary", "cohere_asr", "moonshine", "seamless_m4t", "seamless_m4t_v2",
-    "speech-encoder-decoder", "speech_to_text", "speecht5", "whisper",
-})  # fmt: skip
-
-_FORMS = {
-    Task.SEQUENCE_CLASSIFICATION: _Form(
-        ("AutoModelForSequenceClassification",), text.tokens, has_labels=True
-    ),
-    Task.TOKEN_CLASSIFICATION: _Form(
-        ("AutoModelForTokenClassification",), text.tokens, has_labels=True
-    ),
-    Task.QUESTION_ANSWERING: _Form(("AutoModelForQuestionAnswering",), text.tokens),
-    Task.MULTIPLE_CHOICE: _Form(("AutoModelForMultipleChoice",), text.tokens),
-    Task.CAUSAL_LM: _Form(("AutoModelForCausalLM",), text.tokens),
-    Task.MASKED_LM: _Form(("AutoModelForMaskedLM",), text.tokens),
-    Task.SEQ2SEQ_LM: _Form(("AutoModelForSeq2SeqLM",), text.tokens),
-    Task.IMAGE_CLASSIFICATION: _Form(
-        ("AutoModelForImageClassification",), images.classified, has_labels=True
-    ),
-    Task.SPEECH_SEQ2SEQ: _Form(
-        ("AutoModelForSpeechSeq2Seq",), audio.transcribed, only=_SPEECH
-    ),
-    Task.CTC: _Form(("AutoModelForCTC",), audio.aligned),
-    Task.AUDIO_CLASSIFICATION: _Form(
-        ("AutoModelForAudioClassification",), audio.classified_audio, has_labels=True
-    ),
-    Task.CONTRASTIVE: _Form(("AutoModel",), image_text.pairs, takes="return_loss"),
-    Task.IMAGE_TEXT_TO_TEXT: _Form(
-        ("AutoModelForImageTextToText", "AutoModelForVision2Seq"), image_text.illustrated,
-        only=frozenset(image_tokens.FORMS),
-    ),
-    Task.VISUAL_QUESTION_ANSWERING: _Form(
-        ("AutoModelForVisualQuestionAnswering",), image_text.questions, has_labels=True,
-        only=frozenset({"blip", "vilt"}),
-    ),
-    Task.OBJECT_DETECTION: _Form(
-        ("AutoModelForObjectDetection",), images.detected, has_labels=True, takes="labels"
-    ),
-    Task.SEMANTIC_SEGMENTATION: _Form(
-        ("AutoModelForSemanticSegmentation",), images.segmented, has_labels=True
-    ),
-    Task.UNIVERSAL_SEGMENTATION: _Form(
-        ("AutoModelForUniversalSegmentation", "AutoModelForInstanceSegmentation"),
-        images.segments, has_labels=True, takes="pixel_values",
-    ),
-    Task.MASK_GENERATION: _Form(
-        ("AutoModelForMaskGeneration",), images.prompted
-    ),
-    Task.DEPTH_ESTIMATION: _Form(
-        ("AutoModelForDepthEstimation",), images.depths
-    ),
-    Task.MASKED_IMAGE_MODELING: _Form(
-        ("AutoModelForMaskedImageModeling", "AutoModelForPreTraining"), images.masked,
-        only=frozenset({
-            "deit", "focalnet", "hiera", "swin", "swinv2", "vit", "vit_mae",
-        }),
-    ),
-    Task.VIDEO_CLASSIFICATION: _Form(
-        ("AutoModelForVideoClassification",), videos.classified_videos, has_labels=True
-    ),
-    Task.MASKED_VIDEO_MODELING: _Form(
-        ("AutoModelForPreTraining",), videos.masked_videos, only=frozenset({"videomae"})
-    ),
-}  # fmt: skip
+from memorymark.workloads.task_forms import FORMS
 
 # What a model type is usually trained for, in this order, where its configuration does not say.
 _USUAL = (
@@ -137,7 +49,7 @@ def auto_class(hf_config: Any, task: Task) -> Any:
     """Return transformers' Auto class that has the model for the task, None where none has."""
     import transformers
 
-    form, kind = _FORMS[task], type(hf_config)
+    form, kind = FORMS[task], type(hf_config)
     if form.only is not None and getattr(hf_config, "model_type", "") not in form.only:
         return None
     for name in form.auto_classes:
@@ -159,7 +71,7 @@ def _arguments(auto: Any, kind: type) -> frozenset[str]:
 
 def supported_tasks(hf_config: Any) -> list[Task]:
     """Return the tasks for which transformers has a class of this model."""
-    return [task for task in _FORMS if auto_class(hf_config, task) is not None]
+    return [task for task in FORMS if auto_class(hf_config, task) is not None]
 
 
 def default_task(hf_config: Any, name: str) -> Task:
@@ -228,7 +140,7 @@ def check_packages(task: Task | None, name: str) -> None:
 
 def has_labels(task: Task | None) -> bool:
     """Return whether the task's head has a number of classes."""
-    return task is not None and _FORMS[task].has_labels
+    return task is not None and FORMS[task].has_labels
 
 
 def make_batch(hf_config: Any, config: TrainingConfig, batch_size: int) -> Inputs:
@@ -236,7 +148,7 @@ def make_batch(hf_config: Any, config: TrainingConfig, batch_size: int) -> Input
     task = config.task or Task.CAUSAL_LM
     auto = auto_class(hf_config, task)
     takes = _arguments(auto, type(hf_config)) if auto else frozenset()
-    return _FORMS[task].make(BatchSpec(hf_config, config, batch_size, takes))
+    return FORMS[task].make(BatchSpec(hf_config, config, batch_size, takes))
 
 
 def set_special_tokens(hf_config: Any, task: Task | None) -> None:

@@ -11,6 +11,7 @@ from memorymark.workloads import tasks
 from memorymark.workloads.build import build_model, make_batch
 from memorymark.workloads.huggingface import HuggingFaceWorkload
 from memorymark.workloads.inputs import image_tokens
+from memorymark.workloads.task_forms import FORMS
 from memorymark.workloads.trial_spec import TrialSpec
 
 CPU = torch.device("cpu")
@@ -177,7 +178,7 @@ def test_a_class_that_reads_more_than_text_is_not_trained_on_text_unasked():
 def test_every_form_of_images_belongs_to_a_model_type():
     mapping = transformers.models.auto.configuration_auto.CONFIG_MAPPING_NAMES
     assert [name for name in image_tokens.FORMS if name not in mapping] == []
-    assert all(form.only is None or form.only <= set(mapping) for form in tasks._FORMS.values())
+    assert all(form.only is None or form.only <= set(mapping) for form in FORMS.values())
 
 
 def test_the_matching_of_objects_needs_scipy(monkeypatch):

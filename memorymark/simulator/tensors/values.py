@@ -32,7 +32,9 @@ from memorymark.simulator.tensors.known_values import (
     is_small,
     is_whole,
 )
-from memorymark.simulator.torch_compat import schema_of
+from memorymark.simulator.torch_compat import operation, schema_of
+
+_CUMSUM = operation("aten::cumsum")
 
 # Where every simulation's random numbers start.
 _SEED = torch.Generator().manual_seed(0)
@@ -237,6 +239,14 @@ class Values(KnownValues):
             return None
         return as_python(output.dtype, value * (tensor.numel() // output.numel()))
 
+    def _count_along(self, tensor: Tensor, dim: int, output: Tensor) -> None:
+        """Note the sums along one dimension of a uniform tensor: a mask's positions."""
+        shape = [1] * tensor.dim()
+        shape[dim] = tensor.size(dim)
+        values = torch.full(shape, self.uniform(tensor), dtype=output.dtype)
+        if is_small(values, is_data=True):
+            self.set_table(output, values.cumsum(dim))
+
     def _one_element(self, x: Any) -> Any:
         if not isinstance(x, Tensor):
             return x
@@ -267,6 +277,9 @@ class Values(KnownValues):
 
     def _compute_table(self, func: Any, args: tuple[Any, ...], kwargs: Any, output: Any) -> None:
         """Compute elementwise on what broadcasts to the inputs."""
+        if func is _CUMSUM and self.uniform(args[0]) is not None and isinstance(output, Tensor):
+            self._count_along(args[0], int(args[1]), output)
+            return
         if not works_elementwise(func):
             return
         try:

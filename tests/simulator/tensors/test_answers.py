@@ -230,3 +230,9 @@ def test_nms_keeps_what_overlaps_least_where_boxes_are_known(session):
     unknown_boxes, unknown_scores = torch.empty(5, 4, device=META), torch.empty(5, device=META)
     assert nms(unknown_boxes, unknown_scores, 0.5).shape == (5,)
     assert any("nms()" in sentence for sentence in session.assumptions)
+
+
+def test_positions_counted_along_a_long_mask_are_known(session):
+    mask = torch.ones(30, 160_000, dtype=torch.long, device=META)
+    assert mask.cumsum(dim=-1)[:, -1].tolist() == [160_000] * 30
+    assert not session.assumptions
