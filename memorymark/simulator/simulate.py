@@ -8,6 +8,7 @@ both are told.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from memorymark.simulator.repetition import (
 )
 from memorymark.simulator.session import Session, simulating
 from memorymark.simulator.simulated_runtime import SimulatedRuntime
+from memorymark.simulator.source_lines import failed_line
 from memorymark.simulator.tensors.shapes import ShapeCache
 from memorymark.simulator.time.clock import Work
 from memorymark.training.tracked import run_tracked_steps
@@ -42,6 +44,8 @@ from memorymark.workloads.pretended_gpu import pretended_gpu
 from memorymark.workloads.trial_spec import TrialSpec
 
 _TIMED_STEP = 2
+# What an error says that is not the model's own: it has no data, where a device has.
+_NAMES_META = re.compile(r"\bmeta\b", re.IGNORECASE)
 # Peaks that differ by less are the same.
 _SAME_SHARE = 0.001
 # Guarded by the lock of `simulating`.
@@ -125,7 +129,7 @@ def _attempt(
         except MemoryMarkError as error:
             return error, session.questions
         except Exception as error:
-            failure = WorkloadError(_sentence(spec.workload.name, error))
+            failure = _failure(spec.workload.name, error)
             failure.__cause__ = error
             return failure, session.questions
         if steps is None:
@@ -197,6 +201,11 @@ def _seen_by_own_code(
         yield
 
 
-def _sentence(name: str, error: Exception) -> str:
+def _failure(name: str, error: Exception) -> MemoryMarkError:
     reason = ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
-    return f"The model {name!r} cannot be simulated: {reason}"
+    sentence = f"The model {name!r} cannot be simulated: {reason}"
+    if _NAMES_META.search(reason) is None:
+        return WorkloadError(sentence)
+    line = failed_line(error)
+    place = f" ({line})" if line else ""
+    return UnsupportedOperation(f"{sentence.rstrip('.')}{place}. Measure it on a device instead.")

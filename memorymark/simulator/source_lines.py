@@ -42,6 +42,16 @@ def running_line() -> str | None:
     return _text(fallback) if fallback is not None else None
 
 
+def failed_line(error: BaseException) -> str | None:
+    """Return the innermost line outside of torch and MemoryMark through which an error came."""
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith((_TORCH, _OURS, "<")):
+            found = trace
+        trace = trace.tb_next
+    return None if found is None else _text(found.tb_frame, found.tb_lineno)
+
+
 def is_packing() -> bool:
     """Return whether autograd puts away a tensor for the backward pass (`save_on_cpu`)."""
     frame: FrameType | None = sys._getframe(1)
@@ -52,8 +62,8 @@ def is_packing() -> bool:
     return False
 
 
-def _text(frame: FrameType) -> str:
-    file, number = frame.f_code.co_filename, frame.f_lineno
+def _text(frame: FrameType, number: int | None = None) -> str:
+    file, number = frame.f_code.co_filename, number or frame.f_lineno
     place = f"{os.path.basename(file)}:{number}"
     source = linecache.getline(file, number, frame.f_globals).strip()
     if len(source) > _MOST_CHARACTERS:

@@ -119,6 +119,34 @@ def test_a_product_with_a_sparse_matrix_is_refused_in_one_sentence():
     assert "\n" not in str(caught.value)
 
 
+def test_bags_with_sparse_gradients_are_refused_and_others_are_not():
+    def make_model(sparse):
+        return lambda: nn.Sequential(nn.EmbeddingBag(500, 64, sparse=sparse), nn.Linear(64, 8))
+
+    def batch(batch_size):
+        return torch.randint(500, (batch_size, 20))
+
+    def loss(model, given):
+        return model(given).square().mean()
+
+    with pytest.raises(UnsupportedOperation, match=r"_embedding_bag.*module 0.*on a device"):
+        run(batch, loss, make_model(True))
+    assert run(batch, loss, make_model(False)).free_running.peak_allocated_bytes > 0
+
+
+def test_an_operation_that_refuses_tensors_without_data_is_named_with_its_line():
+    from torch.nn.attention.flex_attention import flex_attention
+
+    def loss(model, batch):
+        heads = model(batch).view(4, 2, -1, 16)
+        return flex_attention(heads, heads, heads).mean()
+
+    with pytest.raises(
+        UnsupportedOperation, match=r"FlexAttention.*test_other_tensors.py:\d+.*on a device instead"
+    ):
+        run(floats, loss, lambda: nn.Linear(64, 32))
+
+
 def test_known_boxes_are_suppressed_and_unknown_ones_are_kept():
     torchvision = pytest.importorskip("torchvision")
 

@@ -50,6 +50,14 @@ def _like_second(first: Tensor, second: Tensor, *rest: Any, **options: Any) -> T
     return torch.empty_like(second)
 
 
+def _bags(*args: Any, **kwargs: Any) -> Any:
+    """Sum the embeddings of each bag; of sparse gradients, what is copied is not known."""
+    if len(args) > 5 and args[5]:
+        raise NotImplementedError
+    return _EMBEDDING_BAG(*args, **kwargs)
+
+
+_EMBEDDING_BAG = operation("aten::_embedding_bag")
 _MSE = operation("aten::mse_loss")
 _SMOOTH_L1 = operation("aten::smooth_l1_loss")
 _SOFT_MARGIN = operation("aten::soft_margin_loss")
@@ -61,6 +69,7 @@ _RULES: dict[Any, _Rule] = {
     _SOFT_MARGIN: _keeps_storage(_SOFT_MARGIN, 2),
     _BCE: _keeps_storage(_BCE, 3),
     operation("aten::_sparse_addmm"): _sparse_product,
+    _EMBEDDING_BAG: _bags,
     **dict.fromkeys(operations("_ctc_loss_backward", "_ctc_loss_backward.Tensor"), _ctc_gradient),
     **dict.fromkeys(
         operations(
