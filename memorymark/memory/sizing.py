@@ -11,7 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memorymark.memory.storage import is_mutable, storage_key, tree_leaves, tree_map
+from memorymark.memory.storage import (
+    is_mutable,
+    parts_of,
+    storage_key,
+    storage_of,
+    tree_leaves,
+    tree_map,
+)
 
 _SMALL_BYTES = 1024**2
 # What kernels without data raise: RuntimeError (NotImplementedError is one) where the result
@@ -34,7 +41,8 @@ def output_bytes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> in
         outputs = _on_meta(func, args, kwargs)
     except _NO_RULE:
         return 0  # its outputs are counted once they exist
-    return sum(x.untyped_storage().nbytes() for x in outputs)
+    storages = [storage_of(part) for x in outputs for part in parts_of(x)]
+    return sum(storage.nbytes() for storage in storages if storage is not None)
 
 
 def _stays_small(func: Any, args: tuple[Any, ...]) -> bool:

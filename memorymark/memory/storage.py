@@ -8,7 +8,7 @@ its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from operator import attrgetter
 from typing import Any
@@ -37,9 +37,18 @@ except ImportError as error:
 
 __all__ = [
     "RECOMPUTING", "TESTED_VERSIONS", "OperationMode", "check", "is_mutable", "key_of",
-    "missing_parts", "storage_key", "storage_of", "take_hooks", "tree_leaves", "tree_map",
-    "without_modes",
+    "missing_parts", "parts_of", "storage_key", "storage_of", "take_hooks", "tree_leaves",
+    "tree_map", "without_modes",
 ]  # fmt: skip
+
+_ROWS = ("crow_indices", "col_indices", "values")
+_COLUMNS = ("ccol_indices", "row_indices", "values")
+# By layout, the methods that return what a tensor consists of.
+_SPARSE = {
+    torch.sparse_coo: ("_indices", "_values"),
+    torch.sparse_csr: _ROWS, torch.sparse_bsr: _ROWS,
+    torch.sparse_csc: _COLUMNS, torch.sparse_bsc: _COLUMNS,
+}  # fmt: skip
 
 # Who is given a function that runs again in the backward pass, as its first argument.
 _GENERATOR = "_checkpoint_without_reentrant_generator"
@@ -64,7 +73,9 @@ class OperationMode(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Hand the operation to `handle`."""
+        """Hand the operation to `handle`; one on wrapped tensors comes back with what they wrap."""
+        if types and any(hasattr(kind, "__tensor_flatten__") for kind in types):
+            return NotImplemented
         return self.handle(func, args, kwargs or {})
 
     def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -95,6 +106,23 @@ def storage_of(tensor: Tensor) -> torch.UntypedStorage | None:
         return tensor.untyped_storage()
     except (NotImplementedError, RuntimeError):
         return None
+
+
+def parts_of(tensor: Tensor) -> Iterator[Tensor]:
+    """Yield the tensors with a storage of their own of which a tensor consists.
+
+    A sparse tensor consists of its indices and values, one that wraps others (quantized weights,
+    nested tensors) of those, any other of itself.
+    """
+    if hasattr(tensor, "__tensor_flatten__"):
+        names, _ = tensor.__tensor_flatten__()
+        for name in names:
+            yield from parts_of(getattr(tensor, name))
+    elif tensor.layout in _SPARSE:
+        for name in _SPARSE[tensor.layout]:
+            yield getattr(tensor, name)()
+    else:
+        yield tensor
 
 
 def key_of(storage: torch.UntypedStorage) -> int:

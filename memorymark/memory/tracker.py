@@ -11,12 +11,20 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from memorymark.errors import OutOfMemory
 from memorymark.memory.modules import ModulePaths
 from memorymark.memory.sizing import output_bytes
-from memorymark.memory.storage import OperationMode, check, key_of, storage_key, storage_of
+from memorymark.memory.storage import (
+    OperationMode,
+    check,
+    key_of,
+    parts_of,
+    storage_key,
+    storage_of,
+)
 from memorymark.memory.trace import SETUP, Block, Trace
 
 
@@ -102,17 +110,19 @@ class MemoryTracker(OperationMode):
             category: One of trial.CATEGORIES.
         """
         for name, tensor in tensors:
-            known = storage_key(tensor) in self._live
-            self._see_tensor(tensor, category)
-            if not known:
-                self.label(tensor, category, name)
+            for part in parts_of(tensor):
+                known = storage_key(part) in self._live
+                self._see_part(part, category)
+                if not known:
+                    self.label(part, category, name)
 
     def label(self, tensor: Tensor, category: str, owner: str | None = None) -> None:
         """Say what a live tensor is for."""
-        entry = self._live.get(storage_key(tensor))
-        if entry is not None:
-            block = self.trace.blocks[entry[0]]
-            block.category, block.owner = category, owner
+        for part in parts_of(tensor):
+            entry = self._live.get(storage_key(part))
+            if entry is not None:
+                block = self.trace.blocks[entry[0]]
+                block.category, block.owner = category, owner
 
     def borrow(self, size_bytes: int, category: str, operation: str) -> Callable[[], None]:
         """Note scratch memory that no tensor holds; call what is returned to release it."""
@@ -128,6 +138,13 @@ class MemoryTracker(OperationMode):
             self._follow(storage, Block(size, self._phase, self._paths.current, func))
 
     def _see_tensor(self, tensor: Tensor, func: Any) -> None:
+        if type(tensor) is Tensor and tensor.layout is torch.strided:
+            self._see_part(tensor, func)
+            return
+        for part in parts_of(tensor):
+            self._see_part(part, func)
+
+    def _see_part(self, tensor: Tensor, func: Any) -> None:
         storage = storage_of(tensor)
         if storage is None or key_of(storage) in self._live:
             return

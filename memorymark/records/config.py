@@ -214,10 +214,12 @@ class TrainingConfig(Record):
     dropout: bool = option(True, "Dropout", "Without dropout: eval mode, with gradients.")
     channels_last: bool = option(False, "Channels last", "NHWC format of images and weights.")
     use_cache: UseCache = option(
-        UseCache.AUTO, "Generation cache", "Cache of Hugging Face decoders, auto: as configured."
+        UseCache.AUTO,
+        "Generation cache",
+        "Generation cache of Hugging Face decoders, by default as configured.",
     )
     loop: Loop = option(
-        Loop.PLAIN, "Loop", "Your own loop, or the Trainer's, which drops outputs early."
+        Loop.PLAIN, "Loop", "Training loop; the Trainer's drops a step's outputs early."
     )
     audio_seconds: int | None = option(
         None, "Audio length", "Seconds of audio per sample, by default the model's own.",

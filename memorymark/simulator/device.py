@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from memorymark.errors import UnsupportedOperation
 from memorymark.memory.trace import BACKWARD, STEP
 from memorymark.memory.tracker import MemoryTracker
@@ -128,6 +130,10 @@ class SimulatedDevice(MemoryTracker):
                 return traits.rule(*args, **kwargs), None
             return self._shapes.call_with_recipe(func, args, kwargs)
         except NotImplementedError as error:
+            raise UnsupportedOperation(self._refusal(func)) from error
+        except RuntimeError as error:
+            if all(x.layout is torch.strided for x in args if isinstance(x, torch.Tensor)):
+                raise
             raise UnsupportedOperation(self._refusal(func)) from error
 
     def _refusal(self, func: Any) -> str:

@@ -9,12 +9,11 @@ from types import FrameType
 
 import torch
 
-import memorymark
-
 _TORCH = os.path.dirname(torch.__file__) + os.sep
-_OURS = os.path.dirname(memorymark.__file__) + os.sep
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 # Whoever called the training step is not the model.
 _STEP = os.path.join(_OURS, "training") + os.sep
+_HOOKS = os.path.join(_TORCH, "autograd", "graph.py")
 _MOST_CHARACTERS = 80
 
 
@@ -41,6 +40,16 @@ def running_line() -> str | None:
             fallback = fallback or frame
         frame = frame.f_back
     return _text(fallback) if fallback is not None else None
+
+
+def is_packing() -> bool:
+    """Return whether autograd puts away a tensor for the backward pass (`save_on_cpu`)."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith((_TORCH, _OURS)):
+        if frame.f_code.co_filename == _HOOKS:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _text(frame: FrameType) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from memorymark.memory.gradients import check_gradients
-from memorymark.memory.storage import storage_key, tree_leaves, without_modes
+from memorymark.memory.storage import parts_of, storage_key, tree_leaves, without_modes
 from memorymark.memory.trace import BACKWARD, OPTIMIZER, STEP_END
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.records.trial import GradientCheck, Stage
@@ -155,5 +155,6 @@ def live_bytes_of(model: nn.Module, *beside: Tensor) -> int:
     """
     storages: dict[int | None, torch.UntypedStorage] = {}
     for tensor in (*model.parameters(), *model.buffers(), *beside):
-        storages[storage_key(tensor)] = tensor.untyped_storage()
+        for part in parts_of(tensor):
+            storages[storage_key(part)] = part.untyped_storage()
     return sum(storage.nbytes() for storage in storages.values())

@@ -254,4 +254,7 @@ def _legend(analysis: Analysis) -> str:
             "the band along the line is where the peak lies, depending on which cuDNN workspaces "
             "find room"
         )
-    return "; ".join(said) + ". Diamonds are interpolated. Hover for exact bytes."
+    optimal = analysis.optimal.trial
+    spread = optimal.reserved_range if optimal is not None else None
+    about = f" At the optimal batch size: {spread}." if spread else ""
+    return "; ".join(said) + f". Diamonds are interpolated. Hover for exact bytes.{about}"

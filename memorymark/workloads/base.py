@@ -70,6 +70,10 @@ class Workload(ABC):
         """Return the user's own step (model, batch, optimizer) in place of the whole step."""
         return None
 
+    def notes(self, model: nn.Module) -> tuple[str, ...]:
+        """Return what a reader of a result should know of how the model is trained."""
+        return ()
+
     def beside(self, model: nn.Module) -> Reached:
         """Return the modules and tensors that take part in the step beside the model.
 

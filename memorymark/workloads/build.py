@@ -95,8 +95,9 @@ def _place(workload: Workload, model: nn.Module, device: torch.device, twins: Tw
         for module in beside.modules:
             filled |= move_module(module, device, twins)
         move_tensors(beside.tensors, twins)
+        _notes[model] = workload.notes(model)
     if filled:
-        _notes[model] = (FILLED,)
+        _notes[model] = (*notes_on(model), FILLED)
 
 
 def tensors_beside(workload: Workload, model: nn.Module) -> Iterator[tuple[str, Tensor, str]]:

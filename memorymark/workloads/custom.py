@@ -138,6 +138,17 @@ class CustomWorkload(Workload):
         """Return the user's own step."""
         return self._training_of(model).step
 
+    def notes(self, model: nn.Module) -> tuple[str, ...]:
+        """Say which options the user's own code takes the place of."""
+        training = self._training_of(model)
+        if training.step is not None:
+            own = "step, with its optimizer, is" if training.optimizer else "step is"
+        elif training.optimizer is not None:
+            own = "optimizer is"
+        else:
+            return ()
+        return (f"The {own} the own one of {self.name!r}, in place of the training options'.",)
+
     def beside(self, model: nn.Module) -> Reached:
         """Return what the user's functions refer to; data to make batches from stays outside."""
         training = self._training_of(model)

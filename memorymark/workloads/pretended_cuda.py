@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -27,6 +28,8 @@ from memorymark.memory.storage import RECOMPUTING
 from memorymark.units import GIB
 from memorymark.workloads.placement import Twins, move_module
 
+# The patches belong to the process: what several threads put in place, none could take away.
+_lock = threading.RLock()
 _META = torch.device("meta")
 _CUDA = torch.device("cuda", 0)
 
@@ -90,7 +93,7 @@ def pretending() -> Iterator[None]:
     if _pretending.get():
         yield
         return
-    with ExitStack() as stack:
+    with _lock, ExitStack() as stack:
         outer = _pretending.set(True)
         stack.callback(_pretending.reset, outer)
         for owner, name, value in _patches():
@@ -270,17 +273,17 @@ def _patches() -> Iterator[tuple[Any, str, Any]]:
     for name in ("range_push", "range_pop", "mark", "range_start", "range_end"):
         yield torch.cuda.nvtx, name, _here(_nothing, getattr(torch.cuda.nvtx, name))
     for name in ("Stream", "Event", "ExternalStream"):
-        yield torch.cuda, name, _Stream
-    yield torch.cuda, "stream", lambda stream: contextlib.nullcontext(stream)
-    yield torch.cuda, "device", lambda device: contextlib.nullcontext(device)
+        yield torch.cuda, name, _standing_for(getattr(torch.cuda, name), _Stream)
+    for name in ("stream", "device"):
+        yield torch.cuda, name, _here(contextlib.nullcontext, getattr(torch.cuda, name))
     for owner, name in RECOMPUTING:
         yield owner, name, _recomputing(getattr(owner, name))
-    yield Tensor, "record_stream", lambda self, stream: None
+    yield Tensor, "record_stream", _here(_nothing, Tensor.record_stream)
     yield torch, "set_default_device", _here(set_default_device, torch.set_default_device)
     yield torch, "get_default_device", _here(_told_default, torch.get_default_device)
-    yield torch, "compile", _compile
-    yield nn.Module, "compile", _module_compile
-    yield torch, "Generator", _generator(torch.Generator)
+    yield torch, "compile", _here(_compile, torch.compile)
+    yield nn.Module, "compile", _here(_module_compile, nn.Module.compile)
+    yield torch, "Generator", _standing_for(torch.Generator, _generator)
     yield nn.Module, "to", _module_to(nn.Module.to)
     yield nn.Module, "cuda", _module_cuda(nn.Module.cuda)
 
@@ -345,18 +348,26 @@ _CUDA_ANSWERS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def _generator(real: Any) -> Any:
-    """Return what stands for the class of random generators: those of CUDA are of the host."""
+def _generator(device: Any = "cpu") -> torch.Generator:
+    """Return a random generator: those of CUDA are of the host."""
+    on_cuda = _is_cuda_device(device) or _is_cuda_name(device)
+    return _Generator("cpu" if on_cuda else device)
+
+
+_Generator = torch.Generator
+
+
+def _standing_for(real: Any, make: Callable[..., Any]) -> Any:
+    """Return a class in the place of another: on this thread, it makes something else."""
 
     class Meta(type):
-        def __call__(cls, device: Any = "cpu") -> torch.Generator:
-            on_cuda = _is_cuda_device(device) or _is_cuda_name(device)
-            return real("cpu" if on_cuda and _pretending.get() else device)
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            return (make if _pretending.get() else real)(*args, **kwargs)
 
         def __instancecheck__(cls, instance: object) -> bool:
-            return isinstance(instance, real)
+            return isinstance(instance, (real, _Stream) if make is _Stream else real)
 
-    return Meta("Generator", (), {"__doc__": real.__doc__, "__module__": real.__module__})
+    return Meta(real.__name__, (), {"__doc__": real.__doc__, "__module__": real.__module__})
 
 
 def _module_to(real: Any) -> Any:

@@ -75,7 +75,8 @@ def parameters_without_data(twins: Twins) -> Iterator[None]:
     def new(
         cls: type[nn.Parameter], data: Tensor | None = None, requires_grad: bool = True
     ) -> nn.Parameter:
-        if type(data) in (Tensor, nn.Parameter) and data.device.type == "cpu":
+        here = _active.get()  # other threads make parameters too
+        if here and type(data) in (Tensor, nn.Parameter) and data.device.type == "cpu":
             data = twins.of(data)
         return original(cls, data, requires_grad)
 

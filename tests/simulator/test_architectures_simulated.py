@@ -4,14 +4,14 @@ import pytest
 from test_parity import assert_same, simulated
 from tiny_configs import NAMED, TINY, tiny_training, tiny_workload
 
-from memorymark.errors import UnsupportedOperation
 from memorymark.records.config import TrainingConfig
+from memorymark.workloads.registry import resolve
 
 NEEDS_SCIPY = {"detr", "conditional_detr", "table-transformer", "yolos"}
 # Each reads another kind of batch.
 COMPARED = (
-    "whisper", "clip", "blip", "llava", "qwen2_vl", "idefics3", "segformer", "sam", "vit_mae",
-    "timesformer", "wav2vec2_classifier",
+    "whisper", "clip", "blip", "llava", "qwen2_vl", "gemma3", "segformer", "sam", "vit_mae",
+    "videomae_pretraining", "timesformer", "wav2vec2",
 )  # fmt: skip
 
 
@@ -23,13 +23,7 @@ def training(name):
 def test_a_step_simulates(name):
     if name in NEEDS_SCIPY:
         pytest.importorskip("scipy")
-    try:
-        trace = simulated(tiny_workload(name), training(name), 2)
-    except UnsupportedOperation as error:
-        if "ctc_loss" not in str(error):
-            raise
-        pytest.skip("the loss of CTC is not simulated yet")
-    assert trace.events
+    assert simulated(tiny_workload(name), training(name), 2).events
 
 
 @pytest.mark.parametrize("name", COMPARED)
@@ -40,3 +34,23 @@ def test_peaks_agree(name):
 def test_peaks_agree_where_objects_are_matched():
     pytest.importorskip("scipy")
     assert_same(tiny_workload("detr"), training("detr"), 2)
+
+
+@pytest.mark.parametrize(
+    "name", ["fasterrcnn_mobilenet_v3_large_320_fpn", "ssdlite320_mobilenet_v3_large"]
+)
+def test_detectors_of_torchvision_simulate(name):
+    config = TrainingConfig(image_size=96, num_labels=3, optimizer="sgd")
+    assert simulated(resolve(f"torchvision:{name}"), config, 2).events
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("lraspp_mobilenet_v3_large", {"image_size": 64}),
+        ("r3d_18", {"image_size": 16, "num_frames": 4}),
+    ],
+)
+def test_peaks_of_torchvision_agree(name, values):
+    config = TrainingConfig(num_labels=3, optimizer="sgd", **values)
+    assert_same(resolve(f"torchvision:{name}"), config, 2)

@@ -134,3 +134,43 @@ class MixedNet(TinyNet):
 
 def test_own_autocast_agrees():
     assert_same(MixedNet(), TrainingConfig(optimizer="sgd"), batch_size=512)
+
+
+class PackedNet(TinyNet):
+    """A recurrent layer over samples of their own lengths."""
+
+    def __init__(self, kind, **options):
+        super().__init__(width=32)
+        self.kind, self.options = kind, options
+
+    def build(self, config):
+        made = getattr(torch.nn, self.kind)(32, 64, batch_first=True, **self.options)
+        return torch.nn.ModuleDict({"rnn": made})
+
+    def batch(self, batch_size, config):
+        return {
+            "x": torch.rand(batch_size, 20, 32),
+            "lengths": torch.tensor([20 - 3 * (i % 5) for i in range(batch_size)]),
+        }
+
+    def loss(self, model, batch):
+        packed = torch.nn.utils.rnn.pack_padded_sequence(
+            batch["x"], batch["lengths"].cpu(), batch_first=True, enforce_sorted=False
+        )
+        output, _ = model["rnn"](packed)
+        return torch.nn.utils.rnn.pad_packed_sequence(output, batch_first=True)[0].mean()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("LSTM", {"bidirectional": True}),
+        ("LSTM", {"num_layers": 2, "dropout": 0.1}),
+        ("GRU", {"bidirectional": True}),
+        ("RNN", {"bias": False}),
+    ],
+)
+def test_packed_sequences_agree(kind, options):
+    config, workload = TrainingConfig(optimizer="sgd"), PackedNet(kind, **options)
+    measured_bytes = measured(workload, config, 64).peak_allocated_bytes
+    assert peak_of(simulated(workload, config, 64)) == pytest.approx(measured_bytes, rel=0.001)

@@ -152,6 +152,17 @@ def test_convolutions_are_noted_and_their_workspaces_left_out_of_the_trace():
     assert run(tiny_bert()).convolutions == ()
 
 
+def test_every_step_of_the_trace_has_its_convolutions():
+    found = run(tiny_resnet())
+    starts = [at for phase, at in found.trace.marks if phase == "step"]
+    ends = [*starts[1:], len(found.trace.events) + 1]
+    counts = [
+        sum(start < kernel.position <= end for kernel in found.convolutions)
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    assert len(counts) > 1 and counts == [counts[0]] * len(counts) != [0] * len(counts)
+
+
 def test_two_threads_answer_as_one_after_the_other():
     workloads = [tiny_bert(), tiny_resnet(), tiny_gpt2(), TinyNet()]
     trainings = [config(precision=p) for p in ("amp-bf16", "fp32", "amp-fp16", "bf16")]

@@ -259,3 +259,15 @@ def test_averaged_models_are_counted():
 
 def test_the_public_name():
     assert memorymark.Training is Training
+
+
+@pytest.mark.parametrize(
+    ("factory", "own"),
+    [
+        (with_own_optimizer, "The optimizer is the own one of 'users:factory'"),
+        (with_own_step, "The step, with its optimizer, is the own one of 'users:factory'"),
+        (with_the_options_optimizer, "The step is the own one of 'users:factory'"),
+    ],
+)
+def test_a_result_says_what_is_the_users_own(factory, own):
+    assert f"{own}, in place of the training options'." in measured(factory).assumptions

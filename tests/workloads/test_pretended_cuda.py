@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 import memorymark
 from memorymark.workloads.pretended_cuda import COMPILED, PretendedGpu, pretended_gpu, pretending
+from memorymark.workloads.without_data import make_without_data
 
 WIDTH = 16
 
@@ -242,3 +243,31 @@ def test_a_default_device_of_the_users(monkeypatch, tmp_path):
     for _ in range(2):
         assert memorymark.estimate(factory, batch_size=2, gpu="l4").fits
         assert torch.get_default_device().type == torch.zeros(1).device.type == "cpu"
+
+
+def test_other_threads_find_and_leave_all_as_it_is():
+    """Two that pretend take turns, and whoever does not sees nothing of it."""
+    inside, go_on, seen = threading.Event(), threading.Event(), []
+    before = (torch.cuda.Stream, torch.compile, torch.Generator, nn.Module.to, nn.Parameter.__new__)
+
+    def pretend():
+        def build():
+            inside.set()
+            go_on.wait(10)
+            return nn.Linear(2, 2).cuda().weight.is_cuda
+
+        seen.append(make_without_data(build))
+
+    threads = [threading.Thread(target=pretend) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    assert inside.wait(10)
+    assert nn.Linear(2, 2).weight.device.type == "cpu"
+    assert nn.Linear(2, 2).to("cpu").weight.device.type == "cpu"
+    assert isinstance(torch.Generator(), torch.Generator)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert seen == [True, True]
+    after = (torch.cuda.Stream, torch.compile, torch.Generator, nn.Module.to, nn.Parameter.__new__)
+    assert after == before

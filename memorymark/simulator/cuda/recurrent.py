@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from memorymark.memory.storage import storage_key
 from memorymark.simulator.cuda.autocast import autocast_off, cast_arguments, is_autocast_on
+from memorymark.simulator.cuda.recurrent_packed import run_packed
 from memorymark.simulator.cuda.recurrent_steps import run_steps
 from memorymark.simulator.session import current
 from memorymark.simulator.torch_compat import call_replaced, operation
@@ -90,9 +91,12 @@ def _packed(name: str, op: Any) -> Callable[..., Any]:
     ) -> Any:  # fmt: skip
         session = current()
         arguments = (hx, params, has_biases, num_layers, dropout, train, bidirectional)
-        if session is None or not session.rules.is_cuda or not _cudnn_takes(data):
-            return call_replaced(op, data, batch_sizes, *arguments)
         states = hx if name == "lstm" else [hx, None]
+        if session is not None and not session.rules.is_cuda and data.numel():
+            given = [state for state in states if state is not None]
+            return run_packed(name, data, batch_sizes.tolist(), given, *arguments[1:])
+        if session is None or not _cudnn_takes(data):
+            return call_replaced(op, data, batch_sizes, *arguments)
         return _cudnn(name, data, states, (data, *arguments), batch_sizes=batch_sizes.tolist())
 
     return kernel

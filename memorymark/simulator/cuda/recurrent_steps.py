@@ -41,7 +41,7 @@ def run_steps(
         indices = range(layer * directions, (layer + 1) * directions)
         weights = [params[index * stride : (index + 1) * stride] for index in indices]
         before = [states[index] for index in indices]
-        layer_input, after = _layer(_STEPS[name], layer_input, before, weights)
+        layer_input, after = _layer(STEPS[name], layer_input, before, weights)
         last += after
         if dropout and train and layer < num_layers - 1:
             layer_input = torch.dropout(layer_input, dropout, True)
@@ -82,4 +82,4 @@ def _rnn(activation: Callable[[Tensor], Tensor]) -> _Step:
     return step
 
 
-_STEPS: dict[str, _Step] = {"gru": _gru, "rnn_tanh": _rnn(torch.tanh), "rnn_relu": _rnn(torch.relu)}
+STEPS: dict[str, _Step] = {"gru": _gru, "rnn_tanh": _rnn(torch.tanh), "rnn_relu": _rnn(torch.relu)}

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from memorymark.errors import UnsupportedOperation
 from memorymark.simulator.session import Session
-from memorymark.simulator.source_lines import running_line
+from memorymark.simulator.source_lines import is_packing, running_line
 from memorymark.simulator.tensors.known_values import Scalar, as_python, is_small
 from memorymark.simulator.tensors.values import Values
 from memorymark.simulator.torch_compat import operation, schema_of
 
 _INDEX = operation("aten::index.Tensor")
+_COPY = operation("aten::copy_")
 _MASKS = (torch.bool, torch.uint8)
 # A copy on the host is made for real: what is larger is no question but a computation.
 _MOST_HOST_ELEMENTS = 1_000_000
@@ -52,7 +53,7 @@ class Answers:
             UnsupportedOperation: The question has no sensible answer.
         """
         rule = _rule_of(func)
-        if rule is None or not args[0].is_meta:
+        if rule is None or not (args[0].is_meta or func is _COPY):
             return NOT_A_QUESTION
         return rule(self, *args, **kwargs)
 
@@ -106,6 +107,8 @@ class Answers:
         known, value = self._values.copy_of(tensor), self._values.value_of(tensor)
         if known is not None:
             return known.to(dtype, copy=True)
+        if known is None and value is None and is_packing():
+            return torch.zeros(tensor.shape, dtype=dtype)
         if tensor.numel() > _MOST_HOST_ELEMENTS:
             raise UnsupportedOperation(
                 f"The model copies {tensor.numel():,} elements to the host to compute with them "
@@ -117,6 +120,11 @@ class Answers:
                 number=not tensor.is_floating_point() and tensor.dtype is not torch.bool,
             )
         return torch.full(tensor.shape, value, dtype=dtype)
+
+    def _copy_to_host(self, target: Tensor, source: Tensor, non_blocking: bool = False) -> Any:
+        if target.is_meta or not source.is_meta:
+            return NOT_A_QUESTION
+        return target.copy_(self._to_host(source, device="cpu"))
 
     def _nonzero(self, tensor: Tensor) -> Tensor:
         known, value = self._values.copy_of(tensor), self._values.value_of(tensor)
@@ -285,6 +293,7 @@ _RULES: dict[Any, Callable[..., Any]] = {
     operation("aten::equal"): Answers.equal,
     operation("aten::_to_copy"): Answers._to_host,
     operation("aten::nonzero"): Answers._nonzero,
+    _COPY: Answers._copy_to_host,
     _INDEX: Answers._index,
     operation("aten::masked_select"): Answers._masked_select,
     operation("aten::unique_consecutive"): Answers._unique_consecutive,

@@ -163,6 +163,8 @@ def is_small(tensor: Tensor, is_data: bool = False) -> bool:
 
 def is_whole(tensor: Tensor) -> bool:
     """Return whether a tensor is all of its storage."""
+    if tensor.layout is not torch.strided:
+        return False
     whole = tensor.numel() * tensor.element_size() == tensor.untyped_storage().nbytes()
     return whole and tensor.storage_offset() == 0
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from memorymark.simulator.torch_compat import operation
+from memorymark.simulator.torch_compat import operation, operations
 
 _Rule = Callable[..., Any]
 
@@ -37,8 +38,16 @@ def _keeps_storage(op: Any, position: int) -> _Rule:
     return rule
 
 
-def _ctc_backward(grad: Tensor, log_probs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    return log_probs.new_empty(log_probs.shape)
+def _ctc_gradient(grad: Tensor, log_probs: Tensor, *rest: Any, **options: Any) -> Tensor:
+    return torch.empty_like(log_probs, memory_format=torch.contiguous_format)
+
+
+def _sparse_product(added: Tensor, sparse: Tensor, dense: Tensor, **options: Any) -> Tensor:
+    return dense.new_empty((sparse.size(0), dense.size(1)))
+
+
+def _like_second(first: Tensor, second: Tensor, *rest: Any, **options: Any) -> Tensor:
+    return torch.empty_like(second)
 
 
 _MSE = operation("aten::mse_loss")
@@ -51,5 +60,14 @@ _RULES: dict[Any, _Rule] = {
     _SMOOTH_L1: _keeps_storage(_SMOOTH_L1, 2),
     _SOFT_MARGIN: _keeps_storage(_SOFT_MARGIN, 2),
     _BCE: _keeps_storage(_BCE, 3),
-    operation("aten::_ctc_loss_backward.Tensor"): _ctc_backward,
+    operation("aten::_sparse_addmm"): _sparse_product,
+    **dict.fromkeys(operations("_ctc_loss_backward", "_ctc_loss_backward.Tensor"), _ctc_gradient),
+    **dict.fromkeys(
+        operations(
+            "multi_margin_loss_backward",
+            "multilabel_margin_loss_backward",
+            "fractional_max_pool3d_backward",
+        ),
+        _like_second,
+    ),
 }

@@ -200,11 +200,12 @@ class Values(KnownValues):
         each = chosen.size(dim) if chosen.dim() == among.dim() else 1
         rows = chosen.movedim(dim, -1).shape if each > 1 else chosen.shape
         positions = (torch.arange(chosen.numel()) % count).view(rows)
-        if count == each:  # all of them, in some order
+        if count == each:  # all of them, in some order: nothing is chosen
             positions = torch.arange(count).expand(rows)
+        else:
+            self.on_choice(func)
         positions = positions.movedim(-1, dim) if each > 1 else positions
         self.set_copy(chosen, positions, is_data=True)
-        self.on_choice(func)
 
     @contextmanager
     def _random(self) -> Iterator[None]:

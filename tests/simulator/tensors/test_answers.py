@@ -210,3 +210,23 @@ def test_selected_rows_are_counted_as_memory(session):
         before = device.live_bytes
         selected = table[torch.ones(8, dtype=torch.bool, device=META)]
         assert device.live_bytes - before >= selected.numel() * 4
+
+
+def test_ctc_keeps_a_table_as_long_as_the_longest_target(session):
+    probabilities = unknown(50, 2, 9).requires_grad_()
+    targets = torch.ones(7, dtype=torch.long, device=META)
+    lengths = torch.tensor([50, 50], device=META), torch.tensor([4, 3], device=META)
+    losses, alphas = torch._ctc_loss(probabilities, targets, *lengths)
+    assert losses.shape == (2,) and alphas.shape == (2, 50, 2 * 4 + 1)
+    losses.sum().backward()
+    assert probabilities.grad.shape == probabilities.shape and not session.assumptions
+
+
+def test_nms_keeps_what_overlaps_least_where_boxes_are_known(session):
+    nms = pytest.importorskip("torchvision").ops.nms
+    boxes = torch.tensor([[0.0, 0, 8, 8], [0, 0, 8, 9], [20, 20, 30, 30]], device=META)
+    scores = torch.tensor([0.9, 0.8, 0.7], device=META)
+    assert nms(boxes, scores, 0.5).tolist() == [0, 2] and not session.assumptions
+    unknown_boxes, unknown_scores = torch.empty(5, 4, device=META), torch.empty(5, device=META)
+    assert nms(unknown_boxes, unknown_scores, 0.5).shape == (5,)
+    assert any("nms()" in sentence for sentence in session.assumptions)

@@ -36,3 +36,14 @@ def test_a_loss_has_the_storage_of_the_real_one(name, reduction, session):
     found = loss(*given, reduction=reduction)
     assert found.shape == real.shape
     assert found.untyped_storage().nbytes() == real.untyped_storage().nbytes()
+
+
+def test_alignments_are_as_wide_as_the_longest_target(session):
+    steps, samples = 30, 4
+    lengths = torch.full((samples,), steps), torch.tensor([5, 9, 3, 7])
+    made = []
+    for device in ("cpu", "meta"):
+        scores = torch.rand(steps, samples, 20, device=device).log_softmax(-1)
+        targets = torch.randint(1, 20, (samples, 9), device=device)
+        made.append(torch.ops.aten._ctc_loss(scores, targets, *lengths))
+    assert [x.shape for x in made[0]] == [x.shape for x in made[1]]
