@@ -127,39 +127,67 @@ class Block:
 
 
 class BlockList:
-    """Blocks in order of size, then address."""
+    """Blocks in order of size, then address.
+
+    They stand in one row for each size: in a long list of all, each change would move thousands.
+    """
 
     def __init__(self) -> None:
-        self._entries: list[tuple[int, int, Block]] = []
+        self._sizes: list[int] = []
+        # By size: negative addresses and blocks in order, so that the lowest address comes last.
+        self._rows: dict[int, list[tuple[int, Block]]] = {}
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return sum(len(row) for row in self._rows.values())
 
     def __iter__(self) -> Iterator[Block]:
-        return (block for _, _, block in self._entries)
+        return self.at_least(0)
 
     def add(self, block: Block) -> None:
         """Put a block on the list."""
-        insort(self._entries, (block.size_bytes, block.address, block))
+        size_bytes = block.size_bytes
+        row = self._rows.get(size_bytes)
+        if row is None:
+            insort(self._sizes, size_bytes)
+            self._rows[size_bytes] = [(-block.address, block)]
+        else:
+            insort(row, (-block.address, block))
 
     def remove(self, block: Block) -> None:
         """Take a block off the list. Its size and address must be those it was added with."""
-        entries = self._entries
-        position = bisect_left(entries, (block.size_bytes, block.address))
-        assert entries[position][2] is block
-        del entries[position]
+        size_bytes = block.size_bytes
+        row = self._rows[size_bytes]
+        if len(row) == 1:
+            position = 0
+            self._drop(size_bytes)
+        else:
+            position = bisect_left(row, (-block.address,))
+        assert row[position][1] is block
+        del row[position]
 
     def at_least(self, size_bytes: int) -> Iterator[Block]:
         """Yield the blocks that are large enough, best fit first."""
-        entries = self._entries
-        for position in range(bisect_left(entries, (size_bytes,)), len(entries)):
-            yield entries[position][2]
+        sizes = self._sizes
+        for position in range(bisect_left(sizes, size_bytes), len(sizes)):
+            for _, block in reversed(self._rows[sizes[position]]):
+                yield block
 
     def take_smallest(self, size_bytes: int) -> Block | None:
         """Take the smallest block off the list that is large enough, None where none is."""
-        entries = self._entries
-        position = bisect_left(entries, (size_bytes,))
-        return entries.pop(position)[2] if position < len(entries) else None
+        sizes = self._sizes
+        position = bisect_left(sizes, size_bytes)
+        if position == len(sizes):
+            return None
+        size_bytes = sizes[position]
+        row = self._rows[size_bytes]
+        _, block = row.pop()
+        if not row:
+            del self._rows[size_bytes], sizes[position]
+        return block
+
+    def _drop(self, size_bytes: int) -> None:
+        del self._rows[size_bytes]
+        del self._sizes[bisect_left(self._sizes, size_bytes)]
 
 
 class Pool:

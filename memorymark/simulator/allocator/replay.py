@@ -128,7 +128,8 @@ class Replay:
     def close(self) -> None:
         """Let go of the blocks; only the result may be asked for from here on."""
         for block in self._in_use.values():
-            block.before = block.after = None
+            if block is not None:
+                block.before = block.after = None
         self._in_use.clear()
         self._allocator.close()
 
