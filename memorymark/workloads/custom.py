@@ -74,7 +74,7 @@ class CustomWorkload(Workload):
             # Off is in every record of version 0.1.0, where it said nothing of such a model.
             if config.use_cache is UseCache.ON:
                 raise InvalidValue("use cache", "on", f"auto: {why}")
-        return config
+        return super().describe(config)
 
     def build(self, config: TrainingConfig) -> nn.Module:
         """Call the factory for a new model."""
