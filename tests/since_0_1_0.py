@@ -43,6 +43,14 @@ def _after(values: dict[str, Any], name: str, added: tuple[str, ...]) -> dict[st
     return {key: values.get(key) for key in (*keys[:place], *added, *keys[place:])}
 
 
+def without_ignored_lengths(document: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what advice on a length saved: a factory that takes no config ignores lengths."""
+    for advice in document.get("advice") or []:
+        if "seq_len" in advice["change"]:
+            advice |= {"batch_size": None, "memory_bytes": None, "saved_bytes": None, "fits": None}
+    return document
+
+
 def without_workspaces(value: Any) -> Any:
     """Leave out of trials with convolutions what their workspaces moved."""
     if not isinstance(value, dict):

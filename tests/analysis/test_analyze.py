@@ -15,13 +15,14 @@ from memorymark.analysis.analyze import (
     trial_line,
 )
 from memorymark.errors import Cancelled
-from memorymark.records.config import TrainingConfig
+from memorymark.records.config import TrainingConfig, with_image_size
 from memorymark.records.event import CancelToken, EventKind
 from memorymark.records.trial import Outcome, Source
 from memorymark.units import GIB, MIB
 from memorymark.workloads.trial_spec import TrialSpec
 
 CONFIG = TrainingConfig()
+DESCRIBED = with_image_size(CONFIG)
 
 
 def analyze(probe: FakeProbe, options: AnalysisOptions | None = None, **more) -> Analysis:
@@ -205,7 +206,7 @@ def test_nothing_fits_in_simulation_tries_each_change():
     assert checkpointing.saved_bytes == 3 * GIB
     assert checkpointing.fits is False
     assert result.target.source is Source.SIMULATED
-    assert [trial.config for trial in result.trials] == [CONFIG] * len(result.trials) != []
+    assert [trial.config for trial in result.trials] == [DESCRIBED] * len(result.trials) != []
 
 
 def test_a_current_batch_that_does_not_fit_is_told_what_would_make_room():
@@ -216,7 +217,7 @@ def test_a_current_batch_that_does_not_fit_is_told_what_would_make_room():
     assert checkpointing.change == {"gradient_checkpointing": True}
     assert (checkpointing.batch_size, checkpointing.fits) == (256, True)
     assert checkpointing.saved_bytes == 6 * GIB
-    assert [trial.config for trial in result.trials] == [CONFIG] * len(result.trials) != []
+    assert [trial.config for trial in result.trials] == [DESCRIBED] * len(result.trials) != []
     assert analyze(FakeProbe(target=simulated_target(8 * GIB))).advice == ()
 
 
