@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from memorymark.records.config import Optimizer, TrainingConfig
+from memorymark.records.config import Optimizer, TrainingConfig, with_image_size
 from memorymark.records.trial import (
     Breakdown,
     GradientCheck,
@@ -45,7 +45,7 @@ class FakeWorkload:
         self.name = name
 
     def describe(self, config: TrainingConfig) -> TrainingConfig:
-        return config
+        return with_image_size(config)
 
     def build(self, config: TrainingConfig) -> Any:
         raise AssertionError("a fake workload is never built")
@@ -55,6 +55,18 @@ class FakeWorkload:
 
     def forward(self, model: Any, batch: Any) -> tuple[Any, Any]:
         raise AssertionError("a fake workload is never run")
+
+    def own_optimizer(self, model: Any) -> Any:
+        return None
+
+    def own_step(self, model: Any) -> None:
+        return None
+
+    def notes(self, model: Any) -> tuple[str, ...]:
+        return ()
+
+    def beside(self, model: Any) -> Any:
+        raise AssertionError("a fake workload has nothing beside its model")
 
     def enable_checkpointing(self, model: Any) -> None:
         raise AssertionError("a fake workload has no blocks to checkpoint")

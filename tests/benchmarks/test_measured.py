@@ -117,7 +117,7 @@ def test_trials_are_measured_and_written(tiny, tmp_path):
     assert large["context_bytes"] == CONTEXT
     assert large["timeline"] is None, "it would be most of the file"
     assert Trial.from_dict(large).config == replace(
-        CONFIG, task="sequence-classification", num_labels=2
+        CONFIG, task="sequence-classification", num_labels=2, image_size=224
     )
     assert document["software"]["torch"]
     assert document["left_out"] == document["not_measured"] == []
