@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.status import Status
@@ -22,18 +25,32 @@ _WORDS = {
 
 
 class Progress:
-    """Prints events and keeps the finished trials, for the partial result after Ctrl-C."""
+    """Prints events and keeps the finished trials, for the partial result after Ctrl-C.
+
+    Attributes:
+        trials: The trials that have finished.
+        interrupted: Whether Ctrl-C was pressed.
+    """
 
     def __init__(self) -> None:
         self.trials: list[Trial] = []
+        self.interrupted = False
         self._console = Console(stderr=True, highlight=False)
         self._status: Status | None = None
 
     def __call__(self, event: Event) -> None:
-        """Print one event."""
+        """Print one event.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed before, and Python dropped it.
+        """
         self._stop_status()
-        if event.kind is EventKind.TRIAL_FINISHED and event.trial is not None:
+        finished = event.kind is EventKind.TRIAL_FINISHED and event.trial is not None
+        if finished:
             self.trials.append(event.trial)
+        if self.interrupted:
+            raise KeyboardInterrupt
+        if finished:
             self._console.print(trial_row(event.trial), soft_wrap=True)
         elif event.kind is EventKind.TRIAL_STARTED:
             self._start_status(event.text)
@@ -96,7 +113,7 @@ def work() -> Iterator[Progress]:
     """
     progress = Progress()
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), _noting_interrupts(progress):
             yield progress
     except SystemExit as stop:
         raise WorkloadError(f"The model's code called sys.exit({stop.code!r}).") from stop
@@ -104,3 +121,26 @@ def work() -> Iterator[Progress]:
         raise Cancelled(partial_sentence(progress.trials)) from stop
     finally:
         progress.close()
+
+
+@contextlib.contextmanager
+def _noting_interrupts(progress: Progress) -> Iterator[None]:
+    """Remember Ctrl-C: Python drops what is raised within a weak reference's callback.
+
+    Such callbacks run whenever a tensor that is followed is released.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or before is not signal.default_int_handler:
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        progress.interrupted = True
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

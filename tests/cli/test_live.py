@@ -1,5 +1,8 @@
 """What is said while the engine works, and after Ctrl-C."""
 
+import signal
+import weakref
+
 import pytest
 from fakes import FakeProbe, FakeWorkload, measured_target
 
@@ -59,3 +62,23 @@ def test_ctrl_c_tells_of_the_trials_so_far():
     with pytest.raises(Cancelled, match="batch size 16 fits"), work() as progress:
         progress(Event(EventKind.TRIAL_FINISHED, "done", trial=trial(16)))
         raise KeyboardInterrupt
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_that_python_drops_stops_the_work_at_its_next_event():
+    """Python drops what is raised while a weak reference's callback runs."""
+    went_on = []
+    with pytest.raises(Cancelled, match="batch size 8 fits"), work() as progress:
+        progress(Event(EventKind.TRIAL_FINISHED, "batch 8", trial=trial(8)))
+        watched = Watched()
+        gone = weakref.ref(watched, lambda _: signal.raise_signal(signal.SIGINT))
+        del watched
+        assert gone() is None
+        progress(Event(EventKind.TRIAL_STARTED, "batch 16"))
+        went_on.append(16)
+    assert went_on == []
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+class Watched:
+    pass
