@@ -14,7 +14,8 @@ from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.simulations import Simulations
 from memorymark.records.config import Optimizer, Precision, TrainingConfig
 from memorymark.records.trial import Breakdown, Holder, Outcome, Source, Target, Trial
-from memorymark.simulator.allocator.replay import ReplayResult, minimum_bytes, replay
+from memorymark.simulator.allocator.least_capacity import minimum_bytes
+from memorymark.simulator.allocator.replay import ReplayResult, replay
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.reserved_range import base_events, largest_workspace, reserved_range
 from memorymark.simulator.simulate import SimulatedSteps, simulate

@@ -2,12 +2,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memorymark.simulator.allocator.blocks import SEGMENT_ROUNDING_BYTES
-from memorymark.simulator.allocator.replay import (
-    EMPTY_CACHE,
-    minimum_bytes,
-    peak_live_bytes,
-    replay,
-)
+from memorymark.simulator.allocator.least_capacity import minimum_bytes, peak_live_bytes
+from memorymark.simulator.allocator.replay import EMPTY_CACHE, replay
 
 MIB = 1024**2
 
