@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from memorymark.simulator.allocator.blocks import (
+    MIN_BLOCK_BYTES,
     SEGMENT_ROUNDING_BYTES,
-    round_request,
     round_up,
 )
 from memorymark.simulator.allocator.replay import Events, Replay, ReplayResult, replay
@@ -17,10 +17,11 @@ def peak_live_bytes(events: Events) -> int:
     live = peak = 0
     for _, size_bytes in events:
         if size_bytes > 0:
-            live += round_request(size_bytes)
-            peak = max(peak, live)
+            live -= -size_bytes // MIN_BLOCK_BYTES * MIN_BLOCK_BYTES
+            if live > peak:
+                peak = live
         elif size_bytes < 0:
-            live -= round_request(-size_bytes)
+            live += size_bytes // MIN_BLOCK_BYTES * MIN_BLOCK_BYTES
     return peak
 
 
