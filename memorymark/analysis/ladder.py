@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from memorymark.analysis.marks import fitting_trials, is_within, mark_at, memory_limit
+from memorymark.analysis.marks import (
+    GOOD_ENOUGH,
+    fitting_trials,
+    is_within,
+    mark_at,
+    memory_limit,
+    optimal_mark,
+)
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import Objective
-from memorymark.records.trial import Outcome, Trial
+from memorymark.records.trial import Outcome, Source, Trial
 
 MAX_RUNGS = 3
 """Trials beside the current batch that a ladder takes at most: each one costs real time."""
@@ -21,7 +28,8 @@ def next_rung(analysis: Analysis, rungs: int) -> int | None:
     """Choose the next batch to run, None where enough is known.
 
     First the current batch; then the largest batch within the headroom; then halves of the max
-    where no trial is near them yet, to see where throughput stops growing.
+    where no trial is near them yet, to see where throughput stops growing. On a simulated GPU they
+    are tried from the smallest, and only while they may become the optimal batch.
 
     Args:
         analysis: What is known so far.
@@ -38,7 +46,10 @@ def next_rung(analysis: Analysis, rungs: int) -> int | None:
         return within
     tried = {trial.batch_size for trial in analysis.trials}
     halves = (_on_grid(analysis, analysis.max_batch_size // share) for share in _SHARES)
-    return next((n for n in halves if n and not _is_near(n, tried)), None)
+    open_ = [n for n in halves if n and not _is_near(n, tried)]
+    if analysis.target.source is Source.SIMULATED:
+        open_ = [n for n in sorted(open_) if _may_be_optimal(analysis, n)]
+    return next(iter(open_), None)
 
 
 def _current_is_open(analysis: Analysis) -> bool:
@@ -57,6 +68,31 @@ def _wants_throughput(analysis: Analysis) -> bool:
     if spent > PATIENCE_SECONDS:
         return False
     return timed and analysis.options.objective is Objective.THROUGHPUT
+
+
+def _may_be_optimal(analysis: Analysis, batch_size: int) -> bool:
+    """Whether a batch may become the optimal one of a simulated GPU, as far as trials tell.
+
+    Each operation's estimated seconds are the longer of computing and moving, and both are
+    straight lines over the batch. So throughput never falls as the batch grows: a batch above
+    the optimal one is not of interest. And a line through two larger batches, followed down,
+    gives at most the seconds that a smaller one takes.
+    """
+    optimal = optimal_mark(analysis, analysis.options)
+    if optimal.batch_size is None or batch_size > optimal.batch_size:
+        return False
+    fitting = fitting_trials(analysis.trials, analysis.max_batch_size)
+    timed = [trial for trial in fitting if trial.step_seconds]
+    limit = memory_limit(analysis.capacity_bytes, analysis.options.headroom)
+    within = [trial.samples_per_second for trial in timed if is_within(trial, limit)]
+    larger = [trial for trial in timed if trial.batch_size > batch_size][:2]
+    if len(larger) < 2 or not within:
+        return True
+    near, far = larger
+    each = (far.step_seconds - near.step_seconds) / (far.batch_size - near.batch_size)
+    seconds = near.step_seconds - each * (near.batch_size - batch_size)
+    samples = batch_size * near.config.gradient_accumulation
+    return seconds <= 0 or samples / seconds >= GOOD_ENOUGH * max(within)
 
 
 def _within_headroom(analysis: Analysis) -> int | None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from memorymark.records.analysis import Analysis
     from memorymark.workloads.base import Workload
 
+# Below this many samples a search takes hardly more trials than a quick look.
+_LOOKED_AT = 16
+
 
 def predict_max_batch(
     probe: Probe,
@@ -28,10 +31,11 @@ def predict_max_batch(
 ) -> int | None:
     """Return the largest batch that a simulation of a measured device expects.
 
-    A workload that runs its user's own code, and a compiled model, are not simulated first.
+    Of a simulated device it is what a quick look at two small batches expects, if the probe has
+    one. A workload that runs its user's own code, and a compiled model, are not simulated first.
 
     Args:
-        probe: The probe of the device that is going to be measured.
+        probe: The probe of the device that is going to be searched.
         workload: What is trained.
         config: How it is trained.
         options: What the user wants to know.
@@ -41,9 +45,13 @@ def predict_max_batch(
     Raises:
         Cancelled: Cancellation was requested.
     """
-    if probe.target.source is Source.SIMULATED or workload.runs_own_code or config.compile:
+    if workload.runs_own_code or config.compile:
         return None
-    simulation = probe.simulation()
+    if probe.target.source is Source.SIMULATED:
+        config = workload.describe(config)
+        simulation = _quick_look(probe, workload, config, options, on_event, cancel)
+    else:
+        simulation = probe.simulation()
     if simulation is None:
         return None
 
@@ -63,6 +71,22 @@ def predict_max_batch(
     text = f"Simulated max batch size: about {guess}; the search starts there."
     on_event(Event(EventKind.NOTE, text))
     return guess
+
+
+def _quick_look(
+    probe: Probe,
+    workload: Workload,
+    config: TrainingConfig,
+    options: AnalysisOptions,
+    on_event: OnEvent,
+    cancel: CancelToken,
+) -> Probe | None:
+    """Return what expects the memory of a simulated device, if the probe has such a thing."""
+    look = getattr(probe, "quick_look", None)
+    if look is None or options.upper_bound <= _LOOKED_AT:
+        return None
+    cancel.check()
+    return look(workload, config, lambda text: on_event(Event(EventKind.NOTE, text)))
 
 
 def extrapolated_max_batch(

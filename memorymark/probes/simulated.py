@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -11,6 +13,7 @@ from memorymark.memory.breakdown import Timeline, breakdown_at, peak_position, t
 from memorymark.memory.trace import Trace
 from memorymark.probes.common import new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
+from memorymark.probes.quick_look import BATCH_SIZES, QuickLook, look
 from memorymark.probes.simulations import Simulations
 from memorymark.records.config import Optimizer, Precision, TrainingConfig
 from memorymark.records.trial import Breakdown, Holder, Outcome, Source, Target, Trial
@@ -21,6 +24,8 @@ from memorymark.simulator.reserved_range import base_events, largest_workspace, 
 from memorymark.simulator.simulate import SimulatedSteps, simulate
 from memorymark.simulator.time.clock import Rates, seconds
 from memorymark.training.tracked import collector_off
+from memorymark.workloads.base import Workload
+from memorymark.workloads.build import is_own
 from memorymark.workloads.pretended_gpu import pretended_gpu
 from memorymark.workloads.trial_spec import TrialSpec
 
@@ -58,6 +63,7 @@ class SimulatedProbe:
         self._models = ModelKeeper(torch.device("meta"))
         self._rules = Rules(Platform.CUDA, gpu.compute_capability)
         self._shared: Simulations | None = None
+        self._looked: dict[TrialSpec, SimulatedSteps] = {}
         usable = gpu.usable_bytes
         self.target = Target(
             name=gpu.name,
@@ -74,22 +80,38 @@ class SimulatedProbe:
         Python's collector is held back until the trace is gone: it would go through hundreds of
         thousands of objects again and again, and none of them is garbage.
         """
-        gpu = self._gpu
-        with (
-            collector_off(),
-            pretended_gpu(
-                name=gpu.name, capability=gpu.compute_capability, total_bytes=gpu.total_bytes
-            ),
-        ):
+        with self._pretended():
             return timed_trial(self._simulated, spec, self._models)
 
     def share(self, simulations: Simulations) -> None:
         """Take simulations that other probes have run, or that follow from them."""
         self._shared, self._models = simulations, simulations.models
 
+    def quick_look(
+        self, workload: Workload, config: TrainingConfig, say: Callable[[str], None]
+    ) -> QuickLook | None:
+        """Return what says roughly which batches fit, from simulations of two small ones.
+
+        The simulations are kept for trials of the same batch. None where the user's own code runs,
+        and where it is not known how memory grows.
+        """
+        if is_own(workload) or self._shared is not None:
+            return None
+        say(f"Simulating batches {BATCH_SIZES[0]} and {BATCH_SIZES[1]} to see how memory grows.")
+        with self._pretended():
+            found, self._looked = look(self.target, workload, config, self._simulate)
+        return found
+
     def simulation(self) -> SimulatedProbe:
         """Return this probe: it simulates already."""
         return self
+
+    @contextlib.contextmanager
+    def _pretended(self) -> Iterator[None]:
+        gpu = self._gpu
+        about = {"name": gpu.name, "capability": gpu.compute_capability}
+        with collector_off(), pretended_gpu(**about, total_bytes=gpu.total_bytes):
+            yield
 
     def _simulated(self, spec: TrialSpec) -> Trial:
         steps, derived = self._steps(spec)
@@ -132,9 +154,13 @@ class SimulatedProbe:
         """Return the steps of a trial, and whether they follow from those of other trials."""
         if self._shared is not None:
             return self._shared.at(spec, self._rules)
+        kept = None if is_own(spec.workload) else self._looked.pop(spec, None)
+        return kept or self._simulate(spec), False
+
+    def _simulate(self, spec: TrialSpec) -> SimulatedSteps:
         steps = simulate(spec, self._models.get(spec), self._rules)
         self._models.tidy()
-        return steps, False
+        return steps
 
     def _within_capacity(self, events: Events, free: ReplayResult) -> ReplayResult:
         capacity = self.target.capacity_bytes

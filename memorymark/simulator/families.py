@@ -66,6 +66,13 @@ class Family:
             return None
         return _with_numbers(self._steps, self._at(batch_size))
 
+    def expect(self, batch_size: int) -> SimulatedSteps | None:
+        """Return the steps at any batch size, trusted or not; None where there is no line."""
+        if self._slopes is None:
+            return None
+        numbers = self._at(batch_size)
+        return None if min(numbers, default=0) < 0 else _with_numbers(self._steps, numbers)
+
     def _at(self, batch_size: int) -> list[int]:
         assert self._slopes is not None
         more = batch_size - self._first
@@ -106,6 +113,15 @@ class BatchSizes:
         if derived is not None and len(derived.trace.events) <= _MOST_EVENTS_KEPT:
             self._derived[batch_size] = derived
         return derived
+
+    def expect(self, batch_size: int) -> SimulatedSteps | None:
+        """Return the steps at any batch size if all simulations are on one line, else None.
+
+        Two simulations are enough, and it may lie beyond them: that is no more than a guess.
+        """
+        alike = len(self._families) == 1
+        alike = alike and len(self._families[0].batch_sizes) == len(self.simulated)
+        return self._families[0].expect(batch_size) if alike else None
 
     def _derive(self, batch_size: int) -> SimulatedSteps | None:
         known = sorted(self.simulated)
