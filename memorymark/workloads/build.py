@@ -61,6 +61,16 @@ def build_model(workload: Workload, config: TrainingConfig, device: torch.device
     """
     twins = Twins(device)
     model = _build(workload, config, device, twins)
+    try:
+        return _made_ready(workload, model, config, device, twins)
+    except Exception:
+        workload.forget(model)
+        raise
+
+
+def _made_ready(
+    workload: Workload, model: nn.Module, config: TrainingConfig, device: torch.device, twins: Twins
+) -> nn.Module:
     _place(workload, model, device, twins)
     model = model.to(dtype=_WEIGHT_DTYPES.get(config.precision))
     if config.channels_last:
