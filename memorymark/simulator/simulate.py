@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from traceback import clear_frames
 
 from torch import nn
 
@@ -126,14 +127,12 @@ def _attempt(
                     steps=steps or MOST_STEPS,
                     is_steady=lambda: steps is None and (peak.is_steady() or repeats(device.trace)),
                 )  # fmt: skip
-        except MemoryMarkError as error:
-            return error, session.questions
         except Exception as error:
-            failure = _failure(spec.workload.name, error)
-            failure.__cause__ = error
-            return failure, session.questions
+            return _failed(spec, model, error), session.questions
         if steps is None:
             peak.repeat_until_steady()
+        else:
+            peak.is_steady()
         peak.replay.close()
         ran = len(tracked.seconds)
         return SimulatedSteps(
@@ -201,7 +200,19 @@ def _seen_by_own_code(
         yield
 
 
-def _failure(name: str, error: Exception) -> MemoryMarkError:
+def _failed(spec: TrialSpec, model: nn.Module, error: Exception) -> MemoryMarkError:
+    """Return what is told of a step's error, and leave nothing of the step behind."""
+    told = error if isinstance(error, MemoryMarkError) else _told_of(spec.workload.name, error)
+    if told is not error:
+        told.__cause__ = error
+    # In PyTorch 2.11 a checkpointed part that failed leaves its hooks in place, which see all that
+    # is saved for any backward pass, until nobody holds its variables.
+    clear_frames(error.__traceback__)
+    _drop_gradients(spec, model)
+    return told
+
+
+def _told_of(name: str, error: Exception) -> MemoryMarkError:
     reason = ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
     sentence = f"The model {name!r} cannot be simulated: {reason}"
     if _NAMES_META.search(reason) is None:

@@ -232,3 +232,62 @@ def test_flash_attention_keeps_less_than_eager():
         for kind in ("sdpa", "eager")
     )
     assert flash < eager
+
+
+class LeavingHooks(TinyNet):
+    """Fails within a region of hooks that stays open as long as its variables are held."""
+
+    def __init__(self):
+        super().__init__()
+        self.packed = []
+
+    def forward(self, model, batch):
+        part = self.region()
+        next(part)
+        raise ValueError("within the region")
+
+    def region(self):
+        with torch.autograd.graph.saved_tensors_hooks(self.pack, lambda x: x):
+            yield
+
+    def pack(self, tensor):
+        self.packed.append(tensor.shape)
+        return tensor
+
+
+def test_a_step_that_failed_leaves_no_hooks_behind():
+    workload = LeavingHooks()
+    with pytest.raises(WorkloadError, match="within the region") as held:
+        run(workload)
+    torch.ones(3, requires_grad=True).exp().sum().backward()
+    assert held.value.__cause__ is not None and not workload.packed
+
+
+class FailingAtTheEnd(TinyNet):
+    """Fails in the first simulation, after the backward pass."""
+
+    failed = False
+
+    def own_step(self, model):
+        def step(model, batch, optimizer):
+            self.forward(model, batch)[0].backward()
+            if not self.failed:
+                self.failed = True
+                raise ValueError("at the end")
+            optimizer.step()
+
+        return step
+
+
+def test_a_step_that_failed_leaves_no_gradients_behind():
+    workload = FailingAtTheEnd()
+    model = build_model(workload, SMALL, torch.device("meta"))
+    spec = TrialSpec(workload, SMALL, 4)
+    with pytest.raises(WorkloadError, match="at the end"):
+        simulate(spec, model, A100)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert blocks_named(simulate(spec, model, A100), "mm")
+
+
+def test_a_number_of_steps_has_a_peak_too():
+    assert run(TinyNet(), steps=2).free_running.peak_allocated_bytes > 0
