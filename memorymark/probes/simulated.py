@@ -9,6 +9,7 @@ import torch
 from memorymark.gpus.catalogue import Gpu
 from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
 from memorymark.memory.trace import Trace
+from memorymark.placement.pretended_gpu import pretended_gpu
 from memorymark.probes.common import new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.simulations import Simulations
@@ -20,7 +21,6 @@ from memorymark.simulator.reserved_range import base_events, largest_workspace, 
 from memorymark.simulator.simulate import SimulatedSteps, simulate
 from memorymark.simulator.time.clock import Rates, seconds
 from memorymark.training.tracked import collector_off
-from memorymark.workloads.pretended_gpu import pretended_gpu
 from memorymark.workloads.trial_spec import TrialSpec
 
 _DERIVED = (

@@ -18,6 +18,8 @@ from torch import nn
 
 from memorymark.errors import MemoryMarkError, UnsupportedOperation, WorkloadError
 from memorymark.memory.trace import Trace
+from memorymark.placement.pretended_cuda import COMPILED, pretending
+from memorymark.placement.pretended_gpu import pretended_gpu
 from memorymark.records.trial import GradientCheck
 from memorymark.simulator.allocator.replay import ReplayResult
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
@@ -40,8 +42,6 @@ from memorymark.simulator.time.clock import Work
 from memorymark.training.tracked import run_tracked_steps
 from memorymark.units import GIB
 from memorymark.workloads.build import is_own, tensors_beside
-from memorymark.workloads.pretended_cuda import COMPILED, pretending
-from memorymark.workloads.pretended_gpu import pretended_gpu
 from memorymark.workloads.trial_spec import TrialSpec
 
 _TIMED_STEP = 2

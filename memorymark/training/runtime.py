@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from memorymark.errors import MissingPackage
+from memorymark.placement.fp32_precision import precision_restorer
 from memorymark.records.config import Attention, OptimizerImpl, Precision, TrainingConfig
-from memorymark.workloads.fp32_precision import precision_restorer
 
 AUTOCAST_DTYPES = {Precision.AMP_BF16: torch.bfloat16, Precision.AMP_FP16: torch.float16}
 

@@ -14,13 +14,13 @@ from torch.nn.parameter import is_lazy
 
 from memorymark.errors import BatchTooLong, WorkloadError
 from memorymark.memory.storage import tree_map
+from memorymark.placement.moving import FILLED, Twins, move_module, move_tensors, note_modes
+from memorymark.placement.pretended_cuda import pretending
+from memorymark.placement.without_data import make_without_data
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.batch_sizes import check_batch, learn_growth
-from memorymark.workloads.placement import FILLED, Twins, move_module, move_tensors, note_modes
-from memorymark.workloads.pretended_cuda import pretending
 from memorymark.workloads.trial_spec import TrialSpec
-from memorymark.workloads.without_data import make_without_data
 
 _WAS_EVAL = (
     "The factory returned the model in eval mode; it is trained in training mode, as after "

@@ -13,13 +13,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from memorymark.errors import InvalidValue, ModelNotFound, UnknownChoice, WorkloadError
+from memorymark.placement.pretended_cuda import pretending
+from memorymark.placement.pretended_gpu import default_device, is_simulated, set_default_device
+from memorymark.placement.without_data import is_building_without_data, make_without_data
 from memorymark.records.config import Attention, TrainingConfig, UseCache, with_image_size
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.own_training import Training, call_factory
-from memorymark.workloads.pretended_cuda import pretending
-from memorymark.workloads.pretended_gpu import default_device, is_simulated, set_default_device
 from memorymark.workloads.reach import Reached, reached_from
-from memorymark.workloads.without_data import is_building_without_data, make_without_data
 
 # What only the factory's own code could follow.
 _FOR_CONFIG = ("task", "num_labels", "seq_len", "image_size", "audio_seconds", "num_frames")

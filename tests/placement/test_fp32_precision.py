@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import memorymark
-from memorymark.workloads.fp32_precision import precision_restorer
+from memorymark.placement.fp32_precision import precision_restorer
 
 
 def readout():

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from memorymark.workloads.fp32_precision import precision_restorer
-from memorymark.workloads.placement import on_host_afterwards
-from memorymark.workloads.pretended_gpu import default_device, set_default_device
+from memorymark.placement.fp32_precision import precision_restorer
+from memorymark.placement.moving import on_host_afterwards
+from memorymark.placement.pretended_gpu import default_device, set_default_device
 
 # Each kind of device has its own state of autocast.
 _AUTOCAST = ("cpu", "cuda", "xpu")
