@@ -100,7 +100,7 @@ def simulate(
     if questions.asked:
         _drop_gradients(spec, model)
         other, _ = _attempt(spec, model, rules, steps, contrary=True)
-        given = _settled(given, other, questions)
+        given = _settled(given, other, questions, is_own_code=is_own(spec.workload))
     if isinstance(given, MemoryMarkError):
         raise given
     return given
@@ -150,6 +150,8 @@ def _settled(
     given: SimulatedSteps | MemoryMarkError,
     other: SimulatedSteps | MemoryMarkError,
     questions: Questions,
+    *,
+    is_own_code: bool,
 ) -> SimulatedSteps | MemoryMarkError:
     """Return what two simulations come to that answered unknown questions differently."""
     if isinstance(other, MemoryMarkError):
@@ -157,6 +159,10 @@ def _settled(
     if isinstance(given, MemoryMarkError):
         # The other answer is the one that the model expects; of a number, neither is.
         return other if questions.number is None else _unknown_number(questions.number)
+    if questions.number is not None and is_own_code and _sizes(given) != _sizes(other):
+        # Neither of the two answers says how large the number is: none or one of something may
+        # hardly show where thousands would.
+        return _unknown_number(questions.number)
     peaks = [steps.free_running.peak_allocated_bytes for steps in (given, other)]
     least, most = min(peaks), max(peaks)
     if most - least <= _SAME_SHARE * most:
@@ -170,6 +176,10 @@ def _settled(
         f"between {between}; the larger is given."
     )
     return dataclasses.replace(larger, assumptions=(*larger.assumptions, told))
+
+
+def _sizes(steps: SimulatedSteps) -> list[int]:
+    return [block.size_bytes for block in steps.trace.blocks]
 
 
 def _unknown_number(line: str) -> UnsupportedOperation:

@@ -186,3 +186,13 @@ def test_an_error_that_no_answer_avoids_is_told():
 
     with pytest.raises(WorkloadError, match="always"):
         run(failing)
+
+
+def test_memory_that_grows_by_a_few_bytes_with_an_unknown_number_is_refused():
+    def counting(model, x):
+        made = model(x)
+        chosen = int((made > 0).sum())
+        return made.mean() + (torch.ones(chosen, 4, device=made.device) * made.mean()).sum()
+
+    with pytest.raises(UnsupportedOperation, match=r"chosen = int.*on a device instead"):
+        run(counting, batch_size=4096)
