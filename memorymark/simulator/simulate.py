@@ -24,6 +24,7 @@ from memorymark.simulator.cuda.convolutions import ConvolutionKernel
 from memorymark.simulator.cuda.recurrent import flatten_weights
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
+from memorymark.simulator.lbfgs import full_histories
 from memorymark.simulator.questions import Questions
 from memorymark.simulator.repetition import (
     MOST_STEPS,
@@ -120,7 +121,7 @@ def _attempt(
         if rules.is_cuda:
             flatten_weights(model)
         try:
-            with _seen_by_own_code(spec, model, session, device):
+            with _seen_by_own_code(spec, model, session, device), full_histories():
                 tracked = run_tracked_steps(
                     spec, model, SimulatedRuntime(rules), device,
                     steps=steps or MOST_STEPS,

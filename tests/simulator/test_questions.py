@@ -1,6 +1,7 @@
 """Data that decides what a step does: known where the user gave it, told where it is not."""
 
 import numpy
+import own
 import pytest
 import torch
 from test_parity import assert_same, measured, peak_of, simulated
@@ -8,6 +9,7 @@ from tiny import TinyNet
 from torch import nn
 from torch.nn import functional
 
+from memorymark import Training
 from memorymark.errors import UnsupportedOperation, WorkloadError
 from memorymark.records.config import TrainingConfig
 from memorymark.simulator.cuda.rules import Platform, Rules
@@ -186,3 +188,28 @@ def test_an_error_that_no_answer_avoids_is_told():
 
     with pytest.raises(WorkloadError, match="always"):
         run(failing)
+
+
+@pytest.mark.parametrize("search", [None, "strong_wolfe"])
+def test_lbfgs_is_simulated_with_a_full_history(search):
+    def factory():
+        def optimizer(model):
+            parameters = model.parameters()
+            return torch.optim.LBFGS(parameters, history_size=4, max_iter=6, line_search_fn=search)
+
+        def step(model, batch, optimizer):
+            def closure():
+                optimizer.zero_grad()
+                loss = (model(batch) - 1).exp().mean()
+                loss.backward()
+                return loss
+
+            return optimizer.step(closure)
+
+        make_batch = lambda n: torch.rand(n, 64)  # noqa: E731
+        return Training(nn.Linear(64, 64), make_batch, optimizer=optimizer, step=step)
+
+    trial = own.measured(factory, 8)
+    steps = own.simulated(factory, 8)
+    assert peak_of(steps.trace) == pytest.approx(trial.peak_allocated_bytes, rel=0.001)
+    assert [line for line in steps.assumptions if "LBFGS" in line] == list(steps.assumptions)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from memorymark.errors import UnsupportedOperation
+from memorymark.simulator.lbfgs import SearchValues
 from memorymark.simulator.session import Session
 from memorymark.simulator.source_lines import is_packing, running_line
 from memorymark.simulator.tensors.known_values import Scalar, as_python, is_small
@@ -43,6 +44,7 @@ class Answers:
     def __init__(self, session: Session, *, keeps_values: bool = False) -> None:
         self._session = session
         self._values = _values
+        self._search = SearchValues(session)
         self._values.begin(self._tell_choice, keeps_values=keeps_values)
         self.note = self._values.note
 
@@ -76,6 +78,8 @@ class Answers:
         known = self._values.value_of(tensor)
         if known is not None:
             return known
+        if (found := self._search.answer(tensor)) is not None:
+            return found
         is_bool = tensor.dtype is torch.bool
         is_number = not is_bool and not tensor.is_floating_point()
         contrary = self._session.questions.contrary
