@@ -47,6 +47,8 @@ from memorymark.workloads.trial_spec import TrialSpec
 _TIMED_STEP = 2
 # What an error says that is not the model's own: it has no data, where a device has.
 _NAMES_META = re.compile(r"\bmeta\b", re.IGNORECASE)
+# More conditions than this are all answered alike.
+_MOST_CONDITIONS = 4
 # Peaks that differ by less are the same.
 _SAME_SHARE = 0.001
 # Guarded by the lock of `simulating`.
@@ -76,6 +78,9 @@ class SimulatedSteps:
     gradient_check: GradientCheck | None
 
 
+_Attempt = tuple[SimulatedSteps | MemoryMarkError, Questions]
+
+
 def simulate(
     spec: TrialSpec,
     model: nn.Module,
@@ -96,21 +101,33 @@ def simulate(
             a number that is not known.
         WorkloadError: The model or its own code fails.
     """
-    given, questions = _attempt(spec, model, rules, steps, contrary=False)
-    if questions.asked:
+
+    def attempt(contrary: bool = False, except_at: str | None = None) -> _Attempt:
+        questions = Questions(contrary, except_at, spec.batch_size)
         _drop_gradients(spec, model)
-        other, _ = _attempt(spec, model, rules, steps, contrary=True)
-        given = _settled(given, other, questions)
+        outcome = _attempt(spec, model, rules, steps, questions)
+        if questions.endless is not None:
+            raise questions.endless
+        return outcome, questions
+
+    given, questions = attempt()
+    if questions.asked:
+        other, more = attempt(contrary=True)
+        others = [other]
+        conditions = {**questions.conditions, **more.conditions}
+        # Each condition by itself: where two stand in a row, what is alike skips one of them.
+        if is_own(spec.workload) and 1 < len(conditions) <= _MOST_CONDITIONS:
+            others += [attempt(except_at=line)[0] for line in conditions]
+        given = _settled(given, others, questions)
     if isinstance(given, MemoryMarkError):
         raise given
     return given
 
 
 def _attempt(
-    spec: TrialSpec, model: nn.Module, rules: Rules, steps: int | None, *,
-    contrary: bool,
-) -> tuple[SimulatedSteps | MemoryMarkError, Questions]:  # fmt: skip
-    with simulating(rules, contrary=contrary) as session:
+    spec: TrialSpec, model: nn.Module, rules: Rules, steps: int | None, questions: Questions
+) -> SimulatedSteps | MemoryMarkError:
+    with simulating(rules, questions) as session:
         device = SimulatedDevice(
             session, _shapes, steps or _TIMED_STEP,
             keeps_values=is_own(spec.workload),
@@ -125,14 +142,16 @@ def _attempt(
                 tracked = run_tracked_steps(
                     spec, model, SimulatedRuntime(rules), device,
                     steps=steps or MOST_STEPS,
-                    is_steady=lambda: steps is None and (peak.is_steady() or repeats(device.trace)),
+                    is_steady=lambda: (
+                        (peak.is_steady() or repeats(device.trace)) and steps is None
+                    ),
                 )  # fmt: skip
         except MemoryMarkError as error:
-            return error, session.questions
+            return error
         except Exception as error:
             failure = _failure(spec.workload.name, error)
             failure.__cause__ = error
-            return failure, session.questions
+            return failure
         if steps is None:
             peak.repeat_until_steady()
         peak.replay.close()
@@ -145,28 +164,29 @@ def _attempt(
             assumptions=session.assumptions,
             convolutions=with_repeated_kernels(device.convolutions.kernels, device.trace, ran),
             gradient_check=tracked.gradient_check,
-        ), session.questions
+        )
 
 
 def _settled(
     given: SimulatedSteps | MemoryMarkError,
-    other: SimulatedSteps | MemoryMarkError,
+    others: list[SimulatedSteps | MemoryMarkError],
     questions: Questions,
 ) -> SimulatedSteps | MemoryMarkError:
-    """Return what two simulations come to that answered unknown questions differently."""
-    if isinstance(other, MemoryMarkError):
+    """Return what simulations come to that answered unknown questions differently."""
+    done = [steps for steps in (given, *others) if isinstance(steps, SimulatedSteps)]
+    if not done:
         return given
-    if isinstance(given, MemoryMarkError):
-        # The other answer is the one that the model expects; of a number, neither is.
-        return other if questions.number is None else _unknown_number(questions.number)
-    peaks = [steps.free_running.peak_allocated_bytes for steps in (given, other)]
+    if isinstance(given, MemoryMarkError) and questions.number is not None:
+        return _unknown_number(questions.number)
+    # Where one fails, another answer is the one that the model expects.
+    peaks = [steps.free_running.peak_allocated_bytes for steps in done]
     least, most = min(peaks), max(peaks)
     if most - least <= _SAME_SHARE * most:
-        return given
+        return done[0]
     if questions.number is not None:
         return _unknown_number(questions.number)
     between = f"{least / GIB:,.3g} and {most / GIB:,.3g} GiB"
-    larger = given if peaks[0] == most else other
+    larger = done[peaks.index(most)]
     told = (
         f"The step's memory depends on values that a simulation does not know: its peak lies "
         f"between {between}; the larger is given."

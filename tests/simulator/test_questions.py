@@ -213,3 +213,52 @@ def test_lbfgs_is_simulated_with_a_full_history(search):
     steps = own.simulated(factory, 8)
     assert peak_of(steps.trace) == pytest.approx(trial.peak_allocated_bytes, rel=0.001)
     assert [line for line in steps.assumptions if "LBFGS" in line] == list(steps.assumptions)
+
+
+def guarded_step(model, batch, optimizer):
+    loss = model(batch).square().mean()
+    if not torch.isfinite(loss):
+        return loss
+    optimizer.zero_grad()
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    if norm > 1e9 or torch.isnan(norm):
+        return loss
+    if loss < 1e-9:
+        return loss
+    optimizer.step()
+    return loss
+
+
+def converging_step(model, batch, optimizer):
+    kept, made = [], batch
+    for _ in range(5):
+        kept.append(made := model(made).sin())
+        if (kept[-1] - batch).norm() < 1e-9:
+            break
+    sum(each.square().mean() for each in kept).backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize("step", [guarded_step, converging_step])
+def test_conditions_are_answered_as_in_most_steps(step):
+    def factory():
+        model, make_batch = nn.Linear(64, 64), lambda n: torch.rand(n, 64)
+        return Training(model, make_batch, step=step,
+                        optimizer=lambda model: torch.optim.Adam(model.parameters()))  # fmt: skip
+
+    trial = own.measured(factory, 100)
+    assert trial.error is None
+    peak = peak_of(own.simulated(factory, 100).trace)
+    assert peak == pytest.approx(trial.peak_allocated_bytes, rel=0.001)
+
+
+def test_a_loop_that_no_answer_ends_is_refused():
+    def waiting(model, x):
+        while True:
+            made = model(x)
+            if made.norm().item() + 1e-3 < 0.01 * x.norm().item():
+                return made.mean()
+
+    with pytest.raises(UnsupportedOperation, match=r"test_questions.py:.*the loop goes on"):
+        run(waiting, batch_size=2)

@@ -45,7 +45,7 @@ class Answers:
         self._session = session
         self._values = _values
         self._search = SearchValues(session)
-        self._values.begin(self._tell_choice, keeps_values=keeps_values)
+        self._values.begin(self._tell_choice, self._tell_finite, keeps_values=keeps_values)
         self.note = self._values.note
 
     def answer(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -59,10 +59,10 @@ class Answers:
             return NOT_A_QUESTION
         return rule(self, *args, **kwargs)
 
-    def _ask(self, sentence: str, *, number: bool = False) -> bool:
+    def _ask(self, sentence: str, **kind: bool) -> bool:
         """Note a question and its answer; return whether it gets the contrary one."""
         questions = self._session.questions
-        self._session.assume(questions.ask(sentence, number=number))
+        self._session.assume(questions.ask(sentence, **kind))
         return questions.contrary
 
     def _tell_choice(self, func: Any) -> None:
@@ -71,6 +71,13 @@ class Answers:
         self._session.assume(
             f"{f'{line}: ' if line else ''}The model chooses by values that a simulation does not "
             f"have ({name}); every place is assumed to be chosen equally often."
+        )
+
+    def _tell_finite(self) -> None:
+        line = running_line()
+        self._session.assume(
+            f"{f'{line}: ' if line else ''}The model looks for values that are not finite; none is "
+            "assumed to be."
         )
 
     def item(self, tensor: Tensor) -> Scalar:
@@ -88,6 +95,7 @@ class Answers:
             f"The model reads the value of a {_name(tensor.dtype)} tensor on the host; "
             f"{answer} is assumed.",
             number=is_number,
+            condition=is_bool,
         )
         return answer
 
