@@ -45,6 +45,11 @@ from memorymark.workloads.pretended_gpu import pretended_gpu
 from memorymark.workloads.trial_spec import TrialSpec
 
 _TIMED_STEP = 2
+# What torch says where tensors of the host and of the simulated device meet.
+_MIXES_DEVICES = re.compile(
+    r"on device meta is not on the expected device cpu|devices?, (meta and cpu|cpu and meta)"
+    r"|on device cpu is not on the expected device meta|expected device meta but got cpu"
+)
 # What an error says that is not the model's own: it has no data, where a device has.
 _NAMES_META = re.compile(r"\bmeta\b", re.IGNORECASE)
 # More conditions than this are all answered alike.
@@ -149,7 +154,7 @@ def _attempt(
         except MemoryMarkError as error:
             return error
         except Exception as error:
-            failure = _failure(spec.workload.name, error)
+            failure = _failure(spec.workload.name, error, is_own(spec.workload))
             failure.__cause__ = error
             return failure
         if steps is None:
@@ -222,11 +227,16 @@ def _seen_by_own_code(
         yield
 
 
-def _failure(name: str, error: Exception) -> MemoryMarkError:
+def _failure(name: str, error: Exception, own: bool) -> MemoryMarkError:
     reason = ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
     sentence = f"The model {name!r} cannot be simulated: {reason}"
-    if _NAMES_META.search(reason) is None:
-        return WorkloadError(sentence)
     line = failed_line(error)
     place = f" ({line})" if line else ""
+    if _MIXES_DEVICES.search(reason):
+        return WorkloadError(
+            f"The model {name!r} fails as on a GPU: a tensor on the CPU meets one on the "
+            f"simulated device{place}. Make both on one device, as with device=x.device."
+        )
+    if _NAMES_META.search(reason) is None:
+        return WorkloadError(f"{sentence.rstrip('.')}{place}." if own and place else sentence)
     return UnsupportedOperation(f"{sentence.rstrip('.')}{place}. Measure it on a device instead.")

@@ -24,6 +24,7 @@ _COPIES = operations("clone", "_to_copy")
 _KEEPING = _COPIES | operations(
     "all", "all.dim", "any", "any.dim", "max", "min", "amax", "amin", "mean", "index_select"
 )
+_SPREADING = operations("upsample_nearest2d", "upsample_nearest2d.vec")
 _SUMS = operations("sum", "sum.dim_IntList")
 _OVERWRITING = operations("fill_.Scalar", "fill_.Tensor", "zero_", "copy_")
 
@@ -106,6 +107,11 @@ def adds_up(func: Any) -> bool:
 def keeps_uniform(func: Any) -> bool:
     """Return whether a result of uniform inputs is uniform, with a value found from one element."""
     return torch.Tag.pointwise in func.tags or func in _KEEPING
+
+
+def spreads_uniform(func: Any) -> bool:
+    """Return whether an operation makes more elements of the values of its first argument."""
+    return func in _SPREADING
 
 
 def answer_if_finite(func: Any, args: tuple[Any, ...]) -> bool | None:

@@ -24,6 +24,7 @@ from memorymark.simulator.tensors.effects import (
     effect_of,
     fill_value,
     keeps_uniform,
+    spreads_uniform,
     works_elementwise,
 )
 from memorymark.simulator.tensors.known_values import (
@@ -138,6 +139,8 @@ class Values(KnownValues):
             self._follow_in_place(func, args, kwargs)
         elif isinstance(output, Tensor) and output.is_meta:
             value = self._uniform_result(func, args, kwargs)
+            if value is None and spreads_uniform(func):
+                value = self.uniform(args[0])
             if value is None and adds_up(func):
                 value = self._uniform_sum(args[0], output)
             if value is None:
