@@ -85,12 +85,12 @@ def llama_8b() -> Workload:
 
 
 def mamba_130m() -> Workload:
-    """Return a Mamba of transformers' default shape, which loops over time in Python."""
+    """Return state-spaces/mamba-130m by its shape; it loops over time in Python."""
     from transformers import MambaConfig
 
     from memorymark.workloads.huggingface import HuggingFaceWorkload
 
-    return HuggingFaceWorkload("mamba-130m", MambaConfig())
+    return HuggingFaceWorkload("mamba-130m", MambaConfig(num_hidden_layers=24))
 
 
 def rwkv() -> Workload:

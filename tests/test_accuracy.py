@@ -22,11 +22,11 @@ CNNS = (
     "xmem-014", "xmem-017", "xmem-023", "xmem-028", "xmem-049", "xmem-051", "xmem-062",
     "xmem-065", "xmem-073", "xmem-075",
 )  # fmt: skip
-# Every fifth of the further runs of CNNs, and those next to the card's memory.
+# Every fifth of the further runs of CNNs, those next to the card's memory, and one that unfolds.
 WORKSPACES = (
     *(f"xmemcnn-{number:03}" for number in (
         1, 6, 11, 19, 24, 34, 39, 44, 49, 61, 66, 80, 85, 102, 107, 112, 116)),
-    "xmemcnn-038", "xmemcnn-040", "xmemcnn-113", "xmemcnn-117",
+    "xmemcnn-038", "xmemcnn-040", "xmemcnn-113", "xmemcnn-117", "xmemcnn-013",
 )  # fmt: skip
 PUBLISHED = ("seed-bert-a100-528", "seed-bert-a100-536")
 OUT_OF_MEMORY = ("xmem-072", "xmem-074", "xmem-076", "xmem-094")

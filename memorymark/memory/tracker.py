@@ -139,7 +139,8 @@ class MemoryTracker(OperationMode):
 
     def _see_tensor(self, tensor: Tensor, func: Any) -> None:
         if type(tensor) is Tensor and tensor.layout is torch.strided:
-            self._see_part(tensor, func)
+            if key_of(tensor.untyped_storage()) not in self._live:
+                self._see_part(tensor, func)
             return
         for part in parts_of(tensor):
             self._see_part(part, func)
@@ -157,11 +158,11 @@ class MemoryTracker(OperationMode):
     def _follow(self, storage: Any, block: Block) -> None:
         key = key_of(storage)
         block_id = self._allocate(block)
-        live, release = self._live, self._release
+        live, release = self._live, self.trace.release
 
         def released(_: Any) -> None:
             del live[key]
-            release(block_id)
+            self.live_bytes -= release(block_id)
 
         live[key] = (block_id, weakref.ref(storage, released))
 

@@ -7,14 +7,15 @@ import dataclasses
 import torch
 
 from memorymark.gpus.catalogue import Gpu
-from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
+from memorymark.memory.breakdown import Timeline, breakdown_at, peak_position, timeline
 from memorymark.memory.trace import Trace
 from memorymark.probes.common import new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.simulations import Simulations
 from memorymark.records.config import Optimizer, Precision, TrainingConfig
 from memorymark.records.trial import Breakdown, Holder, Outcome, Source, Target, Trial
-from memorymark.simulator.allocator.replay import ReplayResult, minimum_bytes, replay
+from memorymark.simulator.allocator.least_capacity import minimum_bytes
+from memorymark.simulator.allocator.replay import Events, ReplayResult, replay
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.reserved_range import base_events, largest_workspace, reserved_range
 from memorymark.simulator.simulate import SimulatedSteps, simulate
@@ -27,6 +28,18 @@ _DERIVED = (
     "This batch size was not simulated itself: its figures follow from simulations of smaller and "
     "larger ones, between which every block grows by the same bytes with each sample."
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Readings:
+    """What a simulation comes to on any card that shares it."""
+
+    events: Events
+    free: ReplayResult
+    minimum_bytes: int
+    breakdown: Breakdown
+    holders: tuple[Holder, ...]
+    timeline: Timeline
 
 
 class SimulatedProbe:
@@ -81,17 +94,15 @@ class SimulatedProbe:
     def _simulated(self, spec: TrialSpec) -> Trial:
         steps, derived = self._steps(spec)
         benchmark = spec.config.cudnn_benchmark
-        events = base_events(steps.trace, steps.convolutions, benchmark=benchmark)
-        free = replay(events) if benchmark else steps.free_running
-        held = self._within_capacity(events, free)
-        parts, holders = _breakdown(steps.trace, free)
+        found = _readings(steps, benchmark=benchmark)
+        free, held = found.free, self._within_capacity(found.events, found.free)
         trial = new_trial(
             self.target, spec, Outcome.OK if held.fits else Outcome.OOM,
             peak_allocated_bytes=free.peak_allocated_bytes,
-            minimum_bytes=minimum_bytes(events, free),
-            breakdown=parts,
-            holders=holders,
-            timeline=timeline(steps.trace, steps.trace.last_step()),
+            minimum_bytes=found.minimum_bytes,
+            breakdown=found.breakdown,
+            holders=found.holders,
+            timeline=found.timeline,
             gradient_check=steps.gradient_check,
             convolution_workspace_bytes=largest_workspace(steps.convolutions, benchmark=benchmark),
             assumptions=(
@@ -125,7 +136,7 @@ class SimulatedProbe:
         self._models.tidy()
         return steps, False
 
-    def _within_capacity(self, events: list[tuple[int, int]], free: ReplayResult) -> ReplayResult:
+    def _within_capacity(self, events: Events, free: ReplayResult) -> ReplayResult:
         capacity = self.target.capacity_bytes
         if capacity is None or free.peak_reserved_bytes <= capacity:
             return free
@@ -155,6 +166,19 @@ class SimulatedProbe:
             )
         noted.append("Step time is an estimate from the GPU's peak rates.")
         return noted
+
+
+def _readings(steps: SimulatedSteps, *, benchmark: bool) -> _Readings:
+    """Read a simulation, or return what was read of it for another card."""
+    if benchmark not in steps.readings:
+        events = base_events(steps.trace, steps.convolutions, benchmark=benchmark)
+        free = replay(events) if benchmark else steps.free_running
+        parts, holders = _breakdown(steps.trace, free)
+        steps.readings[benchmark] = _Readings(
+            events, free, minimum_bytes(events, free), parts, holders,
+            timeline(steps.trace, steps.trace.last_step()),
+        )  # fmt: skip
+    return steps.readings[benchmark]
 
 
 def _breakdown(trace: Trace, free: ReplayResult) -> tuple[Breakdown, tuple[Holder, ...]]:

@@ -14,7 +14,7 @@ from memorymark.simulator.cuda.convolutions import Convolutions, in_cudnn_order,
 from memorymark.simulator.session import Session
 from memorymark.simulator.source_lines import running_line
 from memorymark.simulator.tensors.answers import NOT_A_QUESTION, Answers, is_question
-from memorymark.simulator.tensors.outputs import rule_for
+from memorymark.simulator.tensors.outputs import rule_for, sparse_rule_for
 from memorymark.simulator.tensors.shapes import Recipe, ShapeCache
 from memorymark.simulator.time.clock import Work, work_of
 from memorymark.simulator.torch_compat import operations
@@ -26,8 +26,8 @@ class _Traits:
     """What the device has to do for an operation, looked up once for all of its calls."""
 
     __slots__ = (
-        "asks", "func", "is_convolution", "is_fused_optimizer", "is_recurrent", "rule",
-        "takes_scratch", "uses_cublas",
+        "asks", "func", "is_convolution", "is_fused_optimizer", "is_recurrent", "is_view", "rule",
+        "sparse_rule", "takes_scratch", "uses_cublas",
     )  # fmt: skip
 
     def __init__(self, func: Any, is_cuda: bool) -> None:
@@ -37,9 +37,11 @@ class _Traits:
         self.is_convolution = is_convolution(func)
         self.is_recurrent = func is recurrent_buffers.CUDNN
         self.rule = rule_for(func) or recurrent_buffers.OUTPUTS.get(func)
+        self.sparse_rule = sparse_rule_for(func)
         self.uses_cublas = scratch.uses_cublas(func)
         takes = self.uses_cublas or self.is_recurrent or scratch.is_transient(func)
         self.takes_scratch = is_cuda and takes
+        self.is_view = func.is_view and self.rule is None and not self.asks
 
 
 class SimulatedDevice(MemoryTracker):
@@ -81,6 +83,10 @@ class SimulatedDevice(MemoryTracker):
     def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the operation without data and note what it would allocate on the device."""
         traits = self._traits.get(id(func)) or self._learn(func)
+        if traits.is_view:  # takes no time and makes no values, as half of all operations do
+            output, _ = self._call(traits, func, args, kwargs)
+            self.see(output, func)
+            return output
         output, recipe = NOT_A_QUESTION, None
         if traits.asks:
             output = self._answers.answer(func, args, kwargs)
@@ -128,6 +134,10 @@ class SimulatedDevice(MemoryTracker):
         try:
             if traits.rule is not None and args[0].is_meta:
                 return traits.rule(*args, **kwargs), None
+            if traits.sparse_rule is not None and args[0].layout is torch.sparse_coo:
+                return traits.sparse_rule(*args, **kwargs), None
+            if traits.is_view:
+                return func(*args, **kwargs), None
             return self._shapes.call_with_recipe(func, args, kwargs)
         except NotImplementedError as error:
             raise UnsupportedOperation(self._refusal(func)) from error

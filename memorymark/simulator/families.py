@@ -23,6 +23,8 @@ from memorymark.simulator.time.clock import Work
 _TRUSTED = 3
 # A step of the first kind and one of those that follow; more only where they are not alike.
 _STEPS = 2
+# Longer traces are derived again for each card: many of them would take gigabytes.
+_MOST_EVENTS_KEPT = 20_000
 
 
 class Family:
@@ -76,11 +78,13 @@ class BatchSizes:
 
     def __init__(self) -> None:
         self.simulated: dict[int, SimulatedSteps] = {}
+        self._derived: dict[int, SimulatedSteps] = {}
         self._families: list[Family] = []
 
     def add(self, batch_size: int, steps: SimulatedSteps) -> None:
         """Keep a simulation."""
         self.simulated[batch_size] = steps
+        self._derived.clear()
         if steps.steps_run != _STEPS:
             return  # it is not known which steps another batch size would take
         if not any(family.takes(batch_size, steps) for family in self._families):
@@ -96,6 +100,14 @@ class BatchSizes:
 
         The simulations next to it, on both sides, must be of one family.
         """
+        if batch_size in self._derived:
+            return self._derived[batch_size]
+        derived = self._derive(batch_size)
+        if derived is not None and len(derived.trace.events) <= _MOST_EVENTS_KEPT:
+            self._derived[batch_size] = derived
+        return derived
+
+    def _derive(self, batch_size: int) -> SimulatedSteps | None:
         known = sorted(self.simulated)
         position = bisect_left(known, batch_size)
         if not 0 < position < len(known):

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -72,6 +73,8 @@ class SimulatedSteps:
         assumptions: What was answered or allowed for, one sentence each.
         convolutions: The convolutions' kernels, whose workspaces are not in the trace.
         gradient_check: What the backward pass left, where the stage is `backward`.
+        readings: What a probe has found in the trace, for the next card that shares it; by
+            whether cuDNN tries its kernels.
     """
 
     trace: Trace
@@ -81,6 +84,9 @@ class SimulatedSteps:
     assumptions: tuple[str, ...]
     convolutions: tuple[ConvolutionKernel, ...]
     gradient_check: GradientCheck | None
+    readings: dict[bool, Any] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
 
 _Attempt = tuple[SimulatedSteps | MemoryMarkError, Questions]

@@ -103,3 +103,12 @@ class Padded(Known):
 def test_steps_in_the_memory_are_no_line():
     kept = known(Padded(), 4, 13, 27, 50)
     assert kept.derive(20) is None
+
+
+def test_what_was_derived_is_kept_until_another_simulation_comes():
+    kept = known(tiny_bert(), 4, 24, 150)
+    derived = kept.derive(100)
+    assert kept.derive(100) is derived
+    kept.add(120, simulated(tiny_bert(), 120))
+    again = kept.derive(100)
+    assert again is not derived and contents(again) == contents(derived)

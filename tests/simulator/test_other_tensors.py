@@ -61,6 +61,11 @@ WORKLOADS = {
         in_half,
         lambda: nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64)),
     ),
+    "sparse gradients that are kept": (
+        lambda n: torch.randint(500, (n, 40)),
+        lambda model, batch: model[1](model[0](batch).mean(1)).square().mean(),
+        lambda: nn.Sequential(nn.Embedding(500, 64, sparse=True), nn.Linear(64, 8)),
+    ),
     "sparse gradients": (
         lambda n: torch.randint(500, (n, 20)),
         lambda model, batch: model(batch).square().mean(),

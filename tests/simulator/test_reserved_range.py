@@ -82,6 +82,25 @@ def test_a_workspace_without_room_is_left_out():
     assert tight.high_bytes <= 128 * MIB
 
 
+def test_images_that_may_be_unfolded_raise_only_the_higher_end():
+    trace = step_of(100 * MIB)
+    plain = kernel(2, 100 * MIB, copies=False)
+    without = ranged(trace, [plain])
+    unfolding = kernel(2, 20 * MIB, copies=False, is_backward=True, is_first=False, unfolds=True)
+    found = ranged(trace, [plain, unfolding])
+    assert found.low_bytes == without.low_bytes
+    assert found.high_bytes == 280 * MIB > without.high_bytes
+    assert largest_workspace([plain, unfolding]) == 180 * MIB
+    assert ranged(trace, [plain, unfolding], 128 * MIB).high_bytes < 128 * MIB
+
+
+def test_the_range_is_as_wide_as_the_plans_lie_apart():
+    trace = step_of(100 * MIB)
+    found = ranged(trace, [kernel(2, 400 * MIB, is_backward=True, is_pointwise=False)])
+    assert found.low_bytes == pytest.approx(100 * MIB, rel=0.01)
+    assert found.high_bytes == pytest.approx(300 * MIB, rel=0.01)
+
+
 def test_few_convolutions_leave_the_figure_almost_alone():
     trace = step_of(1000 * MIB)
     found = ranged(trace, [kernel(2, 4 * MIB)])

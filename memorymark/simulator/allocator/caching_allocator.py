@@ -50,6 +50,7 @@ from memorymark.simulator.allocator.blocks import (
     BlockList,
     Pool,
     round_request,
+    segment_bytes,
 )
 from memorymark.simulator.allocator.segments import Device, ExpandableSegments, FixedSegments
 
@@ -159,6 +160,14 @@ class CachingAllocator:
         """Give everything back to the device that holds nothing in use."""
         for pool in reversed(self._pools):
             self._segments.release(pool)
+
+    def capacity_for(self, rounded_bytes: int) -> int:
+        """Return a capacity at which a segment for a rounded request could be taken now."""
+        return self.reserved_bytes + segment_bytes(rounded_bytes)
+
+    def enlarge(self, capacity_bytes: int) -> None:
+        """Let the device hand out more from here on."""
+        self._device.capacity_bytes = capacity_bytes
 
     def close(self) -> None:
         """Let go of the blocks that are not in use; nothing more can be taken.

@@ -14,16 +14,13 @@ from dataclasses import dataclass
 from memorymark.simulator.allocator import environment
 from memorymark.simulator.allocator.blocks import (
     MIN_BLOCK_BYTES,
-    SEGMENT_ROUNDING_BYTES,
     Block,
     round_request,
-    round_up,
 )
 from memorymark.simulator.allocator.caching_allocator import CachingAllocator
 
 Events = Sequence[tuple[int, int]]
 EMPTY_CACHE = (0, 0)
-_PRECISION = 1000
 
 
 @dataclass(frozen=True)
@@ -125,6 +122,19 @@ class Replay:
             in_use[block_id] = block
         self._position = len(events)
 
+    def lacking_bytes(self, events: Events) -> int | None:
+        """Return a capacity with room for what found none; None where everything did."""
+        if self._failed_at is None:
+            return None
+        return self._allocator.capacity_for(round_request(events[self._failed_at][1]))
+
+    def go_on(self, events: Events, capacity_bytes: int) -> None:
+        """Play on from what found no room, as if the device had become larger."""
+        assert self._failed_at is not None
+        self._position, self._failed_at = self._failed_at, None
+        self._allocator.enlarge(capacity_bytes)
+        self.feed(events)
+
     def close(self) -> None:
         """Let go of the blocks; only the result may be asked for from here on."""
         for block in self._in_use.values():
@@ -142,48 +152,3 @@ class Replay:
             retries=self._allocator.retries,
             failed_at=self._failed_at,
         )
-
-
-def peak_live_bytes(events: Events) -> int:
-    """Return the most bytes in use at once, each block rounded up to 512 B."""
-    live = peak = 0
-    for _, size_bytes in events:
-        if size_bytes > 0:
-            live += round_request(size_bytes)
-            peak = max(peak, live)
-        elif size_bytes < 0:
-            live -= round_request(-size_bytes)
-    return peak
-
-
-def minimum_bytes(
-    events: Events,
-    free_running: ReplayResult | None = None,
-    *,
-    expandable_segments: bool | None = None,
-) -> int:
-    """Return the least capacity in which the whole trace replays, to within 0.1 % or 2 MiB.
-
-    The trace replays at the figure that is returned. It is found by bisection between the peak of
-    live blocks and the peak reserved of a run without limit. Whether a trace replays is not
-    strictly monotone in the capacity, because another point of giving back the cache leaves other
-    fragments: below the figure there can be isolated capacities that also work, and above it ones
-    that do not.
-
-    Args:
-        events: The trace, as for `replay`.
-        free_running: What its replay without limit came to, where that is known already.
-        expandable_segments: Whether segments grow page by page; None follows PyTorch's variable.
-    """
-    step = SEGMENT_ROUNDING_BYTES
-    too_small = round_up(peak_live_bytes(events), step) // step - 1
-    if free_running is None:
-        free_running = replay(events, expandable_segments=expandable_segments)
-    enough = free_running.peak_reserved_bytes // step
-    while enough - too_small > max(1, enough // _PRECISION):
-        middle = (enough + too_small) // 2
-        if replay(events, middle * step, expandable_segments=expandable_segments).fits:
-            enough = middle
-        else:
-            too_small = middle
-    return enough * step

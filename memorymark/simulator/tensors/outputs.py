@@ -23,6 +23,11 @@ def rule_for(func: Any) -> _Rule | None:
     return _RULES.get(func)
 
 
+def sparse_rule_for(func: Any) -> _Rule | None:
+    """Return what makes an operation's outputs where its first argument is a sparse tensor."""
+    return _SPARSE_RULES.get(func)
+
+
 def _keeps_storage(op: Any, position: int) -> _Rule:
     """Return the rule of a loss; `position` is that of `reduction` among the arguments."""
 
@@ -42,6 +47,12 @@ def _ctc_gradient(grad: Tensor, log_probs: Tensor, *rest: Any, **options: Any) -
     return torch.empty_like(log_probs, memory_format=torch.contiguous_format)
 
 
+def _sparse_copy(sparse: Tensor, **options: Any) -> Tensor:
+    """Copy indices and values; PyTorch's rule without data leaves out all elements."""
+    indices, values = (part(sparse).clone() for part in _SPARSE_PARTS)
+    return torch.sparse_coo_tensor(indices, values, sparse.shape, check_invariants=False)
+
+
 def _sparse_product(added: Tensor, sparse: Tensor, dense: Tensor, **options: Any) -> Tensor:
     return dense.new_empty((sparse.size(0), dense.size(1)))
 
@@ -57,6 +68,8 @@ def _bags(*args: Any, **kwargs: Any) -> Any:
     return _EMBEDDING_BAG(*args, **kwargs)
 
 
+_SPARSE_PARTS = (operation("aten::_indices"), operation("aten::_values"))
+_SPARSE_RULES: dict[Any, _Rule] = {operation("aten::clone"): _sparse_copy}
 _EMBEDDING_BAG = operation("aten::_embedding_bag")
 _MSE = operation("aten::mse_loss")
 _SMOOTH_L1 = operation("aten::smooth_l1_loss")

@@ -105,7 +105,8 @@ class ShapeCache:
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Any, Recipe | None]:
         """Do as `call`, and return the recipe too where the outputs were made by one."""
-        kind = self.kind_of(func)
+        found = self._kinds.get(id(func))
+        kind = self.kind_of(func) if found is None else found[0]
         if kind is Kind.IN_PLACE and _is_without_data(args[0]):
             self._check_once(func, args, kwargs)
             return (args[0] if schema_of(func).returns else None), None

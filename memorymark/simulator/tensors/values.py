@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memorymark.memory.storage import is_mutable, tree_map
+from memorymark.memory.storage import is_mutable, storage_key, tree_map
 from memorymark.simulator.tensors.effects import (
     Effect,
     adds_up,
@@ -123,13 +123,16 @@ class Values(KnownValues):
         """Return whether values are known of all inputs, or of one that may be written to."""
         found = False
         for x in args:
-            for tensor in x if isinstance(x, list | tuple) else (x,):
-                if not isinstance(tensor, Tensor):
-                    continue
-                if self.has(tensor):
-                    found = True
-                elif not mutable:
-                    return False
+            if isinstance(x, Tensor):
+                known = not x.is_meta or storage_key(x) in self._known
+            elif isinstance(x, list | tuple) and any(isinstance(each, Tensor) for each in x):
+                known = self._concerns(x, mutable)
+            else:
+                continue
+            if known:
+                found = True
+            elif not mutable:
+                return False
         return found
 
     def _follow(

@@ -7,7 +7,8 @@ from memorymark.gpus.catalogue import find_gpu
 from memorymark.probes.simulated import SimulatedProbe
 from memorymark.records.config import TrainingConfig
 from memorymark.simulator.allocator.environment import assumptions, expandable_segments
-from memorymark.simulator.allocator.replay import minimum_bytes, replay
+from memorymark.simulator.allocator.least_capacity import minimum_bytes
+from memorymark.simulator.allocator.replay import replay
 from memorymark.workloads.trial_spec import TrialSpec
 
 NEW, OLD = "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"

@@ -1,13 +1,10 @@
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memorymark.simulator.allocator.blocks import SEGMENT_ROUNDING_BYTES
-from memorymark.simulator.allocator.replay import (
-    EMPTY_CACHE,
-    minimum_bytes,
-    peak_live_bytes,
-    replay,
-)
+from memorymark.simulator.allocator.least_capacity import minimum_bytes, peak_live_bytes
+from memorymark.simulator.allocator.replay import EMPTY_CACHE, Replay, replay
 
 MIB = 1024**2
 
@@ -111,3 +108,28 @@ def test_optional_blocks_never_exceed_the_capacity_or_fail(events, capacity_mib,
     if set(block_id for block_id, _ in events) <= optional:
         assert found.fits
     assert found.fits or events[found.failed_at][0] not in optional
+
+
+def test_a_device_that_grows_plays_on_where_it_had_no_room() -> None:
+    events = [(1, 30 * MIB), (2, 40 * MIB), (1, -30 * MIB), (3, 50 * MIB)]
+    growing = Replay(60 * MIB)
+    growing.feed(events)
+    assert growing.lacking_bytes(events) == 70 * MIB
+    growing.go_on(events, 70 * MIB)
+    assert growing.lacking_bytes(events) == 90 * MIB  # the first block went back to the device
+    growing.go_on(events, 90 * MIB)
+    assert growing.lacking_bytes(events) is None and growing.result().fits
+    growing.close()
+
+
+def test_what_a_bisection_finds_takes_few_replays(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [(n, (10 + n % 7) * MIB) for n in range(300)]
+    for n in range(0, 300, 3):
+        events += [(n, -events[n][1]), (n + 1000, 17 * MIB)]
+    free = replay(events)
+    started = []
+    close = Replay.close
+    monkeypatch.setattr(Replay, "close", lambda self: (started.append(1), close(self)))
+    least = minimum_bytes(events, free)
+    assert len(started) <= 4
+    assert replay(events, least).fits

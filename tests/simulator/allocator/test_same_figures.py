@@ -11,7 +11,8 @@ from random import Random
 
 import pytest
 
-from memorymark.simulator.allocator.replay import minimum_bytes, replay
+from memorymark.simulator.allocator.least_capacity import minimum_bytes
+from memorymark.simulator.allocator.replay import replay
 
 KIB, MIB = 1024, 1024**2
 TRACES, BLOCKS = 40, 120

@@ -5,6 +5,7 @@ import torch
 
 from memorymark.simulator.cuda.convolutions import Convolutions, in_cudnn_order, is_convolution
 from memorymark.simulator.cuda.rules import Platform, Rules
+from memorymark.units import MIB
 
 FORWARD = torch.ops.aten.convolution.default
 BACKWARD = torch.ops.aten.convolution_backward.default
@@ -81,6 +82,44 @@ def test_a_benchmark_may_try_a_transform_of_the_operands():
     (product,), (filtered,) = noted(A100, size=1), noted(A100, size=3)
     assert product.largest_bytes == product.operand_bytes
     assert filtered.largest_bytes == filtered.operand_bytes * 9 // 4
+
+
+def separable(rules, *, channels=32, size=3, dtype=torch.float32, between=(16, 16), batch=2):
+    """A first convolution, then a depthwise one, forward and backward."""
+    x = torch.empty(batch, channels, 16, 16, dtype=dtype, device="meta")
+    images = torch.empty(batch, channels, *between, dtype=dtype, device="meta")
+    full = torch.empty(channels, channels, 3, 3, dtype=dtype, device="meta")
+    depthwise = torch.empty(channels, 1, size, size, dtype=dtype, device="meta")
+    rest = [[1, 1], [size // 2] * 2, [1, 1], False, [0, 0], channels]
+    convolutions = Convolutions(rules)
+    convolutions.note(FORWARD, (x, full, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1), x, 1)
+    convolutions.note(FORWARD, (images, depthwise, None, *rest), images, 2)
+    for result in (images, depthwise):
+        args = (images, images, depthwise, None, *rest, [True] * 3)
+        convolutions.note(BACKWARD, args, result, 3)
+    return [k for k in convolutions.kernels if k.unfolds], images
+
+
+def test_a_separable_block_may_hold_the_first_result_unfolded_in_the_backward_pass():
+    (kernel,), images = separable(A100)
+    assert kernel.unfolded_bytes == 9 * images.nbytes
+    assert kernel.position == 3 and kernel.is_backward and not kernel.is_first
+    assert kernel.pointwise_bytes == kernel.gradient_bytes == kernel.largest_bytes == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"channels": 16}, {"size": 7}, {"dtype": torch.float16}, {"between": (8, 8)}],
+)
+def test_other_depthwise_convolutions_unfold_nothing(options):
+    assert separable(A100, **options)[0] == separable(V100)[0] == []
+
+
+def test_what_is_unfolded_has_a_limit():
+    (kernel,), images = separable(A100, batch=2500)
+    assert 9 * images.nbytes < 760 * MIB and kernel.unfolded_bytes == 9 * images.nbytes
+    (kernel,), _ = separable(A100, batch=2800)
+    assert kernel.unfolded_bytes == 0
 
 
 def test_a_shape_is_new_only_once():
