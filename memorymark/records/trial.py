@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
-from memorymark.units import gib_range, mib_or_gib
+from memorymark.units import gib_range
 
 
 class Source(StrEnum):
@@ -260,9 +260,9 @@ class Trial(Record):
 
     @property
     def reserved_range(self) -> str | None:
-        """The range of the reserved peak in words; None where both ends are written alike."""
+        """The range of the reserved peak in words; None where it is one figure."""
         low, high = self.peak_reserved_low_bytes, self.peak_reserved_high_bytes
-        if low is None or high is None or mib_or_gib(low) == mib_or_gib(high):
+        if low is None or high is None:
             return None
         return f"{gib_range(low, high)}, depending on which cuDNN workspaces find room"
 
