@@ -62,6 +62,9 @@ class FakeWorkload:
     def own_step(self, model: Any) -> None:
         return None
 
+    def forget(self, model: Any) -> None:
+        return None
+
     def notes(self, model: Any) -> tuple[str, ...]:
         return ()
 

@@ -25,6 +25,7 @@ LAYERS = (
     {"settings"},
     {"records"},
     {"memory", "gpus"},
+    {"placement"},
     {"workloads"},
     {"training"},
     {"simulator"},
@@ -42,7 +43,7 @@ ROOMS = set(LEVELS) - {""}
 
 # Imported where they are used, inside functions, so that the engine runs without them.
 OPTIONAL = {"streamlit", "altair", "pynvml", "torchvision", "timm", "bitsandbytes", "pandas"}
-WITH_TORCH = {"workloads", "training", "memory", "simulator", "probes"}
+WITH_TORCH = {"placement", "workloads", "training", "memory", "simulator", "probes"}
 # Not even inside a function: what these hold is data, read where there is no torch.
 NEVER_TORCH = {"errors", "units", "settings", "records", "gpus", "analysis", "report"}
 

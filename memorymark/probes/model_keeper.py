@@ -51,8 +51,9 @@ class ModelKeeper:
         if not self.holds(spec):
             self.release()
             self._model = build_model(spec.workload, spec.config, self._device)
+            self._workload = spec.workload
             learn_batches(spec, self._device)
-            self._key, self._workload = (spec.workload, spec.config), spec.workload
+            self._key = spec.workload, spec.config
         assert self._model is not None
         return self._model
 
@@ -70,4 +71,6 @@ class ModelKeeper:
 
     def release(self) -> None:
         """Let go of the model and its memory."""
+        if self._model is not None and self._workload is not None:
+            self._workload.forget(self._model)
         self._model, self._key, self._workload = None, None, None

@@ -11,6 +11,7 @@ import torch
 from memorymark.gpus.catalogue import Gpu
 from memorymark.memory.breakdown import Timeline, breakdown_at, peak_position, timeline
 from memorymark.memory.trace import Trace
+from memorymark.placement.pretended_gpu import pretended_gpu
 from memorymark.probes.common import new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.quick_look import BATCH_SIZES, QuickLook, look
@@ -26,7 +27,6 @@ from memorymark.simulator.time.clock import Rates, seconds
 from memorymark.training.tracked import collector_off
 from memorymark.workloads.base import Workload
 from memorymark.workloads.build import is_own
-from memorymark.workloads.pretended_gpu import pretended_gpu
 from memorymark.workloads.trial_spec import TrialSpec
 
 _DERIVED = (

@@ -269,6 +269,14 @@ def with_image_size(config: TrainingConfig) -> TrainingConfig:
     return dataclasses.replace(config, image_size=DEFAULT_IMAGE_SIZE)
 
 
+def without_filled_in_size(config: TrainingConfig) -> TrainingConfig:
+    """Return the config without a size of images that nobody gave and no image has."""
+    reads_images = config.task is not None and "image_size" in config.task.lengths
+    if reads_images or config.image_size != DEFAULT_IMAGE_SIZE:
+        return config
+    return dataclasses.replace(config, image_size=None)
+
+
 def check_batch_size(value: object) -> int:
     """Return the batch size.
 

@@ -13,7 +13,12 @@ from memorymark.errors import UsageError
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.codec import Origin, Record, same
-from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig, check_batch_size
+from memorymark.records.config import (
+    MAX_BATCH_SIZE,
+    TrainingConfig,
+    check_batch_size,
+    without_filled_in_size,
+)  # fmt: skip
 from memorymark.records.option import REQUIRED, changed, changed_words, described, split_names
 from memorymark.units import GIB, MIB, parse_bytes
 
@@ -186,7 +191,7 @@ def command_line(analysis: Analysis, memory_budget_bytes: int | None = None) -> 
     return Request(
         RequestKind.ANALYSIS,
         analysis.workload,
-        analysis.config,
+        without_filled_in_size(analysis.config),
         device=None if is_simulated else f"{target.kind}:{target.index}".removesuffix(":0"),
         gpu=target.gpu_key if is_simulated else None,
         memory_budget=memory_budget_bytes,

@@ -209,7 +209,7 @@ class _Execution:
         make = getattr(probe, "workload", None) or self.find_workload or resolve
         if probe.target.source is not Source.SIMULATED:
             return make(self.request.model)
-        from memorymark.workloads.pretended_gpu import pretended_gpu
+        from memorymark.placement.pretended_gpu import pretended_gpu
 
         gpu = find_gpu(probe.target.gpu_key or DEFAULT_GPU)
         with pretended_gpu(
@@ -269,7 +269,7 @@ def _process_state_kept() -> Iterator[None]:
     if "torch" not in sys.modules:
         yield
         return
-    from memorymark.workloads.process_state import kept_process_state
+    from memorymark.placement.process_state import kept_process_state
 
     with kept_process_state():
         yield

@@ -39,9 +39,9 @@ class Session:
         on_autocast: Called when a region of mixed precision begins, the user's own included.
     """
 
-    def __init__(self, rules: Rules, *, contrary: bool = False) -> None:
+    def __init__(self, rules: Rules, questions: Questions | None = None) -> None:
         self.rules = rules
-        self.questions = Questions(contrary)
+        self.questions = questions or Questions()
         self._noted: dict[str, None] = {}
         self.cast_cache: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self.on_autocast: Callable[[], None] = lambda: None
@@ -66,12 +66,12 @@ def current() -> Session | None:
 
 
 @contextmanager
-def simulating(rules: Rules, *, contrary: bool = False) -> Iterator[Session]:
+def simulating(rules: Rules, questions: Questions | None = None) -> Iterator[Session]:
     """Run what is inside under the rules; other simulations wait.
 
     Args:
         rules: The simulated device.
-        contrary: Whether questions with no known answer get the other one.
+        questions: Says how questions with no known answer are answered.
 
     Raises:
         IncompatibleTorch: This torch lacks private parts that are relied on.
@@ -80,7 +80,7 @@ def simulating(rules: Rules, *, contrary: bool = False) -> Iterator[Session]:
     with _lock, ExitStack() as stack:
         for target, name, replacement in _patches(rules):
             stack.enter_context(mock.patch.object(target, name, replacement))
-        outer, session = current(), Session(rules, contrary=contrary)
+        outer, session = current(), Session(rules, questions)
         noted = torch_compat.untested_version()
         for sentence in (noted, *(environment.assumptions() if rules.is_cuda else ())):
             if sentence:

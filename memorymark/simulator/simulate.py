@@ -12,12 +12,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from traceback import clear_frames
 from typing import Any
 
 from torch import nn
 
 from memorymark.errors import MemoryMarkError, UnsupportedOperation, WorkloadError
 from memorymark.memory.trace import Trace
+from memorymark.placement.pretended_cuda import COMPILED, pretending
+from memorymark.placement.pretended_gpu import pretended_gpu
 from memorymark.records.trial import GradientCheck
 from memorymark.simulator.allocator.replay import ReplayResult
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
@@ -25,6 +28,7 @@ from memorymark.simulator.cuda.convolutions import ConvolutionKernel
 from memorymark.simulator.cuda.recurrent import flatten_weights
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
+from memorymark.simulator.lbfgs import full_histories
 from memorymark.simulator.questions import Questions
 from memorymark.simulator.repetition import (
     MOST_STEPS,
@@ -40,13 +44,18 @@ from memorymark.simulator.time.clock import Work
 from memorymark.training.tracked import run_tracked_steps
 from memorymark.units import GIB
 from memorymark.workloads.build import is_own, tensors_beside
-from memorymark.workloads.pretended_cuda import COMPILED, pretending
-from memorymark.workloads.pretended_gpu import pretended_gpu
 from memorymark.workloads.trial_spec import TrialSpec
 
 _TIMED_STEP = 2
+# What torch says where tensors of the host and of the simulated device meet.
+_MIXES_DEVICES = re.compile(
+    r"on device meta is not on the expected device cpu|devices?, (meta and cpu|cpu and meta)"
+    r"|on device cpu is not on the expected device meta|expected device meta but got cpu"
+)
 # What an error says that is not the model's own: it has no data, where a device has.
 _NAMES_META = re.compile(r"\bmeta\b", re.IGNORECASE)
+# More conditions than this are all answered alike.
+_MOST_CONDITIONS = 4
 # Peaks that differ by less are the same.
 _SAME_SHARE = 0.001
 # Guarded by the lock of `simulating`.
@@ -81,6 +90,9 @@ class SimulatedSteps:
     )
 
 
+_Attempt = tuple[SimulatedSteps | MemoryMarkError, Questions]
+
+
 def simulate(
     spec: TrialSpec,
     model: nn.Module,
@@ -101,21 +113,34 @@ def simulate(
             a number that is not known.
         WorkloadError: The model or its own code fails.
     """
-    given, questions = _attempt(spec, model, rules, steps, contrary=False)
-    if questions.asked:
+
+    def attempt(contrary: bool = False, except_at: str | None = None) -> _Attempt:
+        questions = Questions(contrary, except_at, spec.batch_size)
         _drop_gradients(spec, model)
-        other, _ = _attempt(spec, model, rules, steps, contrary=True)
-        given = _settled(given, other, questions)
+        outcome = _attempt(spec, model, rules, steps, questions)
+        if questions.endless is not None:
+            raise questions.endless
+        return outcome, questions
+
+    given, questions = attempt()
+    if questions.asked:
+        other, more = attempt(contrary=True)
+        others = [other]
+        conditions = {**questions.conditions, **more.conditions}
+        own = is_own(spec.workload)
+        # Each condition by itself: where two stand in a row, what is alike skips one of them.
+        if own and 1 < len(conditions) <= _MOST_CONDITIONS:
+            others += [attempt(except_at=line)[0] for line in conditions]
+        given = _settled(given, others, questions, is_own_code=own)
     if isinstance(given, MemoryMarkError):
         raise given
     return given
 
 
 def _attempt(
-    spec: TrialSpec, model: nn.Module, rules: Rules, steps: int | None, *,
-    contrary: bool,
-) -> tuple[SimulatedSteps | MemoryMarkError, Questions]:  # fmt: skip
-    with simulating(rules, contrary=contrary) as session:
+    spec: TrialSpec, model: nn.Module, rules: Rules, steps: int | None, questions: Questions
+) -> SimulatedSteps | MemoryMarkError:
+    with simulating(rules, questions) as session:
         device = SimulatedDevice(
             session, _shapes, steps or _TIMED_STEP,
             keeps_values=is_own(spec.workload),
@@ -126,18 +151,16 @@ def _attempt(
         if rules.is_cuda:
             flatten_weights(model)
         try:
-            with _seen_by_own_code(spec, model, session, device):
+            with _seen_by_own_code(spec, model, session, device), full_histories():
                 tracked = run_tracked_steps(
                     spec, model, SimulatedRuntime(rules), device,
                     steps=steps or MOST_STEPS,
-                    is_steady=lambda: steps is None and (peak.is_steady() or repeats(device.trace)),
+                    is_steady=lambda: (
+                        (peak.is_steady() or repeats(device.trace)) and steps is None
+                    ),
                 )  # fmt: skip
-        except MemoryMarkError as error:
-            return error, session.questions
         except Exception as error:
-            failure = _failure(spec.workload.name, error)
-            failure.__cause__ = error
-            return failure, session.questions
+            return _failed(spec, model, error)
         if steps is None:
             peak.repeat_until_steady()
         peak.replay.close()
@@ -150,33 +173,44 @@ def _attempt(
             assumptions=session.assumptions,
             convolutions=with_repeated_kernels(device.convolutions.kernels, device.trace, ran),
             gradient_check=tracked.gradient_check,
-        ), session.questions
+        )
 
 
 def _settled(
     given: SimulatedSteps | MemoryMarkError,
-    other: SimulatedSteps | MemoryMarkError,
+    others: list[SimulatedSteps | MemoryMarkError],
     questions: Questions,
+    *,
+    is_own_code: bool,
 ) -> SimulatedSteps | MemoryMarkError:
-    """Return what two simulations come to that answered unknown questions differently."""
-    if isinstance(other, MemoryMarkError):
+    """Return what simulations come to that answered unknown questions differently."""
+    done = [steps for steps in (given, *others) if isinstance(steps, SimulatedSteps)]
+    if not done:
         return given
-    if isinstance(given, MemoryMarkError):
-        # The other answer is the one that the model expects; of a number, neither is.
-        return other if questions.number is None else _unknown_number(questions.number)
-    peaks = [steps.free_running.peak_allocated_bytes for steps in (given, other)]
+    if isinstance(given, MemoryMarkError) and questions.number is not None:
+        return _unknown_number(questions.number)
+    if questions.number is not None and is_own_code and _differ(done):
+        # No answer says how large the number is: none or one of something may hardly show where
+        # thousands would.
+        return _unknown_number(questions.number)
+    # Where one fails, another answer is the one that the model expects.
+    peaks = [steps.free_running.peak_allocated_bytes for steps in done]
     least, most = min(peaks), max(peaks)
     if most - least <= _SAME_SHARE * most:
-        return given
+        return done[0]
     if questions.number is not None:
         return _unknown_number(questions.number)
     between = f"{least / GIB:,.3g} and {most / GIB:,.3g} GiB"
-    larger = given if peaks[0] == most else other
+    larger = done[peaks.index(most)]
     told = (
         f"The step's memory depends on values that a simulation does not know: its peak lies "
         f"between {between}; the larger is given."
     )
     return dataclasses.replace(larger, assumptions=(*larger.assumptions, told))
+
+
+def _sizes(steps: SimulatedSteps) -> list[int]:
+    return [block.size_bytes for block in steps.trace.blocks]
 
 
 def _unknown_number(line: str) -> UnsupportedOperation:
@@ -207,11 +241,34 @@ def _seen_by_own_code(
         yield
 
 
-def _failure(name: str, error: Exception) -> MemoryMarkError:
+def _differ(done: list[SimulatedSteps]) -> bool:
+    return any(_sizes(steps) != _sizes(done[0]) for steps in done[1:])
+
+
+def _failed(spec: TrialSpec, model: nn.Module, error: Exception) -> MemoryMarkError:
+    """Return what is told of a step's error, and leave nothing of the step behind."""
+    if isinstance(error, MemoryMarkError):
+        told = error
+    else:
+        told = _failure(spec.workload.name, error, is_own(spec.workload))
+        told.__cause__ = error
+    # In PyTorch 2.11 a checkpointed part that failed leaves its hooks in place, which see all that
+    # is saved for any backward pass, until nobody holds its variables.
+    clear_frames(error.__traceback__)
+    _drop_gradients(spec, model)
+    return told
+
+
+def _failure(name: str, error: Exception, own: bool) -> MemoryMarkError:
     reason = ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
     sentence = f"The model {name!r} cannot be simulated: {reason}"
-    if _NAMES_META.search(reason) is None:
-        return WorkloadError(sentence)
     line = failed_line(error)
     place = f" ({line})" if line else ""
+    if _MIXES_DEVICES.search(reason):
+        return WorkloadError(
+            f"The model {name!r} fails as on a GPU: a tensor on the CPU meets one on the "
+            f"simulated device{place}. Make both on one device, as with device=x.device."
+        )
+    if _NAMES_META.search(reason) is None:
+        return WorkloadError(f"{sentence.rstrip('.')}{place}." if own and place else sentence)
     return UnsupportedOperation(f"{sentence.rstrip('.')}{place}. Measure it on a device instead.")

@@ -34,7 +34,7 @@ def running_line() -> str | None:
         file = frame.f_code.co_filename
         if file.startswith(_STEP):
             break
-        if not file.startswith((_TORCH, _OURS, "<")):
+        if not is_library(file):
             if library is None or not file.startswith(library):
                 return _text(frame)
             fallback = fallback or frame
@@ -46,7 +46,7 @@ def failed_line(error: BaseException) -> str | None:
     """Return the innermost line outside of torch and MemoryMark through which an error came."""
     found, trace = None, error.__traceback__
     while trace is not None:
-        if not trace.tb_frame.f_code.co_filename.startswith((_TORCH, _OURS, "<")):
+        if not is_library(trace.tb_frame.f_code.co_filename):
             found = trace
         trace = trace.tb_next
     return None if found is None else _text(found.tb_frame, found.tb_lineno)
@@ -62,10 +62,21 @@ def is_packing() -> bool:
     return False
 
 
+def is_library(file: str) -> bool:
+    """Return whether a file is of torch or MemoryMark."""
+    return file.startswith((_TORCH, _OURS, "<"))
+
+
+def text_of_line(frame: FrameType, number: int | None = None) -> str:
+    """Return the text of the line at which a frame is, or of another of its file."""
+    line = number or frame.f_lineno
+    return linecache.getline(frame.f_code.co_filename, line, frame.f_globals).strip()
+
+
 def _text(frame: FrameType, number: int | None = None) -> str:
     file, number = frame.f_code.co_filename, number or frame.f_lineno
     place = f"{os.path.basename(file)}:{number}"
-    source = linecache.getline(file, number, frame.f_globals).strip()
+    source = text_of_line(frame, number)
     if len(source) > _MOST_CHARACTERS:
         source = source[:_MOST_CHARACTERS] + "…"
     return f"{place} (`{source}`)" if source else place

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from memorymark.errors import MissingPackage
+from memorymark.placement.fp32_precision import precision_restorer
 from memorymark.records.config import Attention, OptimizerImpl, Precision, TrainingConfig
 
 AUTOCAST_DTYPES = {Precision.AMP_BF16: torch.bfloat16, Precision.AMP_FP16: torch.float16}
@@ -50,7 +51,7 @@ class DeviceRuntime:
     @contextlib.contextmanager
     def settings(self, config: TrainingConfig) -> Iterator[None]:
         """Hold TF32, cuDNN's benchmark and the choice of attention kernels while steps run."""
-        before, benchmark = torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
+        restore, benchmark = precision_restorer(), torch.backends.cudnn.benchmark
         torch.backends.cudnn.benchmark = config.cudnn_benchmark
         if config.precision is Precision.TF32:
             torch.set_float32_matmul_precision("high")
@@ -58,7 +59,7 @@ class DeviceRuntime:
             with attention_kernels(config):
                 yield
         finally:
-            torch.set_float32_matmul_precision(before)
+            restore()
             torch.backends.cudnn.benchmark = benchmark
 
     def autocast(self, precision: Precision) -> AbstractContextManager[Any]:

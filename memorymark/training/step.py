@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from memorymark.errors import WorkloadError
 from memorymark.memory.trace import BACKWARD, FORWARD, OPTIMIZER, STEP, STEP_END
 from memorymark.records.config import ZeroGrad
 from memorymark.records.trial import Stage
@@ -22,6 +23,7 @@ from memorymark.training.own_step import noticed_phases, optimizers_in
 from memorymark.training.runtime import Runtime
 from memorymark.workloads.build import make_batch, match_batch
 from memorymark.workloads.losses import loss_of
+from memorymark.workloads.own_training import describe
 from memorymark.workloads.trial_spec import TrialSpec
 
 
@@ -66,6 +68,11 @@ class TrainingStep:
                 self.optimizer = build_optimizer(spec.config, model.parameters(), runtime)
             self._own_step = spec.workload.own_step(model)
         self.optimizers: list[torch.optim.Optimizer] = list(optimizers_in(self.optimizer))
+        if self.optimizer is not None and self._own_step is None and not self.optimizers:
+            raise WorkloadError(
+                f"optimizer of {spec.workload.name!r} returned {describe(self.optimizer)}; "
+                "accepted: a torch.optim.Optimizer, or several in a tuple, list or dictionary."
+            )
         self._spec = spec
         self._config = spec.config
         self._runtime = runtime

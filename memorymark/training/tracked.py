@@ -65,11 +65,13 @@ def run_tracked_steps(
         step = TrainingStep(spec, model, runtime, on_phase=labels.begin)
         labels.step = step
         seconds = []
-        for _ in range(steps):
-            seconds.append(seconds_of(step, synchronize))
-            if is_steady():
-                break
-        labels.step = None  # the two hold one another, and with them all that was followed
+        try:
+            for _ in range(steps):
+                seconds.append(seconds_of(step, synchronize))
+                if is_steady():
+                    break
+        finally:
+            labels.step = None  # the two hold one another, and with them all that was followed
     return TrackedSteps(tuple(seconds), labels.gradient_check)
 
 

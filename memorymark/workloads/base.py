@@ -70,6 +70,9 @@ class Workload(ABC):
         """Return the user's own step (model, batch, optimizer) in place of the whole step."""
         return None
 
+    def forget(self, model: nn.Module) -> None:  # noqa: B027  (most keep nothing of a model)
+        """Let go of a model that `build` has made, and of what was made with it."""
+
     def notes(self, model: nn.Module) -> tuple[str, ...]:
         """Return what a reader of a result should know of how the model is trained."""
         return ()

@@ -14,13 +14,13 @@ from torch.nn.parameter import is_lazy
 
 from memorymark.errors import BatchTooLong, WorkloadError
 from memorymark.memory.storage import tree_map
+from memorymark.placement.moving import FILLED, Twins, move_module, move_tensors, note_modes
+from memorymark.placement.pretended_cuda import pretending
+from memorymark.placement.without_data import make_without_data
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.batch_sizes import check_batch, learn_growth
-from memorymark.workloads.placement import FILLED, Twins, move_module, move_tensors, note_modes
-from memorymark.workloads.pretended_cuda import pretending
 from memorymark.workloads.trial_spec import TrialSpec
-from memorymark.workloads.without_data import make_without_data
 
 _WAS_EVAL = (
     "The factory returned the model in eval mode; it is trained in training mode, as after "
@@ -61,6 +61,16 @@ def build_model(workload: Workload, config: TrainingConfig, device: torch.device
     """
     twins = Twins(device)
     model = _build(workload, config, device, twins)
+    try:
+        return _made_ready(workload, model, config, device, twins)
+    except Exception:
+        workload.forget(model)
+        raise
+
+
+def _made_ready(
+    workload: Workload, model: nn.Module, config: TrainingConfig, device: torch.device, twins: Twins
+) -> nn.Module:
     _place(workload, model, device, twins)
     model = model.to(dtype=_WEIGHT_DTYPES.get(config.precision))
     if config.channels_last:

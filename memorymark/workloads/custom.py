@@ -9,24 +9,23 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
 from memorymark.errors import InvalidValue, ModelNotFound, UnknownChoice, WorkloadError
+from memorymark.placement.pretended_cuda import pretending
+from memorymark.placement.pretended_gpu import default_device, is_simulated, set_default_device
+from memorymark.placement.without_data import is_building_without_data, make_without_data
 from memorymark.records.config import Attention, TrainingConfig, UseCache, with_image_size
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.own_training import Training, call_factory
-from memorymark.workloads.pretended_cuda import pretending
-from memorymark.workloads.pretended_gpu import default_device, is_simulated, set_default_device
 from memorymark.workloads.reach import Reached, reached_from
-from memorymark.workloads.without_data import is_building_without_data, make_without_data
 
 # What only the factory's own code could follow.
 _FOR_CONFIG = ("task", "num_labels", "seq_len", "image_size", "audio_seconds", "num_frames")
 _OF_OPTIMIZER = ("optimizer", "optimizer_impl")
 _OF_STEP = (
-    "gradient_accumulation", "zero_grad", "grad_clip", "loop", *_OF_OPTIMIZER
+    "gradient_accumulation", "zero_grad", "loop", *_OF_OPTIMIZER
 )  # fmt: skip
 
 
@@ -48,8 +47,10 @@ class CustomWorkload(Workload):
         self._factory = factory
         self._takes_config = takes_config(name, factory)
         self._first = first
-        self._newest = first
-        self._made: WeakKeyDictionary[nn.Module, Training] = WeakKeyDictionary()
+        self._has_optimizer = first is not None and first.optimizer is not None
+        self._has_step = first is not None and first.step is not None
+        # One for each `build`, the newest last; `forget` takes it away.
+        self._made: list[Training] = []
 
     def describe(self, config: TrainingConfig) -> TrainingConfig:
         """Refuse options that the factory's code does not follow.
@@ -57,14 +58,13 @@ class CustomWorkload(Workload):
         Raises:
             InvalidValue: It would be ignored.
         """
-        training = self._newest
-        if training is not None and training.step is not None:
+        if self._has_step:
             why = f"the step is the own one of {self.name!r}"
             _refuse(config, _OF_STEP, why)
             if config.precision.is_amp:
                 accepted = f"fp32, tf32, bf16 or fp16: {why}, and torch.autocast belongs into it"
                 raise InvalidValue("precision", str(config.precision), accepted)
-        elif training is not None and training.optimizer is not None:
+        elif self._has_optimizer:
             _refuse(config, _OF_OPTIMIZER, f"the optimizer is the own one of {self.name!r}")
         if not self._takes_config:
             why = f"the factory {self.name!r} takes no argument `config` from which to read it"
@@ -82,16 +82,20 @@ class CustomWorkload(Workload):
         without_data = is_building_without_data()
         if made is None or not (without_data or _has_data(made.model)):
             made = _own(self.name, self._factory, *((config,) if self._takes_config else ()))
-        self._newest = made
+        self._has_optimizer, self._has_step = made.optimizer is not None, made.step is not None
         self.describe(config)
-        self._made[made.model] = made
+        self._made.append(made)
         return made.model
+
+    def forget(self, model: nn.Module) -> None:
+        """Let go of a model with its functions, which may refer to it and to other models."""
+        oldest = next((made for made in self._made if made.model is model), None)
+        self._made = [made for made in self._made if made is not oldest]
 
     def batch(self, batch_size: int, config: TrainingConfig) -> Batch:
         """Call the user's make_batch."""
-        assert self._newest is not None, "a model is built before its first batch"
         try:
-            return self._newest.make_batch(batch_size)
+            return self._newest().make_batch(batch_size)
         except Exception as error:
             raise WorkloadError(
                 f"make_batch({batch_size}) of {self.name!r} raised {error!r}."
@@ -155,9 +159,13 @@ class CustomWorkload(Workload):
         return Reached(found.modules, tensors)
 
     def _training_of(self, model: nn.Module) -> Training:
-        training = self._made.get(getattr(model, "_orig_mod", model)) or self._newest
-        assert training is not None, "a model is built before it is run"
-        return training
+        built = getattr(model, "_orig_mod", model)  # what torch.compile was given
+        of_model = (made for made in reversed(self._made) if made.model is built)
+        return next(of_model, None) or self._newest()
+
+    def _newest(self) -> Training:
+        assert self._made, "a model is built before its first batch, and before it is run"
+        return self._made[-1]
 
 
 def load_custom(name: str) -> Workload:
@@ -230,8 +238,8 @@ def _own(name: str, factory: Callable[..., Any], *arguments: Any) -> Training:
 def _refuse(config: TrainingConfig, names: tuple[str, ...], why: str) -> None:
     defaults = TrainingConfig(), with_image_size(TrainingConfig())
     for name in names:
-        value = getattr(config, name, None)
-        if not any(value == getattr(each, name, None) for each in defaults):
+        value = getattr(config, name)
+        if not any(value == getattr(each, name) for each in defaults):
             default = getattr(defaults[1], name)
             accepted = "nothing" if default is None else f"{default}, the default"
             raise InvalidValue(name.replace("_", " "), str(value), f"{accepted}: {why}")

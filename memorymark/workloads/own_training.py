@@ -70,6 +70,10 @@ def describe(value: Any) -> str:
         return f"a tensor of shape {tuple(value.shape)}"
     if value is None:
         return "None"
+    if isinstance(value, Training):
+        if value.loss is None and value.step is None:
+            return "a Training with neither a loss nor a step"
+        return "a Training whose parts are not a module and functions"
     if isinstance(value, nn.Module):
         return f"a module ({type(value).__name__}) alone"
     return f"a {type(value).__name__}"

@@ -92,7 +92,7 @@ def default_task(hf_config: Any, name: str) -> Task:
         task = _task_of(hf_config, architecture, supported)
         if task is not None:
             return task
-        _refuse_other_class(architecture, name, supported)
+        _refuse_other_class(architecture, hf_config, name, supported)
     usual = _USUAL_BY_TYPE.get(hf_config.model_type)
     return next((task for task in (usual, *_USUAL) if task in supported), supported[0])
 
@@ -111,7 +111,9 @@ def _task_of(hf_config: Any, architecture: str, supported: list[Task]) -> Task |
     return None
 
 
-def _refuse_other_class(architecture: str, name: str, supported: list[Task]) -> None:
+def _refuse_other_class(
+    architecture: str, hf_config: Any, name: str, supported: list[Task]
+) -> None:
     """Raise where a class is named that is trained in a way of its own.
 
     A base model, without a head, may be trained for whatever it is usually trained for.
@@ -121,9 +123,15 @@ def _refuse_other_class(architecture: str, name: str, supported: list[Task]) -> 
     if architecture.endswith("Model") or not hasattr(transformers, architecture):
         return
     tasks = ", ".join(task.value for task in supported)
+    kind = getattr(getattr(transformers, architecture), "config_class", None)
+    model_type = hf_config.model_type
+    if kind is None or kind.model_type == model_type:
+        problem = "whose batches are not known here"
+    else:
+        problem = f"which is of the model type {kind.model_type} and not {model_type}"
     raise WorkloadError(
-        f"The configuration of {name!r} names the class {architecture}, whose batches are not "
-        f"known here. Give a task that the model also has ({tasks}), {_FACTORY}."
+        f"The configuration of {name!r} names the class {architecture}, {problem}. "
+        f"Give a task that the model also has ({tasks}), {_FACTORY}."
     )
 
 

@@ -7,7 +7,7 @@ from tiny import TinyNet, tiny_bert, tiny_gpt2, tiny_llama, tiny_resnet
 
 from memorymark.analysis.analyze import analyze_on
 from memorymark.analysis.prediction import predict_max_batch
-from memorymark.errors import Cancelled
+from memorymark.errors import Cancelled, WorkloadError
 from memorymark.gpus.catalogue import find_gpu
 from memorymark.probes import simulated
 from memorymark.probes.quick_look import BATCH_SIZES
@@ -132,13 +132,14 @@ def test_batches_that_are_on_no_line_are_taken_for_the_search(ran):
     assert len(ran) == len(found.trials)
 
 
-def test_a_model_that_cannot_be_simulated_says_so_in_its_trial():
+def test_a_model_that_cannot_be_simulated_says_so_in_the_search():
     class Broken(TinyNet):
         __module__ = "memorymark.workloads.known"
 
         def loss(self, model, batch):
             raise RuntimeError("no such thing")
 
-    found, guess = analyzed(130, Broken())
-    assert guess is None
-    assert "no such thing" in found.stopped_by
+    probe = probe_with(130)
+    assert predicted(probe, Broken()) is None
+    with pytest.raises(WorkloadError, match="no such thing"):
+        analyze_on(probe, Broken(), SMALL)

@@ -178,13 +178,14 @@ def test_time_left_comes_from_the_share_or_from_an_earlier_run(manager, gate):
 
 def test_runs_of_a_killed_process_are_marked_on_restart(tmp_path, history):
     code = (
-        "import sys, time; from pathlib import Path\n"
+        "import sys, threading, time; from pathlib import Path\n"
         "from memorymark.service.jobs import JobManager\n"
         "from memorymark.service.history import RunHistory\n"
         "manager = JobManager(RunHistory(Path(sys.argv[1])))\n"
-        "work = lambda on_event, cancel: time.sleep(60)\n"
+        "running = threading.Event()\n"
+        "work = lambda on_event, cancel: (running.set(), time.sleep(60))\n"
         "job = manager.submit('analysis', {'model': 'a'}, 'cuda:0', work)\n"
-        "while not job.started_at: time.sleep(0.01)\n"
+        "running.wait()\n"
         "print(job.run_id, flush=True); time.sleep(60)\n"
     )
     other = subprocess.Popen(

@@ -1,6 +1,7 @@
 """Data that decides what a step does: known where the user gave it, told where it is not."""
 
 import numpy
+import own
 import pytest
 import torch
 from test_parity import assert_same, measured, peak_of, simulated
@@ -8,6 +9,7 @@ from tiny import TinyNet
 from torch import nn
 from torch.nn import functional
 
+from memorymark import Training
 from memorymark.errors import UnsupportedOperation, WorkloadError
 from memorymark.records.config import TrainingConfig
 from memorymark.simulator.cuda.rules import Platform, Rules
@@ -186,3 +188,87 @@ def test_an_error_that_no_answer_avoids_is_told():
 
     with pytest.raises(WorkloadError, match="always"):
         run(failing)
+
+
+def test_memory_that_grows_by_a_few_bytes_with_an_unknown_number_is_refused():
+    def counting(model, x):
+        made = model(x)
+        chosen = int((made > 0).sum())
+        return made.mean() + (torch.ones(chosen, 4, device=made.device) * made.mean()).sum()
+
+    with pytest.raises(UnsupportedOperation, match=r"chosen = int.*on a device instead"):
+        run(counting, batch_size=4096)
+
+
+@pytest.mark.parametrize("search", [None, "strong_wolfe"])
+def test_lbfgs_is_simulated_with_a_full_history(search):
+    def factory():
+        def optimizer(model):
+            parameters = model.parameters()
+            return torch.optim.LBFGS(parameters, history_size=4, max_iter=6, line_search_fn=search)
+
+        def step(model, batch, optimizer):
+            def closure():
+                optimizer.zero_grad()
+                loss = (model(batch) - 1).exp().mean()
+                loss.backward()
+                return loss
+
+            return optimizer.step(closure)
+
+        make_batch = lambda n: torch.rand(n, 64)  # noqa: E731
+        return Training(nn.Linear(64, 64), make_batch, optimizer=optimizer, step=step)
+
+    trial = own.measured(factory, 8)
+    steps = own.simulated(factory, 8)
+    assert peak_of(steps.trace) == pytest.approx(trial.peak_allocated_bytes, rel=0.001)
+    assert [line for line in steps.assumptions if "LBFGS" in line] == list(steps.assumptions)
+
+
+def guarded_step(model, batch, optimizer):
+    loss = model(batch).square().mean()
+    if not torch.isfinite(loss):
+        return loss
+    optimizer.zero_grad()
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    if norm > 1e9 or torch.isnan(norm):
+        return loss
+    if loss < 1e-9:
+        return loss
+    optimizer.step()
+    return loss
+
+
+def converging_step(model, batch, optimizer):
+    kept, made = [], batch
+    for _ in range(5):
+        kept.append(made := model(made).sin())
+        if (kept[-1] - batch).norm() < 1e-9:
+            break
+    sum(each.square().mean() for each in kept).backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize("step", [guarded_step, converging_step])
+def test_conditions_are_answered_as_in_most_steps(step):
+    def factory():
+        model, make_batch = nn.Linear(64, 64), lambda n: torch.rand(n, 64)
+        return Training(model, make_batch, step=step,
+                        optimizer=lambda model: torch.optim.Adam(model.parameters()))  # fmt: skip
+
+    trial = own.measured(factory, 100)
+    assert trial.error is None
+    peak = peak_of(own.simulated(factory, 100).trace)
+    assert peak == pytest.approx(trial.peak_allocated_bytes, rel=0.001)
+
+
+def test_a_loop_that_no_answer_ends_is_refused():
+    def waiting(model, x):
+        while True:
+            made = model(x)
+            if made.norm().item() + 1e-3 < 0.01 * x.norm().item():
+                return made.mean()
+
+    with pytest.raises(UnsupportedOperation, match=r"test_questions.py:.*the loop goes on"):
+        run(waiting, batch_size=2)

@@ -3,6 +3,7 @@
 import threading
 from itertools import accumulate
 
+import own
 import pytest
 import torch
 from tiny import Raising, TinyNet, tiny_bert, tiny_gpt2, tiny_llama, tiny_resnet
@@ -232,3 +233,100 @@ def test_flash_attention_keeps_less_than_eager():
         for kind in ("sdpa", "eager")
     )
     assert flash < eager
+
+
+class LeavingHooks(TinyNet):
+    """Fails within a region of hooks that stays open as long as its variables are held."""
+
+    def __init__(self):
+        super().__init__()
+        self.packed = []
+
+    def forward(self, model, batch):
+        part = self.region()
+        next(part)
+        raise ValueError("within the region")
+
+    def region(self):
+        with torch.autograd.graph.saved_tensors_hooks(self.pack, lambda x: x):
+            yield
+
+    def pack(self, tensor):
+        self.packed.append(tensor.shape)
+        return tensor
+
+
+def test_a_step_that_failed_leaves_no_hooks_behind():
+    workload = LeavingHooks()
+    with pytest.raises(WorkloadError, match="within the region") as held:
+        run(workload)
+    torch.ones(3, requires_grad=True).exp().sum().backward()
+    assert held.value.__cause__ is not None and not workload.packed
+
+
+class FailingAtTheEnd(TinyNet):
+    """Fails in the first simulation, after the backward pass."""
+
+    failed = False
+
+    def own_step(self, model):
+        def step(model, batch, optimizer):
+            self.forward(model, batch)[0].backward()
+            if not self.failed:
+                self.failed = True
+                raise ValueError("at the end")
+            optimizer.step()
+
+        return step
+
+
+def test_a_step_that_failed_leaves_no_gradients_behind():
+    workload = FailingAtTheEnd()
+    model = build_model(workload, SMALL, torch.device("meta"))
+    spec = TrialSpec(workload, SMALL, 4)
+    with pytest.raises(WorkloadError, match="at the end"):
+        simulate(spec, model, A100)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert blocks_named(simulate(spec, model, A100), "mm")
+
+
+def test_a_number_of_steps_has_a_peak_too():
+    assert run(TinyNet(), steps=2).free_running.peak_allocated_bytes > 0
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda model, x: model(x + torch.randn(x.shape)).mean(),
+        lambda model, x: torch.mm(model(x).T, torch.randn(len(x), 5)).mean(),
+        lambda model, x: functional.cross_entropy(model(x), torch.zeros(len(x)).long()),
+    ],
+)
+def test_tensors_left_on_the_cpu_are_told_as_what_they_are(loss):
+    def factory():
+        return torch.nn.Linear(64, 10), lambda n: torch.rand(n, 64), loss
+
+    with pytest.raises(WorkloadError, match=r"meets one on the simulated device.*x\.device"):
+        own.simulated(factory, cuda=True)
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.Linear(4, 4), nn.Conv1d(4, 4, 1), nn.Linear(4, 4, bias=False)]
+)
+@pytest.mark.parametrize("dtype", [torch.long, torch.float64, torch.bfloat16])
+def test_products_of_different_types_fail_as_on_a_device(layer, dtype):
+    def factory():
+        return layer, lambda n: torch.ones(n, 4, 4, dtype=dtype), lambda model, x: model(x).mean()
+
+    assert own.measured(factory).error is not None
+    with pytest.raises(WorkloadError, match=r"type.*test_simulate.py"):
+        own.simulated(factory)
+
+
+def test_an_optimizer_that_is_none_is_refused():
+    def factory():
+        model, loss = nn.Linear(4, 4), lambda model, x: model(x).mean()
+        return model, lambda n: torch.ones(n, 4), loss, lambda model: 5
+
+    with pytest.raises(WorkloadError, match=r"returned a int; accepted: a torch.optim.Optimizer"):
+        own.simulated(factory)

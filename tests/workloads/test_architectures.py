@@ -191,3 +191,9 @@ def test_patches_are_masked_by_the_same_number_in_each_row():
     batch = batch_of("vit_simmim")
     assert batch["bool_masked_pos"].sum(dim=1).tolist() == [9, 9]
     assert VISION["image_size"] // VISION["patch_size"] == 4
+
+
+def test_a_class_of_another_model_type_is_named_as_such():
+    workload = workload_of("GPT2", architectures=["BertForMaskedLM"])
+    with pytest.raises(WorkloadError, match="of the model type bert and not gpt2"):
+        workload.describe(TrainingConfig())

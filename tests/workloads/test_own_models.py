@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional
 
 from memorymark.errors import WorkloadError
+from memorymark.placement.moving import FILLED
 from memorymark.workloads.build import build_model
-from memorymark.workloads.placement import FILLED
 
 WIDTH, WORDS = 16, 300
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from memorymark.errors import UnsupportedOperation
+from memorymark.simulator.lbfgs import SearchValues
 from memorymark.simulator.session import Session
 from memorymark.simulator.source_lines import is_packing, running_line
 from memorymark.simulator.tensors.known_values import Scalar, as_python, is_small
@@ -43,7 +44,8 @@ class Answers:
     def __init__(self, session: Session, *, keeps_values: bool = False) -> None:
         self._session = session
         self._values = _values
-        self._values.begin(self._tell_choice, keeps_values=keeps_values)
+        self._search = SearchValues(session)
+        self._values.begin(self._tell_choice, self._tell_finite, keeps_values=keeps_values)
         self.note = self._values.note
 
     def answer(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -57,10 +59,10 @@ class Answers:
             return NOT_A_QUESTION
         return rule(self, *args, **kwargs)
 
-    def _ask(self, sentence: str, *, number: bool = False) -> bool:
+    def _ask(self, sentence: str, **kind: bool) -> bool:
         """Note a question and its answer; return whether it gets the contrary one."""
         questions = self._session.questions
-        self._session.assume(questions.ask(sentence, number=number))
+        self._session.assume(questions.ask(sentence, **kind))
         return questions.contrary
 
     def _tell_choice(self, func: Any) -> None:
@@ -71,11 +73,20 @@ class Answers:
             f"have ({name}); every place is assumed to be chosen equally often."
         )
 
+    def _tell_finite(self) -> None:
+        line = running_line()
+        self._session.assume(
+            f"{f'{line}: ' if line else ''}The model looks for values that are not finite; none is "
+            "assumed to be."
+        )
+
     def item(self, tensor: Tensor) -> Scalar:
         """Answer what the one element of a tensor is."""
         known = self._values.value_of(tensor)
         if known is not None:
             return known
+        if (found := self._search.answer(tensor)) is not None:
+            return found
         is_bool = tensor.dtype is torch.bool
         is_number = not is_bool and not tensor.is_floating_point()
         contrary = self._session.questions.contrary
@@ -84,6 +95,7 @@ class Answers:
             f"The model reads the value of a {_name(tensor.dtype)} tensor on the host; "
             f"{answer} is assumed.",
             number=is_number,
+            condition=is_bool,
         )
         return answer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from typing import Any
 
@@ -23,12 +24,17 @@ _COPIES = operations("clone", "_to_copy")
 _KEEPING = _COPIES | operations(
     "all", "all.dim", "any", "any.dim", "max", "min", "amax", "amin", "mean", "index_select"
 )
+_SPREADING = operations("upsample_nearest2d", "upsample_nearest2d.vec")
 _SUMS = operations("sum", "sum.dim_IntList")
 _OVERWRITING = operations("fill_.Scalar", "fill_.Tensor", "zero_", "copy_")
 
 
 # Gradients are finite in a step that trains: what says so stays as it was.
 _FINDING_NOTHING = operations("_amp_foreach_non_finite_check_and_unscale_")
+_NEVER = operations("isnan", "isinf", "isposinf", "isneginf")
+# `isfinite` is written in these terms: equal to itself, and not to infinity.
+_EQUAL = operations("eq.Tensor", "eq.Scalar")
+_DIFFERENT = operations("ne.Tensor", "ne.Scalar")
 # PyTorch does not tag these as random.
 _DRAWING = operations("random_", "random_.from", "random_.to")
 # What they return last are positions along a dimension, whose number is at that place.
@@ -101,3 +107,20 @@ def adds_up(func: Any) -> bool:
 def keeps_uniform(func: Any) -> bool:
     """Return whether a result of uniform inputs is uniform, with a value found from one element."""
     return torch.Tag.pointwise in func.tags or func in _KEEPING
+
+
+def spreads_uniform(func: Any) -> bool:
+    """Return whether an operation makes more elements of the values of its first argument."""
+    return func in _SPREADING
+
+
+def answer_if_finite(func: Any, args: tuple[Any, ...]) -> bool | None:
+    """Return what a test for NaN or infinity gives where all is finite; None for other calls."""
+    if func in _NEVER:
+        return False
+    if func in _EQUAL or func in _DIFFERENT:
+        if args[0] is args[1]:
+            return func in _EQUAL
+        if isinstance(args[1], float) and not math.isfinite(args[1]):
+            return func in _DIFFERENT
+    return None

@@ -61,6 +61,18 @@ def _like_second(first: Tensor, second: Tensor, *rest: Any, **options: Any) -> T
     return torch.empty_like(second)
 
 
+def _gru_cell(input_gates: Tensor, hidden_gates: Tensor, state: Tensor, *biases: Any) -> Any:
+    """Return the new state, and what the backward pass needs (PyTorch 2.11 has no rule)."""
+    return _like_second(input_gates, state), state.new_empty((state.size(0), 5 * state.size(1)))
+
+
+def _gru_cell_backward(grad: Tensor, workspace: Tensor, has_bias: bool) -> tuple[Any, ...]:
+    samples, hidden = grad.shape
+    gates = [grad.new_empty((samples, 3 * hidden)) for _ in range(2)]
+    biases = [grad.new_empty(3 * hidden) if has_bias else None for _ in range(2)]
+    return (*gates, torch.empty_like(grad, memory_format=torch.contiguous_format), *biases)
+
+
 def _bags(*args: Any, **kwargs: Any) -> Any:
     """Sum the embeddings of each bag; of sparse gradients, what is copied is not known."""
     if len(args) > 5 and args[5]:
@@ -82,6 +94,8 @@ _RULES: dict[Any, _Rule] = {
     _SOFT_MARGIN: _keeps_storage(_SOFT_MARGIN, 2),
     _BCE: _keeps_storage(_BCE, 3),
     operation("aten::_sparse_addmm"): _sparse_product,
+    operation("aten::_thnn_fused_gru_cell"): _gru_cell,
+    operation("aten::_thnn_fused_gru_cell_backward"): _gru_cell_backward,
     _EMBEDDING_BAG: _bags,
     **dict.fromkeys(operations("_ctc_loss_backward", "_ctc_loss_backward.Tensor"), _ctc_gradient),
     **dict.fromkeys(

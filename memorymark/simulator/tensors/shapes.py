@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from memorymark.memory.storage import storage_key
-from memorymark.simulator.torch_compat import schema_of
+from memorymark.simulator.torch_compat import operations, schema_of
 
 _MOST_CALLS = 20_000
 _META = torch.device("meta")
@@ -62,6 +62,26 @@ class Recipe:
         )  # fmt: skip
 
 
+# Their kernels take one type; without data PyTorch does not look.
+_OF_ONE_TYPE = operations("mm", "addmm", "bmm", "baddbmm", "addbmm", "mv", "addmv", "dot",
+                          "convolution")  # fmt: skip
+
+
+def check_types(func: Any, args: tuple[Any, ...]) -> None:
+    """Refuse what the device's kernels refuse: products of tensors of different types.
+
+    Raises:
+        RuntimeError: The types differ.
+    """
+    if func not in _OF_ONE_TYPE:
+        return
+    types = dict.fromkeys(x.dtype for x in args if isinstance(x, torch.Tensor))
+    if len(types) > 1:
+        names = " and ".join(str(each).removeprefix("torch.") for each in types)
+        name = schema_of(func).name.partition("::")[2]
+        raise RuntimeError(f"expected tensors of one type, but {name} got {names}")
+
+
 class ShapeCache:
     """Remembers the shapes, strides and formats that came out of calls."""
 
@@ -96,6 +116,7 @@ class ShapeCache:
         recipe = self._recipes.get(key)
         if recipe is not None:
             return recipe.make(), recipe
+        check_types(func, args)
         output = func(*args, **kwargs)
         self._remember(key, func, args, output)
         return output, None

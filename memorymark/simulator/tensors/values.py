@@ -19,10 +19,12 @@ from memorymark.memory.storage import is_mutable, storage_key, tree_map
 from memorymark.simulator.tensors.effects import (
     Effect,
     adds_up,
+    answer_if_finite,
     draws_by_shape,
     effect_of,
     fill_value,
     keeps_uniform,
+    spreads_uniform,
     works_elementwise,
 )
 from memorymark.simulator.tensors.known_values import (
@@ -53,16 +55,25 @@ class Values(KnownValues):
         self._effects: dict[int, tuple[Effect, bool, Any]] = {}
         self._random_state = _SEED.get_state()
         self.on_choice: Callable[[Any], None] = lambda func: None
+        self.on_finite: Callable[[], None] = lambda: None
         self._keeps_values = False
 
-    def begin(self, on_choice: Callable[[Any], None], *, keeps_values: bool = False) -> None:
+    def begin(
+        self,
+        on_choice: Callable[[Any], None],
+        on_finite: Callable[[], None],
+        *,
+        keeps_values: bool = False,
+    ) -> None:
         """Begin a simulation.
 
         Args:
             on_choice: Called where positions are chosen among unknown values.
+            on_finite: Called where unknown values are taken as finite.
             keeps_values: Whether as much is kept of all values as of data.
         """
         self.on_choice = on_choice
+        self.on_finite = on_finite
         self._keeps_values = keeps_values
         self._random_state = _SEED.get_state()
 
@@ -77,6 +88,9 @@ class Values(KnownValues):
         if effect is Effect.FOLLOW:
             if self._concerns(args, mutable):
                 self._follow(func, args, kwargs, output, mutable)
+            elif (answer := answer_if_finite(func, args)) is not None and _is_meta(output):
+                self.on_finite()
+                self.set_uniform(output, answer)
         elif effect in (Effect.DRAW, Effect.CHOOSE):
             with self._random():
                 self._note_random(effect, func, args, kwargs, output, mutable)
@@ -128,6 +142,8 @@ class Values(KnownValues):
             self._follow_in_place(func, args, kwargs)
         elif isinstance(output, Tensor) and output.is_meta:
             value = self._uniform_result(func, args, kwargs)
+            if value is None and spreads_uniform(func):
+                value = self.uniform(args[0])
             if value is None and adds_up(func):
                 value = self._uniform_sum(args[0], output)
             if value is None:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from memorymark.simulator.time import clock
 from memorymark.simulator.time.clock import Rates, work_of
 from memorymark.simulator.time.clock import seconds as seconds_at
 
@@ -59,3 +60,23 @@ def test_views_take_no_time_and_small_kernels_their_launch():
     x = meta(4, 4)
     assert seconds(torch.ops.aten.view.default, (x, [16]), x.view(16)) == 0
     assert 1e-6 < seconds(torch.ops.aten.relu.default, (x,), x) < 1e-4
+
+
+def test_attention_in_groups_of_heads_is_counted_where_torchs_formula_refuses_it(monkeypatch):
+    attention = torch.ops.aten._scaled_dot_product_flash_attention
+    formula = clock.flop_registry[attention]
+    query, few, many = meta(2, 8, 64, 16), meta(2, 2, 64, 16), meta(2, 8, 64, 16)
+
+    def only_alike(query, key, value, *rest, **options):
+        assert query[1] == key[1] == value[1]
+        return formula(torch.empty(query, device="meta"), many, many, *rest, **options)
+
+    alike = work_of(attention.default, (query, many, many), query)
+    monkeypatch.setitem(
+        clock.flop_registry, attention,
+        lambda *args, **options: only_alike(
+            *(getattr(x, "shape", x) for x in args), **options
+        ),
+    )  # fmt: skip
+    grouped = work_of(attention.default, (query, few, few), query)
+    assert grouped.flops == alike.flops > 0

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from memorymark.errors import BatchTooLong, MissingPackage, UsageError, WorkloadError
-from memorymark.workloads.placement import Twins
-from memorymark.workloads.pretended_cuda import pretending
+from memorymark.placement.moving import Twins
+from memorymark.placement.pretended_cuda import pretending
 
 Made = TypeVar("Made")
 

@@ -9,9 +9,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import memorymark
-from memorymark.workloads.pretended_cuda import COMPILED, pretending
-from memorymark.workloads.pretended_gpu import PretendedGpu, pretended_gpu
-from memorymark.workloads.without_data import make_without_data
+from memorymark.placement.pretended_cuda import COMPILED, pretending
+from memorymark.placement.pretended_gpu import PretendedGpu, pretended_gpu
+from memorymark.placement.without_data import make_without_data
 
 WIDTH = 16
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
-from memorymark.workloads.placement import on_host_afterwards
-from memorymark.workloads.pretended_gpu import default_device, set_default_device
+from memorymark.placement.fp32_precision import precision_restorer
+from memorymark.placement.moving import on_host_afterwards
+from memorymark.placement.pretended_gpu import default_device, set_default_device
 
 # Each kind of device has its own state of autocast.
 _AUTOCAST = ("cpu", "cuda", "xpu")
-_SWITCHES = ("allow_tf32", "benchmark", "deterministic", "enabled")
+_SWITCHES = ("benchmark", "deterministic", "enabled")
 
 
 @contextmanager
@@ -37,11 +38,7 @@ def _restorers() -> Iterator[Callable[[], None]]:
     yield from _random_generators()
     yield _setting(torch.get_default_dtype(), torch.get_default_dtype, torch.set_default_dtype)
     yield _setting(torch.is_grad_enabled(), torch.is_grad_enabled, torch.set_grad_enabled)
-    yield _setting(
-        torch.get_float32_matmul_precision(),
-        torch.get_float32_matmul_precision,
-        torch.set_float32_matmul_precision,
-    )
+    yield precision_restorer()
     yield _setting(torch.get_num_threads(), torch.get_num_threads, torch.set_num_threads)
     yield _default_device(torch.get_default_device())
     yield _deterministic()

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from memorymark.memory.storage import RECOMPUTING, has_compiler
-from memorymark.workloads.placement import Twins, move_module
-from memorymark.workloads.pretended_gpu import (
+from memorymark.placement.moving import Twins, move_module
+from memorymark.placement.pretended_gpu import (
     assume,
     cuda_patches,
     default_device,

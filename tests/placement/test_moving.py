@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from memorymark.memory.storage import storage_key
+from memorymark.placement.moving import move_module, tensors_of
 from memorymark.training.tracked import live_bytes_of
-from memorymark.workloads.placement import move_module, tensors_of
 
 META, CPU = torch.device("meta"), torch.device("cpu")
 

@@ -1,0 +1,1 @@
+"""Where models and the user's code are: on the host, on a device, or on one that is pretended."""
