@@ -51,6 +51,19 @@ def without_ignored_lengths(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
+def without_search(document: dict[str, Any], trials: set[int]) -> dict[str, Any]:
+    """Leave out how an analysis was searched: of its trials, those of some batch sizes are kept.
+
+    A quick look now says where a simulated search starts, so it takes other trials, and fewer. The
+    marks stay, but for the numbers of their trials.
+    """
+    if "marks" not in document:
+        return document
+    kept = {t["batch_size"]: t for t in document["trials"] if t["batch_size"] in trials}
+    marks = {name: {**mark, "trial": None} for name, mark in document["marks"].items()}
+    return {**document, "trials": sorted(kept.items()), "marks": marks, "probes": None}
+
+
 def without_workspaces(value: Any) -> Any:
     """Leave out of trials with convolutions what their workspaces moved."""
     if not isinstance(value, dict):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from since_0_1_0 import with_added, without_ignored_lengths, without_workspaces
+from since_0_1_0 import with_added, without_ignored_lengths, without_search, without_workspaces
 from torch import Tensor
 
 from memorymark.cli import main
@@ -53,6 +53,10 @@ REWORDED = {
         r"peak is itself high"
     ),
 }  # fmt: skip
+
+
+# Searches that a quick look shortens: the trials that both have, the marks among them.
+LOOKED_AT = {"analyze-bert": {16, 1432, 1440, 1448, 1536, 1544}}
 
 
 def letting_the_loss_go(backward: Callable[[TrainingStep, Tensor], None]) -> Any:
@@ -133,6 +137,8 @@ def test_json_is_what_it_was(
         then, now = (
             without_workspaces(without_times(document, "simulated")) for document in (then, now)
         )
+        if name in LOOKED_AT:
+            then, now = (without_search(each, LOOKED_AT[name]) for each in (then, now))
         assert json.dumps(now, indent=2) == json.dumps(then, indent=2)
     else:
         assert shape(now) == shape(then)

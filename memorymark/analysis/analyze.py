@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from memorymark.analysis.ladder import next_rung
 from memorymark.analysis.levers import needed_bytes, possible_changes, with_gains
-from memorymark.analysis.marks import with_options
+from memorymark.analysis.marks import is_within, memory_limit, with_options
+from memorymark.analysis.prediction import expected_within
 from memorymark.analysis.search import SearchResult, find_max_batch, not_monotone
 from memorymark.errors import Cancelled
 from memorymark.probes.probe import Probe
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
 
 _EXPECTED_TRIALS = 8
+_TRIES_AT_HEADROOM = 2
 
 
 class AnalysisStopped(Cancelled):
@@ -115,10 +117,33 @@ class _Work:
 
     def climb(self, found: SearchResult) -> None:
         """Try the current batch and a few below the max."""
-        rungs = 0
+        rungs = self.climb_to_headroom(found)
         while (batch_size := next_rung(self.analysis(found), rungs)) is not None:
             self.trial_at(batch_size)
             rungs += batch_size != self.options.current_batch_size
+
+    def climb_to_headroom(self, found: SearchResult) -> int:
+        """Try where a simulated device is expected to reach the headroom; return how often.
+
+        A trial that misses the limit says by how much the expectation was wrong.
+        """
+        limit = memory_limit(self.probe.target.capacity_bytes, self.options.headroom)
+        largest = next(t for t in self.trials if t.batch_size == found.max_batch_size)
+        if limit is None or is_within(largest, limit):
+            return 0
+        for tries in range(_TRIES_AT_HEADROOM):
+            expected = expected_within(self.probe, self.spec, limit, found)
+            if expected is None or any(t.batch_size == expected.batch_size for t in self.trials):
+                return tries
+            trial = self.trial_at(expected.batch_size)
+            if not trial.fits or is_within(trial, limit):
+                return tries + 1
+            limit -= max(0, trial.most_memory_bytes - expected.most_memory_bytes)
+        return _TRIES_AT_HEADROOM
+
+    def spec(self, batch_size: int) -> TrialSpec:
+        """Return what a trial of a batch size runs."""
+        return TrialSpec(self.workload, self.config, batch_size)
 
     def advice(self, found: SearchResult) -> tuple[Advice, ...]:
         """List changes that make room for the smallest batch tried, or for the current one."""
@@ -154,7 +179,7 @@ class _Work:
     def trial_at(self, batch_size: int) -> Trial:
         """Run a trial; it is stored before its event is sent, as Ctrl-C may come then."""
         self.reporter.starting(batch_size)
-        trial = self.probe.run_trial(TrialSpec(self.workload, self.config, batch_size))
+        trial = self.probe.run_trial(self.spec(batch_size))
         self.trials.append(trial)
         self.reporter.finished(trial)
         return trial

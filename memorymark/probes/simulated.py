@@ -56,6 +56,10 @@ class SimulatedProbe:
     Args:
         gpu: The GPU to simulate.
         budget_bytes: The most that a trial may use; None for all of the GPU.
+
+    Attributes:
+        target: What is simulated.
+        looked: The quick look that was taken last, if there was one.
     """
 
     def __init__(self, gpu: Gpu, *, budget_bytes: int | None = None) -> None:
@@ -63,7 +67,8 @@ class SimulatedProbe:
         self._models = ModelKeeper(torch.device("meta"))
         self._rules = Rules(Platform.CUDA, gpu.compute_capability)
         self._shared: Simulations | None = None
-        self._looked: dict[TrialSpec, SimulatedSteps] = {}
+        self.looked: QuickLook | None = None
+        self._kept: dict[TrialSpec, SimulatedSteps] = {}
         usable = gpu.usable_bytes
         self.target = Target(
             name=gpu.name,
@@ -99,8 +104,8 @@ class SimulatedProbe:
             return None
         say(f"Simulating batches {BATCH_SIZES[0]} and {BATCH_SIZES[1]} to see how memory grows.")
         with self._pretended():
-            found, self._looked = look(self.target, workload, config, self._simulate)
-        return found
+            self.looked, self._kept = look(self.target, workload, config, self._simulate)
+        return self.looked
 
     def simulation(self) -> SimulatedProbe:
         """Return this probe: it simulates already."""
@@ -154,7 +159,7 @@ class SimulatedProbe:
         """Return the steps of a trial, and whether they follow from those of other trials."""
         if self._shared is not None:
             return self._shared.at(spec, self._rules)
-        kept = None if is_own(spec.workload) else self._looked.pop(spec, None)
+        kept = None if is_own(spec.workload) else self._kept.pop(spec, None)
         return kept or self._simulate(spec), False
 
     def _simulate(self, spec: TrialSpec) -> SimulatedSteps:

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from fakes import FakeProbe, FakeWorkload
+from fakes import FakeProbe, FakeWorkload, simulated_target
 
 from memorymark.analysis.ladder import MAX_RUNGS, next_rung
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Trial
 from memorymark.units import GIB, MIB
 from memorymark.workloads.trial_spec import TrialSpec
 
@@ -69,3 +70,29 @@ def test_on_a_slow_device_halves_of_the_max_are_left_out():
     assert next_rung(dataclasses.replace(quick, trials=tuple(slow)), 1) is None
     without_headroom = dataclasses.replace(quick, trials=(slow[0], slow[1], slow[3], slow[4]))
     assert next_rung(without_headroom, 0) == 176
+
+
+class Simulated(FakeProbe):
+    """Seconds grow with the batch by a straight line: a fixed part, and one for each sample."""
+
+    def __init__(self, fixed_seconds: float) -> None:
+        super().__init__(2 * GIB, 32 * MIB, target=simulated_target(8 * GIB))
+        self.fixed_seconds = fixed_seconds
+
+    def run_trial(self, spec: TrialSpec) -> Trial:
+        trial = super().run_trial(spec)
+        seconds = self.fixed_seconds + 0.001 * spec.batch_size
+        return dataclasses.replace(trial, step_seconds=seconds) if trial.fits else trial
+
+
+def test_simulated_halves_that_cannot_be_optimal_are_left_out():
+    slow_start, tried = Simulated(0.1), (16, 176, 192, 200)
+    assert next_rung(known(*tried, probe=slow_start), 1) is None
+    measured = FakeProbe(2 * GIB, 32 * MIB)
+    assert next_rung(known(*tried, probe=measured), 1) == 96
+
+
+def test_simulated_halves_come_from_the_smallest_until_one_is_good_enough():
+    flat = Simulated(0.0005)
+    assert next_rung(known(8, 176, 192, 200, current_batch_size=8, probe=flat), 1) == 48
+    assert next_rung(known(8, 48, 176, 192, 200, current_batch_size=8, probe=flat), 2) is None
