@@ -54,15 +54,17 @@ def mib_or_gib(value: int | None) -> str:
 def gib_range(low: int | None, high: int | None) -> str:
     """Write a range of bytes, in MiB where its higher end is below one GiB; a dash where unknown.
 
+    One figure where both ends read alike.
+
     Example:
         >>> gib_range(18 * GIB, 19 * GIB)
         '18.00 to 19.00 GiB'
     """
     if low is None or high is None:
         return UNKNOWN
-    if high < GIB:
-        return f"{low / MIB:,.1f} to {high / MIB:,.1f} MiB"
-    return f"{low / GIB:,.2f} to {high / GIB:,.2f} GiB"
+    unit, size, digits = ("MiB", MIB, 1) if high < GIB else ("GiB", GIB, 2)
+    ends = dict.fromkeys(f"{end / size:,.{digits}f}" for end in (low, high))
+    return f"{' to '.join(ends)} {unit}"
 
 
 def count(value: int | None) -> str:

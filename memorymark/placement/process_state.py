@@ -42,6 +42,7 @@ def _restorers() -> Iterator[Callable[[], None]]:
     yield _setting(torch.get_num_threads(), torch.get_num_threads, torch.set_num_threads)
     yield _default_device(torch.get_default_device())
     yield _deterministic()
+    yield _anomaly_detection()
     yield _collector(gc.isenabled())
     for kind in _AUTOCAST:
         yield _autocast(kind)
@@ -80,6 +81,11 @@ def _default_device(device: torch.device) -> Callable[[], None]:
 def _deterministic() -> Callable[[], None]:
     mode = torch.get_deterministic_debug_mode()
     return _setting(mode, torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode)
+
+
+def _anomaly_detection() -> Callable[[], None]:
+    mode, checks_nan = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
+    return lambda: (torch.autograd.set_detect_anomaly(mode, checks_nan), None)[1]
 
 
 def _collector(enabled: bool) -> Callable[[], None]:

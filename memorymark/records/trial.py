@@ -260,11 +260,12 @@ class Trial(Record):
 
     @property
     def reserved_range(self) -> str | None:
-        """The range of the reserved peak in words; None where it is one figure."""
+        """The range of the reserved peak in words; None where it reads as one figure."""
         low, high = self.peak_reserved_low_bytes, self.peak_reserved_high_bytes
-        if low is None or high is None:
+        ends = gib_range(low, high)
+        if " to " not in ends:
             return None
-        return f"{gib_range(low, high)}, depending on which cuDNN workspaces find room"
+        return f"{ends}, depending on which cuDNN workspaces find room"
 
     @property
     def capacity_share(self) -> float | None:

@@ -118,6 +118,9 @@ class HuggingFaceWorkload(Workload):
             )  # fmt: skip
         if config.use_cache is UseCache.ON and not any(_with_cache(self._hf_config)):
             raise InvalidValue("use cache", "on", f"auto or off: {self.name} has no such cache")
+        if config.use_cache is UseCache.ON and config.gradient_checkpointing:
+            accepted = "auto or off: transformers makes no cache with gradient checkpointing"
+            raise InvalidValue("use cache", "on", accepted)
 
 
 def _with_cache(hf_config: Any) -> Iterator[Any]:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
-from memorymark.errors import BatchTooLong
+from memorymark.errors import BatchTooLong, InvalidValue
 from memorymark.records.config import DEFAULT_IMAGE_SIZE, Task, TrainingConfig, with_image_size
 from memorymark.workloads.inputs.audio import own_seconds
 from memorymark.workloads.inputs.batch_spec import part, text_config, vision_config
@@ -41,6 +41,7 @@ def fill_in(hf_config: Any, config: TrainingConfig, name: str) -> TrainingConfig
 
     Raises:
         BatchTooLong: A length was given, and the model takes but another one.
+        InvalidValue: A length was given of what the model does not take.
     """
     task, found = config.task, {}
     read = (task or Task.CAUSAL_LM).lengths
@@ -50,6 +51,9 @@ def fill_in(hf_config: Any, config: TrainingConfig, name: str) -> TrainingConfig
         if length in read:
             own, is_fixed = _OWN[length](hf_config, task)
             found[length] = _agreed(getattr(config, length), own, is_fixed, length, name)
+        elif length != "image_size" and getattr(config, length) is not None:
+            taken, _, flag = _WORDS[length]  # of images, every config has a size that is filled in
+            raise InvalidValue(flag, getattr(config, length), f"nothing: {name!r} takes no {taken}")
     if task is Task.CONTRASTIVE:
         found["seq_len"] = min(config.seq_len, _text_positions(hf_config))
     return with_image_size(dataclasses.replace(config, **found))

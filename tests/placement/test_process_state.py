@@ -34,6 +34,7 @@ def change_everything():
     torch.set_autocast_dtype("cpu", torch.float16)
     torch.backends.cudnn.benchmark = True
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.autograd.set_detect_anomaly(True)
     gc.enable()
 
 
@@ -53,6 +54,7 @@ def state():
         "cache": torch.is_autocast_cache_enabled(),
         "cudnn": torch.backends.cudnn.benchmark,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "anomalies": torch.is_anomaly_enabled(),
         "collector": gc.isenabled(),
         "patched": [
             (owner, name, getattr(owner, name))

@@ -52,6 +52,8 @@ def test_a_range_is_said_with_both_ends():
     assert ranged.reserved_range == (
         "3.00 to 5.00 GiB, depending on which cuDNN workspaces find room"
     )
+    narrow = dataclasses.replace(ranged, peak_reserved_high_bytes=3 * GIB + 1)
+    assert narrow.reserved_range is None, "both ends read alike"
 
 
 @pytest.mark.parametrize("needed", [9 * GIB, None])

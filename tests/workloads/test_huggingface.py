@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 import transformers
@@ -62,9 +64,17 @@ def test_the_generation_cache_is_as_configured_or_as_asked(configured, asked):
 
 
 def test_recomputed_activations_make_no_generation_cache():
-    config = TrainingConfig(seq_len=8, use_cache="on", gradient_checkpointing=True)
+    config = TrainingConfig(seq_len=8, gradient_checkpointing=True)
     _, outputs = loss_of(tiny_gpt2(Task.CAUSAL_LM), config)
     assert not outputs.past_key_values or outputs.past_key_values.get_seq_length() == 0
+    with pytest.raises(InvalidValue, match="makes no cache with gradient checkpointing"):
+        tiny_gpt2(Task.CAUSAL_LM).describe(dataclasses.replace(config, use_cache="on"))
+
+
+@pytest.mark.parametrize("length", ["audio_seconds", "num_frames"])
+def test_lengths_of_what_the_model_does_not_take_are_refused(length):
+    with pytest.raises(InvalidValue, match="accepted: nothing: 'tiny-gpt2' takes no"):
+        tiny_gpt2(Task.CAUSAL_LM).describe(TrainingConfig(**{length: 5}))
 
 
 def test_the_switch_reaches_the_configurations_within():

@@ -16,6 +16,12 @@ import torch
 from torch import Tensor
 
 from memorymark.memory.storage import is_mutable, storage_key, tree_map
+from memorymark.simulator.tensors.computed_values import (
+    ComputedValues,
+    attempt,
+    is_meta,
+    on_host,
+)
 from memorymark.simulator.tensors.effects import (
     Effect,
     adds_up,
@@ -23,30 +29,20 @@ from memorymark.simulator.tensors.effects import (
     draws_by_shape,
     effect_of,
     fill_value,
-    keeps_uniform,
     spreads_uniform,
-    works_elementwise,
 )
 from memorymark.simulator.tensors.known_values import (
-    KnownValues,
-    Scalar,
     as_python,
     is_small,
     is_whole,
 )
-from memorymark.simulator.torch_compat import operation, schema_of
-
-_CUMSUM = operation("aten::cumsum")
+from memorymark.simulator.torch_compat import schema_of
 
 # Where every simulation's random numbers start.
 _SEED = torch.Generator().manual_seed(0)
 
 
-class _UnknownValue(Exception):
-    """An input's values are not known."""
-
-
-class Values(KnownValues):
+class Values(ComputedValues):
     """Keeps what is known of tensors without data, and follows it through operations."""
 
     def __init__(self) -> None:
@@ -56,7 +52,6 @@ class Values(KnownValues):
         self._random_state = _SEED.get_state()
         self.on_choice: Callable[[Any], None] = lambda func: None
         self.on_finite: Callable[[], None] = lambda: None
-        self._keeps_values = False
 
     def begin(
         self,
@@ -88,7 +83,7 @@ class Values(KnownValues):
         if effect is Effect.FOLLOW:
             if self._concerns(args, mutable):
                 self._follow(func, args, kwargs, output, mutable)
-            elif (answer := answer_if_finite(func, args)) is not None and _is_meta(output):
+            elif (answer := answer_if_finite(func, args)) is not None and is_meta(output):
                 self.on_finite()
                 self.set_uniform(output, answer)
         elif effect in (Effect.DRAW, Effect.CHOOSE):
@@ -175,7 +170,7 @@ class Values(KnownValues):
 
     def _overwrite(self, func: Any, args: tuple[Any, ...], kwargs: Any) -> None:
         target, source = args[0], args[1] if len(args) > 1 else 0
-        if not _is_meta(target):
+        if not is_meta(target):
             return
         if not is_whole(target):
             self._follow_in_place(func, args, kwargs)
@@ -193,7 +188,7 @@ class Values(KnownValues):
     ) -> None:
         """Draw the random numbers of a small tensor."""
         target = args[0] if mutable else output
-        if not _is_meta(target):
+        if not is_meta(target):
             return
         if mutable and not is_whole(target):
             self._follow_in_place(func, args, kwargs)
@@ -202,8 +197,8 @@ class Values(KnownValues):
         if not is_small(target, is_data=True):
             return
         if draws_by_shape(func):
-            args, kwargs = tree_map(_memory_like, (args, _on_host(kwargs)))
-            values = _try(func, args, kwargs)
+            args, kwargs = tree_map(_memory_like, (args, on_host(kwargs)))
+            values = attempt(func, args, kwargs)
         else:
             values = self._run(func, args, kwargs)
         if isinstance(values, Tensor):
@@ -213,7 +208,7 @@ class Values(KnownValues):
         """Choose among unknown values so that every position is chosen equally often."""
         chosen = output[-1] if isinstance(output, tuple | list) else output
         among, dim = args[0], _dimension(func, args, kwargs)
-        if dim is None or not among.dim() or not _is_meta(chosen) or not is_small(chosen, True):
+        if dim is None or not among.dim() or not is_meta(chosen) or not is_small(chosen, True):
             return
         count = among.size(dim)
         if not count or not chosen.numel():
@@ -239,101 +234,6 @@ class Values(KnownValues):
             self._random_state = torch.get_rng_state()
             torch.set_rng_state(before)
 
-    def _uniform_result(self, func: Any, args: tuple[Any, ...], kwargs: Any) -> Scalar | None:
-        """Return the value of a result that is uniform because all of its inputs are."""
-        if not keeps_uniform(func):
-            return None
-        if any(isinstance(x, Tensor) and self.uniform(x) is None for x in args):
-            return None
-        small = tree_map(self._one_element, (args, _on_host(kwargs)))
-        result = _try(func, *small)
-        if not isinstance(result, Tensor) or result.numel() != 1 or result.is_complex():
-            return None
-        return result.item()
-
-    def _uniform_sum(self, tensor: Tensor, output: Tensor) -> Scalar | None:
-        """Return what each sum of a uniform tensor comes to."""
-        value = self.uniform(tensor)
-        if value is None or not output.numel():
-            return None
-        return as_python(output.dtype, value * (tensor.numel() // output.numel()))
-
-    def _count_along(self, tensor: Tensor, dim: int, output: Tensor) -> None:
-        """Note the sums along one dimension of a uniform tensor: a mask's positions."""
-        shape = [1] * tensor.dim()
-        shape[dim] = tensor.size(dim)
-        values = torch.full(shape, self.uniform(tensor), dtype=output.dtype)
-        if is_small(values, is_data=True):
-            self.set_table(output, values.cumsum(dim))
-
-    def _one_element(self, x: Any) -> Any:
-        if not isinstance(x, Tensor):
-            return x
-        return torch.full((1,) * x.dim(), self.uniform(x), dtype=x.dtype)
-
-    def _compute(self, func: Any, args: tuple[Any, ...], kwargs: Any, output: Any) -> None:
-        outputs = output if isinstance(output, tuple | list) else (output,)
-        is_data = self._are_data(args)
-        if not any(_is_meta(x) and x.numel() and is_small(x, is_data) for x in outputs):
-            self._compute_table(func, args, kwargs, output)
-            return
-        results = self._run(func, args, kwargs)
-        if results is None:
-            return
-        results = results if isinstance(results, tuple | list) else (results,)
-        for tensor, values in zip(outputs, results, strict=False):
-            if _is_meta(tensor) and tensor.shape == values.shape:
-                self.set_copy(tensor, values, is_data=is_data)
-
-    def _are_data(self, args: tuple[Any, ...]) -> bool:
-        if self._keeps_values:
-            return True
-        for x in args:
-            for tensor in x if isinstance(x, list | tuple) else (x,):
-                if isinstance(tensor, Tensor) and self.is_data(tensor):
-                    return True
-        return False
-
-    def _compute_table(self, func: Any, args: tuple[Any, ...], kwargs: Any, output: Any) -> None:
-        """Compute elementwise on what broadcasts to the inputs."""
-        if func is _CUMSUM and self.uniform(args[0]) is not None and isinstance(output, Tensor):
-            self._count_along(args[0], int(args[1]), output)
-            return
-        if not works_elementwise(func):
-            return
-        try:
-            small, kwargs = tree_map(self._compact, (args, _on_host(kwargs)))
-        except _UnknownValue:
-            return
-        values = _try(func, small, kwargs)
-        if isinstance(values, Tensor) and is_small(values):
-            self.set_table(output, values)
-
-    def _compact(self, x: Any) -> Any:
-        if not isinstance(x, Tensor):
-            return x
-        if x.is_meta and self.uniform(x) is not None:
-            return self._one_element(x)
-        table = self.table_of(x)
-        values = None if table is None else table.compact(x)
-        return self._copy(_without_repeats(x)) if values is None else values
-
-    def _run(self, func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
-        """Run an operation on the known values; None where one of them is not known."""
-        try:
-            args, kwargs = tree_map(self._copy, (args, _on_host(kwargs)))
-        except _UnknownValue:
-            return None
-        return _try(func, args, kwargs)
-
-    def _copy(self, x: Any) -> Any:
-        if not isinstance(x, Tensor):
-            return x
-        copy = self.copy_of(x)
-        if copy is None:
-            raise _UnknownValue
-        return copy
-
     def _fill(self, func: Any, args: tuple[Any, ...], output: Tensor) -> None:
         value = fill_value(func, args)
         if output.is_meta and isinstance(value, bool | int | float):
@@ -342,7 +242,7 @@ class Values(KnownValues):
     def _forget_all(self, args: tuple[Any, ...]) -> None:
         for x in args:
             for tensor in x if isinstance(x, list | tuple) else (x,):
-                if _is_meta(tensor):
+                if is_meta(tensor):
                     self.forget(tensor)
 
 
@@ -358,26 +258,3 @@ def _dimension(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int 
     position = 2 if name == "aten::topk" else 1
     default = None if name.startswith("aten::arg") else -1
     return args[position] if len(args) > position else kwargs.get("dim", default)
-
-
-def _on_host(kwargs: dict[str, Any]) -> dict[str, Any]:
-    if "device" not in kwargs:
-        return kwargs
-    return {name: value for name, value in kwargs.items() if name not in ("device", "pin_memory")}
-
-
-def _try(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    try:
-        result = func(*args, **kwargs)
-    except (RuntimeError, OverflowError, IndexError, TypeError, ValueError):
-        return None  # it does not run on these values, or not on the host
-    return args[0] if result is None else result
-
-
-def _without_repeats(tensor: Tensor) -> Tensor:
-    """Return one element for all along the dimensions that an expansion has made."""
-    return tensor[tuple(slice(0, 1) if s == 0 else slice(None) for s in tensor.stride())]
-
-
-def _is_meta(x: Any) -> bool:
-    return isinstance(x, Tensor) and x.is_meta

@@ -69,8 +69,8 @@ def with_ranges(analysis):
     ranged = [
         dataclasses.replace(
             trial,
-            peak_reserved_low_bytes=trial.memory_bytes - 1024**2,
-            peak_reserved_high_bytes=trial.memory_bytes + 1024**2,
+            peak_reserved_low_bytes=trial.memory_bytes - 64 * 1024**2,
+            peak_reserved_high_bytes=trial.memory_bytes + 64 * 1024**2,
         )
         if trial.fits
         else trial
