@@ -16,7 +16,8 @@ import torch
 from memorymark.errors import MemoryMarkError, OutOfMemory
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.probes.model_keeper import ModelKeeper
-from memorymark.records.trial import ALLOCATOR_SETTINGS, Outcome, Target, Trial
+from memorymark.records.config import Optimizer
+from memorymark.records.trial import ALLOCATOR_SETTINGS, Outcome, Stage, Target, Trial
 from memorymark.simulator.torch_compat import untested_version
 from memorymark.workloads.trial_spec import TrialSpec
 
@@ -98,6 +99,18 @@ def timed_trial(run: Callable[[TrialSpec], Trial], spec: TrialSpec, models: Mode
     start = time.perf_counter()
     trial = run(spec)
     seconds = time.perf_counter() - start
-    assumed = dict.fromkeys((*models.notes, *trial.assumptions, untested_version()))
+    noted = (*models.notes, *trial.assumptions, _standing_alone(spec), untested_version())
+    assumed = dict.fromkeys(noted)
     assumptions = tuple(text for text in assumed if text is not None)
     return dataclasses.replace(trial, elapsed_seconds=seconds, assumptions=assumptions)
+
+
+def _standing_alone(spec: TrialSpec) -> str | None:
+    """Say what a step without an optimizer leaves out of a plain loop."""
+    trains = spec.config.optimizer is not Optimizer.NONE or spec.stage is not Stage.STEP
+    if trains or not spec.config.loop.keeps_outputs:
+        return None
+    return (
+        "Without an optimizer nothing is trained: loss and outputs end with their step, where a "
+        "training loop keeps them until the next step's replace them."
+    )

@@ -63,7 +63,6 @@ class QuickLook:
         return new_trial(
             self.target, spec, Outcome.OK if fits else Outcome.OOM,
             peak_allocated_bytes=free.peak_allocated_bytes,
-            minimum_bytes=free.peak_allocated_bytes,
             peak_reserved_bytes=held.peak_reserved_bytes,
             peak_reserved_high_bytes=spread.high_bytes if spread else None,
         )  # fmt: skip

@@ -16,7 +16,7 @@ from memorymark.probes.common import (
 )
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.records.config import TrainingConfig
-from memorymark.records.trial import Outcome
+from memorymark.records.trial import Outcome, Stage
 from memorymark.workloads.trial_spec import TrialSpec
 
 
@@ -87,3 +87,21 @@ def test_an_untested_torch_is_said_once_with_every_trial(monkeypatch, known):
     )
     assert trial.assumptions == ("One.", "Untested.")
     assert trial.elapsed_seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("config", "stage", "said"),
+    [
+        (TrainingConfig(optimizer="none"), Stage.STEP, True),
+        (TrainingConfig(optimizer="none", loop="trainer"), Stage.STEP, False),
+        (TrainingConfig(optimizer="none"), Stage.BACKWARD, False),
+        (TrainingConfig(), Stage.STEP, False),
+    ],
+)
+def test_a_step_that_stands_alone_says_what_it_leaves_out(config, stage, said):
+    trial = timed_trial(
+        lambda spec: new_trial(measured_target(), spec, Outcome.OK),
+        TrialSpec(FakeWorkload(), config, 4, stage),
+        ModelKeeper(torch.device("cpu")),
+    )
+    assert any("end with their step" in sentence for sentence in trial.assumptions) is said

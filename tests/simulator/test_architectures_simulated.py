@@ -7,7 +7,6 @@ from tiny_configs import NAMED, TINY, tiny_training, tiny_workload
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.registry import resolve
 
-NEEDS_SCIPY = {"detr", "conditional_detr", "table-transformer", "yolos"}
 # Each reads another kind of batch.
 COMPARED = (
     "whisper", "clip", "blip", "llava", "qwen2_vl", "gemma3", "segformer", "sam", "vit_mae",
@@ -21,8 +20,6 @@ def training(name):
 
 @pytest.mark.parametrize("name", [*TINY, *NAMED])
 def test_a_step_simulates(name):
-    if name in NEEDS_SCIPY:
-        pytest.importorskip("scipy")
     assert simulated(tiny_workload(name), training(name), 2).events
 
 
@@ -32,7 +29,6 @@ def test_peaks_agree(name):
 
 
 def test_peaks_agree_where_objects_are_matched():
-    pytest.importorskip("scipy")
     assert_same(tiny_workload("detr"), training("detr"), 2)
 
 

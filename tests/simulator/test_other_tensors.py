@@ -7,6 +7,7 @@ from test_questions import CONFIG, Own, floats
 from torch import nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
+from torchvision.ops import nms
 
 from memorymark.errors import UnsupportedOperation
 from memorymark.memory.tracker import MemoryTracker
@@ -153,15 +154,13 @@ def test_an_operation_that_refuses_tensors_without_data_is_named_with_its_line()
 
 
 def test_known_boxes_are_suppressed_and_unknown_ones_are_kept():
-    torchvision = pytest.importorskip("torchvision")
-
     def loss(model, batch):
         made = model(batch)
         boxes = torch.tensor([[0.0, 0, 9, 9], [0, 0, 9, 8], [20, 20, 30, 30]])
-        kept = torchvision.ops.nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.5)
+        kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.5)
         assert kept.tolist() == [0, 2]
         corners = torch.cat([made[:, :2], made[:, :2] + 1], -1).detach()
-        assert len(torchvision.ops.nms(corners, made[:, 0].detach(), 0.5)) in (1, len(made))
+        assert len(nms(corners, made[:, 0].detach(), 0.5)) in (1, len(made))
         return made.mean()
 
     told = run(floats, loss, lambda: nn.Linear(64, 8)).assumptions

@@ -15,7 +15,6 @@ from memorymark.workloads.task_forms import FORMS
 from memorymark.workloads.trial_spec import TrialSpec
 
 CPU = torch.device("cpu")
-NEEDS_SCIPY = {"detr", "conditional_detr", "table-transformer", "yolos"}
 
 
 def spec_of(name, batch_size=2, **changes):
@@ -33,8 +32,6 @@ def workload_of(kind, **values):
 
 @pytest.mark.parametrize("name", [*TINY, *NAMED])
 def test_a_step_has_a_finite_loss_with_gradients(name):
-    if name in NEEDS_SCIPY:
-        pytest.importorskip("scipy")
     spec = spec_of(name)
     assert spec.config.task == (TINY | NAMED)[name][2]
     model = build_model(spec.workload, spec.config, CPU)

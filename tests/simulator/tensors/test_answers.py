@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torchvision.ops import nms
 
 from memorymark.errors import UnsupportedOperation
 from memorymark.simulator.cuda.rules import Platform, Rules
@@ -223,7 +224,6 @@ def test_ctc_keeps_a_table_as_long_as_the_longest_target(session):
 
 
 def test_nms_keeps_what_overlaps_least_where_boxes_are_known(session):
-    nms = pytest.importorskip("torchvision").ops.nms
     boxes = torch.tensor([[0.0, 0, 8, 8], [0, 0, 8, 9], [20, 20, 30, 30]], device=META)
     scores = torch.tensor([0.9, 0.8, 0.7], device=META)
     assert nms(boxes, scores, 0.5).tolist() == [0, 2] and not session.assumptions
