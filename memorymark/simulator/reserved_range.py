@@ -78,6 +78,44 @@ def largest_workspace(
     return max(sizes, default=0) or None
 
 
+@dataclass(frozen=True)
+class PlayedPlans:
+    """What the peak of reserved memory comes to by cuDNN's choices, in bytes.
+
+    Attributes:
+        low_bytes: With matrix products that copy their operands, in the first step.
+        high_bytes: With backward kernels that copy half of what they hold.
+        unfolded_bytes: With unfolded images, where the net may hold such; 0 elsewhere.
+        operand_share: What forward convolutions read and write, over the peak.
+        base: What the trace comes to without any workspace.
+        capacity_bytes: What the device hands out; None is without limit.
+    """
+
+    low_bytes: int
+    high_bytes: int
+    unfolded_bytes: int
+    operand_share: float
+    base: ReplayResult
+    capacity_bytes: int | None
+
+    def range(self, scatter: float = _SCATTER, shift: float = _SHIFT) -> ReservedRange:
+        """Return the range around the choices.
+
+        Args:
+            scatter: Half the width of the range at least, as a share of the middle.
+            shift: Where its middle lies from theirs, likewise.
+        """
+        held = min(scatter, _SCATTER_OF_OPERANDS * self.operand_share)
+        middle = (self.low_bytes + self.high_bytes) / 2 * (1 + shift * held / scatter)
+        half = max((self.high_bytes - self.low_bytes) / 2, held * middle)
+        base = self.base.peak_reserved_bytes
+        low = max(min(round(middle - half), base), self.base.peak_allocated_bytes)
+        high = max(round(middle + half), base, self.unfolded_bytes)
+        if self.capacity_bytes is not None:
+            high = min(high, self.capacity_bytes)
+        return ReservedRange(low, (low + high) // 2, high)
+
+
 def reserved_range(
     trace: Trace,
     kernels: Sequence[ConvolutionKernel],
@@ -97,6 +135,18 @@ def reserved_range(
     """
     if not kernels:
         return None
+    return play_plans(trace, kernels, base, capacity_bytes, benchmark=benchmark).range()
+
+
+def play_plans(
+    trace: Trace,
+    kernels: Sequence[ConvolutionKernel],
+    base: ReplayResult,
+    capacity_bytes: int | None,
+    *,
+    benchmark: bool = False,
+) -> PlayedPlans:
+    """Play the trace with the workspaces of each choice; the arguments are reserved_range's."""
 
     def peak(events: Events, size: Callable[[ConvolutionKernel], int]) -> int:
         played, optional = _with_workspaces(events, kernels, size, benchmark=benchmark)
@@ -108,17 +158,15 @@ def reserved_range(
 
     first = trace.events[: _first_step(trace)]
     high = peak(trace.events, larger)
-    low = min(peak(first, lambda kernel: kernel.pointwise_bytes), high)
-    scatter = min(_SCATTER, _SCATTER_OF_OPERANDS * _operand_share(trace, kernels, base))
-    middle = (low + high) / 2 * (1 + _SHIFT * scatter / _SCATTER)
-    half = max((high - low) / 2, scatter * middle)
-    low = max(min(round(middle - half), base.peak_reserved_bytes), base.peak_allocated_bytes)
-    high = max(round(middle + half), base.peak_reserved_bytes)
-    if any(kernel.unfolded_bytes for kernel in kernels):
-        high = max(high, peak(trace.events, lambda kernel: kernel.unfolded_bytes))
-    if capacity_bytes is not None:
-        high = min(high, capacity_bytes)
-    return ReservedRange(low, (low + high) // 2, high)
+    unfolds = any(kernel.unfolded_bytes for kernel in kernels)
+    return PlayedPlans(
+        low_bytes=min(peak(first, lambda kernel: kernel.pointwise_bytes), high),
+        high_bytes=high,
+        unfolded_bytes=peak(trace.events, lambda kernel: kernel.unfolded_bytes) if unfolds else 0,
+        operand_share=_operand_share(trace, kernels, base),
+        base=base,
+        capacity_bytes=capacity_bytes,
+    )
 
 
 def _with_workspaces(
