@@ -10,7 +10,7 @@ from rich.console import Console
 
 from memorymark.cli import options, printed
 from memorymark.cli.live import partial_sentence, work
-from memorymark.cli.output import show
+from memorymark.cli.output import as_text, show
 from memorymark.errors import Cancelled
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
@@ -171,4 +171,4 @@ def _keep(request: Request, record: Record) -> None:
         RunHistory().save(str(request.kind), record.to_dict(), request=request.to_dict())
     except (OSError, sqlite3.Error) as error:
         sentence = f"Warning: this run was not saved; the run history cannot be written: {error}."
-        Console(stderr=True, highlight=False).print(sentence, markup=False, soft_wrap=True)
+        Console(stderr=True, highlight=False).print(as_text(sentence), soft_wrap=True)

@@ -12,6 +12,7 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
+from memorymark.ui import say
 from memorymark.ui.engine import app_service
 from memorymark.ui.targets import chosen_gpu
 
@@ -133,7 +134,8 @@ def wait_for_estimate(analysis: Analysis) -> None:
 def _watch(analysis: Analysis) -> None:
     if not _is_pending(analysis):
         st.rerun()
-    st.caption(f"Simulating batch size {analysis.current.batch_size:,}, outside the range tried …")
+    batch_size = analysis.current.batch_size
+    say.caption("Simulating batch size {:,}, outside the range tried …", batch_size)
 
 
 def _is_pending(analysis: Analysis) -> bool:

@@ -15,6 +15,7 @@ from memorymark.records.request import Request, RequestKind
 from memorymark.service.access import AppService, Visitor
 from memorymark.service.history import Run
 from memorymark.settings import load_settings
+from memorymark.ui import say
 
 RUN_PARAMETER = "run"
 
@@ -39,7 +40,7 @@ def start(kind: RequestKind, model: str, config: TrainingConfig, **parts: Any) -
     try:
         job = app_service().start(Request(kind, model, config, **parts), visitor())
     except MemoryMarkError as error:
-        st.error(str(error), icon=":material/error:")
+        say.error("{}", error)
         return
     show_run(job.run_id)
     st.rerun()

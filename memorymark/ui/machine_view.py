@@ -7,6 +7,7 @@ import platform
 import streamlit as st
 
 from memorymark.gpus.telemetry import GpuProcess, Telemetry, read_telemetry
+from memorymark.ui import say
 from memorymark.units import UNKNOWN, gib
 
 REFRESH_SECONDS = 5
@@ -41,19 +42,21 @@ def draw_machine() -> None:
     if readings():
         _draw_gpus()
     else:
-        st.caption(f"**{platform.node()}** has no NVIDIA GPU. Simulate one, or measure on the CPU.")
+        say.caption(
+            "**{}** has no NVIDIA GPU. Simulate one, or measure on the CPU.", platform.node()
+        )
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
 def _draw_gpus() -> None:
     for index, reading in enumerate(readings()):
-        st.markdown(f"**GPU {index}: {reading.name}**")
+        say.line("**GPU {}: {}**", index, reading.name)
         if reading.total_bytes and reading.used_bytes is not None:
             share = reading.used_bytes / reading.total_bytes
-            text = f"{gib(reading.used_bytes)} of {gib(reading.total_bytes)} in use"
-            st.progress(min(share, 1.0), text=text)
+            used, total = gib(reading.used_bytes), gib(reading.total_bytes)
+            say.progress(share, "{} of {} in use", used, total)
         else:
-            st.caption(reading.reason or "Its memory usage is not available.")
+            say.caption("{}", reading.reason or "Its memory usage is not available.")
         _draw_others(reading.other_processes)
 
 
@@ -63,5 +66,5 @@ def _draw_others(processes: tuple[GpuProcess, ...] | None) -> None:
     elif not processes:
         st.caption("No other processes on it.")
     for process in processes or ():
-        who = f"{process.user or UNKNOWN} · {process.name or f'process {process.pid}'}"
-        st.caption(f"{who} · {gib(process.used_bytes)}")
+        name = process.name or f"process {process.pid}"
+        say.caption("{} · {} · {}", process.user or UNKNOWN, name, gib(process.used_bytes))

@@ -6,6 +6,7 @@ import streamlit as st
 
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.option import Option, options_of
+from memorymark.ui import say
 from memorymark.ui.choices import has_chosen, remember, reset, shown_analysis, value_of
 from memorymark.ui.engine import app_service
 from memorymark.ui.machine_view import draw_machine
@@ -115,7 +116,7 @@ def _guard() -> None:
 
 def _sign_in() -> None:
     if st.user.get("is_logged_in", False):
-        st.caption(f"Signed in as {st.user.get('email')}")
+        say.caption("Signed in as {}", st.user.get("email"))
         st.button("Sign out", on_click=st.logout, icon=":material/logout:")
     else:
         st.button("Sign in", on_click=st.login, icon=":material/login:")
