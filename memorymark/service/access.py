@@ -6,7 +6,6 @@ A page only shows what a visitor may do. Whether it is done is decided here.
 from __future__ import annotations
 
 import dataclasses
-import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from memorymark.records.trial import Trial
 from memorymark.service.estimates import Estimates
 from memorymark.service.history import RunHistory
 from memorymark.service.jobs import Job, JobManager
-from memorymark.settings import Settings
+from memorymark.service.run_key import RunKeyGuard
+from memorymark.settings import Settings, same_address
 
 if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
@@ -40,10 +40,14 @@ class Visitor:
     Attributes:
         user: Address under which the visitor is signed in; None where not signed in.
         run_key: The run key that the visitor entered.
+        visit: Tells the visitor's session from others.
+        address: Internet address of the visitor; None: this machine.
     """
 
     user: str | None = None
     run_key: str | None = None
+    visit: str | None = None
+    address: str | None = None
 
 
 class AppService:
@@ -59,6 +63,7 @@ class AppService:
         self.history = RunHistory(settings.history_path)
         self.jobs = JobManager(self.history, settings.locks_folder)
         self.estimates = Estimates()
+        self._run_key = RunKeyGuard(settings.run_key)
         self._execute_with = execute
 
     def start(self, request: Request, visitor: Visitor) -> Job:
@@ -131,10 +136,21 @@ class AppService:
         Raises:
             NotAllowed: The visitor may not; the error says what is missing.
         """
-        if self.settings.run_key is not None and not self._has_key(visitor):
-            raise NotAllowed("The run key is missing or wrong. Enter it in the sidebar.")
+        self._run_key.check(visitor.run_key, visitor.visit, visitor.address)
         if self.settings.sign_in:
             self._check_user(visitor)
+
+    def may_start(self, visitor: Visitor) -> bool:
+        """Say whether a visitor was let pass before, for what only such a visitor sees.
+
+        It compares no key: a page that is only read is no guess.
+        """
+        try:
+            if self.settings.sign_in:
+                self._check_user(visitor)
+        except NotAllowed:
+            return False
+        return self._run_key.knows(visitor.run_key, visitor.visit)
 
     def _execute(self, request: Request, **how: Any) -> Any:
         if self._execute_with is None:
@@ -146,15 +162,11 @@ class AppService:
     def _workload(self, model: str) -> Workload:
         return _kept_workload(model, model in self.settings.workloads)
 
-    def _has_key(self, visitor: Visitor) -> bool:
-        given, expected = visitor.run_key or "", self.settings.run_key or ""
-        return hmac.compare_digest(given.encode(), expected.encode())
-
     def _check_user(self, visitor: Visitor) -> None:
         if visitor.user is None:
             raise NotAllowed("Sign-in is required. Use the button in the sidebar.")
         allowed = self.settings.allowed_users
-        if allowed and visitor.user not in allowed:
+        if allowed and same_address(visitor.user) not in allowed:
             raise NotAllowed(f"{visitor.user} may view runs, but not start or delete them here.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from memorymark.records.event import Event
 from memorymark.records.request import Request, RequestKind
 from memorymark.service.access import AppService, Visitor
 from memorymark.service.history import Run
+from memorymark.service.sign_in import check_sign_in
 from memorymark.settings import load_settings
 from memorymark.ui import say
 
@@ -27,12 +29,46 @@ def app_service() -> AppService:
 
 
 def visitor() -> Visitor:
-    """Say who visits: the signed-in address and the run key that was given."""
-    signed_in = bool(st.user.get("is_logged_in", False))
+    """Say who visits: the signed-in address, the run key that was given, and from where."""
     return Visitor(
-        user=st.user.get("email") if signed_in else None,
+        user=signed_in_address(),
         run_key=st.session_state.get("given_run_key") or None,
+        visit=st.session_state.setdefault("visit", secrets.token_hex(16)),
+        address=st.context.ip_address,
     )
+
+
+def signed_in_address() -> str | None:
+    """Return the address of who is signed in, unless the sign-in's provider did not verify it."""
+    is_verified = st.user.get("email_verified", True) not in (False, "false")
+    return st.user.get("email") if st.user.get("is_logged_in") and is_verified else None
+
+
+def may_start() -> bool:
+    """Say whether the visitor was let pass; what is asked here is no guess of the run key."""
+    return app_service().may_start(visitor())
+
+
+def need_settings() -> None:
+    """Draw nothing but a sentence where the owner's settings are wrong: nobody starts anything."""
+    try:
+        load_settings()
+    except MemoryMarkError as error:
+        say.error("{}", error)
+        st.stop()
+
+
+def sign_in_problem() -> str | None:
+    """Return why nobody can sign in, where nobody can."""
+    try:
+        has_section = "auth" in st.secrets
+    except FileNotFoundError:  # there are no secrets
+        has_section = False
+    try:
+        check_sign_in(has_section)
+    except MemoryMarkError as error:
+        return str(error)
+    return None
 
 
 def start(kind: RequestKind, model: str, config: TrainingConfig, **parts: Any) -> None:

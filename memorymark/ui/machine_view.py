@@ -8,6 +8,7 @@ import streamlit as st
 
 from memorymark.gpus.telemetry import GpuProcess, Telemetry, read_telemetry
 from memorymark.ui import say
+from memorymark.ui.engine import may_start
 from memorymark.units import UNKNOWN, gib
 
 REFRESH_SECONDS = 5
@@ -42,9 +43,8 @@ def draw_machine() -> None:
     if readings():
         _draw_gpus()
     else:
-        say.caption(
-            "**{}** has no NVIDIA GPU. Simulate one, or measure on the CPU.", platform.node()
-        )
+        name = platform.node() if may_start() else "This machine"
+        say.caption("**{}** has no NVIDIA GPU. Simulate one, or measure on the CPU.", name)
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
@@ -57,7 +57,8 @@ def _draw_gpus() -> None:
             say.progress(share, "{} of {} in use", used, total)
         else:
             say.caption("{}", reading.reason or "Its memory usage is not available.")
-        _draw_others(reading.other_processes)
+        if may_start():
+            _draw_others(reading.other_processes)
 
 
 def _draw_others(processes: tuple[GpuProcess, ...] | None) -> None:

@@ -35,7 +35,14 @@ _REPLACED_LATER = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-_MARKUP = re.compile(r"[\\`*_\[\]<>&$~|]|:(?=[A-Za-z:])|(?<=:material)/", re.IGNORECASE)
+_MARKUP = re.compile(
+    r"""
+    [\\`*\[\]<>&$~|]
+    | (?<![a-z0-9])_ | _(?![a-z0-9])    # within a word it means nothing
+    | :(?=[a-z:]) | (?<=:material)/
+    """,
+    re.IGNORECASE | re.VERBOSE | re.ASCII,
+)
 _BLOCK = re.compile(r"\A(\d*)([-+=#.)])(?=[\s\-+=#]|\Z)")  # a list, a heading, a rule
 
 
