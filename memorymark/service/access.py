@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 MAX_ACTIVE_JOBS = 20
 KEPT_WORKLOADS = 8
 _BUILT_IN_OR_LIBRARY = re.compile(r"(bert|gpt2|resnet|(torchvision|timm):[\w.\-]+)")
+_LONGEST_MODEL = 200
+_DEVICE = re.compile(r"cuda(:\d{1,2})?|mps(:0)?|cpu(:0)?")
 _HUB_ID = re.compile(r"(hf:)?([A-Za-z0-9][\w.\-]*/)?[A-Za-z0-9][\w.\-]*")
 
 
@@ -75,6 +77,7 @@ class AppService:
         """
         self.check(visitor)
         check_model(request.model, self.settings)
+        check_device(request.device)
         if len(self.jobs.active()) >= MAX_ACTIVE_JOBS:
             raise NotAllowed(
                 f"{MAX_ACTIVE_JOBS} jobs are already active. Wait until one ends, or cancel one."
@@ -177,6 +180,11 @@ def check_model(model: str, settings: Settings) -> None:
         NotAllowed: It is a folder, or a workload that the owner's settings do not name.
         UsageError: It is no model's name.
     """
+    if len(model) > _LONGEST_MODEL:
+        raise UsageError(
+            f"The model's name has {len(model):,} characters; accepted are at most "
+            f"{_LONGEST_MODEL}."
+        )
     if model in settings.workloads or _BUILT_IN_OR_LIBRARY.fullmatch(model):
         return
     if _HUB_ID.fullmatch(model):
@@ -194,6 +202,18 @@ def check_model(model: str, settings: Settings) -> None:
             "MEMORYMARK_WORKLOADS; or use the command line."
         )
     raise UsageError(f"{model!r} is not a model name. Give bert, gpt2, resnet or hf:ID.")
+
+
+def check_device(device: str | None) -> None:
+    """Let a device pass that a machine may have: each has a queue, and the name is a file's.
+
+    Raises:
+        UsageError: It is no device's name.
+    """
+    if device is not None and not _DEVICE.fullmatch(device):
+        raise UsageError(
+            f"{device[:_LONGEST_MODEL]!r} is no device. Give cuda, cuda:N, mps or cpu."
+        )
 
 
 def _check_no_folder(model: str) -> None:

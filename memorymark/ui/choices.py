@@ -8,8 +8,10 @@ from typing import Any
 import streamlit as st
 
 from memorymark.analysis.marks import with_options
+from memorymark.errors import UsageError
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.option import options_of
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
 from memorymark.ui import say
@@ -76,8 +78,12 @@ def shown_analysis() -> Analysis | None:
 
 
 def remember(name: str) -> None:
-    """Keep what a widget of the sidebar was set to."""
-    st.session_state.setdefault("chosen", {})[name] = st.session_state[f"side_{name}"]
+    """Keep what a widget of the sidebar was set to; its limits hold in the browser only."""
+    try:
+        value = options_of(AnalysisOptions)[name].check(st.session_state[f"side_{name}"])
+    except UsageError:
+        return
+    st.session_state.setdefault("chosen", {})[name] = value
 
 
 def has_chosen() -> bool:

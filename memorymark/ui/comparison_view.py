@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
 
+from memorymark.errors import UsageError
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
@@ -151,9 +153,11 @@ def _cells(priced: PricedOffer, row: dict[str, Any]) -> dict[str, Any]:
 def take_prices(key: str, order: list[str]) -> None:
     """Keep edited prices by GPU: the table is sorted anew, so row numbers mean nothing later."""
     prices = dict(st.session_state.get(_PRICES, {}))
+    price = options_of(AnalysisOptions)["price_per_hour"]
     for number, changes in st.session_state[key]["edited_rows"].items():
-        if PRICE in changes:
-            prices[order[int(number)]] = changes[PRICE]
+        if PRICE in changes and int(number) < len(order):
+            with suppress(UsageError):  # the table's limits hold in the browser only
+                prices[order[int(number)]] = price.check(changes[PRICE])
     st.session_state[_PRICES] = prices
     st.session_state["price_editor"] += 1
 

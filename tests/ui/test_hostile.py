@@ -21,7 +21,7 @@ from memorymark.report.charts import batch_charts, memory_charts
 from memorymark.service.execute import execute
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.settings import load_settings
-from memorymark.ui import machine_view
+from memorymark.ui import choices, comparison_view, machine_view, targets
 from memorymark.ui.pieces import file_name
 from memorymark.ui.training_form import _ADDRESS
 
@@ -217,3 +217,34 @@ def without_data(spec):
 
 def test_all_pages_are_here():
     assert {path.stem for path in (ROOT / "pages").glob("*.py")} == set(PAGES)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 1e308, "x", None])
+def test_forged_values_of_widgets_break_no_page(app, monkeypatch, value):
+    draw(app, "analysis")
+    for name in choices.NAMES:
+        app.session_state[f"side_{name}"] = value
+        forged = {f"side_{name}": value}
+        monkeypatch.setattr(choices.st, "session_state", forged)
+        choices.remember(name)
+        monkeypatch.undo()
+        kept = forged.get("chosen", {}).get(name)
+        AnalysisOptions(**{name: kept} if kept is not None else {})
+
+
+@pytest.mark.parametrize(
+    "target", ["gpu=nothing", "device=cuda:99", "device=cuda:x", "device=../x", "=", HOSTILE]
+)
+def test_a_forged_target_is_the_first_one(app, monkeypatch, target):
+    monkeypatch.setattr(targets.st, "session_state", {"target": target})
+    assert targets.chosen_target() == targets.chosen_target() and targets.chosen_gpu() is not None
+    assert target.partition("=")[2] not in targets.chosen_target().values()
+
+
+def test_forged_prices_are_left_out(monkeypatch):
+    rows = {0: {comparison_view.PRICE: 2.5}, 1: {comparison_view.PRICE: float("nan")},
+            2: {comparison_view.PRICE: -1}, 77: {comparison_view.PRICE: 1.0}}  # fmt: skip
+    state = {"table": {"edited_rows": rows}, "price_editor": 0}
+    monkeypatch.setattr(comparison_view.st, "session_state", state)
+    comparison_view.take_prices("table", ["a10", "l4", "t4"])
+    assert state["edited_prices"] == {"a10": 2.5}
