@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from memorymark.analysis.analyze import analyze_on
 from memorymark.analysis.compare import comparison_of
 from memorymark.analysis.prediction import expected_max_batch, predict_max_batch
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
-from memorymark.errors import InvalidValue, NotAvailable
+from memorymark.errors import HistoryUnusable, InvalidValue, NotAvailable
 from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu, load_catalogue
 from memorymark.probes.choose import measuring_probe, resolve_probe, share_simulations
 from memorymark.records.analysis import Analysis
@@ -177,8 +176,8 @@ class _Execution:
             return []  # code or a folder may have changed since; a budget is not the whole GPU
         try:
             return measured_analyses(self.settings.history_path, workload.name)
-        except (OSError, sqlite3.Error) as error:
-            self.note(f"The run history cannot be read; every GPU is simulated: {error}.")
+        except HistoryUnusable as error:
+            self.note(f"{error} Every GPU is simulated.")
             return []
 
     def note(self, text: str, progress: float | None = None) -> None:
