@@ -131,7 +131,7 @@ class RunHistory:
     ) -> None:
         """Note how a run ended, with its result in one transaction; nothing where none began."""
         try:
-            begun = self._one(run_id, _WHOLE.replace(", record", ""))
+            begun = self._read(run_id, _WHOLE.replace(", record", ""))
         except RunNotFound:
             return
         self.keep(ended_run(begun, status, record=record, error=error))
@@ -254,6 +254,9 @@ class RunHistory:
             return [self._as_it_stands(run_of(row)) for row in connection.execute(sql, values)]
 
     def _one(self, run_id: str, columns: str) -> Run:
+        return self._as_it_stands(self._read(run_id, columns))
+
+    def _read(self, run_id: str, columns: str) -> Run:
         with self._file.reading() as connection:
             sql = f"SELECT {columns} FROM runs WHERE run_id = ?"
             row = connection.execute(sql, (written_text(run_id),)).fetchone()
@@ -261,7 +264,7 @@ class RunHistory:
             raise _not_found(run_id)
         if row["deleted_at"] is not None:
             raise _deleted(run_of({**row, "record": None}))
-        return self._as_it_stands(run_of(row))
+        return run_of(row)
 
     def _as_it_stands(self, run: Run) -> Run:
         """Return an active run as interrupted where nobody works on it any more."""
