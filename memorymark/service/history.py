@@ -34,12 +34,12 @@ from memorymark.units import moment
 KEPT_DELETED_SECONDS = 7 * 24 * 3600.0
 _LONGEST_ID = 64  # letters of an id in a sentence
 _LONGEST_TEXT = 500  # letters of a text in a list
-_PLAIN = ("run_id", "kind", "status", "source", "owner", "created_at", "finished_at", "deleted_at")
-_TEXTS = ("model", "device", "error")
+_PLAIN = ("run_id", "created_at", "finished_at", "deleted_at")
+_TEXTS = ("kind", "status", "model", "device", "source", "owner", "error")
 _LONG = ("request", "record")
 _SUMMARY = ", ".join([*_PLAIN, *(f"substr({it}, 1, {_LONGEST_TEXT}) AS {it}" for it in _TEXTS)])
 _WHOLE = ", ".join([*_PLAIN, *_TEXTS, *_LONG])
-_KEPT = (*_PLAIN[:-1], *_TEXTS, *_LONG)
+_KEPT = (*_PLAIN[:-1], *_TEXTS, *_LONG)  # a run that is written again stays deleted
 _KEEP = (
     f"INSERT INTO runs ({', '.join(_KEPT)}) VALUES ({', '.join('?' * len(_KEPT))})"
     f" ON CONFLICT (run_id) DO UPDATE SET {', '.join(f'{it} = excluded.{it}' for it in _KEPT[1:])}"

@@ -45,6 +45,7 @@ _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _READ_ONLY = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_BY_EFFECTIVE_USER = os.access in os.supports_effective_ids
 _MOVE_ASIDE = "`memorymark runs --move-aside` keeps it under another name and begins a new one"
 _ALLOW = "Give this user the right to write to it and its folder"
 _UPDATE = "Install that version"
@@ -102,7 +103,7 @@ class HistoryFile:
         if version > VERSION:
             return self._newer(version)
         for there in (_first_there(self.path), _first_there(self.path.parent)):
-            if not os.access(there, os.W_OK):
+            if not os.access(there, os.W_OK, effective_ids=_BY_EFFECTIVE_USER):
                 return HistoryUnusable(self.path, "written", f"{there} is read-only", _ALLOW)
         return None
 
@@ -158,12 +159,12 @@ class HistoryFile:
             return
         if version > VERSION:
             raise self._newer(version)
+        _check_own(connection)
         _write_ahead(connection)
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             if _version(connection) == VERSION:
                 return  # another process was faster
-            _check_own(connection)
             for statement in _SCHEMA:
                 connection.execute(statement)
             there = _columns(connection)
@@ -205,7 +206,7 @@ def _reason(path: Path, error: Exception) -> tuple[str, str]:
         return f"this user may not open or change it ({error})", _ALLOW
     if code in _BUSY:
         return f"another program has held it for {_BUSY_TIMEOUT_SECONDS:.0f} s", "Try again"
-    return str(error), ""
+    return str(error), _MOVE_ASIDE if isinstance(error, sqlite3.DatabaseError) else ""
 
 
 def _code(error: Exception) -> int:
