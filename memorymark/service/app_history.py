@@ -131,8 +131,9 @@ class AppHistory(RunHistory):
                 del self._unsaved[run.run_id]
             self._failure = None
         except HistoryUnusable as error:
+            if str(error) != str(self._failure):
+                _log.warning("%s", error)
             self._failure = error
-            _log.warning("%s", error)
         ended = [run_id for run_id, run in self._unsaved.items() if not run.status.is_active]
         for run_id in ended[:-MOST_UNSAVED]:
             del self._unsaved[run_id]
