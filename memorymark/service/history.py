@@ -229,10 +229,14 @@ class RunHistory:
             )
 
     def add_event(self, run_id: str, position: int, event: dict[str, Any]) -> None:
-        """Append an event to a run's stream."""
-        row = (written_text(run_id), position, written_json(event))
+        """Append an event to a run's stream; to none where the file does not hold the run."""
+        name = written_text(run_id)
         with self._file.writing() as connection:
-            connection.execute("INSERT INTO events VALUES (?, ?, ?)", row)
+            connection.execute(
+                "INSERT OR REPLACE INTO events"
+                " SELECT ?, ?, ? WHERE EXISTS (SELECT 1 FROM runs WHERE run_id = ?)",
+                (name, position, written_json(event), name),
+            )
 
     def events(self, run_id: str) -> list[dict[str, Any]]:
         """Return a run's event stream in order, without what is damaged of it."""
