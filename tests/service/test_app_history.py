@@ -76,6 +76,16 @@ def test_a_run_ends_though_its_file_was_moved_aside_meanwhile(path):
     assert RunHistory(path).open("ab").request == {"model": "bert"}
 
 
+def test_a_job_of_this_process_is_active_without_a_lock_that_says_so(path):
+    history = AppHistory(path)
+    history.begin("ab", "analysis", {"model": "bert"}, owner=None)
+    assert history.open("ab").status is history.list()[0].status is RunStatus.QUEUED
+    history.tidy()
+    assert RunHistory(path).open("ab").status is RunStatus.INTERRUPTED
+    history.finish("ab", RunStatus.DONE, record=RECORD)
+    assert history.open("ab").status is RunHistory(path).open("ab").status is RunStatus.DONE
+
+
 def test_memory_is_bounded(path):
     path.mkdir()
     history = AppHistory(path)
@@ -123,7 +133,7 @@ def test_deleting_and_bringing_back_are_for_those_who_may(tmp_path):
 
 def test_an_interrupted_run_of_another_process_can_be_deleted(tmp_path):
     service = AppService(Settings(tmp_path))
-    service.history.begin("ab", "analysis", {"model": "bert"}, owner="gone")
+    RunHistory(service.history.path).begin("ab", "analysis", {"model": "bert"}, owner="gone")
     service.delete("ab", Visitor())
     assert service.history.list() == []
     service.close()

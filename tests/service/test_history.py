@@ -169,6 +169,11 @@ def test_an_odd_row_costs_nobody_else_anything(history, change):
     assert [run.run_id for run in history.list()] == [whole]
 
 
+def test_an_event_of_a_run_that_is_not_there_is_left_out(history):
+    history.add_event("nothere", 0, {"text": "said"})
+    assert history.events("nothere") == []
+
+
 def test_odd_events_are_passed_over(history):
     run_id = history.save("analysis", RECORD)
     for position in range(5):

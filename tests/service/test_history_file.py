@@ -12,7 +12,8 @@ from damaged_histories import DAMAGES, execute, full_disk, newer, read_only_home
 from memorymark.errors import HistoryUnusable
 from memorymark.service import history_file
 from memorymark.service.history import RunHistory
-from memorymark.service.history_file import VERSION, HistoryFile
+from memorymark.service.history_file import HistoryFile
+from memorymark.service.history_format import VERSION
 
 KEPT = Path(__file__).parents[1] / "kept" / "history-0.1.0.sqlite3.gz"
 

@@ -7,7 +7,7 @@ import sys
 from contextlib import closing
 
 from memorymark.service.history import RunHistory
-from memorymark.service.history_file import VERSION
+from memorymark.service.history_format import VERSION
 from memorymark.service.run import RunStatus
 
 _WRITER = """
