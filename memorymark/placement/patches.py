@@ -7,6 +7,7 @@ and a lock that they held would never be free.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -53,9 +54,8 @@ def patched(patches: Iterable[tuple[Any, str, Any]]) -> Iterator[None]:
     with ExitStack() as stack:
         for owner, name, value in patches:
             patch = mock.patch.object(owner, name, value)
-            stack.enter_context(
-                undone_in_forks(lambda patch=patch: patch.__exit__(None, None, None))
-            )
+            undo = functools.partial(patch.__exit__, None, None, None)
+            stack.enter_context(undone_in_forks(undo))
             stack.enter_context(patch)
         yield
 
