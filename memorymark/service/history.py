@@ -142,7 +142,7 @@ class RunHistory:
                 "INSERT INTO runs (run_id, kind, status, model, device, owner, created_at, request)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (run_id) DO UPDATE SET status = excluded.status",
-                (*row, json.dumps(request)),
+                (*row, json.dumps(request, allow_nan=False)),
             )
 
     def set_status(self, run_id: str, status: RunStatus) -> None:
@@ -171,7 +171,7 @@ class RunHistory:
                 (
                     str(status),
                     time.time(),
-                    None if record is None else json.dumps(record),
+                    None if record is None else json.dumps(record, allow_nan=False),
                     error,
                     model,
                     said.get("device") or ("several GPUs" if "gpus" in said else None),
@@ -243,7 +243,7 @@ class RunHistory:
         Raises:
             RunNotFound: There is no such run.
         """
-        return json.dumps(self.open(run_id).record, indent=2)
+        return json.dumps(self.open(run_id).record, indent=2, allow_nan=False)
 
     def delete(self, run_id: str) -> None:
         """Delete a run and its events.
@@ -259,7 +259,8 @@ class RunHistory:
         """Append an event to a run's stream."""
         with self._connect() as connection:
             connection.execute(
-                "INSERT INTO events VALUES (?, ?, ?)", (run_id, position, json.dumps(event))
+                "INSERT INTO events VALUES (?, ?, ?)",
+                (run_id, position, json.dumps(event, allow_nan=False)),
             )
 
     def events(self, run_id: str) -> list[dict[str, Any]]:

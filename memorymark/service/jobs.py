@@ -277,4 +277,4 @@ class JobManager:
 
 
 def _key(kind: str, request: dict[str, Any]) -> str:
-    return json.dumps([kind, request], sort_keys=True, default=str)
+    return json.dumps([kind, request], sort_keys=True, default=str, allow_nan=False)
