@@ -59,6 +59,7 @@ class SimulatedDevice(MemoryTracker):
     Attributes:
         convolutions: The kernels of the convolutions, whose workspaces are not in the trace.
         works: What each operation of the timed step does.
+        work_marks: (phase, number of works before it) for each phase of that step.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class SimulatedDevice(MemoryTracker):
         super().__init__("meta", *(() if session.rules.is_cuda else ("cpu",)))
         self.convolutions = Convolutions(session.rules)
         self.works: list[Work] = []
+        self.work_marks: list[tuple[str, int]] = []
         self._count_operation = (meter or new_meter("The simulation")).operation
         self._session = session
         self._shapes = shapes
@@ -116,6 +118,8 @@ class SimulatedDevice(MemoryTracker):
     def begin_phase(self, phase: str) -> None:
         """Note that a phase of the step begins."""
         self._step += phase == STEP
+        if self._step == self._timed_step:
+            self.work_marks.append((phase, len(self.works)))
         super().begin_phase(phase)
 
     def _learn(self, func: Any) -> _Traits:

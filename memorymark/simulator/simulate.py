@@ -35,6 +35,12 @@ from memorymark.simulator.cuda.recurrent import flatten_weights
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
 from memorymark.simulator.lbfgs import full_histories
+from memorymark.simulator.micro_batches import (
+    are_alike,
+    told_of,
+    with_all_works,
+    with_few_micro_batches,
+)
 from memorymark.simulator.questions import Questions
 from memorymark.simulator.repetition import (
     MOST_STEPS,
@@ -77,6 +83,7 @@ class SimulatedSteps:
         free_running: What the trace comes to in a caching allocator without limit.
         steps_run: How many steps were run; those after them in the trace repeat the last.
         works: What each operation of a step does, for an estimate of its time.
+        work_marks: (phase, number of works before it) for each phase of that step.
         assumptions: What was answered or allowed for, one sentence each.
         convolutions: The convolutions' kernels, whose workspaces are not in the trace.
         gradient_check: What the backward pass left, where the stage is `backward`.
@@ -88,6 +95,7 @@ class SimulatedSteps:
     free_running: ReplayResult
     steps_run: int
     works: list[Work]
+    work_marks: list[tuple[str, int]]
     assumptions: tuple[str, ...]
     convolutions: tuple[ConvolutionKernel, ...]
     gradient_check: GradientCheck | None
@@ -121,6 +129,25 @@ def simulate(
         BoundReached: All of it takes too many operations, or too long.
     """
     meter = new_meter(f"The simulation of {quoted(spec.workload.name)}")
+    few = with_few_micro_batches(spec)
+    more = spec.config.gradient_accumulation - few.config.gradient_accumulation
+    found = _answered(few, model, rules, steps, meter)
+    if not more:
+        return found
+    if not are_alike(found.trace):
+        return _answered(spec, model, rules, steps, meter)
+    told = told_of(few.config, spec.config)
+    return dataclasses.replace(
+        found,
+        works=with_all_works(found.works, found.work_marks, more),
+        assumptions=(*found.assumptions, told),
+    )
+
+
+def _answered(
+    spec: TrialSpec, model: nn.Module, rules: Rules, steps: int | None, meter: Meter
+) -> SimulatedSteps:
+    """Simulate with every answer to what a model asks and is not known."""
 
     def attempt(contrary: bool = False, except_at: str | None = None) -> _Attempt:
         questions = Questions(contrary, except_at, spec.batch_size)
@@ -188,6 +215,7 @@ def _attempt(
             free_running=peak.replay.result(),
             steps_run=ran,
             works=device.works,
+            work_marks=device.work_marks,
             assumptions=session.assumptions,
             convolutions=with_repeated_kernels(device.convolutions.kernels, device.trace, ran),
             gradient_check=tracked.gradient_check,

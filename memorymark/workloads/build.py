@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from memorymark.bounds import Meter
-from memorymark.errors import BatchTooLong, WorkloadError
+from memorymark.errors import BatchTooLong, WorkloadError, quoted
+from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.storage import tree_map
 from memorymark.placement.metered_build import built_on_host, metered_build
 from memorymark.placement.moving import FILLED, Twins, move_module, move_tensors, note_modes
@@ -144,9 +145,14 @@ def _build(
     with metered_build(workload.name) as meter:
         try:
             return _build_without_data(workload, config, twins, meter)
-        except Exception:
+        except Exception as error:
             if meter.reached is not None:
                 raise meter.reached from None  # also where code of the model's has caught it
+            if is_out_of_memory(error):
+                raise WorkloadError(
+                    f"Building the model {quoted(workload.name)} takes more memory than this "
+                    "machine has, although nothing of its weights is kept. Make it smaller."
+                ) from error
             raise
 
 
