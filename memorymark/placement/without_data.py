@@ -15,7 +15,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from memorymark.bounds import Meter, new_meter
 from memorymark.errors import BatchTooLong, MissingPackage, UsageError, WorkloadError
+from memorymark.placement.metered_build import built_on_host
 from memorymark.placement.moving import Twins
 from memorymark.placement.patches import patched
 from memorymark.placement.pretended_cuda import pretending
@@ -33,15 +35,19 @@ def is_building_without_data() -> bool:
     return _active.get()
 
 
-def make_without_data(make: Callable[[], Made], twins: Twins | None = None) -> Made:
+def make_without_data(
+    make: Callable[[], Made], twins: Twins | None = None, meter: Meter | None = None
+) -> Made:
     """Return what the user's code makes, with as little memory as it allows.
 
     Args:
         make: Makes it, from the start at each call.
         twins: The counterparts of storages on the host, shared with what is moved later.
+        meter: Says how much memory of the host it may take, where it must.
 
     Raises:
         WorkloadError: The code fails in every way.
+        BoundReached: It runs only on the host, and takes more of its memory.
     """
     with pretending(), _noted():
         for way in (lambda: parameters_without_data(twins or Twins(_META)), lambda: _META):
@@ -54,7 +60,7 @@ def make_without_data(make: Callable[[], Made], twins: Twins | None = None) -> M
                 cause = error.__cause__ if isinstance(error, WorkloadError) else error
                 if not isinstance(cause, _LACKING) or isinstance(cause, RecursionError):
                     raise
-        with torch.device("cpu"):
+        with built_on_host(meter or new_meter("Building the model")):
             return make()
 
 

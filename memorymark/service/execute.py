@@ -19,6 +19,7 @@ from memorymark.analysis.analyze import analyze_on
 from memorymark.analysis.compare import comparison_of
 from memorymark.analysis.prediction import expected_max_batch, predict_max_batch
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
+from memorymark.bounds import Bounds, working_within
 from memorymark.errors import HistoryUnusable, InvalidValue, NotAvailable
 from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu, load_catalogue
 from memorymark.probes.choose import measuring_probe, resolve_probe, share_simulations
@@ -61,15 +62,17 @@ def execute(
         workload: An object in place of the model's name.
         find_workload: Returns the workload of a model's name; None takes any form of name.
         on_event: Called with each event.
-        cancel: Checked before each trial.
+        cancel: Checked before each trial, and at each module and operation of a simulation.
 
     Raises:
         UsageError: An argument is invalid.
+        BoundReached: A model or its simulation takes more work than the settings allow.
         MemoryMarkError: The work could not be done; carries a sentence for the user.
         Cancelled: The work was stopped.
     """
     settings, cancel = settings or load_settings(), cancel or CancelToken()
-    return _Execution(request, settings, workload, find_workload, on_event, cancel).record()
+    with working_within(Bounds().multiplied(settings.bounds_times), cancel.check):
+        return _Execution(request, settings, workload, find_workload, on_event, cancel).record()
 
 
 class _Execution:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from memorymark.errors import ModelNotFound, WorkloadError
+from memorymark.errors import ModelNotFound, WorkloadError, quoted
+from memorymark.workloads.config_file import read_config_file
 
 _CONNECT_TIMEOUT_S = 3.0
 _DEFAULT_ENDPOINT = "https://huggingface.co"
@@ -45,19 +45,16 @@ def _from_folder(folder: Path) -> Any:
             f"The folder {str(folder)!r} has no config.json. Give the folder of a Hugging Face "
             "model; only its config.json is read."
         )
-    _check_json(file)
+    _check_names_a_model(file)
     return _load(str(folder), local=True)
 
 
-def _check_json(file: Path) -> None:
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise WorkloadError(f"The file {str(file)!r} is not readable JSON: {error}.") from error
-    if not isinstance(values, dict) or "model_type" not in values:
+def _check_names_a_model(file: Path) -> None:
+    values = read_config_file(file)
+    if not isinstance(values, dict) or not isinstance(values.get("model_type"), str):
         raise WorkloadError(
-            f"The file {str(file)!r} does not name a model_type, so it is not the config.json "
-            "of a Hugging Face model."
+            f"The file {quoted(str(file))} does not name a model_type, so it is not the "
+            "config.json of a Hugging Face model."
         )
 
 
@@ -71,14 +68,20 @@ def _from_hub(ref: str) -> Any:
 
 def _load(ref: str, *, local: bool) -> Any:
     from transformers import AutoConfig
+    from transformers.utils import cached_file
 
     try:
+        file = cached_file(ref, "config.json", local_files_only=local)
+        if file is not None:
+            read_config_file(Path(file))
         return AutoConfig.from_pretrained(ref, local_files_only=local, trust_remote_code=False)
     except OSError as error:
         raise ModelNotFound(
             f"No configuration was found for {ref!r}: check the spelling of the hub id, or give "
             "a local folder with config.json as hf:FOLDER."
         ) from error
+    except WorkloadError:
+        raise
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise WorkloadError(f"The configuration of {ref!r} cannot be used: {reason}") from error

@@ -13,9 +13,11 @@ from transformers import PretrainedConfig
 from memorymark.errors import (
     BatchTooLong,
     InvalidValue,
+    MemoryMarkError,
     MissingPackage,
     UnknownChoice,
     WorkloadError,
+    quoted,
 )
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.records.config import Attention, Task, TrainingConfig, UseCache
@@ -46,7 +48,23 @@ class HuggingFaceWorkload(Workload):
         self._num_labels = num_labels
 
     def describe(self, config: TrainingConfig) -> TrainingConfig:
-        """Fill in the task and the number of labels."""
+        """Fill in the task and the number of labels.
+
+        Raises:
+            UsageError: The model cannot be trained in this way.
+            WorkloadError: Its configuration holds what it should not.
+        """
+        try:
+            return self._described(config)
+        except MemoryMarkError:
+            raise
+        except Exception as error:  # a configuration may hold anything, anywhere
+            reason = f"{type(error).__name__}: {error}"
+            raise WorkloadError(
+                f"The configuration of {quoted(self.name)} cannot be used: {reason}"
+            ) from error
+
+    def _described(self, config: TrainingConfig) -> TrainingConfig:
         task = config.task or self._task or tasks.default_task(self._hf_config, self.name)
         self._check_task(task)
         num_labels = config.num_labels or self._num_labels
