@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memorymark.analysis.analyze import analyze_on
+from memorymark.analysis.attempt import sentence_of
 from memorymark.analysis.compare import comparison_of
 from memorymark.analysis.prediction import expected_max_batch, predict_max_batch
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
 from memorymark.bounds import Bounds, working_within
-from memorymark.errors import HistoryUnusable, InvalidValue, NotAvailable
+from memorymark.errors import HistoryUnusable, InvalidValue, NotAvailable, UsageError
 from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu, load_catalogue
 from memorymark.probes.choose import measuring_probe, resolve_probe, share_simulations
 from memorymark.records.analysis import Analysis
@@ -90,6 +91,7 @@ class _Execution:
         self.request, self.settings = request, settings
         self.given, self.find_workload = given, find_workload
         self.on_event, self.cancel = on_event, cancel
+        self.failed: Exception | None = None
 
     def record(self) -> Record:
         """Do the work and return its record."""
@@ -167,15 +169,37 @@ class _Execution:
             if analysis is None:
                 guess = expected_max_batch([a for _, a in analyses], probe.target, options)
                 on_event = self.part(number, len(probes))
-                analysis = self.analyze(probe, workload, priced, on_event, guess)
+                analysis = self.analyze_or_say(probe, workload, priced, on_event, guess)
             else:
                 self.note(f"{gpu.key}: measured in run {analysis.run_id}", number / len(probes))
             analyses.append((gpu, analysis))
+        if not any(analysis.trials for _, analysis in analyses) and self.failed is not None:
+            raise self.failed
         comparison = comparison_of(analyses, options.plan)
         if self.request.memory_budget is None:
             return comparison
         budget = f"Each GPU has a memory budget of {mib_or_gib(self.request.memory_budget)}."
         return dataclasses.replace(comparison, findings=(budget, *comparison.findings))
+
+    def analyze_or_say(
+        self,
+        probe: Probe,
+        workload: Workload,
+        options: AnalysisOptions,
+        on_event: OnEvent,
+        guess: int | None,
+    ) -> Analysis:
+        """Analyze on one GPU of several; what it raises is its analysis' end, not the others'."""
+        try:
+            return self.analyze(probe, workload, options, on_event, guess)
+        except UsageError:
+            raise
+        except Exception as error:
+            self.failed = error
+            return Analysis(
+                workload.name, probe.target, self.request.config, options, trials=(),
+                complete=False, stopped_by=sentence_of(error),
+            )  # fmt: skip
 
     def measured(self, workload: Workload) -> list[Analysis]:
         """Return what the history has measured of a workload, as far as it may be taken again."""
@@ -234,7 +258,8 @@ class _Execution:
         from memorymark.probes.lease import device_lease  # a simulation does without its packages
 
         name = target.lock_name
-        with contextlib.ExitStack() as stack:
+        stack = contextlib.ExitStack()
+        try:
             try:
                 stack.enter_context(
                     device_lease(
@@ -249,6 +274,11 @@ class _Execution:
             except OSError as error:
                 self.note(f"{name} cannot be locked against other measurements: {error}.")
             yield
+        finally:
+            try:
+                stack.close()
+            except OSError as error:  # the work is done: its record is not lost for that
+                self.note(f"The lock of {name} could not be given back: {error}.")
 
     def notes_on_choice(self, probe: Probe) -> tuple[str, ...]:
         """Say which GPU is simulated where none was named."""
