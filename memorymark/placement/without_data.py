@@ -64,6 +64,21 @@ def make_without_data(
             return make()
 
 
+def make_without_parameters(make: Callable[[], Made], twins: Twins, meter: Meter) -> Made:
+    """Return what code makes on the host, its parameters without data, all else with values.
+
+    Args:
+        make: Makes it.
+        twins: The counterparts of storages on the host, shared with what is moved later.
+        meter: Says how much memory of the host all else may take.
+
+    Raises:
+        BoundReached: It takes more.
+    """
+    with _noted(), parameters_without_data(twins), built_on_host(meter):
+        return make()
+
+
 @contextmanager
 def _noted() -> Iterator[None]:
     outer = _active.set(True)

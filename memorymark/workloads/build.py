@@ -16,10 +16,10 @@ from memorymark.bounds import Meter
 from memorymark.errors import BatchTooLong, WorkloadError, quoted
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.storage import tree_map
-from memorymark.placement.metered_build import built_on_host, metered_build
+from memorymark.placement.metered_build import metered_build
 from memorymark.placement.moving import FILLED, Twins, move_module, move_tensors, note_modes
 from memorymark.placement.pretended_cuda import pretending
-from memorymark.placement.without_data import make_without_data
+from memorymark.placement.without_data import make_without_data, make_without_parameters
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.batch_sizes import check_batch, learn_growth
@@ -170,8 +170,7 @@ def _build_without_data(
         if meter.reached is not None or not _lacks_data(error.__cause__):
             raise
     # Some models compute with the values of tensors while they are built.
-    with built_on_host(meter):
-        return workload.build(config)
+    return make_without_parameters(lambda: workload.build(config), twins, meter)
 
 
 def _lacks_data(error: BaseException | None) -> bool:

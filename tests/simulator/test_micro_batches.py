@@ -9,7 +9,8 @@ from tiny import TinyNet, tiny_bert, tiny_gpt2, tiny_llama, tiny_resnet
 from memorymark.memory.trace import FORWARD
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Stage
-from memorymark.simulator import micro_batches, simulate as simulate_module
+from memorymark.simulator import micro_batches
+from memorymark.simulator import simulate as simulate_module
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.simulate import simulate
 from memorymark.simulator.time.clock import Rates, seconds
