@@ -12,7 +12,6 @@ import contextlib
 import json
 import logging
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from memorymark.errors import Cancelled, MemoryMarkError, RunNotFound
+from memorymark.errors import Cancelled, HistoryUnusable, MemoryMarkError, RunNotFound
 from memorymark.probes.lease import Owner
 from memorymark.records.event import CancelToken, Event, OnEvent
 from memorymark.service.event_log import EventLog
@@ -31,7 +30,6 @@ Work = Callable[[OnEvent, CancelToken], dict[str, Any]]
 KEPT_JOBS = 50
 _LEAST_SHARE = 0.05
 _CLOSE_SECONDS = 10.0
-_INTERRUPTED = "The process ended before the run finished. Start the run again."
 _log = logging.getLogger(__name__)
 
 
@@ -109,15 +107,13 @@ class JobManager:
 
     def __init__(self, history: RunHistory, locks_folder: Path | None = None) -> None:
         self.history = history
-        self._folder = locks_folder or history.path.parent / "locks"
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._guard = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._queues: dict[str, queue.Queue[Job | None]] = {}
         self._workers: list[threading.Thread] = []
-        self._owner = Owner(self._folder)
+        self._owner = _owner(locks_folder or history.path.parent / "locks")
         self._log = EventLog(history)
-        self._mark_interrupted()
+        history.tidy()
 
     def submit(
         self,
@@ -147,8 +143,9 @@ class JobManager:
             self._jobs[job.run_id] = job
             self._forget_old()
         try:  # the file may be busy for a while, and pages ask for jobs meanwhile
-            self.history.begin(job.run_id, kind, request, owner=self._owner.name)
-        except sqlite3.Error:
+            owner = self._owner and self._owner.name
+            self.history.begin(job.run_id, kind, request, owner=owner)
+        except HistoryUnusable:
             job.status = RunStatus.FAILED
             raise
         if job.is_ending:  # cancelled before there was a row to write that into
@@ -198,7 +195,8 @@ class JobManager:
         for worker in self._workers:
             worker.join(max(0.0, until - time.monotonic()))
         self._log.close()
-        self._owner.close()
+        if self._owner is not None:
+            self._owner.close()
 
     def _queue_of(self, device: str) -> queue.Queue[Job | None]:
         if device not in self._queues:
@@ -246,9 +244,9 @@ class JobManager:
             self._log.flush()
         try:
             self.history.finish(job.run_id, status, **result)
-        except (sqlite3.Error, TypeError, ValueError) as failure:
+        except (MemoryMarkError, TypeError, ValueError) as failure:
             status, error = RunStatus.FAILED, f"The result could not be saved: {failure}"
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(MemoryMarkError):
                 self.history.finish(job.run_id, status, error=error)
         job.finished_at, job.error = time.time(), error
         job.status = status
@@ -269,11 +267,15 @@ class JobManager:
                     return (opened.record or {}).get("elapsed_seconds", took)
         return None
 
-    def _mark_interrupted(self) -> None:
-        active = [status for status in RunStatus if status.is_active]
-        for run in self.history.find(statuses=active, limit=10_000):
-            if not self._owner.lives(run.owner):
-                self.history.finish(run.run_id, RunStatus.INTERRUPTED, error=_INTERRUPTED)
+
+def _owner(folder: Path) -> Owner | None:
+    """Show that this process is alive; None where the folder takes no locks."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Owner(folder)
+    except OSError as error:
+        _log.warning("No lock can be made in %s: %s", folder, error)
+        return None
 
 
 def _key(kind: str, request: dict[str, Any]) -> str:

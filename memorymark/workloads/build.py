@@ -146,9 +146,7 @@ def _build(
         try:
             return _build_without_data(workload, config, twins, meter)
         except Exception as error:
-            if meter.reached is not None:
-                raise meter.reached from None  # also where code of the model's has caught it
-            if is_out_of_memory(error):
+            if is_out_of_memory(error) and meter.reached is None:
                 raise WorkloadError(
                     f"Building the model {quoted(workload.name)} takes more memory than this "
                     "machine has, although nothing of its weights is kept. Make it smaller."
@@ -160,7 +158,7 @@ def _build_without_data(
     workload: Workload, config: TrainingConfig, twins: Twins, meter: Meter
 ) -> nn.Module:
     if is_own(workload):
-        return make_without_data(lambda: workload.build(config), twins, meter)
+        return make_without_data(lambda: workload.build(config), meter, twins)
     try:
         with torch.device("meta"):
             return workload.build(config)

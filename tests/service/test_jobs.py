@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeProbe, FakeWorkload
 
 from memorymark.analysis.analyze import AnalysisStopped, analyze_on
-from memorymark.errors import NothingFits, RunNotFound
+from memorymark.errors import HistoryUnusable, NothingFits, RunNotFound
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event, EventKind
 from memorymark.service.history import RunHistory, RunStatus
@@ -204,7 +204,7 @@ def test_runs_of_a_killed_process_are_marked_on_restart(tmp_path, history):
 
 
 def test_history_that_cannot_be_written_fails_the_job(manager, history, monkeypatch):
-    full = sqlite3.OperationalError("disk is full")
+    full = HistoryUnusable(history.path, "written", "its disk is full")
     monkeypatch.setattr(history, "finish", create_autospec(history.finish, side_effect=full))
     job = manager.submit("analysis", {"model": "a"}, DEVICE, quick)
     until(lambda: job.status is RunStatus.FAILED)
