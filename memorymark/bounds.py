@@ -46,7 +46,7 @@ class Bounds:
     """
 
     operations: int = 1_000_000
-    seconds: float = 30.0
+    seconds: float = 25.0
     modules: int = 250_000
     host_bytes: int = GIB
     times: float = 1.0

@@ -42,6 +42,10 @@ def metered_build(name: str) -> Iterator[Meter]:
     )
     try:
         yield meter
+    except Exception:
+        if meter.reached is not None:
+            raise meter.reached from None  # also where code of the model's has caught it
+        raise
     finally:
         for hook in counted:
             hook.remove()

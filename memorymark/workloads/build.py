@@ -16,10 +16,10 @@ from memorymark.bounds import Meter
 from memorymark.errors import BatchTooLong, WorkloadError, quoted
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.storage import tree_map
-from memorymark.placement.metered_build import built_on_host, metered_build
+from memorymark.placement.metered_build import metered_build
 from memorymark.placement.moving import FILLED, Twins, move_module, move_tensors, note_modes
 from memorymark.placement.pretended_cuda import pretending
-from memorymark.placement.without_data import make_without_data
+from memorymark.placement.without_data import make_without_data, make_without_parameters
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.batch_sizes import check_batch, learn_growth
@@ -146,9 +146,7 @@ def _build(
         try:
             return _build_without_data(workload, config, twins, meter)
         except Exception as error:
-            if meter.reached is not None:
-                raise meter.reached from None  # also where code of the model's has caught it
-            if is_out_of_memory(error):
+            if is_out_of_memory(error) and meter.reached is None:
                 raise WorkloadError(
                     f"Building the model {quoted(workload.name)} takes more memory than this "
                     "machine has, although nothing of its weights is kept. Make it smaller."
@@ -160,7 +158,7 @@ def _build_without_data(
     workload: Workload, config: TrainingConfig, twins: Twins, meter: Meter
 ) -> nn.Module:
     if is_own(workload):
-        return make_without_data(lambda: workload.build(config), twins, meter)
+        return make_without_data(lambda: workload.build(config), meter, twins)
     try:
         with torch.device("meta"):
             return workload.build(config)
@@ -170,8 +168,7 @@ def _build_without_data(
         if meter.reached is not None or not _lacks_data(error.__cause__):
             raise
     # Some models compute with the values of tensors while they are built.
-    with built_on_host(meter):
-        return workload.build(config)
+    return make_without_parameters(lambda: workload.build(config), twins, meter)
 
 
 def _lacks_data(error: BaseException | None) -> bool:

@@ -37,13 +37,13 @@ def _from_folder(folder: Path) -> Any:
         folder, file = folder.parent, folder
     if not folder.is_dir():
         raise ModelNotFound(
-            f"There is no folder {str(folder)!r}. Give a folder that holds a config.json, "
+            f"There is no folder {quoted(str(folder))}. Give a folder that holds a config.json, "
             "or a hub id such as hf:google-bert/bert-base-uncased."
         )
     if not file.is_file():
         raise ModelNotFound(
-            f"The folder {str(folder)!r} has no config.json. Give the folder of a Hugging Face "
-            "model; only its config.json is read."
+            f"The folder {quoted(str(folder))} has no config.json. Give the folder of a Hugging "
+            "Face model; only its config.json is read."
         )
     _check_names_a_model(file)
     return _load(str(folder), local=True)
@@ -77,14 +77,21 @@ def _load(ref: str, *, local: bool) -> Any:
         return AutoConfig.from_pretrained(ref, local_files_only=local, trust_remote_code=False)
     except OSError as error:
         raise ModelNotFound(
-            f"No configuration was found for {ref!r}: check the spelling of the hub id, or give "
-            "a local folder with config.json as hf:FOLDER."
+            f"No configuration was found for {quoted(ref)}: check the spelling of the hub id, or "
+            "give a local folder with config.json as hf:FOLDER."
         ) from error
     except WorkloadError:
         raise
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise WorkloadError(f"The configuration of {ref!r} cannot be used: {reason}") from error
+        raise WorkloadError(
+            f"The configuration of {quoted(ref)} cannot be used: {_reason(error)}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return an error's first sentence, which may go on in a second line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
 def _check_network(ref: str) -> None:
@@ -100,6 +107,6 @@ def _check_network(ref: str) -> None:
         socket.create_connection((url.hostname or "", port), _CONNECT_TIMEOUT_S).close()
     except OSError:
         raise ModelNotFound(
-            f"The Hugging Face hub cannot be reached and {ref!r} is not in the local cache. "
+            f"The Hugging Face hub cannot be reached and {quoted(ref)} is not in the local cache. "
             "Download its config.json elsewhere, put it into a folder and use hf:FOLDER."
         ) from None

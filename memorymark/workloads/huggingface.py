@@ -88,7 +88,7 @@ class HuggingFaceWorkload(Workload):
                 raise
             package = re.search(r"requires the (\w+) library", str(error))
             if isinstance(error, ImportError) and package:
-                raise MissingPackage(package[1], f"The model {self.name!r}") from error
+                raise MissingPackage(package[1], f"The model {quoted(self.name)}") from error
             raise WorkloadError(tasks.build_failure(self.name, config.task, error)) from error
         if "seq_len" in config.task.lengths:
             _check_positions(model, config.seq_len, self.name)
@@ -164,7 +164,7 @@ def _check_positions(model: nn.Module, seq_len: int, name: str) -> None:
         limit = module.num_embeddings - offset
         if seq_len > limit:
             raise BatchTooLong(
-                f"The sequence length is {seq_len}, and the model {name!r} has a table of "
+                f"The sequence length is {seq_len}, and the model {quoted(name)} has a table of "
                 f"{limit} positions ({path}). Set the sequence length to {limit} or less."
             )
 
