@@ -10,6 +10,7 @@
 | MEMORYMARK_WORKLOADS | package.module:factory names that the app may run, comma-separated |
 | MEMORYMARK_PROBE_FACTORY | package.module:function that makes all probes: for the user's own |
 | | probes, and for tests; called with (device, gpu, memory_budget) |
+| MEMORYMARK_BOUNDS | how many times as much work as usual a simulation may take: 10 |
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from platformdirs import user_data_path
+
+from memorymark.errors import InvalidValue
+
+_MOST_TIMES = 1000
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Settings:
         allowed_users: E-mail addresses that may; empty allows everybody who is signed in.
         workloads: The user's own workloads that the app may run, as package.module:factory.
         probe_factory: package.module:function that makes probes instead of the engine.
+        bounds_times: How many times as much work as usual a simulation may take.
     """
 
     home: Path
@@ -41,6 +47,7 @@ class Settings:
     allowed_users: tuple[str, ...] = ()
     workloads: tuple[str, ...] = ()
     probe_factory: str | None = None
+    bounds_times: float = 1.0
 
     @property
     def history_path(self) -> Path:
@@ -58,6 +65,9 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
     Args:
         environment: The variables; None reads this process's own.
+
+    Raises:
+        InvalidValue: A variable has a value that means nothing.
     """
     values = os.environ if environment is None else environment
     home = values.get("MEMORYMARK_HOME")
@@ -68,7 +78,18 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         allowed_users=_names(values.get("MEMORYMARK_ALLOWED_USERS", "")),
         workloads=_names(values.get("MEMORYMARK_WORKLOADS", "")),
         probe_factory=values.get("MEMORYMARK_PROBE_FACTORY") or None,
+        bounds_times=_times(values.get("MEMORYMARK_BOUNDS") or "1"),
     )
+
+
+def _times(text: str) -> float:
+    try:
+        times = float(text)
+    except ValueError:
+        times = 0.0
+    if not 0 < times <= _MOST_TIMES:
+        raise InvalidValue("MEMORYMARK_BOUNDS", text, f"a number above 0, up to {_MOST_TIMES:,}")
+    return times
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memorymark.analysis.analyze import analyze_on
+from memorymark.analysis.attempt import sentence_of
 from memorymark.analysis.compare import comparison_of
 from memorymark.analysis.prediction import expected_max_batch, predict_max_batch
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
-from memorymark.errors import HistoryUnusable, InvalidValue, NotAvailable
+from memorymark.bounds import Bounds, working_within
+from memorymark.errors import HistoryUnusable, InvalidValue, NotAvailable, UsageError
 from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu, load_catalogue
 from memorymark.probes.choose import measuring_probe, resolve_probe, share_simulations
 from memorymark.records.analysis import Analysis
@@ -61,15 +63,17 @@ def execute(
         workload: An object in place of the model's name.
         find_workload: Returns the workload of a model's name; None takes any form of name.
         on_event: Called with each event.
-        cancel: Checked before each trial.
+        cancel: Checked before each trial, and at each module and operation of a simulation.
 
     Raises:
         UsageError: An argument is invalid.
+        BoundReached: A model or its simulation takes more work than the settings allow.
         MemoryMarkError: The work could not be done; carries a sentence for the user.
         Cancelled: The work was stopped.
     """
     settings, cancel = settings or load_settings(), cancel or CancelToken()
-    return _Execution(request, settings, workload, find_workload, on_event, cancel).record()
+    with working_within(Bounds().multiplied(settings.bounds_times), cancel.check):
+        return _Execution(request, settings, workload, find_workload, on_event, cancel).record()
 
 
 class _Execution:
@@ -87,18 +91,24 @@ class _Execution:
         self.request, self.settings = request, settings
         self.given, self.find_workload = given, find_workload
         self.on_event, self.cancel = on_event, cancel
+        self.failed: Exception | None = None
 
     def record(self) -> Record:
         """Do the work and return its record."""
-        if self.request.kind is RequestKind.COMPARISON:
-            gpus = [find_gpu(name) for name in self.request.gpus or load_catalogue()]
-            probes = {gpu.key: (gpu, self.probe(gpu.key)) for gpu in gpus}
-            share_simulations(probe for _, probe in probes.values())
-            with _process_state_kept():
-                return self.compare(probes)
-        probe = self.probe(self.request.gpu)
-        with _process_state_kept():
-            return self.record_of(probe)
+        with _clean_state():  # what a probe loads is not to be made under the caller's modes
+            work = self.work()
+            with _clean_state():  # a probe has loaded torch, if it needs it
+                return work()
+
+    def work(self) -> Callable[[], Record]:
+        """Choose the probes and return what works with them."""
+        if self.request.kind is not RequestKind.COMPARISON:
+            probe = self.probe(self.request.gpu)
+            return lambda: self.record_of(probe)
+        gpus = [find_gpu(name) for name in self.request.gpus or load_catalogue()]
+        probes = {gpu.key: (gpu, self.probe(gpu.key)) for gpu in gpus}
+        share_simulations(probe for _, probe in probes.values())
+        return lambda: self.compare(probes)
 
     def record_of(self, probe: Probe) -> Record:
         """Do the work on a probe and return its record."""
@@ -159,15 +169,37 @@ class _Execution:
             if analysis is None:
                 guess = expected_max_batch([a for _, a in analyses], probe.target, options)
                 on_event = self.part(number, len(probes))
-                analysis = self.analyze(probe, workload, priced, on_event, guess)
+                analysis = self.analyze_or_say(probe, workload, priced, on_event, guess)
             else:
                 self.note(f"{gpu.key}: measured in run {analysis.run_id}", number / len(probes))
             analyses.append((gpu, analysis))
+        if not any(analysis.trials for _, analysis in analyses) and self.failed is not None:
+            raise self.failed
         comparison = comparison_of(analyses, options.plan)
         if self.request.memory_budget is None:
             return comparison
         budget = f"Each GPU has a memory budget of {mib_or_gib(self.request.memory_budget)}."
         return dataclasses.replace(comparison, findings=(budget, *comparison.findings))
+
+    def analyze_or_say(
+        self,
+        probe: Probe,
+        workload: Workload,
+        options: AnalysisOptions,
+        on_event: OnEvent,
+        guess: int | None,
+    ) -> Analysis:
+        """Analyze on one GPU of several; what it raises is its analysis' end, not the others'."""
+        try:
+            return self.analyze(probe, workload, options, on_event, guess)
+        except UsageError:
+            raise
+        except Exception as error:
+            self.failed = error
+            return Analysis(
+                workload.name, probe.target, self.request.config, options, trials=(),
+                complete=False, stopped_by=sentence_of(error),
+            )  # fmt: skip
 
     def measured(self, workload: Workload) -> list[Analysis]:
         """Return what the history has measured of a workload, as far as it may be taken again."""
@@ -226,7 +258,8 @@ class _Execution:
         from memorymark.probes.lease import device_lease  # a simulation does without its packages
 
         name = target.lock_name
-        with contextlib.ExitStack() as stack:
+        stack = contextlib.ExitStack()
+        try:
             try:
                 stack.enter_context(
                     device_lease(
@@ -241,6 +274,11 @@ class _Execution:
             except OSError as error:
                 self.note(f"{name} cannot be locked against other measurements: {error}.")
             yield
+        finally:
+            try:
+                stack.close()
+            except OSError as error:  # the work is done: its record is not lost for that
+                self.note(f"The lock of {name} could not be given back: {error}.")
 
     def notes_on_choice(self, probe: Probe) -> tuple[str, ...]:
         """Say which GPU is simulated where none was named."""
@@ -263,14 +301,17 @@ class _Execution:
 
 
 @contextlib.contextmanager
-def _process_state_kept() -> Iterator[None]:
-    """Leave the process as it was, where torch is loaded; what loads it comes first."""
+def _clean_state() -> Iterator[None]:
+    """Set aside what the code around has set, where torch is loaded; without it there is nothing.
+
+    Within itself, it does nothing more than keep what the user's code sets.
+    """
     if "torch" not in sys.modules:
         yield
         return
-    from memorymark.placement.process_state import kept_process_state
+    from memorymark.placement.process_state import clean_state
 
-    with kept_process_state():
+    with clean_state():
         yield
 
 

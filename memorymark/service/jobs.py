@@ -279,4 +279,4 @@ def _owner(folder: Path) -> Owner | None:
 
 
 def _key(kind: str, request: dict[str, Any]) -> str:
-    return json.dumps([kind, request], sort_keys=True, default=str)
+    return json.dumps([kind, request], sort_keys=True, default=str, allow_nan=False)
