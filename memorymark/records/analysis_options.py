@@ -12,7 +12,7 @@ from memorymark.records.option import check_options, option
 
 LARGEST_COUNT = 10**15  # a browser counts in whole numbers to 2**53
 LARGEST_PRICE = 10**9
-LARGEST_RUNS = 10**17  # with the largest price and counts, far below what a float holds
+LARGEST_RUNS = 10**9
 
 
 class Objective(StrEnum):
