@@ -10,16 +10,24 @@
 | MEMORYMARK_WORKLOADS | package.module:factory names that the app may run, comma-separated |
 | MEMORYMARK_PROBE_FACTORY | package.module:function that makes all probes: for the user's own |
 | | probes, and for tests; called with (device, gpu, memory_budget) |
+| MEMORYMARK_SIMULATION_MEMORY | memory of this machine that the process of a simulation of the |
+| | app may take, as in 4GiB, the default; known on Linux only |
+| MEMORYMARK_SIMULATION_SECONDS | how long a simulation of the app may take; by default 1800 |
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_data_path
+
+from memorymark.errors import InvalidValue
+from memorymark.units import GIB, parse_bytes
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class Settings:
         allowed_users: E-mail addresses that may; empty allows everybody who is signed in.
         workloads: The user's own workloads that the app may run, as package.module:factory.
         probe_factory: package.module:function that makes probes instead of the engine.
+        simulation_memory: Bytes that the process of a simulation of the app may take.
+        simulation_seconds: How long a simulation of the app may take.
     """
 
     home: Path
@@ -41,6 +51,8 @@ class Settings:
     allowed_users: tuple[str, ...] = ()
     workloads: tuple[str, ...] = ()
     probe_factory: str | None = None
+    simulation_memory: int = 4 * GIB
+    simulation_seconds: float = 1800.0
 
     @property
     def history_path(self) -> Path:
@@ -68,7 +80,34 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         allowed_users=_names(values.get("MEMORYMARK_ALLOWED_USERS", "")),
         workloads=_names(values.get("MEMORYMARK_WORKLOADS", "")),
         probe_factory=values.get("MEMORYMARK_PROBE_FACTORY") or None,
+        **_bounds(values),
     )
+
+
+def _bounds(values: Mapping[str, str]) -> dict[str, Any]:
+    """Read the bounds that are set."""
+    memory = values.get("MEMORYMARK_SIMULATION_MEMORY")
+    seconds = values.get("MEMORYMARK_SIMULATION_SECONDS")
+    bounds: dict[str, Any] = {}
+    if memory:
+        try:
+            bounds["simulation_memory"] = parse_bytes(memory)
+        except InvalidValue as error:
+            accepted = "an amount of memory such as 4GiB"
+            raise InvalidValue("MEMORYMARK_SIMULATION_MEMORY", memory, accepted) from error
+    if seconds:
+        bounds["simulation_seconds"] = _positive(seconds, "MEMORYMARK_SIMULATION_SECONDS")
+    return bounds
+
+
+def _positive(text: str, name: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise InvalidValue(name, text, "a number of seconds above 0")
+    return value
 
 
 def _names(text: str) -> tuple[str, ...]:

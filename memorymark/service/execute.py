@@ -27,7 +27,7 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
 from memorymark.records.event import CancelToken, Event, EventKind, OnEvent, ignore
-from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
+from memorymark.records.request import DEFAULT_BATCH_SIZE, MEASURED_ONLY, Request, RequestKind
 from memorymark.records.trial import Source, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.service.measured_runs import measured_analyses, measured_on
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
 
 Record = Trial | Analysis | BackwardValidation | CompileValidation | Comparison
-
-_MEASURED_ONLY = (RequestKind.MEASURE, RequestKind.COMPILE)
 
 
 def execute(
@@ -188,7 +186,7 @@ class _Execution:
     def probe(self, gpu: str | None) -> Probe:
         """Return the probe for the request's target, or for a GPU to simulate."""
         device = self.request.device
-        if self.request.kind in _MEASURED_ONLY and gpu is not None:
+        if self.request.kind in MEASURED_ONLY and gpu is not None:
             raise NotAvailable(
                 f"{self.request.kind} is measured, not simulated. Choose a device of this machine "
                 "as the target."
@@ -196,7 +194,7 @@ class _Execution:
         if self.settings.probe_factory:
             make = load_factory(self.settings.probe_factory)
             return make(device=device, gpu=gpu, memory_budget=self.request.memory_budget)
-        if self.request.kind in _MEASURED_ONLY:
+        if self.request.kind in MEASURED_ONLY:
             return measuring_probe(device, self.request.memory_budget)
         return resolve_probe(device, gpu, self.request.memory_budget)
 
@@ -204,9 +202,7 @@ class _Execution:
         """Return the workload that the request names, or what the user's own probe makes of it."""
         if self.given is not None:
             return self.given
-        from memorymark.workloads import resolve
-
-        make = getattr(probe, "workload", None) or self.find_workload or resolve
+        make = getattr(probe, "workload", None) or self.find_workload or _resolve
         if probe.target.source is not Source.SIMULATED:
             return make(self.request.model)
         from memorymark.placement.pretended_gpu import pretended_gpu
@@ -273,6 +269,12 @@ def _process_state_kept() -> Iterator[None]:
 
     with kept_process_state():
         yield
+
+
+def _resolve(model: str) -> Workload:
+    from memorymark.workloads import resolve  # loads torch, which a user's own probe may not need
+
+    return resolve(model)
 
 
 def _is_folder(model: str) -> bool:

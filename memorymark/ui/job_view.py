@@ -121,4 +121,4 @@ def _cancel(run_id: str) -> None:
     except MemoryMarkError as error:
         st.error(str(error))
     else:
-        st.info("Stopping after the current trial.")
+        st.info("Cancelling … What was found so far is kept.")

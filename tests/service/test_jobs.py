@@ -14,6 +14,7 @@ from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event, EventKind
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.service.jobs import JobManager
+from memorymark.service.worker_process import WorkerFailed
 
 DEVICE = "cuda:0"
 
@@ -134,6 +135,16 @@ def test_failed_job_keeps_its_sentence_and_frees_the_device(manager, history, er
     assert history.open(job.run_id).error == sentence
     after = manager.submit("analysis", {"model": "a"}, DEVICE, quick)
     until(lambda: after.status is RunStatus.DONE)
+
+
+def test_what_was_known_of_a_failed_job_is_kept(manager, history):
+    def fail(on_event, cancel):
+        raise WorkerFailed("Its process ended.", {"model_name": "bert", "trials": []})
+
+    job = manager.submit("analysis", {"model": "bert"}, DEVICE, fail)
+    until(lambda: job.status is RunStatus.FAILED)
+    run = history.open(job.run_id)
+    assert (run.error, run.record["trials"]) == ("Its process ended.", [])
 
 
 def test_writing_how_a_job_ended_holds_up_no_page(manager, history, gate, monkeypatch):

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from unittest.mock import create_autospec
 
@@ -22,9 +23,10 @@ from memorymark.gpus.catalogue import load_catalogue
 from memorymark.gpus.telemetry import GpuProcess, Telemetry, read_telemetry
 from memorymark.records.config import TrainingConfig
 from memorymark.service.access import AppService
+from memorymark.service.execute import execute
 from memorymark.service.history import RunHistory
 from memorymark.service.jobs import Job, JobManager
-from memorymark.ui import choices, comparison_view, job_view, machine_view
+from memorymark.ui import choices, comparison_view, engine, job_view, machine_view
 from memorymark.ui.engine import app_service
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +48,9 @@ def warm(monkeypatch):
 
 
 @pytest.fixture
-def app(home, warm):
+def app(home, warm, monkeypatch):
+    """The app, with jobs in this process: no other has to be started for each test."""
+    monkeypatch.setattr(engine, "AppService", partial(AppService, execute=execute))
     st.cache_resource.clear()
     st.cache_data.clear()
     yield AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=30)
@@ -476,6 +480,29 @@ def test_painting_a_page_imports_no_torch(home):
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+def test_the_server_never_loads_torch(home, monkeypatch):
+    """A real simulation is run, and a batch outside of its trials, each by another process."""
+    monkeypatch.delenv("MEMORYMARK_PROBE_FACTORY")
+    code = (
+        "import sys, time; from streamlit.testing.v1 import AppTest\n"
+        "app = AppTest.from_file('streamlit_app.py', default_timeout=60).run()\n"
+        "next(b for b in app.button if b.label == 'Analyze').click().run()\n"
+        "from memorymark.ui.engine import app_service\n"
+        "while app_service().jobs.active(): time.sleep(0.1)\n"
+        "app.run(); app.slider(key='side_current_batch_size').set_value(3).run()\n"
+        "assert app.title[0].value == 'Analysis' and not app.exception\n"
+        "while app_service().estimates._asked_now: time.sleep(0.1)\n"
+        "batch = next(m for m in app.run().metric if m.label == 'Current batch size')\n"
+        "assert 'simulated' in batch.delta, batch\n"
+        "app_service().close()\n"
+        "print({'torch', 'transformers'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == "set()", done.stderr
 
 
 def test_runs_are_listed_and_found(app):
