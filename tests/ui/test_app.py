@@ -483,26 +483,30 @@ def test_painting_a_page_imports_no_torch(home):
 
 
 def test_the_server_never_loads_torch(home, monkeypatch):
-    """A real simulation is run, and a batch outside of its trials, each by another process."""
+    """Real simulations are run, of a whole analysis and of one batch, each by another process."""
     monkeypatch.delenv("MEMORYMARK_PROBE_FACTORY")
     code = (
         "import sys, time; from streamlit.testing.v1 import AppTest\n"
-        "app = AppTest.from_file('streamlit_app.py', default_timeout=60).run()\n"
-        "next(b for b in app.button if b.label == 'Analyze').click().run()\n"
+        "from memorymark.records.request import Request, RequestKind\n"
+        "from memorymark.service.access import Visitor\n"
         "from memorymark.ui.engine import app_service\n"
-        "while app_service().jobs.active(): time.sleep(0.1)\n"
-        "app.run(); app.slider(key='side_current_batch_size').set_value(3).run()\n"
-        "assert app.title[0].value == 'Analysis' and not app.exception\n"
-        "while app_service().estimates._asked_now: time.sleep(0.1)\n"
-        "batch = next(m for m in app.run().metric if m.label == 'Current batch size')\n"
-        "assert 'simulated' in batch.delta, batch\n"
-        "app_service().close()\n"
-        "print({'torch', 'transformers'} & set(sys.modules))"
+        "app = AppTest.from_file('streamlit_app.py', default_timeout=60).run()\n"
+        "service, request = app_service(), Request(RequestKind.ANALYSIS, 'bert', gpu='l4')\n"
+        "job = service.start(request, Visitor())\n"
+        "while job.status.is_active: time.sleep(0.1)\n"
+        "service.estimate(request, 3, Visitor())\n"
+        "while service.is_estimating(request, 3): time.sleep(0.1)\n"
+        "assert service.estimate(request, 3, Visitor()).fits\n"
+        "app.query_params['run'] = job.run_id\n"
+        "app.run()\n"
+        "assert not app.exception\n"
+        "service.close()\n"
+        "print(job.status, {'torch', 'transformers'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
-    assert done.stdout.strip() == "set()", done.stderr
+    assert done.stdout.strip() == "done set()", done.stderr
 
 
 def test_runs_are_listed_and_found(app):
