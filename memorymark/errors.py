@@ -16,7 +16,9 @@ MemoryMarkError                 the root: one clear sentence, never a traceback 
 ├── NotAvailable                a part of MemoryMark that does not exist on this machine
 ├── NotAllowed                  the owner's settings do not let this visitor do it
 ├── InvalidRecord               a JSON document is damaged, or not of the expected kind
+├── HistoryUnusable             the run history cannot be read or written; says what to do
 └── RunNotFound                 the run history has no such run
+    └── RunDeleted              it was deleted a while ago, and can be brought back
 
 Cancelled is no error: it passes every `except Exception`, as KeyboardInterrupt does.
 
@@ -168,8 +170,31 @@ class InvalidRecord(MemoryMarkError):
         super().__init__(f"The JSON is not a valid {what}: {reason.rstrip('.')}.")
 
 
+class HistoryUnusable(MemoryMarkError):
+    """The file of the run history cannot be read or written.
+
+    Args:
+        path: The file.
+        verb: What cannot be done with it: "read" or "written".
+        reason: Why not.
+        advice: What to do, beside naming another folder.
+    """
+
+    def __init__(self, path: object, verb: str, reason: str, advice: str = "") -> None:
+        self.verb = verb
+        do = f"{advice}, or name another folder in MEMORYMARK_HOME."
+        super().__init__(
+            f"The run history cannot be {verb}: {reason.rstrip('.')}. The file is {path}. "
+            f"{do if advice else 'Name another folder in MEMORYMARK_HOME.'}"
+        )
+
+
 class RunNotFound(MemoryMarkError):
     """The run history holds no run with the given id."""
+
+
+class RunDeleted(RunNotFound):
+    """The run was deleted, and is kept aside for a while."""
 
 
 class Cancelled(BaseException):

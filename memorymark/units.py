@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from memorymark.errors import InvalidValue
 
@@ -106,3 +107,31 @@ def usd(value: float | None) -> str:
 def percent(value: float | None) -> str:
     """Write a share of one as percent, a dash where unknown."""
     return UNKNOWN if value is None else f"{value * 100:.1f} %"
+
+
+def local_time(at: float | None) -> datetime | None:
+    """Return a time, given in seconds since the epoch, as this machine's clock shows it.
+
+    None where it is unknown, or in no year that a calendar has.
+    """
+    try:
+        return None if at is None else datetime.fromtimestamp(at)
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def moment(at: float | None) -> str:
+    """Write the date and time of a time in seconds since the epoch, a dash where unknown.
+
+    Example:
+        >>> moment(1e300)
+        '—'
+    """
+    time = local_time(at)
+    return UNKNOWN if time is None else time.strftime("%Y-%m-%d %H:%M")
+
+
+def clock(at: float | None) -> str:
+    """Write the time of the day of a time in seconds since the epoch, a dash where unknown."""
+    time = local_time(at)
+    return UNKNOWN if time is None else time.strftime("%H:%M:%S")

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
-from unittest import mock
 
 import torch
 from torch import Tensor, nn
 
 from memorymark.errors import BatchTooLong, MissingPackage, UsageError, WorkloadError
 from memorymark.placement.moving import Twins
+from memorymark.placement.patches import patched
 from memorymark.placement.pretended_cuda import pretending
 
 Made = TypeVar("Made")
@@ -80,5 +80,5 @@ def parameters_without_data(twins: Twins) -> Iterator[None]:
             data = twins.of(data)
         return original(cls, data, requires_grad)
 
-    with mock.patch.object(nn.Parameter, "__new__", staticmethod(new)):
+    with patched([(nn.Parameter, "__new__", staticmethod(new))]):
         yield

@@ -20,8 +20,8 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
+from memorymark.service.app_history import AppHistory
 from memorymark.service.estimates import Estimates
-from memorymark.service.history import RunHistory
 from memorymark.service.jobs import Job, JobManager
 from memorymark.service.worker_pool import WorkerPool
 from memorymark.service.worker_process import WorkerBounds
@@ -69,7 +69,7 @@ class AppService:
 
     def __init__(self, settings: Settings, execute: Callable[..., Any] | None = None) -> None:
         self.settings = settings
-        self.history = RunHistory(settings.history_path)
+        self.history = AppHistory(settings.history_path)
         self.jobs = JobManager(self.history, settings.locks_folder)
         self.estimates = Estimates()
         self.workers = WorkerPool(settings)
@@ -132,16 +132,28 @@ class AppService:
         self.jobs.cancel(run_id)
 
     def delete(self, run_id: str, visitor: Visitor) -> None:
-        """Delete a run that is not active.
+        """Delete a run that is not active; `undelete` brings it back for a while.
 
         Raises:
             NotAllowed: The visitor may not, or the run is active.
             RunNotFound: There is no such run.
+            HistoryUnusable: The history cannot be written.
         """
         self.check(visitor)
         if self.history.summary(run_id).status.is_active:
             raise NotAllowed(f"The run {run_id} is active. Cancel it before deleting it.")
         self.history.delete(run_id)
+
+    def undelete(self, run_id: str, visitor: Visitor) -> None:
+        """Bring a deleted run back.
+
+        Raises:
+            NotAllowed: The visitor may not.
+            RunNotFound: There is no such run any more.
+            HistoryUnusable: The history cannot be written.
+        """
+        self.check(visitor)
+        self.history.undelete(run_id)
 
     def check(self, visitor: Visitor) -> None:
         """Let a visitor pass who may start, stop and delete.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from memorymark.analysis.analyze import analyze_on
 from memorymark.analysis.compare import comparison_of
 from memorymark.analysis.prediction import expected_max_batch, predict_max_batch
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
-from memorymark.errors import InvalidValue, NotAvailable
+from memorymark.errors import HistoryUnusable, InvalidValue, NotAvailable
 from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu, load_catalogue
 from memorymark.probes.choose import measuring_probe, resolve_probe, share_simulations
 from memorymark.records.analysis import Analysis
@@ -89,15 +88,20 @@ class _Execution:
 
     def record(self) -> Record:
         """Do the work and return its record."""
-        if self.request.kind is RequestKind.COMPARISON:
-            gpus = [find_gpu(name) for name in self.request.gpus or load_catalogue()]
-            probes = {gpu.key: (gpu, self.probe(gpu.key)) for gpu in gpus}
-            share_simulations(probe for _, probe in probes.values())
-            with _process_state_kept():
-                return self.compare(probes)
-        probe = self.probe(self.request.gpu)
-        with _process_state_kept():
-            return self.record_of(probe)
+        with _clean_state():  # what a probe loads is not to be made under the caller's modes
+            work = self.work()
+            with _clean_state():  # a probe has loaded torch, if it needs it
+                return work()
+
+    def work(self) -> Callable[[], Record]:
+        """Choose the probes and return what works with them."""
+        if self.request.kind is not RequestKind.COMPARISON:
+            probe = self.probe(self.request.gpu)
+            return lambda: self.record_of(probe)
+        gpus = [find_gpu(name) for name in self.request.gpus or load_catalogue()]
+        probes = {gpu.key: (gpu, self.probe(gpu.key)) for gpu in gpus}
+        share_simulations(probe for _, probe in probes.values())
+        return lambda: self.compare(probes)
 
     def record_of(self, probe: Probe) -> Record:
         """Do the work on a probe and return its record."""
@@ -175,8 +179,8 @@ class _Execution:
             return []  # code or a folder may have changed since; a budget is not the whole GPU
         try:
             return measured_analyses(self.settings.history_path, workload.name)
-        except (OSError, sqlite3.Error) as error:
-            self.note(f"The run history cannot be read; every GPU is simulated: {error}.")
+        except HistoryUnusable as error:
+            self.note(f"{error} Every GPU is simulated.")
             return []
 
     def note(self, text: str, progress: float | None = None) -> None:
@@ -260,14 +264,17 @@ class _Execution:
 
 
 @contextlib.contextmanager
-def _process_state_kept() -> Iterator[None]:
-    """Leave the process as it was, where torch is loaded; what loads it comes first."""
+def _clean_state() -> Iterator[None]:
+    """Set aside what the code around has set, where torch is loaded; without it there is nothing.
+
+    Within itself, it does nothing more than keep what the user's code sets.
+    """
     if "torch" not in sys.modules:
         yield
         return
-    from memorymark.placement.process_state import kept_process_state
+    from memorymark.placement.process_state import clean_state
 
-    with kept_process_state():
+    with clean_state():
         yield
 
 

@@ -12,7 +12,6 @@ import contextlib
 import json
 import logging
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -33,7 +32,6 @@ Admit = Callable[[Sequence["Job"]], None]
 KEPT_JOBS = 50
 _LEAST_SHARE = 0.05
 _CLOSE_SECONDS = 10.0
-_INTERRUPTED = "The process ended before the run finished. Start the run again."
 _log = logging.getLogger(__name__)
 
 
@@ -117,15 +115,13 @@ class JobManager:
 
     def __init__(self, history: RunHistory, locks_folder: Path | None = None) -> None:
         self.history = history
-        self._folder = locks_folder or history.path.parent / "locks"
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._guard = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._queues: dict[str, queue.Queue[Job | None]] = {}
         self._workers: list[threading.Thread] = []
-        self._owner = Owner(self._folder)
+        self._owner = _owner(locks_folder or history.path.parent / "locks")
         self._log = EventLog(history)
-        self._mark_interrupted()
+        history.tidy()
 
     def submit(
         self,
@@ -161,15 +157,11 @@ class JobManager:
             job.expected_seconds = expected
             self._jobs[job.run_id] = job
             self._forget_old()
-        try:  # the file may be busy for a while, and pages ask for jobs meanwhile
-            self.history.begin(job.run_id, kind, request, owner=self._owner.name)
-        except sqlite3.Error:
+        try:
+            self._begin(job)
+        except BaseException:  # it will never run: it takes no place
             job.status = RunStatus.FAILED
             raise
-        if job.is_ending:  # cancelled before there was a row to write that into
-            self.history.finish(job.run_id, RunStatus.CANCELLED)
-        with self._guard:
-            self._queue_of(device).put(job)
         return job
 
     def get(self, run_id: str) -> Job | None:
@@ -213,7 +205,20 @@ class JobManager:
         for worker in self._workers:
             worker.join(max(0.0, until - time.monotonic()))
         self._log.close()
-        self._owner.close()
+        if self._owner is not None:
+            self._owner.close()
+
+    def _begin(self, job: Job) -> None:
+        """Write a job down, which may take a while, and let it wait for its turn.
+
+        No lock is held while it is written: the pages go on asking for jobs.
+        """
+        owner = self._owner and self._owner.name
+        self.history.begin(job.run_id, job.kind, job.request, owner=owner)
+        if job.is_ending:  # cancelled before there was a row to write that into
+            self.history.finish(job.run_id, RunStatus.CANCELLED)
+        with self._guard:
+            self._queue_of(job.device).put(job)
 
     def _queue_of(self, device: str) -> queue.Queue[Job | None]:
         if device not in self._queues:
@@ -260,9 +265,9 @@ class JobManager:
             self._log.flush()
         try:
             self.history.finish(job.run_id, status, **result)
-        except (sqlite3.Error, TypeError, ValueError) as failure:
+        except Exception as failure:  # whatever it is, the next job waits
             status, error = RunStatus.FAILED, f"The result could not be saved: {failure}"
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(Exception):
                 self.history.finish(job.run_id, status, error=error)
         job.finished_at, job.error = time.time(), error
         job.status = status
@@ -283,11 +288,15 @@ class JobManager:
                     return (opened.record or {}).get("elapsed_seconds", took)
         return None
 
-    def _mark_interrupted(self) -> None:
-        active = [status for status in RunStatus if status.is_active]
-        for run in self.history.find(statuses=active, limit=10_000):
-            if not self._owner.lives(run.owner):
-                self.history.finish(run.run_id, RunStatus.INTERRUPTED, error=_INTERRUPTED)
+
+def _owner(folder: Path) -> Owner | None:
+    """Show that this process is alive; None where the folder takes no locks."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Owner(folder)
+    except OSError as error:
+        _log.warning("No lock can be made in %s: %s", folder, error)
+        return None
 
 
 def _known_by(end: BaseException) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import streamlit as st
@@ -13,7 +12,7 @@ from memorymark.service.history import Run, RunStatus
 from memorymark.service.jobs import Job
 from memorymark.ui.engine import app_service, events_of, open_run, visitor
 from memorymark.ui.slots import drawing
-from memorymark.units import seconds
+from memorymark.units import clock, seconds
 
 POLL_SECONDS = 1.0
 _LOG_LINES = 300
@@ -49,6 +48,7 @@ def draw_ended(run: Run) -> None:
         RunStatus.FAILED: "This run failed.",
         RunStatus.CANCELLED: "This run was cancelled.",
         RunStatus.INTERRUPTED: "This run was interrupted.",
+        RunStatus.UNKNOWN: "This version does not know how this run ended.",
     }
     draw = st.error if run.status is RunStatus.FAILED else st.warning
     draw(f"{words[run.status]} {run.error or ''}", icon=":material/error:")
@@ -112,7 +112,7 @@ def _time_left(job: Job | None) -> str:
 
 
 def _line(event: Event) -> str:
-    return f"{time.strftime('%H:%M:%S', time.localtime(event.at))}  {event.text}"
+    return f"{clock(event.at)}  {event.text}"
 
 
 def _cancel(run_id: str) -> None:

@@ -75,6 +75,7 @@ def test_failed_run_keeps_its_sentence(history):
 
 
 def test_history_is_in_write_ahead_mode(history):
+    history.save("analysis", RECORD)
     with sqlite3.connect(history.path) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
 
