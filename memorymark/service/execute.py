@@ -13,13 +13,13 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from memorymark.analysis.analyze import analyze_on
 from memorymark.analysis.compare import comparison_of
 from memorymark.analysis.prediction import expected_max_batch, predict_max_batch
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
-from memorymark.errors import HistoryUnusable, InvalidValue, NotAvailable
+from memorymark.errors import Cancelled, HistoryUnusable, InvalidValue, NotAvailable
 from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu, load_catalogue
 from memorymark.probes.choose import measuring_probe, resolve_probe, share_simulations
 from memorymark.records.analysis import Analysis
@@ -68,6 +68,18 @@ def execute(
     """
     settings, cancel = settings or load_settings(), cancel or CancelToken()
     return _Execution(request, settings, workload, find_workload, on_event, cancel).record()
+
+
+class ComparisonStopped(Cancelled):
+    """A comparison was stopped by the user.
+
+    Args:
+        partial: The GPUs that were done by then.
+    """
+
+    def __init__(self, partial: Comparison) -> None:
+        self.partial = partial
+        super().__init__("Cancelled by the user.")
 
 
 class _Execution:
@@ -162,15 +174,45 @@ class _Execution:
             if analysis is None:
                 guess = expected_max_batch([a for _, a in analyses], probe.target, options)
                 on_event = self.part(number, len(probes))
-                analysis = self.analyze(probe, workload, priced, on_event, guess)
+                try:
+                    analysis = self.analyze(probe, workload, priced, on_event, guess)
+                except Cancelled as stop:
+                    self.stop_comparing(analyses, len(probes), stop)
             else:
                 self.note(f"{gpu.key}: measured in run {analysis.run_id}", number / len(probes))
             analyses.append((gpu, analysis))
-        comparison = comparison_of(analyses, options.plan)
-        if self.request.memory_budget is None:
-            return comparison
-        budget = f"Each GPU has a memory budget of {mib_or_gib(self.request.memory_budget)}."
-        return dataclasses.replace(comparison, findings=(budget, *comparison.findings))
+            self.told_comparison(analyses, len(probes))
+        return self.comparison(analyses)
+
+    def comparison(self, analyses: list[tuple[Gpu, Analysis]], left: int = 0) -> Comparison:
+        """Put together what the analyses say, and how many are missing."""
+        comparison = comparison_of(analyses, self.request.options.plan)
+        said = []
+        if left:
+            said.append(f"Stopped early: {left} of {left + len(analyses)} GPUs are missing.")
+        if self.request.memory_budget is not None:
+            budget = mib_or_gib(self.request.memory_budget)
+            said.append(f"Each GPU has a memory budget of {budget}.")
+        return dataclasses.replace(comparison, findings=(*said, *comparison.findings))
+
+    def told_comparison(self, analyses: list[tuple[Gpu, Analysis]], of: int) -> None:
+        """Say how many GPUs are done, with what is known by then."""
+        done = tuple(analyses)
+        text = f"{len(done)} of {of} GPUs are done"
+        self.on_event(
+            Event(
+                EventKind.NOTE, text, progress=len(done) / of,
+                known=lambda: self.comparison([*done], of - len(done)),
+            )
+        )  # fmt: skip
+
+    def stop_comparing(
+        self, analyses: list[tuple[Gpu, Analysis]], of: int, stop: Cancelled
+    ) -> NoReturn:
+        """End with the analyses that are done, of which there may be none."""
+        if not analyses:
+            raise Cancelled(str(stop)) from stop
+        raise ComparisonStopped(self.comparison(analyses, of - len(analyses))) from stop
 
     def measured(self, workload: Workload) -> list[Analysis]:
         """Return what the history has measured of a workload, as far as it may be taken again."""
@@ -258,7 +300,7 @@ class _Execution:
 
         def on_event(event: Event) -> None:
             share = None if event.progress is None else (number + event.progress) / of
-            self.on_event(dataclasses.replace(event, progress=share))
+            self.on_event(dataclasses.replace(event, progress=share, known=None))
 
         return on_event
 

@@ -26,6 +26,8 @@ from memorymark.service.access import AppService
 from memorymark.service.execute import execute
 from memorymark.service.history import RunHistory
 from memorymark.service.jobs import Job, JobManager
+from memorymark.service.worker_pool import WorkerPool
+from memorymark.service.worker_process import WorkerProcess
 from memorymark.ui import choices, comparison_view, engine, job_view, machine_view
 from memorymark.ui.engine import app_service
 
@@ -449,6 +451,16 @@ def test_machine_with_a_gpu_is_shown_live_and_is_the_target(app, monkeypatch):
     run_to_end(app, "Analyze")
     assert "(measured)" in subheaders(app)[0]
     assert RunHistory().list()[0].source == "measured"
+
+
+def test_workers_of_this_server_are_no_other_processes(app, monkeypatch):
+    own = GpuProcess(4711, "python", "ada", 2 * units.GIB)
+    has_one_gpu(monkeypatch, Telemetry("Tesla T4", "GPU-1", other_processes=(own,)))
+    worker = create_autospec(WorkerProcess, instance=True, pid=4711)
+    monkeypatch.setattr(WorkerPool, "workers", (worker,))
+    app.run()
+    said = [caption.value for caption in app.sidebar.caption]
+    assert "No other processes on it." in said
 
 
 def test_gpu_that_may_not_be_read_says_why(app, monkeypatch):
