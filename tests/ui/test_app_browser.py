@@ -146,6 +146,21 @@ def test_running_job_survives_and_is_seen_by_others(address, home, chrome, tab):
     other.context.close()
 
 
+def test_a_run_that_hangs_is_cancelled_and_the_next_one_runs(tmp_path, tab):
+    with server(tmp_path) as hung:
+        tab.goto(hung)
+        settled(tab)
+        choose_model(tab, "own:held")  # nobody lets it go
+        tab.get_by_role("button", name="Analyze").click()
+        tab.get_by_text("batch 8: running").wait_for(timeout=WAIT)
+        tab.get_by_role("button", name="Cancel").click()
+        tab.get_by_text("Cancelling").wait_for(timeout=WAIT)
+        tab.get_by_text("This run was cancelled").wait_for(timeout=WAIT)
+        choose_model(tab, "bert")
+        tab.get_by_role("button", name="Analyze").click()
+        tab.get_by_text("Export", exact=True).wait_for(timeout=WAIT)
+
+
 def test_page_change_and_back_keeps_the_run_that_was_shown(address, runs, tab):
     tab.goto(f"{address}/?run={runs['analysis']}")
     tab.get_by_text("Export", exact=True).wait_for(timeout=WAIT)
