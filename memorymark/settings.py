@@ -28,9 +28,9 @@ from typing import Any
 from platformdirs import user_data_path
 
 from memorymark.errors import InvalidValue
+from memorymark.units import GIB, parse_bytes
 
 _MOST_TIMES = 1000
-from memorymark.units import GIB, parse_bytes
 
 
 @dataclass(frozen=True)
