@@ -11,6 +11,7 @@ from streamlit.starlette import App
 from memorymark.ui.engine import need_settings
 from memorymark.ui.frame import COMPARISON, LOGO, navigate, run_framed
 from memorymark.ui.headers import MIDDLEWARE
+from memorymark.ui.notices import draw_history_problem
 from memorymark.ui.shown import note_shown_analysis
 from memorymark.ui.sidebar import draw_sidebar
 from memorymark.ui.slots import drawing
@@ -25,6 +26,7 @@ def draw() -> None:
         note_shown_analysis()
         with st.sidebar:
             draw_sidebar(with_plan=page.title != COMPARISON)
+        draw_history_problem()
         run_framed(page)
 
 

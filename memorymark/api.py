@@ -126,7 +126,10 @@ def measure(
 ) -> Trial:
     """Run real training steps at one batch size.
 
-    Without a device: CUDA, else MPS, else the CPU.
+    Without a device: CUDA, else MPS, else the CPU. What the code around has set (autocast, a
+    default number format or device, no_grad) is set aside, and as before afterwards; so are the
+    random generators. Threads share these: a training in another one meanwhile draws other
+    numbers.
 
     Raises:
         UsageError: An argument is invalid.

@@ -12,8 +12,9 @@ from platformdirs.macos import MacOS
 
 from memorymark import settings as settings_module
 from memorymark.cli import main
-from memorymark.errors import UsageError
+from memorymark.errors import InvalidValue, UsageError
 from memorymark.settings import load_settings, same_address
+from memorymark.units import GIB
 
 
 def test_every_setting_is_in_the_readme():
@@ -107,7 +108,7 @@ def test_a_sign_in_that_is_not_meant_is_off(said: str):
         ({"WORKLOADS": "a.b:c, d:e:f"}, "'d:e:f'"),
         ({"WORKLOADS": "a b:c"}, "'a b:c'"),
         ({"PROBE_FACTORY": "make_probe"}, "package.module:function"),
-        ({"HOME": "~nosuchuser/x"}, "'~nosuchuser/x', which is no folder"),
+        ({"HOME": "~nosuchuser/x"}, "MEMORYMARK_HOME is no folder"),
         ({"HOME": "a\x00b"}, "no folder"),
         ({"HOME": "a" * 5_000}, "no folder"),
         ({"HOME": __file__}, "which is a file"),
@@ -137,3 +138,18 @@ def test_no_command_starts_with_a_guard_that_is_not_understood(capsys, monkeypat
     for command in ("app", "runs", "doctor"):
         assert main([command]) == 2
         assert "MEMORYMARK_SIGN_IN is 'enabled'" in capsys.readouterr().err
+
+
+def test_bounds_of_simulations_are_read():
+    assert load_settings({}).simulation_memory == 4 * GIB
+    read = load_settings(
+        {"MEMORYMARK_SIMULATION_MEMORY": "1.5GiB", "MEMORYMARK_SIMULATION_SECONDS": "60"}
+    )
+    assert (read.simulation_memory, read.simulation_seconds) == (3 * GIB // 2, 60.0)
+
+
+@pytest.mark.parametrize("name", ["MEMORYMARK_SIMULATION_MEMORY", "MEMORYMARK_SIMULATION_SECONDS"])
+@pytest.mark.parametrize("value", ["much", "0", "-1", "nan", "inf"])
+def test_a_bound_that_is_none_is_said(name: str, value: str):
+    with pytest.raises(InvalidValue, match=name):
+        load_settings({name: value})

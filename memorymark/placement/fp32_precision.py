@@ -37,6 +37,20 @@ def precision_restorer() -> Callable[[], None]:
     return restore
 
 
+def set_full_precision() -> None:
+    """Compute fp32 in fp32 where code around has chosen less; convolutions as torch starts."""
+    matmul, convolutions = _older()
+    if matmul is None or convolutions is None:
+        for owner in _NEWER:
+            if owner.fp32_precision != "none":
+                owner.fp32_precision = "none"
+        return
+    if matmul != "highest":
+        torch.set_float32_matmul_precision("highest")
+    if not convolutions:
+        cudnn.allow_tf32 = True
+
+
 def _older() -> tuple[str | None, bool | None]:
     """Return what the older names say; None for what PyTorch refuses to read."""
     return (

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from memorymark.memory.storage import RECOMPUTING, has_compiler
 from memorymark.placement.moving import Twins, move_module
+from memorymark.placement.patches import patched, simulation_lock
 from memorymark.placement.pretended_gpu import (
     assume,
     cuda_patches,
@@ -33,8 +32,6 @@ from memorymark.placement.pretended_gpu import (
     on_this_thread,
 )
 
-# The patches belong to the process: what several threads put in place, none could take away.
-_lock = threading.RLock()
 _META = torch.device("meta")
 _CUDA = torch.device("cuda", 0)
 
@@ -45,12 +42,11 @@ def pretending() -> Iterator[None]:
     if on_this_thread.get():
         yield
         return
-    with _lock, ExitStack() as stack:
+    with simulation_lock, ExitStack() as stack:
         outer = on_this_thread.set(True)
         stack.callback(on_this_thread.reset, outer)
-        for owner, name, value in _patches():
-            if hasattr(owner, name):
-                stack.enter_context(mock.patch.object(owner, name, value))
+        present = (patch for patch in _patches() if hasattr(*patch[:2]))
+        stack.enter_context(patched(present))
         if has_compiler():  # otherwise nothing can have been compiled before
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(_DeviceMode())

@@ -1,113 +1,108 @@
-"""Keeps what belongs to the whole process as it was, whatever the user's code or a trial does."""
+"""A clean state of the process for MemoryMark's own work, and the caller's given back afterwards.
+
+Whatever the code around has switched on (mixed precision, another number format, modes, no_grad)
+would change what a trial allocates; whatever the user's code in a trial switches on would outlive
+it. Some of it belongs to the thread and some to the process, which all threads share.
+"""
 
 from __future__ import annotations
 
-import gc
-import random
-import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import torch
 
-from memorymark.placement.fp32_precision import precision_restorer
+from memorymark.errors import UsageError
+from memorymark.memory.ambient import (
+    restore_autocast_nesting,
+    set_aside_autocast_nesting,
+    without_ambient,
+)
 from memorymark.placement.moving import on_host_afterwards
+from memorymark.placement.patches import SharedByThreads
 from memorymark.placement.pretended_gpu import default_device, set_default_device
+from memorymark.placement.process_switches import clean_switches
 
-# Each kind of device has its own state of autocast.
-_AUTOCAST = ("cpu", "cuda", "xpu")
-_SWITCHES = ("benchmark", "deterministic", "enabled")
+# Each kind of device has its own state of autocast; the format is what torch starts with.
+_AUTOCAST = {"cpu": torch.bfloat16, "cuda": torch.float16, "xpu": torch.float16}
 
 
 @contextmanager
-def kept_process_state() -> Iterator[None]:
-    """Restore, at the end, random generators, defaults, modes and switches of the process.
+def clean_state() -> Iterator[None]:
+    """Run what is inside as in a process that has only imported torch.
 
-    Models of the user's that were on the host before are there again too.
+    At the end everything is as it was, also after an error or an interrupt: random generators,
+    number formats, modes, switches, and models of the user's that were on the host.
+
+    Threads share the random generators, the default number format and the switches: they are the
+    caller's again when the last thread leaves, and one that draws random numbers or trains
+    meanwhile sees what the trials do to them.
+
+    Raises:
+        UsageError: PyTorch is recording the code around, and would record the work too.
     """
+    _refuse_recording()
     with ExitStack() as stack:
-        for restore in _restorers():
-            stack.callback(restore)
-        stack.callback(set_default_device, default_device())
+        stack.enter_context(_clean_thread())
+        stack.enter_context(_switches())
         stack.enter_context(on_host_afterwards())
         yield
 
 
-def _restorers() -> Iterator[Callable[[], None]]:
-    yield from _random_generators()
-    yield _setting(torch.get_default_dtype(), torch.get_default_dtype, torch.set_default_dtype)
-    yield _setting(torch.is_grad_enabled(), torch.is_grad_enabled, torch.set_grad_enabled)
-    yield precision_restorer()
-    yield _setting(torch.get_num_threads(), torch.get_num_threads, torch.set_num_threads)
-    yield _default_device(torch.get_default_device())
-    yield _deterministic()
-    yield _anomaly_detection()
-    yield _collector(gc.isenabled())
-    for kind in _AUTOCAST:
-        yield _autocast(kind)
-    yield _cudnn()
+def _refuse_recording() -> None:
+    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+        raise UsageError(
+            "MemoryMark was called in code that PyTorch is tracing or compiling. Call it outside "
+            "of torch.jit.trace, torch.compile and torch.export."
+        )
 
 
-def _setting(value: Any, get: Callable[[], Any], put: Callable[[Any], Any]) -> Callable[[], None]:
-    def restore() -> None:
-        if get() != value:
-            put(value)
-
-    return restore
+_of_all_threads = SharedByThreads(clean_switches)
+_local = threading.local()
 
 
-def _random_generators() -> Iterator[Callable[[], None]]:
-    state, torch_state = random.getstate(), torch.get_rng_state()
-    yield lambda: random.setstate(state)
-    yield lambda: torch.set_rng_state(torch_state)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy_state = numpy.random.get_state()
-        yield lambda: numpy.random.set_state(numpy_state)
-    if torch.cuda.is_initialized():
-        cuda_states = torch.cuda.get_rng_state_all()
-        yield lambda: torch.cuda.set_rng_state_all(cuda_states)
+@contextmanager
+def _switches() -> Iterator[None]:
+    """Hold the switches of the process; within a call, the ones of that call come back."""
+    within = getattr(_local, "within", False)
+    _local.within = True
+    try:
+        with clean_switches() if within else _of_all_threads.held():
+            yield
+    finally:
+        _local.within = within
 
 
-def _default_device(device: torch.device) -> Callable[[], None]:
-    def restore() -> None:
-        if torch.get_default_device() != device:
-            torch.set_default_device(None if device.type == "cpu" else device)
-
-    return restore
-
-
-def _deterministic() -> Callable[[], None]:
-    mode = torch.get_deterministic_debug_mode()
-    return _setting(mode, torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode)
+@contextmanager
+def _clean_thread() -> Iterator[None]:
+    outer = default_device()
+    set_default_device(None)
+    try:
+        with without_ambient(), torch.inference_mode(False), torch.enable_grad(), _no_autocast():
+            yield
+    finally:
+        set_default_device(outer)
 
 
-def _anomaly_detection() -> Callable[[], None]:
-    mode, checks_nan = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
-    return lambda: (torch.autograd.set_detect_anomaly(mode, checks_nan), None)[1]
+@contextmanager
+def _no_autocast() -> Iterator[None]:
+    cache, deep = torch.is_autocast_cache_enabled(), set_aside_autocast_nesting()
+    before = {
+        kind: (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
+        for kind in _AUTOCAST
+    }
+    _set_autocast({kind: (False, dtype) for kind, dtype in _AUTOCAST.items()}, cache=True)
+    try:
+        yield
+    finally:
+        torch.clear_autocast_cache()
+        _set_autocast(before, cache=cache)
+        restore_autocast_nesting(deep)
 
 
-def _collector(enabled: bool) -> Callable[[], None]:
-    return lambda: gc.enable() if enabled else gc.disable()
-
-
-def _autocast(kind: str) -> Callable[[], None]:
-    enabled, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
-
-    def restore() -> None:
+def _set_autocast(states: dict[str, tuple[bool, torch.dtype]], *, cache: bool) -> None:
+    torch.set_autocast_cache_enabled(cache)
+    for kind, (enabled, dtype) in states.items():
         torch.set_autocast_enabled(kind, enabled)
         torch.set_autocast_dtype(kind, dtype)
-
-    return restore
-
-
-def _cudnn() -> Callable[[], None]:
-    switches = {name: getattr(torch.backends.cudnn, name) for name in _SWITCHES}
-
-    def restore() -> None:
-        for name, value in switches.items():
-            if getattr(torch.backends.cudnn, name) != value:
-                setattr(torch.backends.cudnn, name, value)
-
-    return restore

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
-from unittest import mock
 
 import torch
 from torch.amp import autocast_mode
 
+from memorymark.placement.patches import patched, simulation_lock
 from memorymark.simulator import torch_compat
 from memorymark.simulator.allocator import environment
 from memorymark.simulator.cuda.rules import Rules
@@ -25,7 +25,6 @@ from memorymark.simulator.questions import Questions
 # machine without such a device, and asks for no driver.
 AUTOCAST_SLOT = "xpu"
 
-_lock = threading.RLock()
 _local = threading.local()
 
 
@@ -77,9 +76,7 @@ def simulating(rules: Rules, questions: Questions | None = None) -> Iterator[Ses
         IncompatibleTorch: This torch lacks private parts that are relied on.
     """
     torch_compat.check()
-    with _lock, ExitStack() as stack:
-        for target, name, replacement in _patches(rules):
-            stack.enter_context(mock.patch.object(target, name, replacement))
+    with simulation_lock, patched(_patches(rules)):
         outer, session = current(), Session(rules, questions)
         noted = torch_compat.untested_version()
         for sentence in (noted, *(environment.assumptions() if rules.is_cuda else ())):

@@ -16,6 +16,7 @@ from torch.optim.optimizer import (
 )
 
 from memorymark.memory.trace import BACKWARD, FORWARD, OPTIMIZER
+from memorymark.placement.patches import SharedByThreads
 
 
 @contextmanager
@@ -30,60 +31,88 @@ def noticed_phases(
         on_phase: Called with the name of each phase as it begins.
         on_optimizer: Called with each optimizer that updates.
     """
-    phases = _Phases(on_phase)
+    outer = getattr(_local, "phases", None)
+    _local.phases = _Phases(on_phase, on_optimizer)
+    try:
+        with _noticing.held():
+            on_phase(FORWARD)
+            yield
+    finally:
+        _local.phases = outer
 
-    def updating(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        if phases.is_here():
-            on_optimizer(optimizer)
-        phases.enter(OPTIMIZER)
 
-    before = register_optimizer_step_pre_hook(updating)
-    after = register_optimizer_step_post_hook(lambda optimizer, args, kwargs: phases.leave())
-    backward, grad = (
-        phases.around(each) for each in (torch.autograd.backward, torch.autograd.grad)
-    )
+class _Phases:
+    """The phases that a step is in, one within the other."""
+
+    def __init__(
+        self, on_phase: Callable[[str], None], on_optimizer: Callable[[Optimizer], None]
+    ) -> None:
+        self.on_optimizer = on_optimizer
+        self._on_phase = on_phase
+        self._phases = [FORWARD]
+
+    def enter(self, phase: str) -> None:
+        self._phases.append(phase)
+        self._on_phase(phase)
+
+    def leave(self) -> None:
+        self._phases.pop()
+        self._on_phase(self._phases[-1])
+
+
+_local = threading.local()
+
+
+def _here() -> _Phases | None:
+    """Return the phases of this thread's step; None on a thread that runs none."""
+    return getattr(_local, "phases", None)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Have torch tell the thread's phases, if it has any, of backward passes and updates."""
+    before = register_optimizer_step_pre_hook(_updating)
+    after = register_optimizer_step_post_hook(_updated)
+    backward, grad = (_around(each) for each in (torch.autograd.backward, torch.autograd.grad))
     try:
         with (
             mock.patch.object(torch.autograd, "backward", backward),
             mock.patch.object(torch.autograd, "grad", grad),
         ):
-            on_phase(FORWARD)
             yield
     finally:
         before.remove()
         after.remove()
 
 
-class _Phases:
-    """The phases that a step is in, one within the other, on one thread."""
+_noticing = SharedByThreads(_told)
 
-    def __init__(self, on_phase: Callable[[str], None]) -> None:
-        self._on_phase = on_phase
-        self._phases = [FORWARD]
-        self._thread = threading.get_ident()
 
-    def is_here(self) -> bool:
-        return threading.get_ident() == self._thread
+def _updating(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    phases = _here()
+    if phases is not None:
+        phases.on_optimizer(optimizer)
+        phases.enter(OPTIMIZER)
 
-    def enter(self, phase: str) -> None:
-        if self.is_here():
-            self._phases.append(phase)
-            self._on_phase(phase)
 
-    def leave(self) -> None:
-        if self.is_here():
-            self._phases.pop()
-            self._on_phase(self._phases[-1])
+def _updated(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    phases = _here()
+    if phases is not None:
+        phases.leave()
 
-    def around(self, run: Callable[..., Any]) -> Callable[..., Any]:
-        def going_backward(*args: Any, **kwargs: Any) -> Any:
-            self.enter(BACKWARD)
-            try:
-                return run(*args, **kwargs)
-            finally:
-                self.leave()
 
-        return going_backward
+def _around(run: Callable[..., Any]) -> Callable[..., Any]:
+    def going_backward(*args: Any, **kwargs: Any) -> Any:
+        phases = _here()
+        if phases is None:
+            return run(*args, **kwargs)
+        phases.enter(BACKWARD)
+        try:
+            return run(*args, **kwargs)
+        finally:
+            phases.leave()
+
+    return going_backward
 
 
 def optimizers_in(value: Any) -> tuple[Optimizer, ...]:

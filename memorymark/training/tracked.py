@@ -15,6 +15,7 @@ from memorymark.memory.gradients import check_gradients
 from memorymark.memory.storage import parts_of, storage_key, tree_leaves, without_modes
 from memorymark.memory.trace import BACKWARD, OPTIMIZER, STEP_END
 from memorymark.memory.tracker import MemoryTracker
+from memorymark.placement.patches import SharedByThreads
 from memorymark.records.trial import GradientCheck, Stage
 from memorymark.training.optimizers import state_tensors
 from memorymark.training.runtime import Runtime
@@ -140,7 +141,13 @@ def seconds_of(work: Callable[[], None], synchronize: Callable[[], None] = lambd
 
 @contextmanager
 def collector_off() -> Iterator[None]:
-    """Hold Python's collector back."""
+    """Hold Python's collector back, for as long as any thread wants it."""
+    with _without_collector.held():
+        yield
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -148,6 +155,9 @@ def collector_off() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+_without_collector = SharedByThreads(_collector_off)
 
 
 def live_bytes_of(model: nn.Module, *beside: Tensor) -> int:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from memorymark.gpus.telemetry import GpuProcess, Telemetry, read_telemetry
 from memorymark.ui import say
-from memorymark.ui.engine import may_start
+from memorymark.ui.engine import app_service, may_start
 from memorymark.units import UNKNOWN, gib
 
 REFRESH_SECONDS = 5
@@ -64,8 +64,11 @@ def _draw_gpus() -> None:
 def _draw_others(processes: tuple[GpuProcess, ...] | None) -> None:
     if processes is None:
         st.caption("Its processes cannot be listed.")
-    elif not processes:
+        return
+    own = {worker.pid for worker in app_service().workers.workers}
+    others = [process for process in processes if process.pid not in own]
+    if not others:
         st.caption("No other processes on it.")
-    for process in processes or ():
+    for process in others:
         name = process.name or f"process {process.pid}"
         say.caption("{} · {} · {}", process.user or UNKNOWN, name, gib(process.used_bytes))

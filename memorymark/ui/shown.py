@@ -11,7 +11,7 @@ from memorymark.records.request import RequestKind
 from memorymark.service.history import Run, RunStatus
 from memorymark.ui import say
 from memorymark.ui.choices import set_shown
-from memorymark.ui.engine import RUN_PARAMETER, analysis_of, open_run, show_run
+from memorymark.ui.engine import RUN_PARAMETER, analysis_of, open_run, show_run, why_missing
 from memorymark.ui.frame import pages
 from memorymark.ui.job_view import draw_ended, watch
 
@@ -31,11 +31,7 @@ def shown_runs(*kinds: RequestKind) -> dict[RequestKind, Run | None]:
     asked = st.query_params.get(RUN_PARAMETER)
     run = open_run(asked)
     if asked and run is None:
-        say.warning(
-            "There is no run {!r} in the history of this machine. It may have been deleted.",
-            asked,
-            icon=":material/link_off:",
-        )
+        say.warning("{}", why_missing(asked), icon=":material/link_off:")
     elif run is not None and run.kind not in kinds:
         go_to(run)
     elif run is not None:
@@ -43,7 +39,7 @@ def shown_runs(*kinds: RequestKind) -> dict[RequestKind, Run | None]:
     runs = {kind: open_run(st.session_state.get(f"last_{kind}")) for kind in kinds}
     known = [run for run in runs.values() if run is not None]
     if not asked and known:
-        show_run(max(known, key=lambda run: run.created_at).run_id)
+        show_run(max(known, key=lambda run: run.created_at or 0.0).run_id)
     return runs
 
 

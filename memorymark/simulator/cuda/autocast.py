@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from memorymark.memory.storage import tree_leaves, tree_map
+from memorymark.placement.patches import undone_in_forks
 from memorymark.simulator.cuda.cast_lists import CPU, CUDA, CastLists
 from memorymark.simulator.session import AUTOCAST_SLOT, Session, current
 from memorymark.simulator.torch_compat import call_replaced, is_view, operation, replace_kernels
@@ -30,7 +31,8 @@ def autocast_kernels() -> Iterator[None]:
     """Hold the replacements while a region of mixed precision is simulated."""
     remove = replace_kernels(_KERNELS)
     try:
-        yield
+        with undone_in_forks(remove):
+            yield
     finally:
         remove()
 
