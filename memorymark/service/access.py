@@ -234,9 +234,8 @@ def check_device(device: str | None) -> None:
         return
     kind, number = parse_device(device)
     if number >= _MOST_DEVICES or device not in (kind, f"{kind}:{number}"):
-        raise InvalidValue(
-            "device", device, f"a name as cuda:1, with numbers below {_MOST_DEVICES}"
-        )
+        accepted = f"cuda:1, mps or cpu, with numbers below {_MOST_DEVICES}"
+        raise InvalidValue("device", device, accepted)
 
 
 def check_model(model: str, settings: Settings) -> None:

@@ -556,15 +556,19 @@ def test_waiting_job_says_who_is_before_it(monkeypatch):
 
 def test_a_wrong_key_is_said_when_it_is_entered_and_reading_is_no_guess(app, monkeypatch, caplog):
     monkeypatch.setenv("MEMORYMARK_RUN_KEY", "sesame")
+    address = property(lambda context: "192.0.2.1")  # AppTest gives another one at each run
+    monkeypatch.setattr(type(st.context), "ip_address", address)
     app.run()
     app.text_input(key="given_run_key").set_value("wrong").run()
     assert "run key is wrong" in app.warning[0].value
     for _ in range(3):
         app.run()
     assert sum("Wrong run key" in said for said in caplog.messages) == 1
-    for number in range(5):
+    said = []
+    for number in range(9):  # a slow machine may sit the first waits out
         app.text_input(key="given_run_key").set_value(f"guess {number}").run()
-    assert "Wait" in app.warning[0].value
+        said.append(app.warning[0].value)
+    assert any("Wait" in text for text in said)
     assert not app.exception
 
 
