@@ -48,7 +48,8 @@ def test_a_link_brings_no_markup_and_fetches_nothing(address, page):
     alert = page.get_by_text("There is no run").first
     alert.wait_for(timeout=WAIT)
     said = page.locator("[data-testid=stAlertContainer]").all()
-    assert any(LINK in each.inner_text().replace("\u2060", "") for each in said)
+    read = [each.inner_text().replace("\u2060", "") for each in said]
+    assert any(LINK[:48] in text for text in read), read
     for each in said:
         assert each.locator("a, img, strong, .katex, [style*=color] span").count() == 0
     assert {urlsplit(url).netloc for url in page.asked} == {urlsplit(address).netloc}
