@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tomllib
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
 from memorymark.errors import MissingPackage, UsageError
@@ -22,7 +22,7 @@ def check_sign_in(has_section: bool) -> None:
         MissingPackage: Streamlit's extra for it is not installed.
         UsageError: Streamlit was not told who checks the sign-in.
     """
-    if importlib.util.find_spec("authlib") is None:
+    if find_spec("authlib") is None:
         raise MissingPackage("'memorymark[auth]'", "MEMORYMARK_SIGN_IN")
     if not has_section:
         raise UsageError(

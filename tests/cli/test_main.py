@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -21,6 +22,8 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.request import Request
 from memorymark.records.trial import GradientCheck, Outcome
+from memorymark.report.visible import visible
+from memorymark.service import sign_in
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.units import GIB, MIB
 from memorymark.workloads.trial_spec import TrialSpec
@@ -446,6 +449,14 @@ def test_runs(capsys: Any) -> None:
     assert "nope" in err
 
 
+@pytest.mark.parametrize("name", ["[bold]x[/red]", "\x1b[2Jx", "x\nforged", "\u202ex", "\udcffx"])
+def test_a_name_in_the_history_is_neither_markup_nor_an_escape(capsys: Any, name: str) -> None:
+    RunHistory().save("analysis", {"model_name": name, "device": name, "source": "measured"})
+    out, _ = run(capsys, "runs")
+    assert visible(name) in out
+    assert all(line.isprintable() for line in out.split("\n"))
+
+
 # ---- the app ---------------------------------------------------------------------------------
 
 
@@ -471,6 +482,35 @@ def test_app_on_one_address(started: list[list[str]], capsys: Any) -> None:
     _, err = run(capsys, "app --address 127.0.0.1")
     assert "127.0.0.1" in err and "all interfaces" not in err
     assert started[0][started[0].index("--server.address") + 1] == "127.0.0.1"
+
+
+def test_app_does_not_start_with_a_guard_that_cannot_hold(
+    started: list[list[str]], capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMORYMARK_SIGN_IN", "on please")
+    assert "Accepted: 1, true" in run(capsys, "app", code=2)[1]
+    monkeypatch.setenv("MEMORYMARK_SIGN_IN", "")
+    monkeypatch.setenv("MEMORYMARK_ALLOWED_USERS", "ada@example.org")
+    assert "MEMORYMARK_SIGN_IN is not on" in run(capsys, "app", code=2)[1]
+    assert not started
+
+
+def test_app_says_at_the_start_what_sign_in_lacks(
+    started: list[list[str]], capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MEMORYMARK_SIGN_IN", "1")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    find = create_autospec(importlib.util.find_spec, return_value=None)
+    monkeypatch.setattr(sign_in, "find_spec", find)
+    assert "pip install 'memorymark[auth]'" in run(capsys, "app", code=1)[1]
+    find.return_value = "there"
+    assert "[auth]" in run(capsys, "app", code=2)[1]
+    assert not started
+    (tmp_path / ".streamlit").mkdir()
+    (tmp_path / ".streamlit" / "secrets.toml").write_text("[auth]\n")
+    run(capsys, "app")
+    assert len(started) == 1
 
 
 def test_app_without_its_pages_says_so(

@@ -15,7 +15,7 @@ def authlib(monkeypatch):
 
     def set_to(is_there):
         find = create_autospec(importlib.util.find_spec, return_value="spec" if is_there else None)
-        monkeypatch.setattr(importlib.util, "find_spec", find)
+        monkeypatch.setattr(sign_in, "find_spec", find)
 
     return set_to
 
