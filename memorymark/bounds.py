@@ -157,6 +157,11 @@ def working_within(bounds: Bounds, check: Callable[[], None]) -> Iterator[None]:
         _limits.reset(outer)
 
 
+def cancel_check() -> Callable[[], None]:
+    """Return what raises where somebody has cancelled, for work that has no bounds of its own."""
+    return _limits.get()[1]
+
+
 def new_meter(what: str) -> Meter:
     """Return a meter for a piece of work that begins now.
 
