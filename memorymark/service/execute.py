@@ -13,21 +13,22 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from memorymark.analysis.analyze import analyze_on
+from memorymark.analysis.attempt import sentence_of
 from memorymark.analysis.compare import comparison_of
 from memorymark.analysis.prediction import expected_max_batch, predict_max_batch
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
 from memorymark.bounds import Bounds, working_within
-from memorymark.errors import HistoryUnusable, InvalidValue, NotAvailable
+from memorymark.errors import Cancelled, HistoryUnusable, InvalidValue, NotAvailable, UsageError
 from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu, load_catalogue
 from memorymark.probes.choose import measuring_probe, resolve_probe, share_simulations
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
 from memorymark.records.event import CancelToken, Event, EventKind, OnEvent, ignore
-from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
+from memorymark.records.request import DEFAULT_BATCH_SIZE, MEASURED_ONLY, Request, RequestKind
 from memorymark.records.trial import Source, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.service.measured_runs import measured_analyses, measured_on
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
 
 Record = Trial | Analysis | BackwardValidation | CompileValidation | Comparison
-
-_MEASURED_ONLY = (RequestKind.MEASURE, RequestKind.COMPILE)
 
 
 def execute(
@@ -75,6 +74,18 @@ def execute(
         return _Execution(request, settings, workload, find_workload, on_event, cancel).record()
 
 
+class ComparisonStopped(Cancelled):
+    """A comparison was stopped by the user.
+
+    Args:
+        partial: The GPUs that were done by then.
+    """
+
+    def __init__(self, partial: Comparison) -> None:
+        self.partial = partial
+        super().__init__("Cancelled by the user.")
+
+
 class _Execution:
     """One request while it is worked on."""
 
@@ -90,6 +101,7 @@ class _Execution:
         self.request, self.settings = request, settings
         self.given, self.find_workload = given, find_workload
         self.on_event, self.cancel = on_event, cancel
+        self.failed: Exception | None = None
 
     def record(self) -> Record:
         """Do the work and return its record."""
@@ -167,15 +179,67 @@ class _Execution:
             if analysis is None:
                 guess = expected_max_batch([a for _, a in analyses], probe.target, options)
                 on_event = self.part(number, len(probes))
-                analysis = self.analyze(probe, workload, priced, on_event, guess)
+                try:
+                    analysis = self.analyze_or_say(probe, workload, priced, on_event, guess)
+                except Cancelled as stop:
+                    self.stop_comparing(analyses, len(probes), stop)
             else:
                 self.note(f"{gpu.key}: measured in run {analysis.run_id}", number / len(probes))
             analyses.append((gpu, analysis))
-        comparison = comparison_of(analyses, options.plan)
-        if self.request.memory_budget is None:
-            return comparison
-        budget = f"Each GPU has a memory budget of {mib_or_gib(self.request.memory_budget)}."
-        return dataclasses.replace(comparison, findings=(budget, *comparison.findings))
+            self.told_comparison(analyses, len(probes))
+        if not any(analysis.trials for _, analysis in analyses) and self.failed is not None:
+            raise self.failed
+        return self.comparison(analyses)
+
+    def comparison(self, analyses: list[tuple[Gpu, Analysis]], left: int = 0) -> Comparison:
+        """Put together what the analyses say, and how many are missing."""
+        comparison = comparison_of(analyses, self.request.options.plan)
+        said = []
+        if left:
+            said.append(f"Stopped early: {left} of {left + len(analyses)} GPUs are missing.")
+        if self.request.memory_budget is not None:
+            budget = mib_or_gib(self.request.memory_budget)
+            said.append(f"Each GPU has a memory budget of {budget}.")
+        return dataclasses.replace(comparison, findings=(*said, *comparison.findings))
+
+    def told_comparison(self, analyses: list[tuple[Gpu, Analysis]], of: int) -> None:
+        """Say how many GPUs are done, with what is known by then."""
+        done = tuple(analyses)
+        text = f"{len(done)} of {of} GPUs are done"
+        self.on_event(
+            Event(
+                EventKind.NOTE, text, progress=len(done) / of,
+                known=lambda: self.comparison([*done], of - len(done)),
+            )
+        )  # fmt: skip
+
+    def stop_comparing(
+        self, analyses: list[tuple[Gpu, Analysis]], of: int, stop: Cancelled
+    ) -> NoReturn:
+        """End with the analyses that are done, of which there may be none."""
+        if not analyses:
+            raise Cancelled(str(stop)) from stop
+        raise ComparisonStopped(self.comparison(analyses, of - len(analyses))) from stop
+
+    def analyze_or_say(
+        self,
+        probe: Probe,
+        workload: Workload,
+        options: AnalysisOptions,
+        on_event: OnEvent,
+        guess: int | None,
+    ) -> Analysis:
+        """Analyze on one GPU of several; what it raises is its analysis' end, not the others'."""
+        try:
+            return self.analyze(probe, workload, options, on_event, guess)
+        except UsageError:
+            raise
+        except Exception as error:
+            self.failed = error
+            return Analysis(
+                workload.name, probe.target, self.request.config, options, trials=(),
+                complete=False, stopped_by=sentence_of(error),
+            )  # fmt: skip
 
     def measured(self, workload: Workload) -> list[Analysis]:
         """Return what the history has measured of a workload, as far as it may be taken again."""
@@ -195,7 +259,7 @@ class _Execution:
     def probe(self, gpu: str | None) -> Probe:
         """Return the probe for the request's target, or for a GPU to simulate."""
         device = self.request.device
-        if self.request.kind in _MEASURED_ONLY and gpu is not None:
+        if self.request.kind in MEASURED_ONLY and gpu is not None:
             raise NotAvailable(
                 f"{self.request.kind} is measured, not simulated. Choose a device of this machine "
                 "as the target."
@@ -203,7 +267,7 @@ class _Execution:
         if self.settings.probe_factory:
             make = load_factory(self.settings.probe_factory)
             return make(device=device, gpu=gpu, memory_budget=self.request.memory_budget)
-        if self.request.kind in _MEASURED_ONLY:
+        if self.request.kind in MEASURED_ONLY:
             return measuring_probe(device, self.request.memory_budget)
         return resolve_probe(device, gpu, self.request.memory_budget)
 
@@ -211,9 +275,7 @@ class _Execution:
         """Return the workload that the request names, or what the user's own probe makes of it."""
         if self.given is not None:
             return self.given
-        from memorymark.workloads import resolve
-
-        make = getattr(probe, "workload", None) or self.find_workload or resolve
+        make = getattr(probe, "workload", None) or self.find_workload or _resolve
         if probe.target.source is not Source.SIMULATED:
             return make(self.request.model)
         from memorymark.placement.pretended_gpu import pretended_gpu
@@ -234,7 +296,8 @@ class _Execution:
         from memorymark.probes.lease import device_lease  # a simulation does without its packages
 
         name = target.lock_name
-        with contextlib.ExitStack() as stack:
+        stack = contextlib.ExitStack()
+        try:
             try:
                 stack.enter_context(
                     device_lease(
@@ -249,6 +312,11 @@ class _Execution:
             except OSError as error:
                 self.note(f"{name} cannot be locked against other measurements: {error}.")
             yield
+        finally:
+            try:
+                stack.close()
+            except OSError as error:  # the work is done: its record is not lost for that
+                self.note(f"The lock of {name} could not be given back: {error}.")
 
     def notes_on_choice(self, probe: Probe) -> tuple[str, ...]:
         """Say which GPU is simulated where none was named."""
@@ -265,7 +333,7 @@ class _Execution:
 
         def on_event(event: Event) -> None:
             share = None if event.progress is None else (number + event.progress) / of
-            self.on_event(dataclasses.replace(event, progress=share))
+            self.on_event(dataclasses.replace(event, progress=share, known=None))
 
         return on_event
 
@@ -283,6 +351,12 @@ def _clean_state() -> Iterator[None]:
 
     with clean_state():
         yield
+
+
+def _resolve(model: str) -> Workload:
+    from memorymark.workloads import resolve  # loads torch, which a user's own probe may not need
+
+    return resolve(model)
 
 
 def _is_folder(model: str) -> bool:

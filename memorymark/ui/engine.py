@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,11 +28,13 @@ def app_service() -> AppService:
 
 
 def visitor() -> Visitor:
-    """Say who visits: the signed-in address and the run key that was given."""
+    """Say who visits: the signed-in address, the run key that was given, and from where."""
     signed_in = bool(st.user.get("is_logged_in", False))
     return Visitor(
         user=st.user.get("email") if signed_in else None,
         run_key=st.session_state.get("given_run_key") or None,
+        address=st.context.ip_address,
+        session=st.session_state.setdefault("session_name", secrets.token_hex(8)),
     )
 
 

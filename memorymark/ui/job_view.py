@@ -38,7 +38,9 @@ def _draw_active(run_id: str) -> None:
     events = events_of(run_id)
     draw_phases(events, status)
     draw_log(events, run_id)
-    if job is not None and st.button("Cancel", key=f"cancel_{run_id}", icon=_STOP):
+    if job is not None and job.token.cancelled:
+        st.caption("Cancelling … What was found so far is kept.")
+    elif job is not None and st.button("Cancel", key=f"cancel_{run_id}", icon=_STOP):
         _cancel(run_id)
 
 
@@ -121,4 +123,4 @@ def _cancel(run_id: str) -> None:
     except MemoryMarkError as error:
         st.error(str(error))
     else:
-        st.info("Stopping after the current trial.")
+        st.rerun()

@@ -28,7 +28,7 @@ from memorymark.records.event import CancelToken
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Source, Target
 from memorymark.service import execute as execute_module
-from memorymark.service.execute import execute, load_factory
+from memorymark.service.execute import ComparisonStopped, execute, load_factory
 from memorymark.service.history import RunHistory
 from memorymark.settings import Settings
 from memorymark.units import GIB
@@ -374,6 +374,31 @@ def test_a_budget_is_said_with_a_comparison(settings):
     assert "4.00 GiB" in execute(request, settings=settings).findings[0]
 
 
+def test_a_stopped_comparison_keeps_the_gpus_that_were_done(settings):
+    token, told = CancelToken(), []
+
+    def on_event(event):
+        told.append(event)
+        if event.text.startswith("2 of 3"):
+            token.cancel()
+
+    request = ask(RequestKind.COMPARISON, gpus=("a10", "l4", "t4"), memory_budget=4 * GIB)
+    with pytest.raises(ComparisonStopped) as stopped:
+        execute(request, settings=settings, on_event=on_event, cancel=token)
+    assert {row.gpu for row in stopped.value.partial.gpus} == {"a10", "l4"}
+    assert stopped.value.partial.findings[0] == "Stopped early: 1 of 3 GPUs are missing."
+    known = [event.known() for event in told if event.known]
+    assert [len(comparison.gpus) for comparison in known] == [1, 2]
+
+
+def test_a_comparison_that_was_stopped_at_once_has_no_result(settings):
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(Cancelled) as stopped:
+        execute(ask(RequestKind.COMPARISON, gpus=("a10",)), settings=settings, cancel=token)
+    assert not hasattr(stopped.value, "partial")
+
+
 def test_a_cancelled_trial_does_not_run(settings):
     token = CancelToken()
     token.cancel()
@@ -441,3 +466,46 @@ def test_requests_of_one_question_have_one_identity():
     other = dataclasses.replace(one, options=AnalysisOptions(epochs=3))
     assert one.identity == other.identity
     assert one.identity != dataclasses.replace(one, memory_budget=GIB).identity
+
+
+def failing_on(monkeypatch, failing):
+    """Let the probes of some GPUs raise at once."""
+
+    def make(device=None, gpu=None, memory_budget=None):
+        target = dataclasses.replace(simulated_target(name=gpu), gpu_key=gpu)
+        raises = {1: WorkloadError("No such kernel.")} if gpu in failing else None
+        return FakeProbe(target=target, raises=raises)
+
+    stand_in(monkeypatch, execute_module, "load_factory", make)
+
+
+def test_a_gpu_that_fails_costs_the_others_nothing(monkeypatch, settings):
+    failing_on(monkeypatch, ["a10"])
+    found = execute(ask(RequestKind.COMPARISON, gpus=("l4", "a10", "t4")), settings=settings)
+    rows = {row.gpu: row for row in found.gpus}
+    assert set(rows) == {"l4", "a10", "t4"}
+    assert rows["l4"].max_batch_size and rows["t4"].max_batch_size
+    assert rows["a10"].max_batch_size is None and rows["a10"].assumptions == ("No such kernel.",)
+    assert "a10: No such kernel." in found.findings
+
+
+def test_where_all_fail_the_error_is_the_callers(monkeypatch, settings):
+    failing_on(monkeypatch, ["a10", "l4"])
+    with pytest.raises(WorkloadError, match="No such kernel"):
+        execute(ask(RequestKind.COMPARISON, gpus=("l4", "a10")), settings=settings)
+
+
+def test_a_lock_that_cannot_be_given_back_costs_no_result(monkeypatch, settings):
+    import contextlib
+
+    @contextlib.contextmanager
+    def lease(name, **about):
+        yield
+        raise OSError(5, "Input/output error")
+
+    take(monkeypatch, FakeProbe())
+    monkeypatch.setattr("memorymark.probes.lease.device_lease", lease)
+    events = []
+    found = execute(ask(device="cuda"), settings=settings, on_event=events.append)
+    assert found.max_batch_size == 192
+    assert any("could not be given back" in event.text for event in events)
