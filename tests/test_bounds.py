@@ -263,3 +263,20 @@ def test_a_factory_without_end_is_stopped_before_it_is_a_workload(tmp_path):
             find_workload=lambda name: workload_of(name, endless_modules),
             settings=settings,
         )
+
+
+def test_an_analysis_keeps_what_fits_where_larger_batches_take_too_much(tmp_path):
+    class Looping(Endless):
+        name = "looping"
+
+        def forward(self, model, batch):
+            total = 0.0
+            for sample in batch:
+                total = total + model(sample).sum()
+            return total, None
+
+    request = Request(RequestKind.ANALYSIS, "looping", CONFIG, gpu="l4")
+    settings = load_settings({"MEMORYMARK_HOME": str(tmp_path), "MEMORYMARK_BOUNDS": "0.02"})
+    found = execute(request, workload=Looping(), settings=settings)
+    assert not found.complete and "was stopped" in found.stopped_by
+    assert found.max_batch_size and found.max_batch_size >= 8
