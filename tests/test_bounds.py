@@ -11,9 +11,9 @@ from tiny import tiny_bert
 from torch import nn
 from torch.nn.modules import module as modules
 
-import memorymark
+from memorymark import bounds as bounds_module
 from memorymark.bounds import Bounds, Meter, new_meter, working_within
-from memorymark.errors import BoundReached, Cancelled
+from memorymark.errors import BoundReached, Cancelled, InvalidValue
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import CancelToken
 from memorymark.records.request import Request, RequestKind
@@ -90,7 +90,7 @@ def test_bounds_can_be_raised():
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "lots", "1e400", "9" * 5000])
 def test_a_factor_that_means_nothing_is_refused(text):
-    with pytest.raises(memorymark.errors.InvalidValue, match="MEMORYMARK_BOUNDS"):
+    with pytest.raises(InvalidValue, match="MEMORYMARK_BOUNDS"):
         load_settings({"MEMORYMARK_BOUNDS": text})
 
 
@@ -117,6 +117,21 @@ def test_a_simulation_without_end_is_stopped_by_its_operations():
 def test_a_simulation_without_end_is_stopped_by_its_time():
     with pytest.raises(BoundReached, match=r"takes more than 100 ms of processor time"):
         simulated(Endless(), seconds=0.1)
+
+
+def test_a_simulation_without_end_is_stopped_by_its_memory():
+    held = []
+
+    class Keeping(Endless):
+        def forward(self, model, batch):
+            while True:
+                held.append(bytearray(b"x" * 1024**2))
+                batch = batch + 1
+
+    held_before = bounds_module._most_memory_bytes()
+    with pytest.raises(BoundReached, match=r"takes more than 64\.0 MiB of this machine's memory"):
+        simulated(Keeping(), host_bytes=64 * 1024**2)
+    assert bounds_module._most_memory_bytes() - held_before < 512 * 1024**2
 
 
 def test_code_that_catches_everything_is_stopped_too():
