@@ -1,10 +1,13 @@
-"""Measures the app under viewers: first paint, a slider's redraw, a job that 50 people watch.
+"""Measures the app under viewers: how soon it draws, what a crowd costs, how large it grows.
 
-    python benchmarks/load.py [--viewers 50] [--trial-seconds 3.0] [--json FILE]
+    python benchmarks/load.py [--viewers 50] [--trial-seconds 3.0] [--rounds 2] [--json FILE]
 
-Starts its own server with the tests' probe, which waits as a device does. A viewer is a
-WebSocket client that speaks Streamlit's protocol and reruns the page's fragments as often as
-the page tells a browser to. Limits: no browser draws anything, so times are the server's.
+First paint, a slider's redraw and a job that 50 people watch, on a server of its own with the
+tests' probe, which waits as a device does. Then a crowd (`crowd.py`) on a server with the engine
+itself: 200 page loads, 30 parallel sessions, 60 simultaneous starts and their analyses, and what
+all of it leaves in the memory of the server and its workers. A viewer is a WebSocket client that
+speaks Streamlit's protocol and reruns the page's fragments as often as the page tells a browser
+to. Limits: no browser draws anything, so times are the server's.
 """
 
 from __future__ import annotations
@@ -19,89 +22,18 @@ import tempfile
 import time
 from pathlib import Path
 
-import websockets
-from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from app_server import server
+from crowd import CROWD_LIMITS, crowd_figures
+from viewer import Viewer
 
 from memorymark.service.history import RunHistory, RunStatus
 
-LIMITS = {"first_paint_seconds": 2.0, "slider_seconds": 0.2, "slowdown": 0.05}
-
-
-class Viewer:
-    """One open page."""
-
-    def __init__(self, address: str) -> None:
-        self.url = address.replace("http", "ws") + "/_stcore/stream"
-        self.origin = address
-        self.fragments: dict[str, float] = {}
-        self.widgets: dict[str, str] = {}
-        self.finished = asyncio.Event()
-        self.reruns = 0
-
-    async def open(self, query: str = "") -> None:
-        """Connect and run the page."""
-        self.query = query
-        self.socket = await websockets.connect(
-            self.url, subprotocols=["streamlit"], origin=self.origin, max_size=None
-        )
-        self.reader = asyncio.create_task(self._read())
-        await self.rerun()
-
-    async def rerun(self, fragment: str = "", **widget: object) -> None:
-        """Run the page, or one fragment of it, with a widget's new value; wait for its end."""
-        message = BackMsg()
-        message.rerun_script.query_string = self.query
-        if not fragment:
-            self.fragments.clear()
-        else:
-            message.rerun_script.fragment_id = fragment
-            message.rerun_script.is_auto_rerun = True
-        for label, value in widget.items():
-            state = message.rerun_script.widget_states.widgets.add(id=self.widgets[label])
-            if value is True:
-                state.trigger_value = True
-            else:
-                state.double_array_value.data.append(value)
-        self.finished.clear()
-        await self.socket.send(message.SerializeToString())
-        await asyncio.wait_for(self.finished.wait(), 60)
-        self.reruns += 1
-
-    async def watch(self) -> None:
-        """Rerun the fragments of the page as a browser does, until it is cancelled."""
-        while True:
-            await asyncio.sleep(min(self.fragments.values(), default=1.0))
-            for fragment in list(self.fragments):
-                await self.rerun(fragment)
-
-    async def close(self) -> None:
-        """Leave the page."""
-        self.reader.cancel()
-        await self.socket.close()
-
-    async def _read(self) -> None:
-        async for data in self.socket:
-            message = ForwardMsg()
-            message.ParseFromString(data)
-            kind = message.WhichOneof("type")
-            if kind == "auto_rerun":
-                self.fragments[message.auto_rerun.fragment_id] = message.auto_rerun.interval
-            elif kind == "delta":
-                self._note(message.delta.new_element)
-            elif kind == "script_finished":
-                self.finished.set()
-
-    def _note(self, element: object) -> None:
-        kind = element.WhichOneof("type")
-        if kind in ("button", "slider"):
-            widget = getattr(element, kind)
-            self.widgets[widget.label.replace(" ", "_").replace("-", "_")] = widget.id
+LIMITS = {
+    "first_paint_seconds": 2.0, "slider_seconds": 0.2, "slowdown": 0.05, **CROWD_LIMITS
+}  # fmt: skip
 
 
 async def first_paint(address: str) -> float:
@@ -188,13 +120,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--viewers", type=int, default=50)
     parser.add_argument("--trial-seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=2, help="of the crowd; growth is the last's")
     parser.add_argument("--json", type=Path)
     words = parser.parse_args()
     figures = asyncio.run(measure(words.viewers, words.trial_seconds))
+    figures |= asyncio.run(crowd_figures(words.rounds))
     for name, value in figures.items():
         limit = LIMITS.get(name)
         told = "" if limit is None else f"  limit {limit}: {'ok' if value <= limit else 'OVER'}"
-        print(f"{name:28} {value:9.3f}{told}")
+        print(f"{name:32} {value:9.3f}{told}")
     if words.json:
         words.json.write_text(json.dumps(figures, indent=2))
     return int(any(figures[name] > limit for name, limit in LIMITS.items()))

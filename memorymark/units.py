@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from memorymark.errors import InvalidValue
 
@@ -18,25 +19,35 @@ _UNITS = {
     "g": GIB, "gib": GIB, "gb": 1000**3,
     "t": 1024**4, "tib": 1024**4, "tb": 1000**4,
 }  # fmt: skip
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
+_LONGEST_AMOUNT = 100
+_MOST_BYTES = 1024**5
 
 
 def parse_bytes(text: str | int) -> int:
     """Read an amount of memory: 4GiB, 512MiB, 2.5GB or a plain number of bytes.
 
     Raises:
-        InvalidValue: It is not an amount, or not above zero.
+        InvalidValue: It is not an amount, not above zero, or beyond what any machine has.
 
     Example:
         >>> parse_bytes("4GiB")
         4294967296
     """
-    accepted = "an amount above zero such as 4GiB, 512MiB or 2000000000"
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", str(text))
-    unit = _UNITS.get(match.group(2).lower()) if match else None
-    if match is None or unit is None or not float(match.group(1)):
+    amount = text if isinstance(text, int) and not isinstance(text, bool) else _amount(str(text))
+    if amount is None or not 1 <= amount <= _MOST_BYTES:
+        accepted = "an amount above zero such as 4GiB, 512MiB or 2000000000, up to 1024TiB"
         raise InvalidValue("memory budget", text, accepted)
-    amount = match.group(1)
-    return int(amount) * unit if amount.isdigit() else int(float(amount) * unit)
+    return amount
+
+
+def _amount(text: str) -> int | None:
+    match = _AMOUNT.fullmatch(text.strip()) if len(text) <= _LONGEST_AMOUNT else None
+    unit = _UNITS.get(match.group(2).lower()) if match else None
+    if match is None or unit is None:
+        return None
+    number = match.group(1)
+    return int(number) * unit if number.isdigit() else int(float(number) * unit)
 
 
 def gib(value: int | None) -> str:
@@ -106,3 +117,31 @@ def usd(value: float | None) -> str:
 def percent(value: float | None) -> str:
     """Write a share of one as percent, a dash where unknown."""
     return UNKNOWN if value is None else f"{value * 100:.1f} %"
+
+
+def local_time(at: float | None) -> datetime | None:
+    """Return a time, given in seconds since the epoch, as this machine's clock shows it.
+
+    None where it is unknown, or in no year that a calendar has.
+    """
+    try:
+        return None if at is None else datetime.fromtimestamp(at)
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def moment(at: float | None) -> str:
+    """Write the date and time of a time in seconds since the epoch, a dash where unknown.
+
+    Example:
+        >>> moment(1e300)
+        '—'
+    """
+    time = local_time(at)
+    return UNKNOWN if time is None else time.strftime("%Y-%m-%d %H:%M")
+
+
+def clock(at: float | None) -> str:
+    """Write the time of the day of a time in seconds since the epoch, a dash where unknown."""
+    time = local_time(at)
+    return UNKNOWN if time is None else time.strftime("%H:%M:%S")

@@ -66,6 +66,7 @@ def served(command: list[str], options: tuple[str, str], logs: Path, **how: Any)
         process = subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, **how
         )
+        (logs / f"server-{port}.pid").write_text(str(process.pid))
         try:
             address = f"http://127.0.0.1:{port}"
             _wait_for(address, process, Path(log.name))

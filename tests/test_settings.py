@@ -11,7 +11,9 @@ from platformdirs.api import PlatformDirsABC
 from platformdirs.macos import MacOS
 
 from memorymark import settings as settings_module
+from memorymark.errors import InvalidValue
 from memorymark.settings import load_settings
+from memorymark.units import GIB
 
 
 def test_every_setting_is_in_the_readme():
@@ -72,3 +74,18 @@ def test_lists_are_split_at_commas():
     settings = load_settings(values)
     assert settings.workloads == ("a.b:c", "d:e")
     assert settings.allowed_users == ("x@y.z",)
+
+
+def test_bounds_of_simulations_are_read():
+    assert load_settings({}).simulation_memory == 4 * GIB
+    read = load_settings(
+        {"MEMORYMARK_SIMULATION_MEMORY": "1.5GiB", "MEMORYMARK_SIMULATION_SECONDS": "60"}
+    )
+    assert (read.simulation_memory, read.simulation_seconds) == (3 * GIB // 2, 60.0)
+
+
+@pytest.mark.parametrize("name", ["MEMORYMARK_SIMULATION_MEMORY", "MEMORYMARK_SIMULATION_SECONDS"])
+@pytest.mark.parametrize("value", ["much", "0", "-1", "nan", "inf"])
+def test_a_bound_that_is_none_is_said(name: str, value: str):
+    with pytest.raises(InvalidValue, match=name):
+        load_settings({name: value})

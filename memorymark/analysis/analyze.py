@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _EXPECTED_TRIALS = 8
 _TRIES_AT_HEADROOM = 2
+_ENDED = "The run ended before the search was done."
 
 
 class AnalysisStopped(Cancelled):
@@ -204,7 +206,7 @@ class _Work:
         self.reporter.starting(batch_size)
         trial = attempt(self.probe, self.spec(batch_size), self.trials)
         self.trials.append(trial)
-        self.reporter.finished(trial)
+        self.reporter.finished(trial, lambda: self.partial(_ENDED))
         return trial
 
     def partial(self, reason: str) -> Analysis:
@@ -253,7 +255,7 @@ class _Reporter:
         self.cancel.check()
         self.tell(EventKind.TRIAL_STARTED, f"batch {batch_size}: running", batch_size=batch_size)
 
-    def finished(self, trial: Trial) -> None:
+    def finished(self, trial: Trial, known: Callable[[], Analysis] | None = None) -> None:
         self.trials += 1
         self.tell(
             EventKind.TRIAL_FINISHED,
@@ -261,6 +263,7 @@ class _Reporter:
             batch_size=trial.batch_size,
             trial=trial,
             progress=self.progress,
+            known=known,
         )
 
     def tell(self, kind: EventKind, text: str, **about: Any) -> None:

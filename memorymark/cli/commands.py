@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from rich.console import Console
 from memorymark.cli import options, printed
 from memorymark.cli.live import partial_sentence, work
 from memorymark.cli.output import show
-from memorymark.errors import Cancelled
+from memorymark.errors import Cancelled, HistoryUnusable
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.codec import Record
@@ -169,6 +168,6 @@ def _keep(request: Request, record: Record) -> None:
     """Save a result; where the history cannot be written, warn and go on."""
     try:
         RunHistory().save(str(request.kind), record.to_dict(), request=request.to_dict())
-    except (OSError, sqlite3.Error) as error:
-        sentence = f"Warning: this run was not saved; the run history cannot be written: {error}."
+    except HistoryUnusable as error:
+        sentence = f"Warning: this run was not saved. {error}"
         Console(stderr=True, highlight=False).print(sentence, markup=False, soft_wrap=True)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import sqlite3
-from datetime import datetime
 from typing import Annotated, Any
 
-from typer import Argument
+import typer
+from typer import Argument, Option
 
 from memorymark import units
 from memorymark.cli import options
 from memorymark.cli.machine_facts import describe_machine
-from memorymark.cli.output import print_json, print_table
-from memorymark.errors import NotAvailable, UnknownChoice
+from memorymark.cli.output import print_json, print_line, print_table
+from memorymark.errors import UnknownChoice
 from memorymark.gpus.catalogue import Gpu, load_catalogue
 from memorymark.service.history import Run, RunHistory
-from memorymark.settings import load_settings
 from memorymark.workloads.naming import MODEL_FORMS, VISION_LIBRARIES
 
 
@@ -65,21 +63,43 @@ def runs(
     run_id: Annotated[
         str | None, Argument(help="Run to print. Without it, list all runs.", show_default=False)
     ] = None,
+    move_aside: Annotated[
+        bool,
+        Option(
+            "--move-aside",
+            help="Keep the history under another name and begin a new one: for a damaged file.",
+        ),
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """List the run history, newest first, or print one run's record as JSON."""
-    try:
-        history = RunHistory()
-        if run_id is not None:
-            print_json(history.open(run_id).record)
-            return
-        listed = history.list()
-    except (OSError, sqlite3.Error) as error:
-        path = load_settings().history_path
-        raise NotAvailable(
-            f"The run history {path} cannot be read: {error}. Move it away, or name another "
-            "folder in MEMORYMARK_HOME."
-        ) from error
+    history = RunHistory()
+    if move_aside:
+        _move_aside(history, as_json)
+    elif run_id is not None:
+        print_json(history.open(run_id).record)
+    else:
+        _list_runs(history, as_json)
+
+
+def _move_aside(history: RunHistory, as_json: bool) -> None:
+    kept = history.move_aside()
+    if as_json:
+        print_json({"kept_as": None if kept is None else str(kept)})
+    elif kept is None:
+        print_line(f"There is no run history to move aside: {history.path} does not exist.")
+    else:
+        print_line(
+            f"The run history is kept as {kept}. The next run begins a new one; to have the old "
+            f"one back, rename it to {history.path.name}."
+        )
+
+
+def _list_runs(history: RunHistory, as_json: bool) -> None:
+    listed = history.list()
+    problem = history.problem()
+    if problem is not None:
+        typer.echo(f"Warning: {problem}", err=True)
     if as_json:
         print_json([_run_summary(run) for run in listed])
     else:
@@ -106,13 +126,13 @@ def _tera(flops: float | None) -> str:
 
 def _run_summary(run: Run) -> dict[str, Any]:
     values = dataclasses.asdict(run)
-    for left_out in ("request", "record", "owner"):
+    for left_out in ("request", "record", "owner", "deleted_at"):
         del values[left_out]
     return {**values, "status": str(run.status)}
 
 
 def _run_cells(run: Run) -> list[str]:
-    when = datetime.fromtimestamp(run.created_at).strftime("%Y-%m-%d %H:%M")
+    when = units.moment(run.created_at)
     named = [run.model or units.UNKNOWN, run.device or units.UNKNOWN]
     return [run.run_id, when, run.kind, *named, str(run.status)]
 

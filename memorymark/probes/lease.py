@@ -6,6 +6,7 @@ lock's file stays and means nothing by itself.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,12 +67,31 @@ class Owner:
     def __init__(self, folder: Path) -> None:
         self.name = secrets.token_hex(4)
         self._folder = folder
-        self._lock = FileLock(self._path(self.name))
+        self._path = _owner_path(folder, self.name)
+        self._lock = FileLock(self._path)
         self._lock.acquire()
 
     def lives(self, name: str | None) -> bool:
         """Say whether the owner with this name is still there."""
-        path = self._path(name or "")
+        return owner_lives(self._folder, name)
+
+    def close(self) -> None:
+        """Release and delete the file."""
+        self._lock.release()
+        self._path.unlink(missing_ok=True)
+
+
+def owner_lives(folder: Path, name: str | None) -> bool:
+    """Say whether the owner with this name is still there; where nobody may look, that it is.
+
+    Args:
+        folder: Where the owners' files lie.
+        name: Of the owner; None is nobody.
+    """
+    if not re.fullmatch(r"\w{1,64}", name or ""):
+        return False
+    path = _owner_path(folder, name)
+    try:
         if not path.exists():
             return False
         lock = FileLock(path)
@@ -79,15 +99,13 @@ class Owner:
             return True
         lock.release()
         path.unlink(missing_ok=True)
-        return False
+    except OSError:
+        return True
+    return False
 
-    def close(self) -> None:
-        """Release and delete the file."""
-        self._lock.release()
-        self._path(self.name).unlink(missing_ok=True)
 
-    def _path(self, name: str) -> Path:
-        return self._folder / f"owner-{name}.lock"
+def _owner_path(folder: Path, name: str) -> Path:
+    return folder / f"owner-{name}.lock"
 
 
 def _took(lock: FileLock, seconds: float) -> bool:

@@ -86,14 +86,14 @@ def same(*names: str) -> dict[str, Origin]:
 
 
 def parse_json(text: str, what: str) -> Any:
-    """Read a JSON document.
+    """Read a JSON document; numbers that are not finite are None.
 
     Raises:
         InvalidRecord: It is none, or breaks off.
     """
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return json.loads(text, parse_constant=_no_number, parse_float=_finite_number)
+    except (ValueError, RecursionError) as error:
         raise InvalidRecord(what, f"not JSON: {error}") from error
 
 
@@ -174,6 +174,14 @@ def _read_integers(values: Any, _: Any) -> tuple[int, ...]:
 
 def _as_it_is(value: Any, _: Any = None) -> Any:
     return value
+
+
+def _no_number(name: str) -> None:
+    """Read NaN and Infinity, which are no JSON."""
+
+
+def _finite_number(digits: str) -> float | None:
+    return _finite(float(digits))
 
 
 def _finite(value: float) -> float | None:

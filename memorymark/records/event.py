@@ -35,9 +35,10 @@ class Event(Record):
         trial: The finished trial, where it is about one.
         progress: Share of the work done, from 0 to 1, where it can be said.
         at: Seconds since the epoch.
+        known: Puts together the record of what is known by now, where the work could end here.
     """
 
-    # Without the trial: the log of a run would grow by a megabyte.
+    # Without the trial and the record: the log of a run would grow by a megabyte.
     json_keys: ClassVar[Mapping[str, Origin]] = same(
         "kind", "text", "phase", "batch_size", "progress", "at"
     )
@@ -49,6 +50,7 @@ class Event(Record):
     trial: Trial | None = None
     progress: float | None = None
     at: float = field(default_factory=time.time)
+    known: Callable[[], Record] | None = field(default=None, compare=False, repr=False)
 
 
 OnEvent = Callable[[Event], None]

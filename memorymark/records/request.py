@@ -47,6 +47,7 @@ _COMMANDS = {
 }
 
 
+MEASURED_ONLY = (RequestKind.MEASURE, RequestKind.COMPILE)
 _NEEDED = {RequestKind.ESTIMATE: ("gpu", "batch_size"), RequestKind.MEASURE: ("batch_size",)}
 _REFUSED = {RequestKind.ESTIMATE: ("device",), RequestKind.COMPARISON: ("device", "gpu")}
 
@@ -126,6 +127,11 @@ class Request(Record):
         if self.device is None:
             return "simulated:0"
         return self.device if ":" in self.device else f"{self.device}:0"
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether it names no device of this machine, and does not have to be measured."""
+        return self.device is None and self.kind not in MEASURED_ONLY
 
     @property
     def identity(self) -> dict[str, Any]:

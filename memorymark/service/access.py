@@ -8,27 +8,30 @@ from __future__ import annotations
 import dataclasses
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from memorymark.errors import NotAllowed, UsageError
+from memorymark.errors import InvalidValue, NotAllowed, UsageError
+from memorymark.probes.choose import parse_device
 from memorymark.records.analysis_options import AnalysisOptions
-from memorymark.records.event import CancelToken, OnEvent
+from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
+from memorymark.service.app_history import AppHistory
 from memorymark.service.estimates import Estimates
-from memorymark.service.history import RunHistory
 from memorymark.service.jobs import Job, JobManager
+from memorymark.service.worker_pool import WorkerPool
+from memorymark.service.worker_process import WorkerBounds
+from memorymark.service.workload_cache import kept_workload
 from memorymark.settings import Settings
 
-if TYPE_CHECKING:
-    from memorymark.workloads.base import Workload
-
 MAX_ACTIVE_JOBS = 20
-KEPT_WORKLOADS = 8
+MAX_JOBS_OF_A_VISITOR = 5
+ESTIMATE_SECONDS = 60.0
+_MOST_DEVICES = 64
 _BUILT_IN_OR_LIBRARY = re.compile(r"(bert|gpt2|resnet|(torchvision|timm):[\w.\-]+)")
 _HUB_ID = re.compile(r"(hf:)?([A-Za-z0-9][\w.\-]*/)?[A-Za-z0-9][\w.\-]*")
 
@@ -40,10 +43,19 @@ class Visitor:
     Attributes:
         user: Address under which the visitor is signed in; None where not signed in.
         run_key: The run key that the visitor entered.
+        address: Where the visitor comes from; None where that is this machine, or unknown.
+        session: Name of the session of the visitor's browser.
     """
 
     user: str | None = None
     run_key: str | None = None
+    address: str | None = None
+    session: str | None = None
+
+    @property
+    def name(self) -> str | None:
+        """What tells this visitor from others, as well as that is known."""
+        return self.user or self.address or self.session
 
 
 class AppService:
@@ -51,15 +63,19 @@ class AppService:
 
     Args:
         settings: The owner's settings.
-        execute: Does the work of a request; None takes the engine's own.
+        execute: Does the work of a request in this process; None has the engine do it in processes
+            of its own, which can be ended and leave nothing behind.
     """
 
     def __init__(self, settings: Settings, execute: Callable[..., Any] | None = None) -> None:
         self.settings = settings
-        self.history = RunHistory(settings.history_path)
+        self.history = AppHistory(settings.history_path)
         self.jobs = JobManager(self.history, settings.locks_folder)
         self.estimates = Estimates()
+        self.workers = WorkerPool(settings)
         self._execute_with = execute
+        if execute is None:
+            self.workers.warm()
 
     def start(self, request: Request, visitor: Visitor) -> Job:
         """Queue a job for a request, or return the active job for an equal one.
@@ -70,38 +86,40 @@ class AppService:
         """
         self.check(visitor)
         check_model(request.model, self.settings)
-        if len(self.jobs.active()) >= MAX_ACTIVE_JOBS:
-            raise NotAllowed(
-                f"{MAX_ACTIVE_JOBS} jobs are already active. Wait until one ends, or cancel one."
-            )
-
-        def work(on_event: OnEvent, cancel: CancelToken) -> dict[str, Any]:
-            return self._execute(request, on_event=on_event, cancel=cancel).to_dict()
-
+        check_device(request.device)
         return self.jobs.submit(
-            request.kind, request.to_dict(), request.lock_name, work, identity=request.identity
+            request.kind,
+            request.to_dict(),
+            request.lock_name,
+            partial(self._execute, request, self._bounds_of(request)),
+            identity=request.identity,
+            visitor=visitor.name,
+            admit=partial(_admit, visitor),
         )
 
-    def estimate(self, request: Request, batch_size: int) -> Trial | None:
+    def estimate(self, request: Request, batch_size: int, visitor: Visitor) -> Trial | None:
         """Return a simulated trial of one batch; None until it is there, or where it cannot be.
 
         Open to everybody: it is simulated, never run on a device.
         """
+        asked = _one_trial(request, batch_size)
 
         def simulate() -> Trial:
             check_model(request.model, self.settings)
-            return self._execute(_one_trial(request, batch_size))
+            bounds = WorkerBounds(self.settings.simulation_memory, ESTIMATE_SECONDS)
+            return Trial.from_dict(self._execute(asked, bounds, ignore, CancelToken()))
 
-        return self.estimates.ask(_one_trial(request, batch_size), simulate)
+        return self.estimates.ask(asked, simulate, visitor.name)
 
     def is_estimating(self, request: Request, batch_size: int) -> bool:
         """Say whether a simulated trial is on its way."""
         return self.estimates.is_pending(_one_trial(request, batch_size))
 
     def close(self) -> None:
-        """Stop all work."""
-        self.jobs.close()
+        """Stop all work, and end the processes that do it."""
         self.estimates.close()
+        self.jobs.close()
+        self.workers.close()
 
     def cancel(self, run_id: str, visitor: Visitor) -> None:
         """Stop a job.
@@ -114,16 +132,28 @@ class AppService:
         self.jobs.cancel(run_id)
 
     def delete(self, run_id: str, visitor: Visitor) -> None:
-        """Delete a run that is not active.
+        """Delete a run that is not active; `undelete` brings it back for a while.
 
         Raises:
             NotAllowed: The visitor may not, or the run is active.
             RunNotFound: There is no such run.
+            HistoryUnusable: The history cannot be written.
         """
         self.check(visitor)
         if self.history.summary(run_id).status.is_active:
             raise NotAllowed(f"The run {run_id} is active. Cancel it before deleting it.")
         self.history.delete(run_id)
+
+    def undelete(self, run_id: str, visitor: Visitor) -> None:
+        """Bring a deleted run back.
+
+        Raises:
+            NotAllowed: The visitor may not.
+            RunNotFound: There is no such run any more.
+            HistoryUnusable: The history cannot be written.
+        """
+        self.check(visitor)
+        self.history.undelete(run_id)
 
     def check(self, visitor: Visitor) -> None:
         """Let a visitor pass who may start, stop and delete.
@@ -136,15 +166,25 @@ class AppService:
         if self.settings.sign_in:
             self._check_user(visitor)
 
-    def _execute(self, request: Request, **how: Any) -> Any:
+    def _execute(
+        self, request: Request, bounds: WorkerBounds, on_event: OnEvent, cancel: CancelToken
+    ) -> dict[str, Any]:
         if self._execute_with is None:
-            from memorymark.service.execute import execute as execute_with
-        else:
-            execute_with = self._execute_with
-        return execute_with(request, settings=self.settings, find_workload=self._workload, **how)
+            return self.workers.run(request, bounds, on_event, cancel)
+        record = self._execute_with(
+            request,
+            settings=self.settings,
+            find_workload=partial(kept_workload, settings=self.settings),
+            on_event=on_event,
+            cancel=cancel,
+        )
+        return record.to_dict()
 
-    def _workload(self, model: str) -> Workload:
-        return _kept_workload(model, model in self.settings.workloads)
+    def _bounds_of(self, request: Request) -> WorkerBounds:
+        """Bound simulations; what is measured has budgets of its own."""
+        if not request.is_simulated:
+            return WorkerBounds()
+        return WorkerBounds(self.settings.simulation_memory, self.settings.simulation_seconds)
 
     def _has_key(self, visitor: Visitor) -> bool:
         given, expected = visitor.run_key or "", self.settings.run_key or ""
@@ -156,6 +196,33 @@ class AppService:
         allowed = self.settings.allowed_users
         if allowed and visitor.user not in allowed:
             raise NotAllowed(f"{visitor.user} may view runs, but not start or delete them here.")
+
+
+def _admit(visitor: Visitor, active: Sequence[Job]) -> None:
+    """Let a visitor start another job beside those that are active.
+
+    Raises:
+        NotAllowed: All places are taken, or the visitor's share of them.
+    """
+    if len(active) >= MAX_ACTIVE_JOBS:
+        raise NotAllowed(
+            f"{MAX_ACTIVE_JOBS} jobs are already active. Wait until one ends, or cancel one."
+        )
+    if sum(job.visitor == visitor.name for job in active) >= MAX_JOBS_OF_A_VISITOR:
+        raise NotAllowed(
+            f"{MAX_JOBS_OF_A_VISITOR} of your jobs are already active, which is one visitor's "
+            f"share of the {MAX_ACTIVE_JOBS} places. Wait until one ends, or cancel one."
+        )
+
+
+def check_device(device: str | None) -> None:
+    """Let a device pass that a machine may have: each has a queue of its own.
+
+    Raises:
+        UsageError: It is no device's name, or its number is out of all range.
+    """
+    if device is not None and parse_device(device)[1] >= _MOST_DEVICES:
+        raise InvalidValue("device", device, f"numbers below {_MOST_DEVICES}")
 
 
 def check_model(model: str, settings: Settings) -> None:
@@ -197,15 +264,3 @@ def _one_trial(request: Request, batch_size: int) -> Request:
     return dataclasses.replace(
         request, kind=RequestKind.ESTIMATE, batch_size=batch_size, options=AnalysisOptions()
     )
-
-
-@lru_cache(maxsize=KEPT_WORKLOADS)
-def _kept_workload(model: str, allow_code: bool) -> Workload:
-    """Return a workload; the last few stay, so that a rerun does not read them again.
-
-    A workload holds a configuration. The probe owns the model and releases it
-    with the job, so that the memory is free for the next measurement.
-    """
-    from memorymark.workloads import resolve
-
-    return resolve(model, allow_code=allow_code)

@@ -7,9 +7,9 @@ keep busy, does not hold up the measurement.
 from __future__ import annotations
 
 import logging
-import sqlite3
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
+from memorymark.errors import HistoryUnusable
 from memorymark.records.event import Event
 from memorymark.service.history import RunHistory
 
@@ -44,5 +44,5 @@ class EventLog:
     def _write(self, run_id: str, position: int, event: Event) -> None:
         try:
             self._history.add_event(run_id, position, event.to_dict())
-        except sqlite3.Error:
-            _log.exception("Event %d of run %s could not be written", position, run_id)
+        except HistoryUnusable as error:
+            _log.error("Event %d of run %s could not be written: %s", position, run_id, error)

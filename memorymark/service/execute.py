@@ -10,25 +10,25 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from memorymark.analysis.analyze import analyze_on
 from memorymark.analysis.attempt import sentence_of
 from memorymark.analysis.compare import comparison_of
 from memorymark.analysis.prediction import expected_max_batch, predict_max_batch
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
-from memorymark.errors import InvalidValue, NotAvailable, UsageError
+from memorymark.bounds import Bounds, working_within
+from memorymark.errors import Cancelled, HistoryUnusable, InvalidValue, NotAvailable, UsageError
 from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu, load_catalogue
 from memorymark.probes.choose import measuring_probe, resolve_probe, share_simulations
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
 from memorymark.records.event import CancelToken, Event, EventKind, OnEvent, ignore
-from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
+from memorymark.records.request import DEFAULT_BATCH_SIZE, MEASURED_ONLY, Request, RequestKind
 from memorymark.records.trial import Source, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.service.measured_runs import measured_analyses, measured_on
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
 
 Record = Trial | Analysis | BackwardValidation | CompileValidation | Comparison
-
-_MEASURED_ONLY = (RequestKind.MEASURE, RequestKind.COMPILE)
 
 
 def execute(
@@ -63,15 +61,29 @@ def execute(
         workload: An object in place of the model's name.
         find_workload: Returns the workload of a model's name; None takes any form of name.
         on_event: Called with each event.
-        cancel: Checked before each trial.
+        cancel: Checked before each trial, and at each module and operation of a simulation.
 
     Raises:
         UsageError: An argument is invalid.
+        BoundReached: A model or its simulation takes more work than the settings allow.
         MemoryMarkError: The work could not be done; carries a sentence for the user.
         Cancelled: The work was stopped.
     """
     settings, cancel = settings or load_settings(), cancel or CancelToken()
-    return _Execution(request, settings, workload, find_workload, on_event, cancel).record()
+    with working_within(Bounds().multiplied(settings.bounds_times), cancel.check):
+        return _Execution(request, settings, workload, find_workload, on_event, cancel).record()
+
+
+class ComparisonStopped(Cancelled):
+    """A comparison was stopped by the user.
+
+    Args:
+        partial: The GPUs that were done by then.
+    """
+
+    def __init__(self, partial: Comparison) -> None:
+        self.partial = partial
+        super().__init__("Cancelled by the user.")
 
 
 class _Execution:
@@ -167,17 +179,47 @@ class _Execution:
             if analysis is None:
                 guess = expected_max_batch([a for _, a in analyses], probe.target, options)
                 on_event = self.part(number, len(probes))
-                analysis = self.analyze_or_say(probe, workload, priced, on_event, guess)
+                try:
+                    analysis = self.analyze_or_say(probe, workload, priced, on_event, guess)
+                except Cancelled as stop:
+                    self.stop_comparing(analyses, len(probes), stop)
             else:
                 self.note(f"{gpu.key}: measured in run {analysis.run_id}", number / len(probes))
             analyses.append((gpu, analysis))
+            self.told_comparison(analyses, len(probes))
         if not any(analysis.trials for _, analysis in analyses) and self.failed is not None:
             raise self.failed
-        comparison = comparison_of(analyses, options.plan)
-        if self.request.memory_budget is None:
-            return comparison
-        budget = f"Each GPU has a memory budget of {mib_or_gib(self.request.memory_budget)}."
-        return dataclasses.replace(comparison, findings=(budget, *comparison.findings))
+        return self.comparison(analyses)
+
+    def comparison(self, analyses: list[tuple[Gpu, Analysis]], left: int = 0) -> Comparison:
+        """Put together what the analyses say, and how many are missing."""
+        comparison = comparison_of(analyses, self.request.options.plan)
+        said = []
+        if left:
+            said.append(f"Stopped early: {left} of {left + len(analyses)} GPUs are missing.")
+        if self.request.memory_budget is not None:
+            budget = mib_or_gib(self.request.memory_budget)
+            said.append(f"Each GPU has a memory budget of {budget}.")
+        return dataclasses.replace(comparison, findings=(*said, *comparison.findings))
+
+    def told_comparison(self, analyses: list[tuple[Gpu, Analysis]], of: int) -> None:
+        """Say how many GPUs are done, with what is known by then."""
+        done = tuple(analyses)
+        text = f"{len(done)} of {of} GPUs are done"
+        self.on_event(
+            Event(
+                EventKind.NOTE, text, progress=len(done) / of,
+                known=lambda: self.comparison([*done], of - len(done)),
+            )
+        )  # fmt: skip
+
+    def stop_comparing(
+        self, analyses: list[tuple[Gpu, Analysis]], of: int, stop: Cancelled
+    ) -> NoReturn:
+        """End with the analyses that are done, of which there may be none."""
+        if not analyses:
+            raise Cancelled(str(stop)) from stop
+        raise ComparisonStopped(self.comparison(analyses, of - len(analyses))) from stop
 
     def analyze_or_say(
         self,
@@ -206,8 +248,8 @@ class _Execution:
             return []  # code or a folder may have changed since; a budget is not the whole GPU
         try:
             return measured_analyses(self.settings.history_path, workload.name)
-        except (OSError, sqlite3.Error) as error:
-            self.note(f"The run history cannot be read; every GPU is simulated: {error}.")
+        except HistoryUnusable as error:
+            self.note(f"{error} Every GPU is simulated.")
             return []
 
     def note(self, text: str, progress: float | None = None) -> None:
@@ -217,7 +259,7 @@ class _Execution:
     def probe(self, gpu: str | None) -> Probe:
         """Return the probe for the request's target, or for a GPU to simulate."""
         device = self.request.device
-        if self.request.kind in _MEASURED_ONLY and gpu is not None:
+        if self.request.kind in MEASURED_ONLY and gpu is not None:
             raise NotAvailable(
                 f"{self.request.kind} is measured, not simulated. Choose a device of this machine "
                 "as the target."
@@ -225,7 +267,7 @@ class _Execution:
         if self.settings.probe_factory:
             make = load_factory(self.settings.probe_factory)
             return make(device=device, gpu=gpu, memory_budget=self.request.memory_budget)
-        if self.request.kind in _MEASURED_ONLY:
+        if self.request.kind in MEASURED_ONLY:
             return measuring_probe(device, self.request.memory_budget)
         return resolve_probe(device, gpu, self.request.memory_budget)
 
@@ -233,9 +275,7 @@ class _Execution:
         """Return the workload that the request names, or what the user's own probe makes of it."""
         if self.given is not None:
             return self.given
-        from memorymark.workloads import resolve
-
-        make = getattr(probe, "workload", None) or self.find_workload or resolve
+        make = getattr(probe, "workload", None) or self.find_workload or _resolve
         if probe.target.source is not Source.SIMULATED:
             return make(self.request.model)
         from memorymark.placement.pretended_gpu import pretended_gpu
@@ -293,7 +333,7 @@ class _Execution:
 
         def on_event(event: Event) -> None:
             share = None if event.progress is None else (number + event.progress) / of
-            self.on_event(dataclasses.replace(event, progress=share))
+            self.on_event(dataclasses.replace(event, progress=share, known=None))
 
         return on_event
 
@@ -311,6 +351,12 @@ def _clean_state() -> Iterator[None]:
 
     with clean_state():
         yield
+
+
+def _resolve(model: str) -> Workload:
+    from memorymark.workloads import resolve  # loads torch, which a user's own probe may not need
+
+    return resolve(model)
 
 
 def _is_folder(model: str) -> bool:

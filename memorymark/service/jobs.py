@@ -12,27 +12,31 @@ import contextlib
 import json
 import logging
 import queue
-import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from memorymark.errors import Cancelled, MemoryMarkError, RunNotFound
 from memorymark.probes.lease import Owner
+from memorymark.records.codec import Record
 from memorymark.records.event import CancelToken, Event, OnEvent
 from memorymark.service.event_log import EventLog
 from memorymark.service.history import RunHistory, RunStatus, new_run_id
 
 Work = Callable[[OnEvent, CancelToken], dict[str, Any]]
+Admit = Callable[[Sequence["Job"]], None]
 
 KEPT_JOBS = 50
 _LEAST_SHARE = 0.05
 _CLOSE_SECONDS = 10.0
-_INTERRUPTED = "The process ended before the run finished. Start the run again."
 _log = logging.getLogger(__name__)
+
+
+def _everybody(active: Sequence[Job]) -> None:
+    """Let another job be made, however many are active."""
 
 
 @dataclass
@@ -52,6 +56,7 @@ class Job:
         started_at: Seconds since the epoch; None while it waits.
         finished_at: Seconds since the epoch; None while it is active.
         error: The sentence of the error, where it failed.
+        visitor: Who asked for it, where that is known.
         expected_seconds: How long an earlier run like it took, where there is one.
         token: Stops the work.
         is_ending: Whether it was cancelled before it began.
@@ -63,6 +68,7 @@ class Job:
     device: str
     work: Work
     key: str
+    visitor: str | None = None
     created_at: float = field(default_factory=time.time)
     status: RunStatus = RunStatus.QUEUED
     events: list[Event] = field(default_factory=list)
@@ -109,15 +115,13 @@ class JobManager:
 
     def __init__(self, history: RunHistory, locks_folder: Path | None = None) -> None:
         self.history = history
-        self._folder = locks_folder or history.path.parent / "locks"
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._guard = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._queues: dict[str, queue.Queue[Job | None]] = {}
         self._workers: list[threading.Thread] = []
-        self._owner = Owner(self._folder)
+        self._owner = _owner(locks_folder or history.path.parent / "locks")
         self._log = EventLog(history)
-        self._mark_interrupted()
+        history.tidy()
 
     def submit(
         self,
@@ -127,6 +131,8 @@ class JobManager:
         work: Work,
         *,
         identity: dict[str, Any] | None = None,
+        visitor: str | None = None,
+        admit: Admit = _everybody,
     ) -> Job:
         """Queue a job; the same request that is already active is not queued twice.
 
@@ -136,6 +142,9 @@ class JobManager:
             device: Name of the lock of the device that it needs.
             work: Does the work and returns the record, as JSON.
             identity: What makes two requests equal; None takes the whole request.
+            visitor: Who asks.
+            admit: Called before a job is made, with those that are active, none of which can end
+                or begin meanwhile; it raises where there is no place for another.
         """
         expected = self._expected_seconds(kind, request)
         key = _key(kind, request if identity is None else identity)
@@ -143,18 +152,16 @@ class JobManager:
             for job in self._jobs.values():
                 if job.status.is_active and job.key == key and not job.token.cancelled:
                     return job
-            job = Job(new_run_id(), kind, request, device, work, key, expected_seconds=expected)
+            admit([job for job in self._jobs.values() if job.status.is_active])
+            job = Job(new_run_id(), kind, request, device, work, key, visitor)
+            job.expected_seconds = expected
             self._jobs[job.run_id] = job
             self._forget_old()
-        try:  # the file may be busy for a while, and pages ask for jobs meanwhile
-            self.history.begin(job.run_id, kind, request, owner=self._owner.name)
-        except sqlite3.Error:
+        try:
+            self._begin(job)
+        except BaseException:  # it will never run: it takes no place
             job.status = RunStatus.FAILED
             raise
-        if job.is_ending:  # cancelled before there was a row to write that into
-            self.history.finish(job.run_id, RunStatus.CANCELLED)
-        with self._guard:
-            self._queue_of(device).put(job)
         return job
 
     def get(self, run_id: str) -> Job | None:
@@ -173,7 +180,7 @@ class JobManager:
         return line[: line.index(job)] if job in line else []
 
     def cancel(self, run_id: str) -> None:
-        """Ask a job to stop: at once while it waits, else after the current trial.
+        """Ask a job to stop; it ends at once while it waits, else when its work does.
 
         Raises:
             RunNotFound: This manager has no such job.
@@ -198,7 +205,20 @@ class JobManager:
         for worker in self._workers:
             worker.join(max(0.0, until - time.monotonic()))
         self._log.close()
-        self._owner.close()
+        if self._owner is not None:
+            self._owner.close()
+
+    def _begin(self, job: Job) -> None:
+        """Write a job down, which may take a while, and let it wait for its turn.
+
+        No lock is held while it is written: the pages go on asking for jobs.
+        """
+        owner = self._owner and self._owner.name
+        self.history.begin(job.run_id, job.kind, job.request, owner=owner)
+        if job.is_ending:  # cancelled before there was a row to write that into
+            self.history.finish(job.run_id, RunStatus.CANCELLED)
+        with self._guard:
+            self._queue_of(job.device).put(job)
 
     def _queue_of(self, device: str) -> queue.Queue[Job | None]:
         if device not in self._queues:
@@ -222,10 +242,9 @@ class JobManager:
             self.history.set_status(job.run_id, RunStatus.RUNNING)
             record = job.work(lambda event: self._note(job, event), job.token)
         except Cancelled as stop:
-            partial = getattr(stop, "partial", None)
-            self._end(job, RunStatus.CANCELLED, record=partial and partial.to_dict())
+            self._end(job, RunStatus.CANCELLED, record=_known_by(stop))
         except MemoryMarkError as error:
-            self._end(job, RunStatus.FAILED, error=str(error))
+            self._end(job, RunStatus.FAILED, record=_known_by(error), error=str(error))
         except BaseException as error:  # sys.exit() of the user's code too: the next job waits
             _log.exception("Job %s failed", job.run_id)
             self._end(job, RunStatus.FAILED, error=f"{type(error).__name__}: {error}")
@@ -246,9 +265,9 @@ class JobManager:
             self._log.flush()
         try:
             self.history.finish(job.run_id, status, **result)
-        except (sqlite3.Error, TypeError, ValueError) as failure:
+        except Exception as failure:  # whatever it is, the next job waits
             status, error = RunStatus.FAILED, f"The result could not be saved: {failure}"
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(Exception):
                 self.history.finish(job.run_id, status, error=error)
         job.finished_at, job.error = time.time(), error
         job.status = status
@@ -269,12 +288,22 @@ class JobManager:
                     return (opened.record or {}).get("elapsed_seconds", took)
         return None
 
-    def _mark_interrupted(self) -> None:
-        active = [status for status in RunStatus if status.is_active]
-        for run in self.history.find(statuses=active, limit=10_000):
-            if not self._owner.lives(run.owner):
-                self.history.finish(run.run_id, RunStatus.INTERRUPTED, error=_INTERRUPTED)
+
+def _owner(folder: Path) -> Owner | None:
+    """Show that this process is alive; None where the folder takes no locks."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Owner(folder)
+    except OSError as error:
+        _log.warning("No lock can be made in %s: %s", folder, error)
+        return None
+
+
+def _known_by(end: BaseException) -> dict[str, Any] | None:
+    """Return the record of what was known when work ended early, as JSON."""
+    partial = getattr(end, "partial", None)
+    return partial.to_dict() if isinstance(partial, Record) else partial
 
 
 def _key(kind: str, request: dict[str, Any]) -> str:
-    return json.dumps([kind, request], sort_keys=True, default=str)
+    return json.dumps([kind, request], sort_keys=True, default=str, allow_nan=False)

@@ -25,9 +25,10 @@ def measured_analyses(path: Path, model: str) -> list[Analysis]:
     Args:
         path: The file of the run history; it need not be there.
         model: Name of the workload.
+
+    Raises:
+        HistoryUnusable: The file cannot be read.
     """
-    if not path.exists():
-        return []
     history = RunHistory(path)
     done = history.find(kinds=[RequestKind.ANALYSIS], statuses=[RunStatus.DONE], limit=_MOST_RUNS)
     alike = [run for run in done if run.source == Source.MEASURED and run.model == model]

@@ -12,7 +12,7 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
-from memorymark.ui.engine import app_service
+from memorymark.ui.engine import app_service, visitor
 from memorymark.ui.targets import chosen_gpu
 
 MONEY = ("price_per_hour", "dataset_size", "epochs", "runs_per_year")
@@ -109,7 +109,7 @@ def outside_trial(analysis: Analysis) -> Trial | None:
     if analysis.target.gpu_key is None:
         return None
     request = outside_request(analysis)
-    return app_service().estimate(request, analysis.current.batch_size)
+    return app_service().estimate(request, analysis.current.batch_size, visitor())
 
 
 def outside_request(analysis: Analysis) -> Request:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
-from memorymark.errors import MemoryMarkError, RunNotFound
+from memorymark.errors import MemoryMarkError
 from memorymark.records.analysis import Analysis
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event
@@ -26,11 +28,13 @@ def app_service() -> AppService:
 
 
 def visitor() -> Visitor:
-    """Say who visits: the signed-in address and the run key that was given."""
+    """Say who visits: the signed-in address, the run key that was given, and from where."""
     signed_in = bool(st.user.get("is_logged_in", False))
     return Visitor(
         user=st.user.get("email") if signed_in else None,
         run_key=st.session_state.get("given_run_key") or None,
+        address=st.context.ip_address,
+        session=st.session_state.setdefault("session_name", secrets.token_hex(8)),
     )
 
 
@@ -55,14 +59,20 @@ def show_run(run_id: str | None) -> None:
 
 def open_run(run_id: str | None) -> Run | None:
     """Return a run of the history, without its record where that is damaged; None for no run."""
-    if not run_id:
-        return None
+    history = app_service().history
+    for read in (history.open, history.summary) if run_id else ():
+        with contextlib.suppress(MemoryMarkError):
+            return read(run_id)
+    return None
+
+
+def why_missing(run_id: str) -> str:
+    """Say why a run cannot be opened: unknown, deleted, or the history cannot be read."""
     try:
-        return app_service().history.open(run_id)
-    except RunNotFound:
-        return None
-    except MemoryMarkError:
-        return app_service().history.summary(run_id)
+        app_service().history.summary(run_id)
+    except MemoryMarkError as error:
+        return str(error)
+    return f"Run {run_id} has just come. Reload the page."
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
@@ -80,7 +90,11 @@ def events_of(run_id: str) -> Sequence[Event]:
     job = app_service().jobs.get(run_id)
     if job is not None:
         return tuple(job.events)
-    return tuple(Event.from_dict(event) for event in app_service().history.events(run_id))
+    found = []
+    for event in app_service().history.events(run_id):
+        with contextlib.suppress(MemoryMarkError):  # a damaged event is passed over
+            found.append(Event.from_dict(event))
+    return found
 
 
 def request_of(run: Run) -> Request | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import streamlit as st
@@ -13,7 +12,7 @@ from memorymark.service.history import Run, RunStatus
 from memorymark.service.jobs import Job
 from memorymark.ui.engine import app_service, events_of, open_run, visitor
 from memorymark.ui.slots import drawing
-from memorymark.units import seconds
+from memorymark.units import clock, seconds
 
 POLL_SECONDS = 1.0
 _LOG_LINES = 300
@@ -39,7 +38,9 @@ def _draw_active(run_id: str) -> None:
     events = events_of(run_id)
     draw_phases(events, status)
     draw_log(events, run_id)
-    if job is not None and st.button("Cancel", key=f"cancel_{run_id}", icon=_STOP):
+    if job is not None and job.token.cancelled:
+        st.caption("Cancelling … What was found so far is kept.")
+    elif job is not None and st.button("Cancel", key=f"cancel_{run_id}", icon=_STOP):
         _cancel(run_id)
 
 
@@ -49,6 +50,7 @@ def draw_ended(run: Run) -> None:
         RunStatus.FAILED: "This run failed.",
         RunStatus.CANCELLED: "This run was cancelled.",
         RunStatus.INTERRUPTED: "This run was interrupted.",
+        RunStatus.UNKNOWN: "This version does not know how this run ended.",
     }
     draw = st.error if run.status is RunStatus.FAILED else st.warning
     draw(f"{words[run.status]} {run.error or ''}", icon=":material/error:")
@@ -112,7 +114,7 @@ def _time_left(job: Job | None) -> str:
 
 
 def _line(event: Event) -> str:
-    return f"{time.strftime('%H:%M:%S', time.localtime(event.at))}  {event.text}"
+    return f"{clock(event.at)}  {event.text}"
 
 
 def _cancel(run_id: str) -> None:
@@ -121,4 +123,4 @@ def _cancel(run_id: str) -> None:
     except MemoryMarkError as error:
         st.error(str(error))
     else:
-        st.info("Stopping after the current trial.")
+        st.rerun()

@@ -7,6 +7,7 @@ import platform
 import streamlit as st
 
 from memorymark.gpus.telemetry import GpuProcess, Telemetry, read_telemetry
+from memorymark.ui.engine import app_service
 from memorymark.units import UNKNOWN, gib
 
 REFRESH_SECONDS = 5
@@ -60,8 +61,11 @@ def _draw_gpus() -> None:
 def _draw_others(processes: tuple[GpuProcess, ...] | None) -> None:
     if processes is None:
         st.caption("Its processes cannot be listed.")
-    elif not processes:
+        return
+    own = {worker.pid for worker in app_service().workers.workers}
+    others = [process for process in processes if process.pid not in own]
+    if not others:
         st.caption("No other processes on it.")
-    for process in processes or ():
+    for process in others:
         who = f"{process.user or UNKNOWN} · {process.name or f'process {process.pid}'}"
         st.caption(f"{who} · {gib(process.used_bytes)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 import streamlit as st
@@ -12,13 +11,16 @@ from memorymark.records.request import RequestKind
 from memorymark.report.sentences import verdict
 from memorymark.service.history import Run
 from memorymark.ui.analysis_view import draw_curves, draw_key_figures, source_line
-from memorymark.ui.engine import analysis_of, app_service, export_run, open_run, visitor
+from memorymark.ui.deletion import ask_to_delete
+from memorymark.ui.engine import analysis_of, app_service, export_run, open_run
 from memorymark.ui.job_view import device_words, queue_words
 from memorymark.ui.pieces import download
 from memorymark.ui.shown import go_to
-from memorymark.units import UNKNOWN
+from memorymark.units import UNKNOWN, local_time
 
 _MOST_RUNS = 500
+_DRAWN = "runs_drawn"
+_ROUND = "runs_round"
 
 
 @st.fragment(run_every=2.0)
@@ -35,7 +37,13 @@ def draw_queue() -> None:
 
 
 def draw_table() -> list[Run]:
-    """Draw the list and return the runs that are selected in it."""
+    """Draw the list and return the runs that are selected in it.
+
+    Note on selections. A browser sends the numbers of the rows that are ticked, and a run that is
+    saved meanwhile moves the rows. So a table is a widget of its own for each list of ids: its
+    numbers are read against the very list that it showed, never against a newer one. What was
+    ticked is carried over into the table of the newer list by id.
+    """
     text = st.text_input(
         "Search",
         placeholder="model, device or run id",
@@ -43,18 +51,42 @@ def draw_table() -> list[Run]:
         icon=":material/search:",
     )
     runs = app_service().history.find(text=text.strip(), limit=_MOST_RUNS)
+    ticked = _ticked()
     if not runs:
+        st.session_state.pop(_DRAWN, None)
         _draw_empty(text)
         return []
+    ids = [run.run_id for run in runs]
+    key = f"runs_{hash((st.session_state.get(_ROUND, 0), *ids))}"
     event = st.dataframe(
         [_cells(run) for run in runs],
-        key="runs_table",
+        key=key,
         hide_index=True,
         on_select="rerun",
         selection_mode="multi-row",
+        selection_default={
+            "selection": {"rows": [row for row, run_id in enumerate(ids) if run_id in ticked]}
+        },
+        column_config={"Started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm")},
     )
+    st.session_state[_DRAWN] = (key, ids)
     st.caption("Select one run to open it, or two to compare them side by side.")
     return [runs[row] for row in event["selection"]["rows"] if row < len(runs)]
+
+
+def _ticked() -> set[str]:
+    """Return the ids of the rows that are ticked in the table that was drawn last."""
+    if _DRAWN not in st.session_state:
+        return set()
+    key, ids = st.session_state[_DRAWN]
+    rows = st.session_state.get(key, {}).get("selection", {}).get("rows", [])
+    return {ids[row] for row in rows if row < len(ids)}
+
+
+def clear_ticks() -> None:
+    """Let nothing be ticked in the next table."""
+    st.session_state.pop(_DRAWN, None)
+    st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1
 
 
 def draw_actions(chosen: list[Run]) -> None:
@@ -63,11 +95,21 @@ def draw_actions(chosen: list[Run]) -> None:
         if len(chosen) == 1:
             if st.button("Open", type="primary", icon=":material/open_in_new:"):
                 go_to(chosen[0])
-            run_id = chosen[0].run_id
-            name = f"memorymark-{run_id}.json"
-            download("JSON", lambda: export_run(run_id), name, "application/json")
-        if st.button(f"Delete selected ({len(chosen)})", key="delete", icon=":material/delete:"):
-            _delete(chosen)
+            _draw_export(chosen[0].run_id)
+        st.button(
+            f"Delete selected ({len(chosen)})…",
+            key="delete",
+            icon=":material/delete:",
+            on_click=ask_to_delete,
+            args=(chosen,),
+        )
+
+
+def _draw_export(run_id: str) -> None:
+    run = open_run(run_id)
+    if run is not None and run.record is not None:
+        name = f"memorymark-{run_id}.json"
+        download("JSON", lambda: export_run(run_id), name, "application/json")
 
 
 def draw_side_by_side(first: Run, second: Run) -> None:
@@ -93,20 +135,13 @@ def _draw_one(run: Run) -> None:
     draw_curves(analysis, key=f"compare_{run.run_id}")
 
 
-def _delete(chosen: list[Run]) -> None:
-    try:
-        for run in chosen:
-            app_service().delete(run.run_id, visitor())
-    except MemoryMarkError as error:
-        st.error(str(error), icon=":material/error:")
-        return
-    st.rerun()
-
-
 def _draw_empty(text: str) -> None:
     if text.strip():
         st.info(f"No run matches {text.strip()!r}.", icon=":material/search_off:")
         return
+    problem = app_service().history.problem()
+    if problem is not None and problem.verb == "read":
+        return  # the page says so above; whether there are runs is not known
     st.info(
         "No runs yet. Press Analyze on the Analysis page, or run `memorymark analyze bert` in a "
         "terminal on this machine. Both are listed here.",
@@ -117,7 +152,7 @@ def _draw_empty(text: str) -> None:
 def _cells(run: Run) -> dict[str, Any]:
     return {
         "Run": run.run_id,
-        "Started": datetime.fromtimestamp(run.created_at).strftime("%Y-%m-%d %H:%M"),
+        "Started": local_time(run.created_at),
         "Kind": run.kind,
         "Model": run.model or UNKNOWN,
         "Device": run.device or UNKNOWN,

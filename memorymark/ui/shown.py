@@ -10,7 +10,7 @@ from memorymark.errors import MemoryMarkError
 from memorymark.records.request import RequestKind
 from memorymark.service.history import Run, RunStatus
 from memorymark.ui.choices import set_shown
-from memorymark.ui.engine import RUN_PARAMETER, analysis_of, open_run, show_run
+from memorymark.ui.engine import RUN_PARAMETER, analysis_of, open_run, show_run, why_missing
 from memorymark.ui.frame import pages
 from memorymark.ui.job_view import draw_ended, watch
 
@@ -30,10 +30,7 @@ def shown_runs(*kinds: RequestKind) -> dict[RequestKind, Run | None]:
     asked = st.query_params.get(RUN_PARAMETER)
     run = open_run(asked)
     if asked and run is None:
-        st.warning(
-            f"There is no run {asked!r} in the history of this machine. It may have been deleted.",
-            icon=":material/link_off:",
-        )
+        st.warning(why_missing(asked), icon=":material/link_off:")
     elif run is not None and run.kind not in kinds:
         go_to(run)
     elif run is not None:
@@ -41,7 +38,7 @@ def shown_runs(*kinds: RequestKind) -> dict[RequestKind, Run | None]:
     runs = {kind: open_run(st.session_state.get(f"last_{kind}")) for kind in kinds}
     known = [run for run in runs.values() if run is not None]
     if not asked and known:
-        show_run(max(known, key=lambda run: run.created_at).run_id)
+        show_run(max(known, key=lambda run: run.created_at or 0.0).run_id)
     return runs
 
 

@@ -19,6 +19,13 @@ from memorymark.workloads.trial_spec import TrialSpec
 REQUEST = Request(RequestKind.ANALYSIS, "bert", device="cpu")
 
 
+def until(said, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not said():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
+
+
 @pytest.fixture
 def make_service(tmp_path):
     services, go = [], threading.Event()
@@ -36,7 +43,7 @@ def make_service(tmp_path):
     yield make
     go.set()
     for service in services:
-        service.jobs.close()
+        service.close()
 
 
 def test_open_door_starts_and_joins_equal_requests(make_service):
@@ -93,6 +100,64 @@ def test_queue_is_bounded(make_service, monkeypatch):
     assert [job.status for job in service.jobs.active()].count(RunStatus.QUEUED) >= 1
 
 
+def test_an_equal_request_is_joined_where_no_place_is_left(make_service, monkeypatch):
+    monkeypatch.setattr(access, "MAX_ACTIVE_JOBS", 1)
+    service = make_service()
+    job = service.start(REQUEST, Visitor())
+    assert service.start(REQUEST, Visitor(session="other")) is job
+
+
+def test_a_visitor_has_a_share_of_the_places(make_service, monkeypatch):
+    monkeypatch.setattr(access, "MAX_JOBS_OF_A_VISITOR", 2)
+    service = make_service()
+    one = Visitor(address="192.0.2.1", session="first")
+    for number in (1, 2):
+        service.start(replace(REQUEST, batch_size=number), one)
+    for same in (one, replace(one, session="second")):
+        with pytest.raises(NotAllowed, match=r"2 of your jobs .* share of the 20 places"):
+            service.start(replace(REQUEST, batch_size=3), same)
+    assert service.start(replace(REQUEST, batch_size=1), one)
+    assert service.start(replace(REQUEST, batch_size=3), Visitor(address="192.0.2.2"))
+    service.cancel(service.jobs.active()[1].run_id, one)
+    assert service.start(replace(REQUEST, batch_size=4), one)
+
+
+def test_visitors_are_told_apart_by_the_best_that_is_known():
+    assert Visitor("a@x.org", None, "192.0.2.1", "s").name == "a@x.org"
+    assert Visitor(None, "key", "192.0.2.1", "s").name == "192.0.2.1"
+    assert Visitor(session="s").name == "s"
+
+
+@pytest.mark.parametrize("is_one_visitor", [False, True])
+def test_the_places_hold_under_a_race(make_service, is_one_visitor):
+    service, starting, outcomes = make_service(), threading.Barrier(60), []
+
+    def start(number):
+        visitor = Visitor(session="same" if is_one_visitor else str(number))
+        starting.wait(10)
+        try:
+            outcomes.append(service.start(replace(REQUEST, batch_size=number + 1), visitor))
+        except NotAllowed:
+            outcomes.append(None)
+
+    threads = [threading.Thread(target=start, args=(number,)) for number in range(60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    places = access.MAX_JOBS_OF_A_VISITOR if is_one_visitor else access.MAX_ACTIVE_JOBS
+    assert len(outcomes) == 60
+    assert len([job for job in outcomes if job]) == len(service.jobs.active()) == places
+
+
+@pytest.mark.parametrize("device", ["cuda:5000", "cuda:64", "tpu", "cpu:3", "cuda:" + "9" * 300])
+def test_a_device_that_no_machine_has_gets_no_queue(make_service, device):
+    service = make_service()
+    with pytest.raises(UsageError):
+        service.start(replace(REQUEST, device=device), Visitor())
+    assert service.jobs.active() == []
+
+
 @pytest.mark.parametrize(
     "model",
     ["bert", "resnet", "torchvision:vgg16", "hf:google-bert/bert-base-uncased", "a/b", "my.pkg:fn"],
@@ -138,13 +203,37 @@ def test_settings_come_from_the_environment(tmp_path):
     assert load_settings({}).home.name == "memorymark"
 
 
+def test_work_is_done_in_a_process_that_can_be_ended(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
+    names = ("own:stuck", "own:vanish")
+    settings = Settings(tmp_path, workloads=names, probe_factory="worker_probe:make_probe")
+    service, visitor = AppService(settings), Visitor()
+    stuck = service.start(replace(REQUEST, model="own:stuck"), visitor)
+    broken = service.start(replace(REQUEST, model="own:vanish"), visitor)
+    fine = service.start(replace(REQUEST, model="bert"), visitor)
+    until(lambda: sum(event.batch_size is not None for event in stuck.events) == 5)
+    service.cancel(stuck.run_id, visitor)
+    until(lambda: not service.jobs.active())
+    statuses = [job.status for job in (stuck, broken, fine)]
+    assert statuses == [RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.DONE]
+    for job in (stuck, broken):  # what was found is kept
+        assert len(service.history.open(job.run_id).record["trials"]) == 2
+    assert "exit code 7" in service.history.open(broken.run_id).error
+    simulated = replace(REQUEST, device=None, gpu="l4")
+    assert service.estimate(simulated, 4, visitor) is None
+    until(lambda: not service.is_estimating(simulated, 4))
+    assert service.estimate(simulated, 4, visitor).batch_size == 4
+    service.close()
+    assert service.workers.workers == ()
+
+
 def test_a_batch_is_simulated_only_of_a_model_that_may_run(make_service):
     service = make_service()
     asked = Request(RequestKind.ANALYSIS, "os:system", gpu="l4")
     end = time.monotonic() + 10
-    assert service.estimate(asked, 4) is None
+    assert service.estimate(asked, 4, Visitor()) is None
     while service.is_estimating(asked, 4):
         assert time.monotonic() < end
         time.sleep(0.01)
-    assert service.estimate(asked, 4) is None
+    assert service.estimate(asked, 4, Visitor()) is None
     service._execute_with.assert_not_called()

@@ -68,3 +68,49 @@ def test_only_the_last_answers_are_kept(monkeypatch):
     until(lambda: not estimates.is_pending("a"))
     assert estimates.ask("a", lambda: "newer") == "new"
     estimates.close()
+
+
+def test_visitors_take_turns_however_often_one_asks():
+    estimates, go, answered = Estimates(), threading.Event(), []
+
+    def answering(name):
+        return lambda: answered.append(name) or name
+
+    estimates.ask("running", lambda: go.wait(5), "one")
+    until(lambda: estimates.is_pending("running"))
+    time.sleep(0.02)
+    for number in range(5):
+        estimates.ask(f"one {number}", answering(f"one {number}"), "one")
+    estimates.ask("two 0", answering("two 0"), "two")
+    estimates.ask("one last", answering("one last"), "one")
+    go.set()
+    until(lambda: len(answered) == 2)
+    assert answered == ["one last", "two 0"]
+    estimates.close()
+
+
+def test_no_more_questions_wait_than_are_bearable(monkeypatch):
+    monkeypatch.setattr(module, "MAX_WAITING", 2)
+    estimates, go = Estimates(), threading.Event()
+    estimates.ask("running", lambda: go.wait(5), "zero")
+    until(lambda: not estimates._waiting)
+    for number in range(4):
+        estimates.ask(number, lambda: "answer", f"visitor {number}")
+    assert [estimates.is_pending(number) for number in range(4)] == [True, True, False, False]
+    go.set()
+    until(lambda: not estimates.is_pending(1))
+    estimates.ask(3, lambda: "answer", "visitor 3")
+    until(lambda: estimates.ask(3, lambda: "answer", "visitor 3") == "answer")
+    estimates.close()
+
+
+def test_an_exit_in_a_simulation_ends_no_other():
+    def leave():
+        raise SystemExit(3)
+
+    estimates = Estimates()
+    estimates.ask("a", leave)
+    until(lambda: not estimates.is_pending("a"))
+    estimates.ask("b", lambda: "answer")
+    until(lambda: estimates.ask("b", lambda: "answer") == "answer")
+    estimates.close()

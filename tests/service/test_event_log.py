@@ -1,8 +1,8 @@
 import logging
-import sqlite3
 import threading
 from unittest.mock import create_autospec
 
+from memorymark.errors import HistoryUnusable
 from memorymark.records.event import Event, EventKind
 from memorymark.service.event_log import EventLog
 from memorymark.service.history import RunHistory
@@ -39,7 +39,7 @@ def test_taking_an_event_does_not_wait_for_the_disk():
 
 def test_an_event_that_cannot_be_written_is_logged(caplog):
     history = create_autospec(RunHistory, instance=True)
-    history.add_event.side_effect = sqlite3.OperationalError("disk is full")
+    history.add_event.side_effect = HistoryUnusable("runs.sqlite3", "written", "its disk is full")
     log = EventLog(history)
     with caplog.at_level(logging.ERROR):
         log.add("a", 0, event(0))

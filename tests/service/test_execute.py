@@ -28,7 +28,7 @@ from memorymark.records.event import CancelToken
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Source, Target
 from memorymark.service import execute as execute_module
-from memorymark.service.execute import execute, load_factory
+from memorymark.service.execute import ComparisonStopped, execute, load_factory
 from memorymark.service.history import RunHistory
 from memorymark.settings import Settings
 from memorymark.units import GIB
@@ -372,6 +372,31 @@ def test_a_folder_is_simulated_again(settings, history, tmp_path, monkeypatch):
 def test_a_budget_is_said_with_a_comparison(settings):
     request = ask(RequestKind.COMPARISON, gpus=("l4",), memory_budget=4 * GIB)
     assert "4.00 GiB" in execute(request, settings=settings).findings[0]
+
+
+def test_a_stopped_comparison_keeps_the_gpus_that_were_done(settings):
+    token, told = CancelToken(), []
+
+    def on_event(event):
+        told.append(event)
+        if event.text.startswith("2 of 3"):
+            token.cancel()
+
+    request = ask(RequestKind.COMPARISON, gpus=("a10", "l4", "t4"), memory_budget=4 * GIB)
+    with pytest.raises(ComparisonStopped) as stopped:
+        execute(request, settings=settings, on_event=on_event, cancel=token)
+    assert {row.gpu for row in stopped.value.partial.gpus} == {"a10", "l4"}
+    assert stopped.value.partial.findings[0] == "Stopped early: 1 of 3 GPUs are missing."
+    known = [event.known() for event in told if event.known]
+    assert [len(comparison.gpus) for comparison in known] == [1, 2]
+
+
+def test_a_comparison_that_was_stopped_at_once_has_no_result(settings):
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(Cancelled) as stopped:
+        execute(ask(RequestKind.COMPARISON, gpus=("a10",)), settings=settings, cancel=token)
+    assert not hasattr(stopped.value, "partial")
 
 
 def test_a_cancelled_trial_does_not_run(settings):

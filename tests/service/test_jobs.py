@@ -9,11 +9,12 @@ import pytest
 from fakes import FakeProbe, FakeWorkload
 
 from memorymark.analysis.analyze import AnalysisStopped, analyze_on
-from memorymark.errors import NothingFits, RunNotFound
+from memorymark.errors import HistoryUnusable, NothingFits, RunNotFound
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event, EventKind
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.service.jobs import JobManager
+from memorymark.service.worker_process import WorkerFailed
 
 DEVICE = "cuda:0"
 
@@ -136,6 +137,33 @@ def test_failed_job_keeps_its_sentence_and_frees_the_device(manager, history, er
     until(lambda: after.status is RunStatus.DONE)
 
 
+def test_a_job_that_cannot_be_written_down_takes_no_place(manager, history, monkeypatch):
+    odd = create_autospec(history.begin, side_effect=UnicodeEncodeError("utf-8", "", 0, 1, "odd"))
+    monkeypatch.setattr(history, "begin", odd)
+    with pytest.raises(UnicodeEncodeError):
+        manager.submit("analysis", {"model": "a"}, DEVICE, quick)
+    assert manager.active() == []
+
+
+def test_an_end_that_cannot_be_written_down_holds_up_no_job(manager, history, monkeypatch):
+    odd = create_autospec(history.finish, side_effect=RecursionError("too deep"))
+    monkeypatch.setattr(history, "finish", odd)
+    jobs = [manager.submit("analysis", {"model": name}, DEVICE, quick) for name in "ab"]
+    until(lambda: not manager.active())
+    assert "too deep" in jobs[0].error
+    assert jobs[1].status is RunStatus.FAILED
+
+
+def test_what_was_known_of_a_failed_job_is_kept(manager, history):
+    def fail(on_event, cancel):
+        raise WorkerFailed("Its process ended.", {"model_name": "bert", "trials": []})
+
+    job = manager.submit("analysis", {"model": "bert"}, DEVICE, fail)
+    until(lambda: job.status is RunStatus.FAILED)
+    run = history.open(job.run_id)
+    assert (run.error, run.record["trials"]) == ("Its process ended.", [])
+
+
 def test_writing_how_a_job_ended_holds_up_no_page(manager, history, gate, monkeypatch):
     """Pages ask how jobs stand while the end of one is written."""
     running = manager.submit("analysis", {"model": "a"}, DEVICE, gate)
@@ -204,7 +232,7 @@ def test_runs_of_a_killed_process_are_marked_on_restart(tmp_path, history):
 
 
 def test_history_that_cannot_be_written_fails_the_job(manager, history, monkeypatch):
-    full = sqlite3.OperationalError("disk is full")
+    full = HistoryUnusable(history.path, "written", "its disk is full")
     monkeypatch.setattr(history, "finish", create_autospec(history.finish, side_effect=full))
     job = manager.submit("analysis", {"model": "a"}, DEVICE, quick)
     until(lambda: job.status is RunStatus.FAILED)

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from unittest.mock import create_autospec
 
@@ -22,9 +23,12 @@ from memorymark.gpus.catalogue import load_catalogue
 from memorymark.gpus.telemetry import GpuProcess, Telemetry, read_telemetry
 from memorymark.records.config import TrainingConfig
 from memorymark.service.access import AppService
+from memorymark.service.execute import execute
 from memorymark.service.history import RunHistory
 from memorymark.service.jobs import Job, JobManager
-from memorymark.ui import choices, comparison_view, job_view, machine_view
+from memorymark.service.worker_pool import WorkerPool
+from memorymark.service.worker_process import WorkerProcess
+from memorymark.ui import choices, comparison_view, engine, job_view, machine_view
 from memorymark.ui.engine import app_service
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +50,9 @@ def warm(monkeypatch):
 
 
 @pytest.fixture
-def app(home, warm):
+def app(home, warm, monkeypatch):
+    """The app, with jobs in this process: no other has to be started for each test."""
+    monkeypatch.setattr(engine, "AppService", partial(AppService, execute=execute))
     st.cache_resource.clear()
     st.cache_data.clear()
     yield AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=30)
@@ -447,6 +453,16 @@ def test_machine_with_a_gpu_is_shown_live_and_is_the_target(app, monkeypatch):
     assert RunHistory().list()[0].source == "measured"
 
 
+def test_workers_of_this_server_are_no_other_processes(app, monkeypatch):
+    own = GpuProcess(4711, "python", "ada", 2 * units.GIB)
+    has_one_gpu(monkeypatch, Telemetry("Tesla T4", "GPU-1", other_processes=(own,)))
+    worker = create_autospec(WorkerProcess, instance=True, pid=4711)
+    monkeypatch.setattr(WorkerPool, "workers", (worker,))
+    app.run()
+    said = [caption.value for caption in app.sidebar.caption]
+    assert "No other processes on it." in said
+
+
 def test_gpu_that_may_not_be_read_says_why(app, monkeypatch):
     reading = Telemetry("Tesla T4", "GPU-1", reason="No permission.")
     has_one_gpu(monkeypatch, reading)
@@ -476,6 +492,33 @@ def test_painting_a_page_imports_no_torch(home):
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+def test_the_server_never_loads_torch(home, monkeypatch):
+    """Real simulations are run, of a whole analysis and of one batch, each by another process."""
+    monkeypatch.delenv("MEMORYMARK_PROBE_FACTORY")
+    code = (
+        "import sys, time; from streamlit.testing.v1 import AppTest\n"
+        "from memorymark.records.request import Request, RequestKind\n"
+        "from memorymark.service.access import Visitor\n"
+        "from memorymark.ui.engine import app_service\n"
+        "app = AppTest.from_file('streamlit_app.py', default_timeout=60).run()\n"
+        "service, request = app_service(), Request(RequestKind.ANALYSIS, 'bert', gpu='l4')\n"
+        "job = service.start(request, Visitor())\n"
+        "while job.status.is_active: time.sleep(0.1)\n"
+        "service.estimate(request, 3, Visitor())\n"
+        "while service.is_estimating(request, 3): time.sleep(0.1)\n"
+        "assert service.estimate(request, 3, Visitor()).fits\n"
+        "app.query_params['run'] = job.run_id\n"
+        "app.run()\n"
+        "assert not app.exception\n"
+        "service.close()\n"
+        "print(job.status, {'torch', 'transformers'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == "done set()", done.stderr
 
 
 def test_runs_are_listed_and_found(app):

@@ -1,0 +1,80 @@
+"""A viewer of the app: a WebSocket client that speaks Streamlit's protocol."""
+
+from __future__ import annotations
+
+import asyncio
+
+import websockets
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+
+class Viewer:
+    """One open page."""
+
+    def __init__(self, address: str) -> None:
+        self.url = address.replace("http", "ws") + "/_stcore/stream"
+        self.origin = address
+        self.fragments: dict[str, float] = {}
+        self.widgets: dict[str, str] = {}
+        self.finished = asyncio.Event()
+        self.reruns = 0
+
+    async def open(self, query: str = "") -> None:
+        """Connect and run the page."""
+        self.query = query
+        self.socket = await websockets.connect(
+            self.url, subprotocols=["streamlit"], origin=self.origin, max_size=None
+        )
+        self.reader = asyncio.create_task(self._read())
+        await self.rerun()
+
+    async def rerun(self, fragment: str = "", **widget: object) -> None:
+        """Run the page, or one fragment of it, with a widget's new value; wait for its end."""
+        message = BackMsg()
+        message.rerun_script.query_string = self.query
+        if not fragment:
+            self.fragments.clear()
+        else:
+            message.rerun_script.fragment_id = fragment
+            message.rerun_script.is_auto_rerun = True
+        for label, value in widget.items():
+            state = message.rerun_script.widget_states.widgets.add(id=self.widgets[label])
+            if value is True:
+                state.trigger_value = True
+            else:
+                state.double_array_value.data.append(value)
+        self.finished.clear()
+        await self.socket.send(message.SerializeToString())
+        await asyncio.wait_for(self.finished.wait(), 60)
+        self.reruns += 1
+
+    async def watch(self) -> None:
+        """Rerun the fragments of the page as a browser does, until it is cancelled."""
+        while True:
+            await asyncio.sleep(min(self.fragments.values(), default=1.0))
+            for fragment in list(self.fragments):
+                await self.rerun(fragment)
+
+    async def close(self) -> None:
+        """Leave the page."""
+        self.reader.cancel()
+        await self.socket.close()
+
+    async def _read(self) -> None:
+        async for data in self.socket:
+            message = ForwardMsg()
+            message.ParseFromString(data)
+            kind = message.WhichOneof("type")
+            if kind == "auto_rerun":
+                self.fragments[message.auto_rerun.fragment_id] = message.auto_rerun.interval
+            elif kind == "delta":
+                self._note(message.delta.new_element)
+            elif kind == "script_finished":
+                self.finished.set()
+
+    def _note(self, element: object) -> None:
+        kind = element.WhichOneof("type")
+        if kind in ("button", "slider"):
+            widget = getattr(element, kind)
+            self.widgets[widget.label.replace(" ", "_").replace("-", "_")] = widget.id

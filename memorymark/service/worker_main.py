@@ -1,0 +1,148 @@
+"""A worker process: executes the requests that the app's server sends, one after another.
+
+Started as `python -P -m memorymark.service.worker_main FD`, with its end of a socket as FD and in
+a session of its own. It stays for further requests, with torch and the workloads loaded, until
+the server ends it or is gone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import queue
+import socket
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from memorymark.errors import Cancelled, MemoryMarkError
+from memorymark.gpus.catalogue import DEFAULT_GPU
+from memorymark.records.event import CancelToken, Event
+from memorymark.records.request import Request, RequestKind
+from memorymark.service.messages import Channel, Disconnected
+from memorymark.service.orphans import end_group
+from memorymark.service.workload_cache import kept_workload
+from memorymark.settings import Settings
+
+_WARM_UP = Request(RequestKind.ESTIMATE, "bert", gpu=DEFAULT_GPU, batch_size=1)
+_log = logging.getLogger(__name__)
+
+
+def written_settings(settings: Settings) -> dict[str, Any]:
+    """Return settings as a worker is told them: plain values, without the owner's secret."""
+    values = dataclasses.asdict(settings)
+    return {**values, "home": str(settings.home), "run_key": None}
+
+
+def read_settings(values: dict[str, Any]) -> Settings:
+    """Return the settings that were written."""
+    plain = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+    return Settings(**{**plain, "home": Path(plain["home"])})
+
+
+class Worker:
+    """What a worker process does.
+
+    Args:
+        channel: Leads to the server.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._todo: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._tokens: dict[int, CancelToken] = {}
+        self._process_id = os.getpid()
+
+    def serve(self) -> None:
+        """Work until the server is gone."""
+        threading.Thread(target=self._listen, name="memorymark-server", daemon=True).start()
+        while True:
+            message = self._todo.get()
+            if "path" in message:
+                sys.path[:] = message["path"]
+            if message.get("warm"):
+                _load()
+            if "job" in message:
+                self._do(message)
+
+    def _listen(self) -> None:
+        """Take messages while a job works: it may have to be cancelled, or the server ends."""
+        try:
+            while True:
+                message = self._channel.receive()
+                if message is None:
+                    continue
+                if "cancel" in message:
+                    self._token(message["cancel"]).cancel()
+                else:
+                    self._todo.put(message)
+        except Disconnected:
+            if os.getpgrp() == self._process_id:
+                end_group(self._process_id)
+            os._exit(1)
+
+    def _token(self, job: int) -> CancelToken:
+        return self._tokens.setdefault(job, CancelToken())
+
+    def _do(self, message: dict[str, Any]) -> None:
+        job = message["job"]
+        tell = partial(self._channel.send, job=job)
+        answer = self._answer(message, tell)
+        if os.getpid() != self._process_id:  # a fork of the user's code came out here
+            os._exit(0)
+        try:
+            tell(**answer)
+        except (TypeError, ValueError) as error:
+            tell(error=f"The result could not be sent: {error}")
+        self._tokens.pop(job, None)
+
+    def _answer(self, message: dict[str, Any], tell: partial[None]) -> dict[str, Any]:
+        """Do the work; whatever happens in it, there is an answer."""
+        from memorymark.service.execute import execute
+
+        def on_event(event: Event) -> None:
+            known = {"known": event.known().to_dict()} if event.known else {}
+            tell(event=event.to_dict(), **known)
+
+        try:
+            settings = read_settings(message["settings"])
+            record = execute(
+                Request.from_dict(message["request"]),
+                settings=settings,
+                find_workload=partial(kept_workload, settings=settings),
+                on_event=on_event,
+                cancel=self._token(message["job"]),
+            )
+            return {"record": record.to_dict()}
+        except Cancelled as stop:
+            known = getattr(stop, "partial", None)
+            return {"cancelled": known and known.to_dict()}
+        except MemoryMarkError as error:
+            return {"error": str(error)}
+        except BaseException as error:  # sys.exit() of the user's code too
+            _log.exception("Job %s failed", message["job"])
+            return {"error": f"{type(error).__name__}: {error}"}
+
+
+def _load() -> None:
+    """Load what takes seconds before the first job asks for it, by a small simulation."""
+    from memorymark.service.execute import execute
+
+    try:
+        execute(_WARM_UP)
+    except Exception:  # the job that needs it says what is wrong
+        _log.exception("The worker could not be warmed up")
+
+
+def main() -> None:
+    """Serve on the socket whose number is the first argument."""
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    connection.set_inheritable(False)
+    Worker(Channel(connection)).serve()
+
+
+if __name__ == "__main__":
+    main()

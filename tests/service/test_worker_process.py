@@ -1,0 +1,271 @@
+"""Real worker processes: whatever a job does, it ends, and the next one runs."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from memorymark.errors import Cancelled
+from memorymark.records.event import CancelToken, EventKind
+from memorymark.records.request import Request, RequestKind
+from memorymark.service import worker_process
+from memorymark.service.orphans import OrphanGuard
+from memorymark.service.worker_main import read_settings, written_settings
+from memorymark.service.worker_process import (
+    WorkerBounds,
+    WorkerFailed,
+    WorkerProcess,
+    WorkerStopped,
+    resident_bytes,
+)
+from memorymark.settings import Settings
+from memorymark.units import MIB
+
+TESTS = Path(__file__).parents[1]
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def settings(home):
+    return Settings(home=home, probe_factory="worker_probe:make_probe", run_key="secret")
+
+
+@pytest.fixture
+def worker(home):
+    guard = OrphanGuard()
+    worker = WorkerProcess(guard)
+    yield worker
+    worker.end()
+    guard.close()
+
+
+class Watcher:
+    """Gathers events, and sets a flag with the third trial."""
+
+    def __init__(self):
+        self.events, self.deed = [], threading.Event()
+
+    def __call__(self, event):
+        self.events.append(event)
+        if sum(e.kind is EventKind.TRIAL_STARTED for e in self.events) == 3:
+            self.deed.set()
+
+
+def run(worker, settings, model, bounds=WorkerBounds(), on_event=None, cancel=None):  # noqa: B008
+    on_event, cancel = on_event or (lambda event: None), cancel or CancelToken()
+    request = Request(RequestKind.ANALYSIS, model, device="cpu")  # a stand-in: no torch is loaded
+    return worker.run(request, settings, bounds, on_event, cancel)
+
+
+def is_there(pid):
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return done.stdout.strip()[:1] not in ("", "Z")
+
+
+def until(said, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not said():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
+
+
+def test_a_worker_takes_one_request_after_another(worker, settings):
+    watch = Watcher()
+    first = run(worker, settings, "own:chatty", on_event=watch)
+    second = run(worker, settings, "bert")
+    assert first["max_batch_size"] == second["max_batch_size"] == 192
+    assert first["model_name"] == "own:chatty"
+    assert watch.events[0].kind is EventKind.PHASE
+    assert watch.events[-1].progress == 1.0
+    assert worker.is_ready and worker.is_alive
+
+
+def test_errors_of_a_job_are_its_sentences_and_the_worker_stays(worker, settings):
+    with pytest.raises(WorkerFailed, match="it is broken"):
+        run(worker, settings, "own:broken")
+    with pytest.raises(WorkerFailed, match="SystemExit: enough") as failed:
+        run(worker, settings, "own:exit")
+    assert len(failed.value.partial["trials"]) == 2
+    assert worker.is_ready
+    assert run(worker, settings, "bert")["max_batch_size"] == 192
+
+
+def test_a_fork_of_a_job_answers_nothing(worker, settings):
+    assert run(worker, settings, "own:forking")["max_batch_size"] == 192
+    assert run(worker, settings, "bert")["model_name"] == "bert"
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("own:vanish", "exit code 7"),
+        ("own:crash", "signal SIGSEGV"),
+        ("own:garbage", "it sent what is no message"),
+        ("own:silent", "exit code 1|closed its connection|SIGKILL"),
+        ("own:flood", "more than"),
+    ],
+)
+def test_a_process_that_ends_or_talks_nonsense_fails_its_job(
+    worker, settings, monkeypatch, model, words
+):
+    monkeypatch.setattr(worker_process, "_EXIT_SECONDS", 0.3)
+    with pytest.raises(WorkerFailed, match=words) as failed:
+        run(worker, settings, model)
+    assert "start it again" in str(failed.value)
+    assert len(failed.value.partial["trials"]) == 2
+    assert not worker.is_ready
+    assert not is_there(worker.pid)
+
+
+@pytest.mark.parametrize("model", ["own:stuck", "own:deaf"])
+def test_a_job_that_does_not_stop_is_ended_within_two_seconds(worker, settings, model):
+    watch, cancel, told = Watcher(), CancelToken(), []
+
+    def stop():
+        assert watch.deed.wait(10)
+        told.append(time.monotonic())
+        cancel.cancel()
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    with pytest.raises(WorkerStopped) as stopped:
+        run(worker, settings, model, on_event=watch, cancel=cancel)
+    assert time.monotonic() - told[0] < 2.0
+    stopping.join()
+    known = stopped.value.partial
+    assert [trial["outcome"] for trial in known["trials"]] == ["ok", "ok"]
+    assert known["complete"] is False
+    assert not is_there(worker.pid)
+
+
+def test_a_job_that_stops_when_told_to_leaves_its_worker(worker, settings):
+    watch, cancel = Watcher(), CancelToken()
+    threading.Thread(target=lambda: watch.deed.wait(10) and cancel.cancel()).start()
+    with pytest.raises(WorkerStopped) as stopped:
+        run(worker, settings, "own:slow", on_event=watch, cancel=cancel)
+    assert stopped.value.partial["stopped_by"] == "Cancelled by the user."
+    assert len(stopped.value.partial["trials"]) == 3
+    assert worker.is_ready
+    assert run(worker, settings, "own:slow")["max_batch_size"] == 192
+
+
+def test_a_process_killed_from_outside_fails_its_job(worker, settings):
+    watch = Watcher()
+
+    def kill():
+        assert watch.deed.wait(10)
+        os.kill(worker.pid, signal.SIGKILL)
+
+    threading.Thread(target=kill).start()
+    with pytest.raises(WorkerFailed, match=r"SIGKILL.*memory runs out"):
+        run(worker, settings, "own:stuck", on_event=watch)
+
+
+@pytest.mark.parametrize("model", ["own:parent", "own:forking_parent"])
+def test_no_process_that_a_job_started_is_left(worker, settings, home, monkeypatch, model):
+    monkeypatch.setattr(worker_process, "GRACE_SECONDS", 0.1)
+    cancel, children = CancelToken(), []
+
+    def stop():
+        until((home / "child.pid").exists)
+        children.append(int((home / "child.pid").read_text()))
+        if model == "own:parent":
+            cancel.cancel()
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    with pytest.raises((Cancelled, WorkerFailed)):
+        run(worker, settings, model, cancel=cancel)
+    stopping.join()
+    until(lambda: not is_there(children[0]))
+
+
+@LINUX
+def test_a_simulation_that_takes_too_much_memory_is_ended(worker, settings):
+    words = r"512\.0 MiB that MEMORYMARK_SIMULATION_MEMORY"
+    with pytest.raises(WorkerFailed, match=words) as failed:
+        run(worker, settings, "own:greedy", WorkerBounds(memory_bytes=512 * MIB))
+    assert len(failed.value.partial["trials"]) == 2
+    assert not is_there(worker.pid)
+
+
+def test_a_simulation_that_takes_too_long_is_ended(worker, settings):
+    run(worker, settings, "bert")
+    with pytest.raises(WorkerFailed, match="MEMORYMARK_SIMULATION_SECONDS"):
+        run(worker, settings, "own:stuck", WorkerBounds(seconds=0.3))
+
+
+@LINUX
+def test_resident_memory_is_read_or_unknown():
+    assert resident_bytes(os.getpid()) > MIB
+    assert resident_bytes(2**22 + 1) is None
+
+
+def test_settings_reach_the_worker_without_the_key(tmp_path):
+    settings = Settings(tmp_path, "key", True, ("a@x.org",), ("p:f",), "p:g", 5, 6.0)
+    written = written_settings(settings)
+    assert "key" not in written.values()
+    read = read_settings({**written, "workloads": list(written["workloads"])})
+    assert read == Settings(tmp_path, None, True, ("a@x.org",), ("p:f",), "p:g", 5, 6.0)
+
+
+def test_the_key_is_not_in_a_workers_environment(monkeypatch):
+    monkeypatch.setenv("MEMORYMARK_RUN_KEY", "secret")
+    assert "secret" not in worker_process._environment().values()
+
+
+SERVER = """
+import sys, threading
+from memorymark.records.event import CancelToken
+from memorymark.records.request import Request, RequestKind
+from memorymark.service.worker_pool import WorkerPool
+from memorymark.service.worker_process import WorkerBounds
+from memorymark.settings import load_settings
+pool = WorkerPool(load_settings())
+pool.warm()
+request = Request(RequestKind.ANALYSIS, sys.argv[1], device="cpu")
+def work():
+    pool.run(request, WorkerBounds())
+threading.Thread(target=work, daemon=True).start()
+while len(pool.workers) < 1: pass
+print(*[w.pid for w in pool.workers], pool._guard._process.pid, flush=True)
+threading.Event().wait(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_server_that_is_gone_leaves_no_process(settings, home, number):
+    """Its worker holds the interpreter's lock in foreign code, and has a child of its own."""
+    variables = {
+        **os.environ,
+        "MEMORYMARK_PROBE_FACTORY": settings.probe_factory,
+        "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
+    }
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER, "own:parent"],
+        env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    with server:
+        pids = [int(word) for word in server.stdout.readline().split()]
+        until((home / "child.pid").exists)
+        pids.append(int((home / "child.pid").read_text()))
+        assert all(is_there(pid) for pid in pids)
+        server.send_signal(number)
+        server.wait(10)
+    until(lambda: not any(is_there(pid) for pid in pids))
+
+
+def test_an_interrupt_in_the_terminal_does_not_reach_workers(worker):
+    assert os.getsid(worker.pid) == worker.pid != os.getsid(0)
