@@ -126,9 +126,9 @@ def measure(
 ) -> Trial:
     """Run real training steps at one batch size.
 
-    Without a device: CUDA, else MPS, else the CPU. What the code around has set (autocast, a default
-    number format or device, no_grad) is set aside, and as before afterwards; so are the random
-    generators. Threads share these: a training that runs in another one meanwhile draws other
+    Without a device: CUDA, else MPS, else the CPU. What the code around has set (autocast, a
+    default number format or device, no_grad) is set aside, and as before afterwards; so are the
+    random generators. Threads share these: a training in another one meanwhile draws other
     numbers.
 
     Raises:

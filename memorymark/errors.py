@@ -11,6 +11,7 @@ MemoryMarkError                 the root: one clear sentence, never a traceback 
 ├── MissingPackage              an optional package is needed; says how to install it
 ├── IncompatibleTorch           this PyTorch lacks a private part that is relied on; names it
 ├── UnsupportedOperation        the simulator has no way to run an operation; names it
+├── BoundReached                the work takes more than it may; says which bound was reached
 ├── DeviceError                 the device is absent, busy or no longer usable
 │   └── PoisonedDevice          the CUDA context is broken: only a restart helps
 ├── NotAvailable                a part of MemoryMark that does not exist on this machine
@@ -24,18 +25,60 @@ Cancelled is no error: it passes every `except Exception`, as KeyboardInterrupt 
 
 OutOfMemory is no MemoryMarkError: it is an outcome. The memory tracker raises it when a
 budget is exceeded, the probe turns it into a Trial, and nobody above ever sees it.
+
+What was given is quoted with `quoted`, which shortens it: a name may have a million letters, and
+Python writes no number of more than 4,300 digits.
 """
 
 from __future__ import annotations
 
 import difflib
+import math
+import reprlib
 from collections.abc import Iterable
+
+_LONGEST_QUOTE = 120
+_LONGEST_SENTENCE = 4000
+# Longer names are compared with no others: they are none that was mistyped.
+_LONGEST_NAME = 200
+
+
+def quoted(value: object) -> str:
+    """Write a value as a sentence quotes it, the middle of a long one left out.
+
+    Example:
+        >>> quoted("sgd"), quoted(10**5000)
+        ("'sgd'", 'a number of about 5001 digits')
+    """
+    return _quotes.repr(value)
+
+
+def shortened(sentence: str) -> str:
+    """Return a sentence, the middle of a very long one left out."""
+    if len(sentence) <= _LONGEST_SENTENCE:
+        return sentence
+    half = _LONGEST_SENTENCE // 2
+    return f"{sentence[:half]} … {sentence[-half:]}"
+
+
+def _number(value: int, level: int) -> str:
+    """Write a number, or only count its digits, which takes no time."""
+    digits = int(value.bit_length() * math.log10(2)) + 1
+    return repr(value) if digits <= _LONGEST_QUOTE else f"a number of about {digits} digits"
+
+
+_quotes = reprlib.Repr()
+_quotes.maxstring = _quotes.maxother = _LONGEST_QUOTE
+_quotes.repr_int = _number  # type: ignore[method-assign]
 
 
 class MemoryMarkError(Exception):
     """Root of all errors that carry a sentence for the user."""
 
     exit_code = 1
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*(shortened(x) if isinstance(x, str) else x for x in parts))
 
 
 class UsageError(MemoryMarkError):
@@ -62,7 +105,7 @@ class UnknownChoice(UsageError):
         super().__init__(self._sentence(hint))
 
     def _sentence(self, hint: str) -> str:
-        parts = [f"Unknown {self.what} {self.given!r}."]
+        parts = [f"Unknown {self.what} {quoted(self.given)}."]
         if self.nearest:
             parts.append(f"Did you mean {self.nearest!r}?")
         if self.accepted:
@@ -84,7 +127,7 @@ class InvalidValue(UsageError):
     def __init__(self, what: str, given: object, accepted: str) -> None:
         self.what = what
         self.given = given
-        super().__init__(f"{what} is {given!r}; accepted: {accepted}.")
+        super().__init__(f"{what} is {quoted(given)}; accepted: {accepted}.")
 
 
 class WorkloadError(MemoryMarkError):
@@ -140,6 +183,19 @@ class IncompatibleTorch(MemoryMarkError):
 
 class UnsupportedOperation(MemoryMarkError):
     """The simulator cannot run an operation of the model without data."""
+
+
+class BoundReached(MemoryMarkError):
+    """The work takes more than it may: see `memorymark.bounds`.
+
+    Args:
+        what: What was doing it, as in "The simulation".
+        took: The bound that was reached, as in "2,000,000 operations".
+        advice: What could be done instead, in a sentence.
+    """
+
+    def __init__(self, what: str, took: str, advice: str) -> None:
+        super().__init__(f"{what} was stopped: it takes more than {took}. {advice}")
 
 
 class DeviceError(MemoryMarkError):
@@ -225,6 +281,8 @@ def _mib(value: int) -> str:
 
 
 def _nearest(given: str, accepted: tuple[str, ...]) -> str | None:
+    if len(given) > _LONGEST_NAME:
+        return None
     by_folded = {name.lower(): name for name in accepted}
     matches = difflib.get_close_matches(given.lower(), by_folded, n=1, cutoff=0.5)
     return by_folded[matches[0]] if matches else None

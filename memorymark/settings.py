@@ -10,6 +10,7 @@
 | MEMORYMARK_WORKLOADS | package.module:factory names that the app may run, comma-separated |
 | MEMORYMARK_PROBE_FACTORY | package.module:function that makes all probes: for the user's own |
 | | probes, and for tests; called with (device, gpu, memory_budget) |
+| MEMORYMARK_BOUNDS | how many times as much work as usual a simulation may take: 10 |
 | MEMORYMARK_SIMULATION_MEMORY | memory of this machine that the process of a simulation of the |
 | | app may take, as in 4GiB, the default; known on Linux only |
 | MEMORYMARK_SIMULATION_SECONDS | how long a simulation of the app may take; by default 1800 |
@@ -29,6 +30,8 @@ from platformdirs import user_data_path
 from memorymark.errors import InvalidValue
 from memorymark.units import GIB, parse_bytes
 
+_MOST_TIMES = 1000
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -41,6 +44,7 @@ class Settings:
         allowed_users: E-mail addresses that may; empty allows everybody who is signed in.
         workloads: The user's own workloads that the app may run, as package.module:factory.
         probe_factory: package.module:function that makes probes instead of the engine.
+        bounds_times: How many times as much work as usual a simulation may take.
         simulation_memory: Bytes that the process of a simulation of the app may take.
         simulation_seconds: How long a simulation of the app may take.
     """
@@ -51,6 +55,7 @@ class Settings:
     allowed_users: tuple[str, ...] = ()
     workloads: tuple[str, ...] = ()
     probe_factory: str | None = None
+    bounds_times: float = 1.0
     simulation_memory: int = 4 * GIB
     simulation_seconds: float = 1800.0
 
@@ -70,6 +75,9 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
     Args:
         environment: The variables; None reads this process's own.
+
+    Raises:
+        InvalidValue: A variable has a value that means nothing.
     """
     values = os.environ if environment is None else environment
     home = values.get("MEMORYMARK_HOME")
@@ -80,8 +88,19 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         allowed_users=_names(values.get("MEMORYMARK_ALLOWED_USERS", "")),
         workloads=_names(values.get("MEMORYMARK_WORKLOADS", "")),
         probe_factory=values.get("MEMORYMARK_PROBE_FACTORY") or None,
+        bounds_times=_times(values.get("MEMORYMARK_BOUNDS") or "1"),
         **_bounds(values),
     )
+
+
+def _times(text: str) -> float:
+    try:
+        times = float(text)
+    except ValueError:
+        times = 0.0
+    if not 0 < times <= _MOST_TIMES:
+        raise InvalidValue("MEMORYMARK_BOUNDS", text, f"a number above 0, up to {_MOST_TIMES:,}")
+    return times
 
 
 def _bounds(values: Mapping[str, str]) -> dict[str, Any]:

@@ -19,25 +19,35 @@ _UNITS = {
     "g": GIB, "gib": GIB, "gb": 1000**3,
     "t": 1024**4, "tib": 1024**4, "tb": 1000**4,
 }  # fmt: skip
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
+_LONGEST_AMOUNT = 100
+_MOST_BYTES = 1024**5
 
 
 def parse_bytes(text: str | int) -> int:
     """Read an amount of memory: 4GiB, 512MiB, 2.5GB or a plain number of bytes.
 
     Raises:
-        InvalidValue: It is not an amount, or not above zero.
+        InvalidValue: It is not an amount, not above zero, or beyond what any machine has.
 
     Example:
         >>> parse_bytes("4GiB")
         4294967296
     """
-    accepted = "an amount above zero such as 4GiB, 512MiB or 2000000000"
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", str(text))
-    unit = _UNITS.get(match.group(2).lower()) if match else None
-    if match is None or unit is None or not float(match.group(1)):
+    amount = text if isinstance(text, int) and not isinstance(text, bool) else _amount(str(text))
+    if amount is None or not 1 <= amount <= _MOST_BYTES:
+        accepted = "an amount above zero such as 4GiB, 512MiB or 2000000000, up to 1024TiB"
         raise InvalidValue("memory budget", text, accepted)
-    amount = match.group(1)
-    return int(amount) * unit if amount.isdigit() else int(float(amount) * unit)
+    return amount
+
+
+def _amount(text: str) -> int | None:
+    match = _AMOUNT.fullmatch(text.strip()) if len(text) <= _LONGEST_AMOUNT else None
+    unit = _UNITS.get(match.group(2).lower()) if match else None
+    if match is None or unit is None:
+        return None
+    number = match.group(1)
+    return int(number) * unit if number.isdigit() else int(float(number) * unit)
 
 
 def gib(value: int | None) -> str:

@@ -22,7 +22,7 @@ LAYERS = (
     {""},
     {"errors"},
     {"units"},
-    {"settings"},
+    {"settings", "bounds"},
     {"records"},
     {"memory", "gpus"},
     {"placement"},
@@ -45,7 +45,7 @@ ROOMS = set(LEVELS) - {""}
 OPTIONAL = {"streamlit", "altair", "pynvml", "torchvision", "timm", "bitsandbytes", "pandas"}
 WITH_TORCH = {"placement", "workloads", "training", "memory", "simulator", "probes"}
 # Not even inside a function: what these hold is data, read where there is no torch.
-NEVER_TORCH = {"errors", "units", "settings", "records", "gpus", "analysis", "report"}
+NEVER_TORCH = {"errors", "units", "settings", "bounds", "records", "gpus", "analysis", "report"}
 
 # The app's entry and pages stand outside of the package, on top of it.
 PAGES = [ROOT / "streamlit_app.py", *sorted((ROOT / "pages").glob("*.py"))]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from memorymark.analysis.attempt import attempt, sentence_of
 from memorymark.analysis.ladder import next_rung
 from memorymark.analysis.levers import needed_bytes, possible_changes, with_gains
 from memorymark.analysis.marks import is_within, memory_limit, with_options
@@ -56,8 +58,8 @@ def analyze_on(
 
     After the search, the current batch and a few below the max are tried where no trial is near
     them yet. Where nothing fits, or the current batch does not, changes that would make room are
-    tried in a simulation of the device, if there is one. Where a trial ends in an error of its
-    own, or nothing fits, the analysis says so and is returned all the same.
+    tried in a simulation of the device, if there is one. Where nothing fits, or something fails
+    after the first trial, the analysis says so and is returned all the same.
 
     Args:
         probe: Runs the trials.
@@ -79,6 +81,10 @@ def analyze_on(
         return work.analyze(guess)
     except (Cancelled, KeyboardInterrupt) as stop:
         raise AnalysisStopped(work.partial("Cancelled by the user.")) from stop
+    except Exception as error:
+        if not work.trials:
+            raise
+        return work.partial(sentence_of(error))
 
 
 class _Work:
@@ -95,6 +101,7 @@ class _Work:
         self.probe, self.workload, self.config, self.options = probe, workload, config, options
         self.reporter = reporter
         self.trials: list[Trial] = []
+        self.notes: list[str] = []
         self.started = time.perf_counter()
         self.created_at = datetime.now(UTC).isoformat(timespec="seconds")
         self.run_id = secrets.token_hex(4)
@@ -112,10 +119,22 @@ class _Work:
         )
         if found.max_batch_size is not None:
             self.reporter.enter("throughput", f"Max batch size: {found.max_batch_size}")
-            self.climb(found)
+            found = self.climbed(found)
         advice = self.advice(found) if found.complete else ()
         self.reporter.tell(EventKind.NOTE, f"Done after {len(self.trials)} trials", progress=1.0)
         return self.analysis(found, advice)
+
+    def climbed(self, found: SearchResult) -> SearchResult:
+        """Try batches below the max; an error there ends it, and what was found stands."""
+        before = len(self.trials)
+        try:
+            self.climb(found)
+        except Exception as error:
+            return dataclasses.replace(found, complete=False, error=sentence_of(error))
+        for trial in self.trials[before:]:
+            if trial.outcome is Outcome.ERROR:
+                self.notes.append(f"Batch size {trial.batch_size} ended in an error: {trial.error}")
+        return found
 
     def climb(self, found: SearchResult) -> None:
         """Try the current batch and a few below the max."""
@@ -169,8 +188,12 @@ class _Work:
 
         known = (t for t in self.trials if t.batch_size == batch_size)
         before = next((t for t in known if t.source is Source.SIMULATED), None)
-        needed = needed_bytes(before or simulate(self.config))
-        return with_gains(simulate, self.config, batch_size, needed, changes)
+        try:
+            needed = needed_bytes(before or simulate(self.config))
+            return with_gains(simulate, self.config, batch_size, needed, changes)
+        except Exception as error:
+            self.notes.append(f"What each change saves is not known: {sentence_of(error)}")
+            return changes
 
     @property
     def can_simulate(self) -> bool:
@@ -181,7 +204,7 @@ class _Work:
     def trial_at(self, batch_size: int) -> Trial:
         """Run a trial; it is stored before its event is sent, as Ctrl-C may come then."""
         self.reporter.starting(batch_size)
-        trial = self.probe.run_trial(self.spec(batch_size))
+        trial = attempt(self.probe, self.spec(batch_size), self.trials)
         self.trials.append(trial)
         self.reporter.finished(trial, lambda: self.partial(_ENDED))
         return trial
@@ -204,7 +227,7 @@ class _Work:
             trials=tuple(self.trials),
             max_batch_size=found.max_batch_size,
             search_granularity=found.granularity,
-            findings=(*found.findings, *_about_bound(found), *_findings(self.trials)),
+            findings=(*found.findings, *_about_bound(found), *_findings(self.trials), *self.notes),
             advice=advice,
             complete=found.complete,
             stopped_by=found.error,

@@ -40,6 +40,7 @@ def _offer(gpu: Gpu, analysis: Analysis) -> Offer:
 
 def _row(priced: PricedOffer, gpu: Gpu, analysis: Analysis) -> ComparedGpu:
     trial, source = analysis.optimal.trial, analysis.target.source
+    failed = () if analysis.complete or trial else (analysis.stopped_by or "",)
     return ComparedGpu(
         gpu=gpu.key,
         name=gpu.name,
@@ -55,7 +56,7 @@ def _row(priced: PricedOffer, gpu: Gpu, analysis: Analysis) -> ComparedGpu:
         efficient=priced.efficient,
         source=str(source),
         run_id=analysis.run_id if source is Source.MEASURED else None,
-        assumptions=trial.assumptions if trial else (),
+        assumptions=trial.assumptions if trial else failed,
     )
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from memorymark.analysis.attempt import attempt
 from memorymark.analysis.search import SearchResult, find_max_batch
 from memorymark.analysis.verdicts import judge_backward, judge_compile
 from memorymark.probes.probe import Probe
@@ -151,13 +152,15 @@ _RunTrial = Callable[..., Trial]
 
 def _runner(probe: Probe, workload: Workload, on_event: OnEvent, cancel: CancelToken) -> _RunTrial:
     """Make a function that runs a trial and tells of it."""
+    ran: list[Trial] = []
 
     def run(config: TrainingConfig, batch_size: int, stage: Stage, label: str = "") -> Trial:
         cancel.check()
         what = label or _STAGE_TEXT[stage]
         about = {"phase": "validation", "batch_size": batch_size}
         on_event(Event(EventKind.TRIAL_STARTED, f"{what}, batch {batch_size}: running", **about))
-        trial = probe.run_trial(TrialSpec(workload, config, batch_size, stage))
+        trial = attempt(probe, TrialSpec(workload, config, batch_size, stage), ran)
+        ran.append(trial)
         on_event(
             Event(EventKind.TRIAL_FINISHED, f"{what}, {trial_line(trial)}", trial=trial, **about)
         )

@@ -15,7 +15,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from memorymark.bounds import Meter
 from memorymark.errors import BatchTooLong, MissingPackage, UsageError, WorkloadError
+from memorymark.placement.metered_build import built_on_host
 from memorymark.placement.moving import Twins
 from memorymark.placement.patches import patched
 from memorymark.placement.pretended_cuda import pretending
@@ -33,15 +35,17 @@ def is_building_without_data() -> bool:
     return _active.get()
 
 
-def make_without_data(make: Callable[[], Made], twins: Twins | None = None) -> Made:
+def make_without_data(make: Callable[[], Made], meter: Meter, twins: Twins | None = None) -> Made:
     """Return what the user's code makes, with as little memory as it allows.
 
     Args:
         make: Makes it, from the start at each call.
+        meter: Says how much memory of the host it may take, where it must.
         twins: The counterparts of storages on the host, shared with what is moved later.
 
     Raises:
         WorkloadError: The code fails in every way.
+        BoundReached: It runs only on the host, and takes more of its memory.
     """
     with pretending(), _noted():
         for way in (lambda: parameters_without_data(twins or Twins(_META)), lambda: _META):
@@ -54,8 +58,23 @@ def make_without_data(make: Callable[[], Made], twins: Twins | None = None) -> M
                 cause = error.__cause__ if isinstance(error, WorkloadError) else error
                 if not isinstance(cause, _LACKING) or isinstance(cause, RecursionError):
                     raise
-        with torch.device("cpu"):
+        with built_on_host(meter):
             return make()
+
+
+def make_without_parameters(make: Callable[[], Made], twins: Twins, meter: Meter) -> Made:
+    """Return what code makes on the host, its parameters without data, all else with values.
+
+    Args:
+        make: Makes it.
+        twins: The counterparts of storages on the host, shared with what is moved later.
+        meter: Says how much memory of the host all else may take.
+
+    Raises:
+        BoundReached: It takes more.
+    """
+    with _noted(), parameters_without_data(twins), built_on_host(meter):
+        return make()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from torch import nn
 
 from memorymark.errors import MemoryMarkError
 from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
+from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.probes.back_end import AcceleratorDevice, Peak
 from memorymark.probes.common import (
@@ -78,10 +79,10 @@ class AcceleratorProbe:
         before = self._bytes_beside_model()
         try:
             trial = self._measure(spec)
-        except MemoryMarkError:
-            self._models.release()
-            raise
         except Exception as error:
+            if isinstance(error, MemoryMarkError) and not is_out_of_memory(error):
+                self._models.release()
+                raise
             self._stop_if_poisoned(error)
             trial = failed_trial(self.target, spec, error)
         # Only here, outside of the except block, are the failed frames and their tensors gone.

@@ -15,6 +15,7 @@ import torch
 
 from memorymark.errors import InvalidValue, MemoryMarkError, OutOfMemory
 from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
+from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.probes.common import failed_trial, new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
@@ -86,9 +87,9 @@ class CpuProbe:
     def _attempt(self, spec: TrialSpec) -> Trial:
         try:
             return self._compiled(spec) if spec.config.compile else self._followed(spec)
-        except MemoryMarkError:
-            raise
         except Exception as error:
+            if isinstance(error, MemoryMarkError) and not is_out_of_memory(error):
+                raise
             return failed_trial(self.target, spec, error)
 
     def _followed(self, spec: TrialSpec) -> Trial:

@@ -7,10 +7,9 @@ starts, which then simulates the batch that is expected to be the largest, and t
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 
-from memorymark.errors import MemoryMarkError, UnsupportedOperation
+from memorymark.errors import BoundReached, MemoryMarkError, UnsupportedOperation
 from memorymark.probes.common import new_trial
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Outcome, Target, Trial
@@ -80,14 +79,21 @@ def look(
     """Simulate two small batches; return the look that they allow, and the simulations.
 
     There is none where a batch cannot be simulated, and where the two are not on one line.
+
+    Raises:
+        BoundReached: A batch takes too much work; the search would take no less.
     """
     kept, simulated = BatchSizes(), {}
-    with contextlib.suppress(MemoryMarkError):
+    try:
         for batch_size in BATCH_SIZES:
             spec = TrialSpec(workload, config, batch_size)
             steps = simulated[spec] = simulate(spec)
             if len(steps.trace.events) > _MOST_EVENTS:
                 break  # the search, which begins with the first of them, takes it from here
             kept.add(batch_size, steps)
+    except BoundReached:
+        raise
+    except MemoryMarkError:
+        pass  # the search says why, if it comes to such a batch
     known = kept.expect(max(BATCH_SIZES) + 1) is not None
     return (QuickLook(target, kept) if known else None), simulated

@@ -10,9 +10,10 @@ import torch
 
 from memorymark.gpus.catalogue import Gpu
 from memorymark.memory.breakdown import Timeline, breakdown_at, peak_position, timeline
+from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.trace import Trace
 from memorymark.placement.pretended_gpu import pretended_gpu
-from memorymark.probes.common import new_trial, timed_trial
+from memorymark.probes.common import failed_trial, new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.quick_look import BATCH_SIZES, QuickLook, look
 from memorymark.probes.simulations import Simulations
@@ -86,7 +87,7 @@ class SimulatedProbe:
         thousands of objects again and again, and none of them is garbage.
         """
         with self._pretended():
-            return timed_trial(self._simulated, spec, self._models)
+            return timed_trial(self._attempt, spec, self._models)
 
     def share(self, simulations: Simulations) -> None:
         """Take simulations that other probes have run, or that follow from them."""
@@ -117,6 +118,15 @@ class SimulatedProbe:
         about = {"name": gpu.name, "capability": gpu.compute_capability}
         with collector_off(), pretended_gpu(**about, total_bytes=gpu.total_bytes):
             yield
+
+    def _attempt(self, spec: TrialSpec) -> Trial:
+        """Simulate; where the user's own code runs out of memory, no larger batch can be made."""
+        try:
+            return self._simulated(spec)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return failed_trial(self.target, spec, error)
 
     def _simulated(self, spec: TrialSpec) -> Trial:
         steps, derived = self._steps(spec)

@@ -11,6 +11,8 @@ from memorymark.records.costs import Plan
 from memorymark.records.option import check_options, option
 
 LARGEST_COUNT = 10**15  # a browser counts in whole numbers to 2**53
+LARGEST_PRICE = 10**9
+LARGEST_RUNS = 10**9
 
 
 class Objective(StrEnum):
@@ -37,6 +39,7 @@ class AnalysisOptions(Record):
         "GPU price ($ per hour)",
         "Dollars per hour. Default: the catalogue's price.",
         flag="--price",
+        largest=LARGEST_PRICE,
     )
     dataset_size: int | None = option(
         None, "Dataset size", "Samples in the dataset.", largest=LARGEST_COUNT
@@ -44,7 +47,9 @@ class AnalysisOptions(Record):
     epochs: int | None = option(
         None, "Epochs per run", "Passes over the dataset in one run.", largest=LARGEST_COUNT
     )
-    runs_per_year: int | float | None = option(None, "Runs per year", "Training runs per year.")
+    runs_per_year: int | float | None = option(
+        None, "Runs per year", "Training runs per year.", largest=LARGEST_RUNS
+    )
     objective: Objective = option(
         Objective.THROUGHPUT, "Objective", "Objective for the optimal batch size."
     )

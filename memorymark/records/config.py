@@ -190,7 +190,7 @@ class TrainingConfig(Record):
     json_optional: ClassVar[tuple[str, ...]] = ("audio_seconds", "num_frames")
 
     task: Task | None = option(None, "Task", "Training task, by default the model's own.")
-    num_labels: int | None = option(None, "Labels", "Number of classes.", largest=10_000_000)
+    num_labels: int | None = option(None, "Labels", "Number of classes.", largest=1_000_000)
     seq_len: int = option(128, "Sequence length", "Tokens per sample.", largest=10_000_000)
     image_size: int | None = option(
         None, "Image size", "Height and width in pixels, by default the model's own.",

@@ -9,7 +9,6 @@ the exported command all read the same declaration:
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,7 +22,6 @@ REQUIRED = dataclasses.MISSING
 
 _T = TypeVar("_T")
 _SWITCH = {"true": True, "false": False}
-_LARGEST_EXACT = 2**53  # up to here, every whole number is one of the numbers with a fraction
 
 
 @dataclass(frozen=True)
@@ -36,13 +34,14 @@ class Option:
         default: Its default; None where it may be left open, REQUIRED where it may not.
         label: Its name on the page.
         help: What it does, in a sentence; the names of choices are left out.
-        largest: The largest number accepted; None where there is no end.
+        largest: The largest number accepted, so large that no product of what is accepted
+            overflows; None where it is no number, or is read from text.
         flag: Its flag on the command line.
         read: Reads and checks what people write, where it is text of another form: "4GiB".
         described: Whether it is only described: its record and the codec check it themselves.
 
     Raises:
-        TypeError: A count is declared without an end, so that there is none to accept.
+        TypeError: A number is declared without an end.
     """
 
     name: str
@@ -56,8 +55,9 @@ class Option:
     described: bool = False
 
     def __post_init__(self) -> None:
-        if self.types == (int,) and self.largest is None and self.read is None:
-            raise TypeError(f"The option {self.name!r} counts without an end: give the largest.")
+        is_number = int in self.types or float in self.types
+        if is_number and self.largest is None and self.read is None:
+            raise TypeError(f"The option {self.name!r} has no end: give the largest.")
 
     @property
     def kind(self) -> type:
@@ -90,7 +90,7 @@ class Option:
             return "text"
         if self.is_share:
             return f"a share from {self.smallest} to {self.largest}, such as 0.05"
-        return f"a number from {self.smallest} up"
+        return f"a number from {self.smallest} to {self.largest:,}"
 
     def check(self, value: Any) -> Any:
         """Return a value as the record keeps it.
@@ -108,7 +108,7 @@ class Option:
             return self._member(words, str(value))
         if self.types == (int,):
             return check_count(words, value, int(self.largest), self.smallest)
-        if isinstance(value, bool) is not (self.kind is bool) or not self._is_within(value):
+        if not self._is_within(value):
             raise InvalidValue(words, value, self.accepted)
         return self._whole(value)
 
@@ -134,14 +134,14 @@ class Option:
     def _whole(self, value: Any) -> Any:
         """Return 12.0 as 12 where whole numbers are accepted: a widget only gives the first."""
         if int in self.types and isinstance(value, float) and value.is_integer():
-            return int(value) if value <= _LARGEST_EXACT else value
+            return int(value)
         return value
 
     def _is_within(self, value: Any) -> bool:
-        if self.kind is str:
-            return isinstance(value, str)
-        largest = sys.float_info.max if self.largest is None else self.largest
-        return isinstance(value, int | float) and self.smallest <= value <= largest
+        if self.kind in (str, bool):
+            return isinstance(value, self.kind)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and self.smallest <= value <= self.largest
 
 
 def option(

@@ -123,6 +123,9 @@ class AppHistory(RunHistory):
     def _one(self, run_id: str, columns: str) -> Run:
         return self._unsaved.get(run_id) or super()._one(run_id, columns)
 
+    def _as_it_stands(self, run: Run) -> Run:
+        return run if run.run_id in self._begun else super()._as_it_stands(run)
+
     def _save_waiting(self) -> None:
         """Write what is in memory only, as far as the file allows it now."""
         try:
@@ -131,8 +134,9 @@ class AppHistory(RunHistory):
                 del self._unsaved[run.run_id]
             self._failure = None
         except HistoryUnusable as error:
+            if str(error) != str(self._failure):
+                _log.warning("%s", error)
             self._failure = error
-            _log.warning("%s", error)
         ended = [run_id for run_id, run in self._unsaved.items() if not run.status.is_active]
         for run_id in ended[:-MOST_UNSAVED]:
             del self._unsaved[run_id]

@@ -44,5 +44,5 @@ class EventLog:
     def _write(self, run_id: str, position: int, event: Event) -> None:
         try:
             self._history.add_event(run_id, position, event.to_dict())
-        except HistoryUnusable:
-            _log.exception("Event %d of run %s could not be written", position, run_id)
+        except HistoryUnusable as error:
+            _log.error("Event %d of run %s could not be written: %s", position, run_id, error)

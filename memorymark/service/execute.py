@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from memorymark.analysis.analyze import analyze_on
+from memorymark.analysis.attempt import sentence_of
 from memorymark.analysis.compare import comparison_of
 from memorymark.analysis.prediction import expected_max_batch, predict_max_batch
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
-from memorymark.errors import Cancelled, HistoryUnusable, InvalidValue, NotAvailable
+from memorymark.bounds import Bounds, working_within
+from memorymark.errors import Cancelled, HistoryUnusable, InvalidValue, NotAvailable, UsageError
 from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu, load_catalogue
 from memorymark.probes.choose import measuring_probe, resolve_probe, share_simulations
 from memorymark.records.analysis import Analysis
@@ -59,15 +61,17 @@ def execute(
         workload: An object in place of the model's name.
         find_workload: Returns the workload of a model's name; None takes any form of name.
         on_event: Called with each event.
-        cancel: Checked before each trial.
+        cancel: Checked before each trial, and at each module and operation of a simulation.
 
     Raises:
         UsageError: An argument is invalid.
+        BoundReached: A model or its simulation takes more work than the settings allow.
         MemoryMarkError: The work could not be done; carries a sentence for the user.
         Cancelled: The work was stopped.
     """
     settings, cancel = settings or load_settings(), cancel or CancelToken()
-    return _Execution(request, settings, workload, find_workload, on_event, cancel).record()
+    with working_within(Bounds().multiplied(settings.bounds_times), cancel.check):
+        return _Execution(request, settings, workload, find_workload, on_event, cancel).record()
 
 
 class ComparisonStopped(Cancelled):
@@ -97,6 +101,7 @@ class _Execution:
         self.request, self.settings = request, settings
         self.given, self.find_workload = given, find_workload
         self.on_event, self.cancel = on_event, cancel
+        self.failed: Exception | None = None
 
     def record(self) -> Record:
         """Do the work and return its record."""
@@ -175,13 +180,15 @@ class _Execution:
                 guess = expected_max_batch([a for _, a in analyses], probe.target, options)
                 on_event = self.part(number, len(probes))
                 try:
-                    analysis = self.analyze(probe, workload, priced, on_event, guess)
+                    analysis = self.analyze_or_say(probe, workload, priced, on_event, guess)
                 except Cancelled as stop:
                     self.stop_comparing(analyses, len(probes), stop)
             else:
                 self.note(f"{gpu.key}: measured in run {analysis.run_id}", number / len(probes))
             analyses.append((gpu, analysis))
             self.told_comparison(analyses, len(probes))
+        if not any(analysis.trials for _, analysis in analyses) and self.failed is not None:
+            raise self.failed
         return self.comparison(analyses)
 
     def comparison(self, analyses: list[tuple[Gpu, Analysis]], left: int = 0) -> Comparison:
@@ -213,6 +220,26 @@ class _Execution:
         if not analyses:
             raise Cancelled(str(stop)) from stop
         raise ComparisonStopped(self.comparison(analyses, of - len(analyses))) from stop
+
+    def analyze_or_say(
+        self,
+        probe: Probe,
+        workload: Workload,
+        options: AnalysisOptions,
+        on_event: OnEvent,
+        guess: int | None,
+    ) -> Analysis:
+        """Analyze on one GPU of several; what it raises is its analysis' end, not the others'."""
+        try:
+            return self.analyze(probe, workload, options, on_event, guess)
+        except UsageError:
+            raise
+        except Exception as error:
+            self.failed = error
+            return Analysis(
+                workload.name, probe.target, self.request.config, options, trials=(),
+                complete=False, stopped_by=sentence_of(error),
+            )  # fmt: skip
 
     def measured(self, workload: Workload) -> list[Analysis]:
         """Return what the history has measured of a workload, as far as it may be taken again."""
@@ -269,7 +296,8 @@ class _Execution:
         from memorymark.probes.lease import device_lease  # a simulation does without its packages
 
         name = target.lock_name
-        with contextlib.ExitStack() as stack:
+        stack = contextlib.ExitStack()
+        try:
             try:
                 stack.enter_context(
                     device_lease(
@@ -284,6 +312,11 @@ class _Execution:
             except OSError as error:
                 self.note(f"{name} cannot be locked against other measurements: {error}.")
             yield
+        finally:
+            try:
+                stack.close()
+            except OSError as error:  # the work is done: its record is not lost for that
+                self.note(f"The lock of {name} could not be given back: {error}.")
 
     def notes_on_choice(self, probe: Probe) -> tuple[str, ...]:
         """Say which GPU is simulated where none was named."""

@@ -34,12 +34,12 @@ from memorymark.units import moment
 KEPT_DELETED_SECONDS = 7 * 24 * 3600.0
 _LONGEST_ID = 64  # letters of an id in a sentence
 _LONGEST_TEXT = 500  # letters of a text in a list
-_PLAIN = ("run_id", "kind", "status", "source", "owner", "created_at", "finished_at", "deleted_at")
-_TEXTS = ("model", "device", "error")
+_PLAIN = ("run_id", "created_at", "finished_at", "deleted_at")
+_TEXTS = ("kind", "status", "model", "device", "source", "owner", "error")
 _LONG = ("request", "record")
 _SUMMARY = ", ".join([*_PLAIN, *(f"substr({it}, 1, {_LONGEST_TEXT}) AS {it}" for it in _TEXTS)])
 _WHOLE = ", ".join([*_PLAIN, *_TEXTS, *_LONG])
-_KEPT = (*_PLAIN[:-1], *_TEXTS, *_LONG)
+_KEPT = (*_PLAIN[:-1], *_TEXTS, *_LONG)  # a run that is written again stays deleted
 _KEEP = (
     f"INSERT INTO runs ({', '.join(_KEPT)}) VALUES ({', '.join('?' * len(_KEPT))})"
     f" ON CONFLICT (run_id) DO UPDATE SET {', '.join(f'{it} = excluded.{it}' for it in _KEPT[1:])}"
@@ -131,7 +131,7 @@ class RunHistory:
     ) -> None:
         """Note how a run ended, with its result in one transaction; nothing where none began."""
         try:
-            begun = self._one(run_id, _WHOLE.replace(", record", ""))
+            begun = self._read(run_id, _WHOLE.replace(", record", ""))
         except RunNotFound:
             return
         self.keep(ended_run(begun, status, record=record, error=error))
@@ -229,10 +229,14 @@ class RunHistory:
             )
 
     def add_event(self, run_id: str, position: int, event: dict[str, Any]) -> None:
-        """Append an event to a run's stream."""
-        row = (written_text(run_id), position, written_json(event))
+        """Append an event to a run's stream; to none where the file does not hold the run."""
+        name = written_text(run_id)
         with self._file.writing() as connection:
-            connection.execute("INSERT INTO events VALUES (?, ?, ?)", row)
+            connection.execute(
+                "INSERT OR REPLACE INTO events"
+                " SELECT ?, ?, ? WHERE EXISTS (SELECT 1 FROM runs WHERE run_id = ?)",
+                (name, position, written_json(event), name),
+            )
 
     def events(self, run_id: str) -> list[dict[str, Any]]:
         """Return a run's event stream in order, without what is damaged of it."""
@@ -254,6 +258,9 @@ class RunHistory:
             return [self._as_it_stands(run_of(row)) for row in connection.execute(sql, values)]
 
     def _one(self, run_id: str, columns: str) -> Run:
+        return self._as_it_stands(self._read(run_id, columns))
+
+    def _read(self, run_id: str, columns: str) -> Run:
         with self._file.reading() as connection:
             sql = f"SELECT {columns} FROM runs WHERE run_id = ?"
             row = connection.execute(sql, (written_text(run_id),)).fetchone()
@@ -261,7 +268,7 @@ class RunHistory:
             raise _not_found(run_id)
         if row["deleted_at"] is not None:
             raise _deleted(run_of({**row, "record": None}))
-        return self._as_it_stands(run_of(row))
+        return run_of(row)
 
     def _as_it_stands(self, run: Run) -> Run:
         """Return an active run as interrupted where nobody works on it any more."""

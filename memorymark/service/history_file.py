@@ -1,4 +1,4 @@
-"""The SQLite file of the run history: its format, and what can be wrong with it.
+"""The SQLite file of the run history: opened to read and to write, and what can be wrong with it.
 
 Each use opens its own connection, so that a file can be shared freely between threads and
 processes, and replaced at any time. It is in write-ahead mode: readers do not wait for a writer.
@@ -18,33 +18,23 @@ from datetime import datetime
 from pathlib import Path
 
 from memorymark.errors import HistoryUnusable
+from memorymark.service.history_format import (
+    VERSION,
+    bring_to_this_format,
+    check_own,
+    make_empty,
+    show_as_known,
+    version_of,
+)
 
-VERSION = 1  # of the format, in the file's `user_version`; MemoryMark 0.1.0 wrote 0
 _BUSY_TIMEOUT_SECONDS = 30.0
 _RETRY_SECONDS = 0.01
-_SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS runs (
-    run_id TEXT PRIMARY KEY, kind TEXT NOT NULL, status TEXT NOT NULL,
-    model TEXT, device TEXT, source TEXT, owner TEXT,
-    created_at REAL NOT NULL, finished_at REAL,
-    request TEXT, record TEXT, error TEXT)""",
-    "CREATE INDEX IF NOT EXISTS runs_by_time ON runs (created_at)",
-    """CREATE TABLE IF NOT EXISTS events (
-    run_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE, position INTEGER NOT NULL,
-    event TEXT NOT NULL, PRIMARY KEY (run_id, position))""",
-)
-_DELETED_INDEX = """CREATE INDEX IF NOT EXISTS runs_deleted ON runs (deleted_at)
-    WHERE deleted_at IS NOT NULL"""
-_ADDED = {"deleted_at": "REAL"}  # columns of `runs` since format 0
-_COLUMNS = (
-    "run_id", "kind", "status", "model", "device", "source", "owner", "created_at", "finished_at",
-    "request", "record", "error", *_ADDED,
-)  # fmt: skip
 # Primary result codes of SQLite: https://www.sqlite.org/rescode.html
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _READ_ONLY = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_BY_EFFECTIVE_USER = os.access in os.supports_effective_ids
 _MOVE_ASIDE = "`memorymark runs --move-aside` keeps it under another name and begins a new one"
 _ALLOW = "Give this user the right to write to it and its folder"
 _UPDATE = "Install that version"
@@ -95,14 +85,14 @@ class HistoryFile:
         """Return why it cannot be read or written, where that shows without writing."""
         try:
             with self.reading() as connection:
-                version = _version(connection)
+                version = version_of(connection)
                 connection.execute("SELECT run_id FROM runs LIMIT 1").fetchone()
         except HistoryUnusable as error:
             return error
         if version > VERSION:
             return self._newer(version)
         for there in (_first_there(self.path), _first_there(self.path.parent)):
-            if not os.access(there, os.W_OK):
+            if not os.access(there, os.W_OK, effective_ids=_BY_EFFECTIVE_USER):
                 return HistoryUnusable(self.path, "written", f"{there} is read-only", _ALLOW)
         return None
 
@@ -137,9 +127,9 @@ class HistoryFile:
         """Open the file and see that its tables can be read, as far as this version knows them."""
         connection = self._connect(mode)
         try:
-            version = _version(connection)
+            version = version_of(connection)
             if version != VERSION:
-                _show_as_known(connection)
+                show_as_known(connection)
             return connection
         except BaseException:
             connection.close()
@@ -153,26 +143,16 @@ class HistoryFile:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        version = _version(connection)
+        version = version_of(connection)
         if version == VERSION:
             return
         if version > VERSION:
             raise self._newer(version)
+        check_own(connection)
         _write_ahead(connection)
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            if _version(connection) == VERSION:
-                return  # another process was faster
-            _check_own(connection)
-            for statement in _SCHEMA:
-                connection.execute(statement)
-            there = _columns(connection)
-            for name, kind in _ADDED.items():
-                if name not in there:
-                    connection.execute(f"ALTER TABLE runs ADD COLUMN {name} {kind}")
-            connection.execute(_DELETED_INDEX)
-            connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM runs LIMIT 0")
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+            bring_to_this_format(connection)
 
     def _newer(self, version: int) -> HistoryUnusable:
         return HistoryUnusable(
@@ -205,7 +185,7 @@ def _reason(path: Path, error: Exception) -> tuple[str, str]:
         return f"this user may not open or change it ({error})", _ALLOW
     if code in _BUSY:
         return f"another program has held it for {_BUSY_TIMEOUT_SECONDS:.0f} s", "Try again"
-    return str(error), ""
+    return str(error), _MOVE_ASIDE if isinstance(error, sqlite3.DatabaseError) else ""
 
 
 def _code(error: Exception) -> int:
@@ -224,41 +204,8 @@ def _first_there(path: Path) -> Path:
 def _empty() -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.row_factory = sqlite3.Row
-        _make_empty(connection)
+        make_empty(connection)
         yield connection
-
-
-def _make_empty(connection: sqlite3.Connection) -> None:
-    connection.execute(f"CREATE TEMP TABLE runs ({', '.join(_COLUMNS)})")
-    connection.execute("CREATE TEMP TABLE events (run_id, position, event)")
-
-
-def _show_as_known(connection: sqlite3.Connection) -> None:
-    """Put a view over tables of another format: a column that is missing there is NULL."""
-    connection.execute("PRAGMA temp_store = MEMORY")
-    _check_own(connection)
-    there = _columns(connection)
-    if not there and _version(connection) < VERSION:
-        _make_empty(connection)
-        return
-    columns = (name if name in there else f"NULL AS {name}" for name in _COLUMNS)
-    selected = ", ".join(["rowid AS rowid", *columns])
-    connection.execute(f"CREATE TEMP VIEW runs AS SELECT {selected} FROM main.runs")
-
-
-def _check_own(connection: sqlite3.Connection) -> None:
-    """Leave a database alone that holds other tables than a run history's."""
-    names = [row[0] for row in connection.execute("SELECT name FROM main.sqlite_master")]
-    if names and "run_id" not in _columns(connection):
-        raise sqlite3.DatabaseError(f"it holds another program's data, such as {names[0]}")
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return connection.execute("PRAGMA main.user_version").fetchone()[0]
-
-
-def _columns(connection: sqlite3.Connection) -> set[str]:
-    return {row["name"] for row in connection.execute("PRAGMA main.table_info(runs)")}
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

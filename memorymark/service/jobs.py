@@ -306,4 +306,4 @@ def _known_by(end: BaseException) -> dict[str, Any] | None:
 
 
 def _key(kind: str, request: dict[str, Any]) -> str:
-    return json.dumps([kind, request], sort_keys=True, default=str)
+    return json.dumps([kind, request], sort_keys=True, default=str, allow_nan=False)

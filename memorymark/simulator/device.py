@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from memorymark.bounds import Meter, new_meter
 from memorymark.errors import UnsupportedOperation
 from memorymark.memory.trace import BACKWARD, STEP
 from memorymark.memory.tracker import MemoryTracker
@@ -51,12 +52,14 @@ class SimulatedDevice(MemoryTracker):
         session: The rules, and where assumptions are noted.
         shapes: Remembers what calls gave, over as many simulations as it is kept for.
         timed_step: Number of the step whose operations are counted for their time, from 1.
+        meter: Counts the operations, and ends the simulation where it must.
         keeps_values: Whether larger tensors' values are kept too, as the user's code may ask
             for them.
 
     Attributes:
         convolutions: The kernels of the convolutions, whose workspaces are not in the trace.
         works: What each operation of the timed step does.
+        work_marks: (phase, number of works before it) for each phase of that step.
     """
 
     def __init__(
@@ -65,12 +68,15 @@ class SimulatedDevice(MemoryTracker):
         shapes: ShapeCache,
         timed_step: int | None = None,
         *,
+        meter: Meter | None = None,
         keeps_values: bool = False,
     ) -> None:
         # Counters that optimizers keep on the host are device memory where the device is the host.
         super().__init__("meta", *(() if session.rules.is_cuda else ("cpu",)))
         self.convolutions = Convolutions(session.rules)
         self.works: list[Work] = []
+        self.work_marks: list[tuple[str, int]] = []
+        self._count_operation = (meter or new_meter("The simulation")).operation
         self._session = session
         self._shapes = shapes
         self._answers = Answers(session, keeps_values=keeps_values)
@@ -82,6 +88,7 @@ class SimulatedDevice(MemoryTracker):
 
     def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the operation without data and note what it would allocate on the device."""
+        self._count_operation()
         traits = self._traits.get(id(func)) or self._learn(func)
         if traits.is_view:  # takes no time and makes no values, as half of all operations do
             output, _ = self._call(traits, func, args, kwargs)
@@ -111,6 +118,8 @@ class SimulatedDevice(MemoryTracker):
     def begin_phase(self, phase: str) -> None:
         """Note that a phase of the step begins."""
         self._step += phase == STEP
+        if self._step == self._timed_step:
+            self.work_marks.append((phase, len(self.works)))
         super().begin_phase(phase)
 
     def _learn(self, func: Any) -> _Traits:

@@ -151,7 +151,7 @@ def _frame(steps: SimulatedSteps) -> tuple[Any, ...]:
     trace = _first_steps(steps.trace)
     blocks = [(b.phase, b.path, b.operation, b.category, b.owner) for b in trace.blocks]
     order = [(block_id, size_bytes > 0) for block_id, size_bytes in trace.events]
-    works = [(work.dtype, work.is_convolution) for work in steps.works]
+    works = [(work.dtype, work.is_convolution, work.times) for work in steps.works]
     kernels = [replace(kernel, operand_bytes=0) for kernel in _kernels(steps, trace)]
     return blocks, order, trace.marks, works, kernels, steps.assumptions, steps.gradient_check
 
@@ -201,7 +201,7 @@ def _with_numbers(steps: SimulatedSteps, numbers: list[int]) -> SimulatedSteps |
         trace=trace,
         free_running=peak.replay.result(),
         works=[
-            Work(count, work.dtype, work.is_convolution, bytes_moved)
+            Work(count, work.dtype, work.is_convolution, bytes_moved, work.times)
             for work, count, bytes_moved in zip(works, counts, moved, strict=True)
         ],
         convolutions=with_repeated_kernels(kernels, trace, _STEPS),

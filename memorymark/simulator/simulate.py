@@ -17,7 +17,13 @@ from typing import Any
 
 from torch import nn
 
-from memorymark.errors import MemoryMarkError, UnsupportedOperation, WorkloadError
+from memorymark.bounds import Meter, new_meter
+from memorymark.errors import (
+    MemoryMarkError,
+    UnsupportedOperation,
+    WorkloadError,
+    quoted,
+)
 from memorymark.memory.trace import Trace
 from memorymark.placement.pretended_cuda import COMPILED, pretending
 from memorymark.placement.pretended_gpu import pretended_gpu
@@ -29,6 +35,12 @@ from memorymark.simulator.cuda.recurrent import flatten_weights
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
 from memorymark.simulator.lbfgs import full_histories
+from memorymark.simulator.micro_batches import (
+    are_alike,
+    told_of,
+    with_all_works,
+    with_few_micro_batches,
+)
 from memorymark.simulator.questions import Questions
 from memorymark.simulator.repetition import (
     MOST_STEPS,
@@ -71,6 +83,7 @@ class SimulatedSteps:
         free_running: What the trace comes to in a caching allocator without limit.
         steps_run: How many steps were run; those after them in the trace repeat the last.
         works: What each operation of a step does, for an estimate of its time.
+        work_marks: (phase, number of works before it) for each phase of that step.
         assumptions: What was answered or allowed for, one sentence each.
         convolutions: The convolutions' kernels, whose workspaces are not in the trace.
         gradient_check: What the backward pass left, where the stage is `backward`.
@@ -82,6 +95,7 @@ class SimulatedSteps:
     free_running: ReplayResult
     steps_run: int
     works: list[Work]
+    work_marks: list[tuple[str, int]]
     assumptions: tuple[str, ...]
     convolutions: tuple[ConvolutionKernel, ...]
     gradient_check: GradientCheck | None
@@ -112,12 +126,33 @@ def simulate(
         UnsupportedOperation: An operation cannot be run without data, or the memory depends on
             a number that is not known.
         WorkloadError: The model or its own code fails.
+        BoundReached: All of it takes too many operations, or too long.
     """
+    meter = new_meter(f"The simulation of {quoted(spec.workload.name)}")
+    few = with_few_micro_batches(spec)
+    more = spec.config.gradient_accumulation - few.config.gradient_accumulation
+    found = _answered(few, model, rules, steps, meter)
+    if not more:
+        return found
+    if not are_alike(found.trace):
+        return _answered(spec, model, rules, steps, meter)
+    told = told_of(few.config, spec.config)
+    return dataclasses.replace(
+        found,
+        works=with_all_works(found.works, found.work_marks, more),
+        assumptions=(*found.assumptions, told),
+    )
+
+
+def _answered(
+    spec: TrialSpec, model: nn.Module, rules: Rules, steps: int | None, meter: Meter
+) -> SimulatedSteps:
+    """Simulate with every answer to what a model asks and is not known."""
 
     def attempt(contrary: bool = False, except_at: str | None = None) -> _Attempt:
         questions = Questions(contrary, except_at, spec.batch_size)
         _drop_gradients(spec, model)
-        outcome = _attempt(spec, model, rules, steps, questions)
+        outcome = _attempt(spec, model, rules, steps, questions, meter)
         if questions.endless is not None:
             raise questions.endless
         return outcome, questions
@@ -138,12 +173,17 @@ def simulate(
 
 
 def _attempt(
-    spec: TrialSpec, model: nn.Module, rules: Rules, steps: int | None, questions: Questions
+    spec: TrialSpec,
+    model: nn.Module,
+    rules: Rules,
+    steps: int | None,
+    questions: Questions,
+    meter: Meter,
 ) -> SimulatedSteps | MemoryMarkError:
     with simulating(rules, questions) as session:
         device = SimulatedDevice(
             session, _shapes, steps or _TIMED_STEP,
-            keeps_values=is_own(spec.workload),
+            meter=meter, keeps_values=is_own(spec.workload),
         )  # fmt: skip
         peak = SteadyPeak(device.trace)
         # The user's own code may do something else in a later step: it is run.
@@ -159,8 +199,13 @@ def _attempt(
                         (peak.is_steady() or repeats(device.trace)) and steps is None
                     ),
                 )  # fmt: skip
-        except Exception as error:
-            return _failed(spec, model, error)
+        except BaseException as error:
+            _tidy(spec, model, error)
+            if meter.reached is not None:
+                raise meter.reached from None  # also where code of the model's has caught it
+            if not isinstance(error, Exception):
+                raise
+            return _failed(spec, error)
         if steps is None:
             peak.repeat_until_steady()
         peak.replay.close()
@@ -170,6 +215,7 @@ def _attempt(
             free_running=peak.replay.result(),
             steps_run=ran,
             works=device.works,
+            work_marks=device.work_marks,
             assumptions=session.assumptions,
             convolutions=with_repeated_kernels(device.convolutions.kernels, device.trace, ran),
             gradient_check=tracked.gradient_check,
@@ -245,18 +291,21 @@ def _differ(done: list[SimulatedSteps]) -> bool:
     return any(_sizes(steps) != _sizes(done[0]) for steps in done[1:])
 
 
-def _failed(spec: TrialSpec, model: nn.Module, error: Exception) -> MemoryMarkError:
-    """Return what is told of a step's error, and leave nothing of the step behind."""
+def _failed(spec: TrialSpec, error: Exception) -> MemoryMarkError:
+    """Return what is told of a step's error."""
     if isinstance(error, MemoryMarkError):
-        told = error
-    else:
-        told = _failure(spec.workload.name, error, is_own(spec.workload))
-        told.__cause__ = error
+        return error
+    told = _failure(spec.workload.name, error, is_own(spec.workload))
+    told.__cause__ = error
+    return told
+
+
+def _tidy(spec: TrialSpec, model: nn.Module, error: BaseException) -> None:
+    """Leave nothing behind of a step that was broken off."""
     # In PyTorch 2.11 a checkpointed part that failed leaves its hooks in place, which see all that
     # is saved for any backward pass, until nobody holds its variables.
     clear_frames(error.__traceback__)
     _drop_gradients(spec, model)
-    return told
 
 
 def _failure(name: str, error: Exception, own: bool) -> MemoryMarkError:

@@ -139,6 +139,9 @@ def _draw_empty(text: str) -> None:
     if text.strip():
         st.info(f"No run matches {text.strip()!r}.", icon=":material/search_off:")
         return
+    problem = app_service().history.problem()
+    if problem is not None and problem.verb == "read":
+        return  # the page says so above; whether there are runs is not known
     st.info(
         "No runs yet. Press Analyze on the Analysis page, or run `memorymark analyze bert` in a "
         "terminal on this machine. Both are listed here.",

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
-from memorymark.errors import MemoryMarkError, WorkloadError
+from memorymark.errors import WorkloadError
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import Batch, Workload
 
@@ -76,7 +76,7 @@ def _growing(name: str, make: Callable[[int], Batch]) -> Sizes:
     for small, large in _PAIRS:
         try:
             first, second = sizes_of(make(small)), sizes_of(make(large))
-        except MemoryMarkError:
+        except Exception:
             continue  # such sizes are not for this workload: the one that is asked for may be
         in_proportion = {
             path: size // small

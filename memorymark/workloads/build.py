@@ -12,11 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from memorymark.errors import BatchTooLong, WorkloadError
+from memorymark.bounds import Meter
+from memorymark.errors import BatchTooLong, WorkloadError, quoted
+from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.storage import tree_map
+from memorymark.placement.metered_build import metered_build
 from memorymark.placement.moving import FILLED, Twins, move_module, move_tensors, note_modes
 from memorymark.placement.pretended_cuda import pretending
-from memorymark.placement.without_data import make_without_data
+from memorymark.placement.without_data import make_without_data, make_without_parameters
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.batch_sizes import check_batch, learn_growth
@@ -136,19 +139,36 @@ def is_own(workload: Workload) -> bool:
 def _build(
     workload: Workload, config: TrainingConfig, device: torch.device, twins: Twins
 ) -> nn.Module:
-    if device.type == "meta" and is_own(workload):
-        return make_without_data(lambda: workload.build(config), twins)
-    try:
+    if device.type != "meta":
         with torch.device(device):
+            return workload.build(config)
+    with metered_build(workload.name) as meter:
+        try:
+            return _build_without_data(workload, config, twins, meter)
+        except Exception as error:
+            if is_out_of_memory(error) and meter.reached is None:
+                raise WorkloadError(
+                    f"Building the model {quoted(workload.name)} takes more memory than this "
+                    "machine has, although nothing of its weights is kept. Make it smaller."
+                ) from error
+            raise
+
+
+def _build_without_data(
+    workload: Workload, config: TrainingConfig, twins: Twins, meter: Meter
+) -> nn.Module:
+    if is_own(workload):
+        return make_without_data(lambda: workload.build(config), meter, twins)
+    try:
+        with torch.device("meta"):
             return workload.build(config)
     except BatchTooLong:
         raise
     except WorkloadError as error:
-        if device.type != "meta" or not _lacks_data(error.__cause__):
+        if meter.reached is not None or not _lacks_data(error.__cause__):
             raise
     # Some models compute with the values of tensors while they are built.
-    with torch.device("cpu"):
-        return workload.build(config)
+    return make_without_parameters(lambda: workload.build(config), twins, meter)
 
 
 def _lacks_data(error: BaseException | None) -> bool:

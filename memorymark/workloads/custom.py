@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from memorymark.errors import InvalidValue, ModelNotFound, UnknownChoice, WorkloadError
+from memorymark.placement.metered_build import metered_build
 from memorymark.placement.pretended_cuda import pretending
 from memorymark.placement.pretended_gpu import default_device, is_simulated, set_default_device
 from memorymark.placement.without_data import is_building_without_data, make_without_data
@@ -194,7 +195,8 @@ def workload_of(name: str, factory: Callable[..., Any]) -> Workload:
     """
     if takes_config(name, factory):
         return CustomWorkload(name, factory)
-    made = make_without_data(lambda: call_factory(name, factory))
+    with metered_build(name) as meter:
+        made = make_without_data(lambda: call_factory(name, factory), meter)
     if isinstance(made, Workload):
         made.name = getattr(made, "name", None) or name
         made.runs_own_code = True

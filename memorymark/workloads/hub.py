@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from memorymark.errors import ModelNotFound, WorkloadError
+from memorymark.errors import ModelNotFound, WorkloadError, quoted
+from memorymark.workloads.config_file import read_config_file
 
 _CONNECT_TIMEOUT_S = 3.0
 _DEFAULT_ENDPOINT = "https://huggingface.co"
@@ -37,27 +37,24 @@ def _from_folder(folder: Path) -> Any:
         folder, file = folder.parent, folder
     if not folder.is_dir():
         raise ModelNotFound(
-            f"There is no folder {str(folder)!r}. Give a folder that holds a config.json, "
+            f"There is no folder {quoted(str(folder))}. Give a folder that holds a config.json, "
             "or a hub id such as hf:google-bert/bert-base-uncased."
         )
     if not file.is_file():
         raise ModelNotFound(
-            f"The folder {str(folder)!r} has no config.json. Give the folder of a Hugging Face "
-            "model; only its config.json is read."
+            f"The folder {quoted(str(folder))} has no config.json. Give the folder of a Hugging "
+            "Face model; only its config.json is read."
         )
-    _check_json(file)
+    _check_names_a_model(file)
     return _load(str(folder), local=True)
 
 
-def _check_json(file: Path) -> None:
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise WorkloadError(f"The file {str(file)!r} is not readable JSON: {error}.") from error
-    if not isinstance(values, dict) or "model_type" not in values:
+def _check_names_a_model(file: Path) -> None:
+    values = read_config_file(file)
+    if not isinstance(values, dict) or not isinstance(values.get("model_type"), str):
         raise WorkloadError(
-            f"The file {str(file)!r} does not name a model_type, so it is not the config.json "
-            "of a Hugging Face model."
+            f"The file {quoted(str(file))} does not name a model_type, so it is not the "
+            "config.json of a Hugging Face model."
         )
 
 
@@ -71,17 +68,30 @@ def _from_hub(ref: str) -> Any:
 
 def _load(ref: str, *, local: bool) -> Any:
     from transformers import AutoConfig
+    from transformers.utils import cached_file
 
     try:
+        file = cached_file(ref, "config.json", local_files_only=local)
+        if file is not None:
+            read_config_file(Path(file))
         return AutoConfig.from_pretrained(ref, local_files_only=local, trust_remote_code=False)
     except OSError as error:
         raise ModelNotFound(
-            f"No configuration was found for {ref!r}: check the spelling of the hub id, or give "
-            "a local folder with config.json as hf:FOLDER."
+            f"No configuration was found for {quoted(ref)}: check the spelling of the hub id, or "
+            "give a local folder with config.json as hf:FOLDER."
         ) from error
+    except WorkloadError:
+        raise
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise WorkloadError(f"The configuration of {ref!r} cannot be used: {reason}") from error
+        raise WorkloadError(
+            f"The configuration of {quoted(ref)} cannot be used: {_reason(error)}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return an error's first sentence, which may go on in a second line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
 def _check_network(ref: str) -> None:
@@ -97,6 +107,6 @@ def _check_network(ref: str) -> None:
         socket.create_connection((url.hostname or "", port), _CONNECT_TIMEOUT_S).close()
     except OSError:
         raise ModelNotFound(
-            f"The Hugging Face hub cannot be reached and {ref!r} is not in the local cache. "
+            f"The Hugging Face hub cannot be reached and {quoted(ref)} is not in the local cache. "
             "Download its config.json elsewhere, put it into a folder and use hf:FOLDER."
         ) from None

@@ -13,9 +13,11 @@ from transformers import PretrainedConfig
 from memorymark.errors import (
     BatchTooLong,
     InvalidValue,
+    MemoryMarkError,
     MissingPackage,
     UnknownChoice,
     WorkloadError,
+    quoted,
 )
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.records.config import Attention, Task, TrainingConfig, UseCache
@@ -46,7 +48,23 @@ class HuggingFaceWorkload(Workload):
         self._num_labels = num_labels
 
     def describe(self, config: TrainingConfig) -> TrainingConfig:
-        """Fill in the task and the number of labels."""
+        """Fill in the task and the number of labels.
+
+        Raises:
+            UsageError: The model cannot be trained in this way.
+            WorkloadError: Its configuration holds what it should not.
+        """
+        try:
+            return self._described(config)
+        except MemoryMarkError:
+            raise
+        except Exception as error:  # a configuration may hold anything, anywhere
+            reason = f"{type(error).__name__}: {error}"
+            raise WorkloadError(
+                f"The configuration of {quoted(self.name)} cannot be used: {reason}"
+            ) from error
+
+    def _described(self, config: TrainingConfig) -> TrainingConfig:
         task = config.task or self._task or tasks.default_task(self._hf_config, self.name)
         self._check_task(task)
         num_labels = config.num_labels or self._num_labels
@@ -70,7 +88,7 @@ class HuggingFaceWorkload(Workload):
                 raise
             package = re.search(r"requires the (\w+) library", str(error))
             if isinstance(error, ImportError) and package:
-                raise MissingPackage(package[1], f"The model {self.name!r}") from error
+                raise MissingPackage(package[1], f"The model {quoted(self.name)}") from error
             raise WorkloadError(tasks.build_failure(self.name, config.task, error)) from error
         if "seq_len" in config.task.lengths:
             _check_positions(model, config.seq_len, self.name)
@@ -146,7 +164,7 @@ def _check_positions(model: nn.Module, seq_len: int, name: str) -> None:
         limit = module.num_embeddings - offset
         if seq_len > limit:
             raise BatchTooLong(
-                f"The sequence length is {seq_len}, and the model {name!r} has a table of "
+                f"The sequence length is {seq_len}, and the model {quoted(name)} has a table of "
                 f"{limit} positions ({path}). Set the sequence length to {limit} or less."
             )
 

@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import memorymark
+from memorymark.bounds import new_meter
 from memorymark.placement.pretended_cuda import COMPILED, pretending
 from memorymark.placement.pretended_gpu import PretendedGpu, pretended_gpu
 from memorymark.placement.without_data import make_without_data
@@ -257,7 +258,7 @@ def test_other_threads_find_and_leave_all_as_it_is():
             go_on.wait(10)
             return nn.Linear(2, 2).cuda().weight.is_cuda
 
-        seen.append(make_without_data(build))
+        seen.append(make_without_data(build, new_meter("The build")))
 
     threads = [threading.Thread(target=pretend) for _ in range(2)]
     for thread in threads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from memorymark.errors import InvalidRecord, InvalidValue, UsageError
 from memorymark.records import option as option_module
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
+from memorymark.records.costs import run_cost
 from memorymark.records.option import (
     changed,
     changed_words,
@@ -141,16 +143,29 @@ def test_an_error_of_an_option_is_an_error_of_usage():
             TrainingConfig(**wrong)
 
 
-def test_a_count_without_an_end_is_refused_where_it_is_declared():
+@pytest.mark.parametrize("kind", [int, float, int | float])
+def test_a_number_without_an_end_is_refused_where_it_is_declared(kind):
     declared = option_module.option(1, "Rows", "Rows.")
-    counting = dataclasses.make_dataclass("Counting", [("rows", int, declared)])
-    with pytest.raises(TypeError, match="'rows' counts without an end"):
+    counting = dataclasses.make_dataclass("Counting", [("rows", kind, declared)])
+    with pytest.raises(TypeError, match="'rows' has no end"):
         options_of(counting)
 
 
+def test_no_product_of_what_is_accepted_overflows():
+    most = {
+        name: each.largest
+        for name, each in options_of(AnalysisOptions).items()
+        if each.largest is not None
+    }
+    plan = AnalysisOptions(**most).plan
+    for samples_per_second in (1e-12, 1e12):
+        cost = dataclasses.asdict(run_cost(plan, samples_per_second))
+        json.dumps(cost, allow_nan=False)
+
+
 def test_whole_numbers_stay_whole_where_any_number_is_accepted():
-    given = [AnalysisOptions(runs_per_year=runs).runs_per_year for runs in (12.0, 12, 0.5, 1e300)]
-    assert [repr(runs) for runs in given] == ["12", "12", "0.5", "1e+300"]
+    given = [AnalysisOptions(runs_per_year=runs).runs_per_year for runs in (12.0, 12, 0.5, 1e9)]
+    assert [repr(runs) for runs in given] == ["12", "12", "0.5", "1000000000"]
     assert repr(AnalysisOptions(price_per_hour=2.0).price_per_hour) == "2.0"
 
 

@@ -466,3 +466,46 @@ def test_requests_of_one_question_have_one_identity():
     other = dataclasses.replace(one, options=AnalysisOptions(epochs=3))
     assert one.identity == other.identity
     assert one.identity != dataclasses.replace(one, memory_budget=GIB).identity
+
+
+def failing_on(monkeypatch, failing):
+    """Let the probes of some GPUs raise at once."""
+
+    def make(device=None, gpu=None, memory_budget=None):
+        target = dataclasses.replace(simulated_target(name=gpu), gpu_key=gpu)
+        raises = {1: WorkloadError("No such kernel.")} if gpu in failing else None
+        return FakeProbe(target=target, raises=raises)
+
+    stand_in(monkeypatch, execute_module, "load_factory", make)
+
+
+def test_a_gpu_that_fails_costs_the_others_nothing(monkeypatch, settings):
+    failing_on(monkeypatch, ["a10"])
+    found = execute(ask(RequestKind.COMPARISON, gpus=("l4", "a10", "t4")), settings=settings)
+    rows = {row.gpu: row for row in found.gpus}
+    assert set(rows) == {"l4", "a10", "t4"}
+    assert rows["l4"].max_batch_size and rows["t4"].max_batch_size
+    assert rows["a10"].max_batch_size is None and rows["a10"].assumptions == ("No such kernel.",)
+    assert "a10: No such kernel." in found.findings
+
+
+def test_where_all_fail_the_error_is_the_callers(monkeypatch, settings):
+    failing_on(monkeypatch, ["a10", "l4"])
+    with pytest.raises(WorkloadError, match="No such kernel"):
+        execute(ask(RequestKind.COMPARISON, gpus=("l4", "a10")), settings=settings)
+
+
+def test_a_lock_that_cannot_be_given_back_costs_no_result(monkeypatch, settings):
+    import contextlib
+
+    @contextlib.contextmanager
+    def lease(name, **about):
+        yield
+        raise OSError(5, "Input/output error")
+
+    take(monkeypatch, FakeProbe())
+    monkeypatch.setattr("memorymark.probes.lease.device_lease", lease)
+    events = []
+    found = execute(ask(device="cuda"), settings=settings, on_event=events.append)
+    assert found.max_batch_size == 192
+    assert any("could not be given back" in event.text for event in events)

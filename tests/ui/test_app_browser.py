@@ -179,6 +179,47 @@ def test_code_of_a_visitors_own_is_refused(address, tab):
     tab.get_by_text("would run custom code").wait_for(timeout=WAIT)
 
 
+def test_what_is_ticked_is_deleted_though_a_run_is_saved_meanwhile(tmp_path, tab):
+    history = RunHistory(tmp_path / "runs.sqlite3")
+    other, mine = (save_stub(history, name) for name in ("other", "mine"))
+    with server(tmp_path) as address:
+        tab.goto(f"{address}/runs")
+        settled(tab)
+        tick_row(tab, 0)
+        somebodys = save_stub(history, "somebodys")
+        tab.get_by_role("button", name="Delete selected (1)").click()
+        tab.get_by_text(f"{mine} analysis of mine").wait_for(timeout=WAIT)
+        tab.get_by_role("button", name="Delete", exact=True).click()
+        tab.get_by_text("Deleted 1 run.").wait_for(timeout=WAIT)
+        assert {run.run_id for run in history.list()} == {other, somebodys}
+        settled(tab)
+        assert tab.get_by_role("button", name="Delete selected").count() == 0
+        # The tick is sent by a browser that shows the older list.
+        tick_row(tab, 1)
+        tab.get_by_role("button", name="Delete selected (1)").wait_for(timeout=WAIT)
+        newest = save_stub(history, "newest")
+        tick_row(tab, 0)
+        tab.get_by_role("button", name="Delete selected (2)").click()
+        tab.get_by_role("button", name="Delete", exact=True).click()
+        tab.get_by_text("Deleted 2 runs.").wait_for(timeout=WAIT)
+        assert {run.run_id for run in history.list()} == {newest}
+        tab.get_by_role("button", name="Undo").click()
+        tab.get_by_text("Deleted 2 runs.").wait_for(state="detached", timeout=WAIT)
+        assert {run.run_id for run in history.list()} == {other, somebodys, newest}
+
+
+def save_stub(history, model):
+    return history.save("analysis", {"model_name": model}, request={"model": model})
+
+
+def tick_row(page, row):
+    """Tick a row of the table, which the browser draws as a picture: 35 pixels a row."""
+    table = page.get_by_test_id("stDataFrame")
+    table.wait_for(timeout=WAIT)
+    table.scroll_into_view_if_needed()
+    table.click(position={"x": 15, "y": 35 * (row + 1) + 17})
+
+
 @pytest.mark.parametrize("name", ["analysis", "backward", "compile", "comparison", "runs"])
 def test_screenshots(name, address, runs, tab):
     run = f"?run={runs[name]}" if name in runs else ""

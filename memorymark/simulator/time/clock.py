@@ -51,12 +51,14 @@ class Work(NamedTuple):
         dtype: The format whose rate they take; None where there are none.
         is_convolution: Whether they are a convolution's.
         moved_bytes: Bytes of what is read and written.
+        times: How often the operation runs.
     """
 
     flops: int
     dtype: torch.dtype | None
     is_convolution: bool
     moved_bytes: int
+    times: int = 1
 
 
 def work_of(func: Any, args: tuple[Any, ...], output: Any) -> Work | None:
@@ -103,8 +105,8 @@ def seconds(works: Iterable[Work], rates: Rates) -> float:
         taken = known.get(work)
         if taken is None:
             taken = known[work] = _seconds_of(work, rates)
-        total += taken
-        total += _LAUNCH_SECONDS
+        total += taken * work.times
+        total += _LAUNCH_SECONDS * work.times
     return total
 
 

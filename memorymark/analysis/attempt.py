@@ -1,0 +1,47 @@
+"""Runs one trial of several, so that an error in it loses none of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from memorymark.errors import MemoryMarkError
+from memorymark.probes.probe import Probe
+from memorymark.records.trial import Outcome, Trial
+from memorymark.workloads.trial_spec import TrialSpec
+
+
+def attempt(probe: Probe, spec: TrialSpec, before: Sequence[Trial]) -> Trial:
+    """Run a trial; where there are others before it, what it raises is its outcome.
+
+    The first trial's error is the caller's: nothing can be run, and nothing is lost.
+
+    Args:
+        probe: Runs it.
+        spec: What it runs.
+        before: The trials that there are already.
+    """
+    try:
+        return probe.run_trial(spec)
+    except (Exception, SystemExit) as error:
+        if not before:
+            raise
+        target = probe.target
+        return Trial(
+            model=spec.workload.name,
+            batch_size=spec.batch_size,
+            config=spec.config,
+            source=target.source,
+            device=target.name,
+            outcome=Outcome.ERROR,
+            capacity_bytes=target.capacity_bytes,
+            stage=spec.stage,
+            error=sentence_of(error),
+        )
+
+
+def sentence_of(error: BaseException) -> str:
+    """Return what an error says, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, MemoryMarkError):
+        return " ".join(lines)
+    return ": ".join([type(error).__name__, *lines[:1]])

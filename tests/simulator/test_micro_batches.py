@@ -1,0 +1,83 @@
+"""A few micro-batches say the same of a step as all of them would."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny import TinyNet, tiny_bert, tiny_gpt2, tiny_llama, tiny_resnet
+
+from memorymark.memory.trace import FORWARD
+from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Stage
+from memorymark.simulator import micro_batches
+from memorymark.simulator import simulate as simulate_module
+from memorymark.simulator.cuda.rules import Platform, Rules
+from memorymark.simulator.simulate import simulate
+from memorymark.simulator.time.clock import Rates, seconds
+from memorymark.workloads.build import build_model
+from memorymark.workloads.trial_spec import TrialSpec
+
+RATES = Rates({torch.float32: 1e12, torch.float16: 2e12, torch.bfloat16: 2e12}, 1e11)
+
+
+def simulated(workload, count, batch_size=4, stage=Stage.STEP, **training):
+    config = TrainingConfig(
+        gradient_accumulation=count, **{"seq_len": 16, "image_size": 32, **training}
+    )
+    spec = TrialSpec(workload, config, batch_size, stage)
+    model = build_model(workload, config, torch.device("meta"))
+    return simulate(spec, model, Rules(Platform.CUDA, (8, 0)))
+
+
+def micro_batches_in(found):
+    starts = [n for n, (phase, _) in enumerate(found.trace.marks) if phase == "step"]
+    return [phase for phase, _ in found.trace.marks[: starts[1]]].count(FORWARD)
+
+
+def read(found):
+    free = found.free_running
+    return free.peak_allocated_bytes, free.peak_reserved_bytes
+
+
+@pytest.mark.parametrize(
+    ("make", "training"),
+    [
+        (tiny_bert, {}),
+        (tiny_gpt2, {"precision": "amp-fp16", "zero_grad": "after-step"}),
+        (tiny_llama, {"precision": "bf16", "gradient_checkpointing": True}),
+        (tiny_resnet, {"optimizer": "sgd-momentum"}),
+        (tiny_resnet, {"precision": "amp-bf16", "zero_grad": "before-backward"}),
+        (tiny_bert, {"stage": Stage.BACKWARD}),
+        (tiny_bert, {"stage": Stage.FORWARD_ONLY}),
+    ],
+)
+def test_few_micro_batches_have_the_memory_and_the_time_of_all(make, training, monkeypatch):
+    few = simulated(make(), 21, **training)
+    assert micro_batches_in(few) == micro_batches.MOST_MICRO_BATCHES
+    assert any("of the step's 21 micro-batches" in told for told in few.assumptions)
+    monkeypatch.setattr(micro_batches, "MOST_MICRO_BATCHES", 21)
+    whole = simulated(make(), 21, **training)
+    assert micro_batches_in(whole) == 21
+    assert read(few) == read(whole)
+    assert seconds(few.works, RATES) == pytest.approx(seconds(whole.works, RATES), rel=1e-12)
+
+
+def test_a_million_micro_batches_take_no_longer_than_a_few():
+    found = simulated(tiny_bert(), 1_000_000)
+    assert micro_batches_in(found) == micro_batches.MOST_MICRO_BATCHES
+    one = seconds(simulated(tiny_bert(), 1).works, RATES)
+    assert seconds(found.works, RATES) > 100_000 * one
+
+
+@pytest.mark.parametrize(
+    ("make", "training"), [(TinyNet, {}), (tiny_bert, {"loop": "trainer"})], ids=["own", "ahead"]
+)
+def test_what_may_differ_in_each_is_simulated_in_full(make, training):
+    found = simulated(make(), 12, **training)
+    assert micro_batches_in(found) == 12
+    assert not any("micro-batches" in told for told in found.assumptions)
+
+
+def test_micro_batches_that_are_not_alike_are_simulated_in_full(monkeypatch):
+    monkeypatch.setattr(simulate_module, "are_alike", lambda trace: False)
+    assert micro_batches_in(simulated(tiny_bert(), 10)) == 10
