@@ -160,6 +160,18 @@ def take_hooks(tensor: Tensor) -> Callable[[Tensor], None]:
     return put
 
 
+def version_of(tensor: Tensor) -> int | None:
+    """Return how often a tensor was written to, by which autograd knows stale values."""
+    return None if tensor.is_inference() else tensor._version
+
+
+def set_version(tensor: Tensor, version: int | None) -> None:
+    """Count a tensor as written to just so often, where this torch can."""
+    put = getattr(torch._C._autograd, "_unsafe_set_version_counter", None)
+    if put is not None and version is not None and tensor._version != version:
+        put((tensor,), (version,))
+
+
 def has_compiler() -> bool:
     """Return whether the part of torch is loaded that torch.compile needs."""
     return "torch._dynamo" in sys.modules

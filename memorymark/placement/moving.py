@@ -49,10 +49,14 @@ class Twins:
     def _storage(self, storage: torch.UntypedStorage) -> torch.UntypedStorage:
         key = key_of(storage)
         if key not in self._storages:
-            twin = torch.UntypedStorage(storage.nbytes(), device=self.device)
+            twin = self.make(storage)
             gone = weakref.ref(storage, lambda _: self._storages.pop(key, None))
             self._storages[key] = (gone, twin)
         return self._storages[key][1]
+
+    def make(self, storage: torch.UntypedStorage) -> torch.UntypedStorage:
+        """Return a new counterpart of a storage."""
+        return torch.UntypedStorage(storage.nbytes(), device=self.device)
 
 
 def move_tensors(tensors: Iterable[Tensor], twins: Twins, owner: nn.Module | None = None) -> None:
@@ -77,12 +81,16 @@ def _move(tensor: Tensor, twins: Twins, owner: nn.Module | None) -> None:
             twin = nn.Parameter(twin, tensor.requires_grad)
         else:
             twin.requires_grad_(tensor.requires_grad)
-        moved = tensor if _swapped(tensor, twin) else _replace(tensor, twin, owner)
+        stays = id(tensor) in _staying.get()
+        swapped = not stays and _swapped(tensor, twin)
+        moved = tensor if swapped else _replace(tensor, twin, owner)
     put_hooks(moved)
+    if stays:
+        put_hooks(tensor)
     if gradient is not None:
         moved.grad = twins.of(gradient)
     keeper = _moved.get()
-    if keeper is not None and moved is tensor and tensor.is_meta:
+    if keeper is not None and moved is tensor and not twin.is_meta:
         keeper.note_tensor(tensor, twin)
 
 
@@ -106,6 +114,24 @@ def _replace(tensor: Tensor, twin: Tensor, owner: nn.Module | None) -> Tensor:
                 if value is tensor:
                     table[name] = twin
     return twin
+
+
+_staying: ContextVar[frozenset[int]] = ContextVar("tensors that stay", default=frozenset())
+
+
+@contextmanager
+def staying() -> Iterator[None]:
+    """Forget at the end which tensors stay."""
+    outer = _staying.set(_staying.get())
+    try:
+        yield
+    finally:
+        _staying.reset(outer)
+
+
+def let_stay(tensors: Iterable[Tensor]) -> None:
+    """Leave tensors that somebody else uses where they are: a module gets others in their place."""
+    _staying.set(_staying.get().union(map(id, tensors)))
 
 
 @contextmanager
@@ -142,7 +168,7 @@ class _Moved:
         tensors = [(reference(), data) for reference, data in self._tensors.values()]
         self._tensors.clear()  # with weak references to it, a tensor cannot be swapped
         for tensor, data in tensors:
-            if tensor is not None and tensor.is_meta:
+            if tensor is not None and tensor.device != data.device:
                 tensor.grad = None
                 put_hooks = take_hooks(tensor)
                 _swapped(tensor, data)

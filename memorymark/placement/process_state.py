@@ -20,6 +20,7 @@ from memorymark.memory.ambient import (
     without_ambient,
 )
 from memorymark.placement.moving import on_host_afterwards
+from memorymark.placement.ownership import watching
 from memorymark.placement.patches import SharedByThreads
 from memorymark.placement.pretended_gpu import default_device, set_default_device
 from memorymark.placement.process_switches import clean_switches
@@ -46,6 +47,7 @@ def clean_state() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(_clean_thread())
         stack.enter_context(_switches())
+        stack.enter_context(watching())
         stack.enter_context(on_host_afterwards())
         yield
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from memorymark.bounds import Meter
 from memorymark.errors import BatchTooLong, MissingPackage, UsageError, WorkloadError
 from memorymark.placement.metered_build import built_on_host
 from memorymark.placement.moving import Twins
-from memorymark.placement.patches import patched
+from memorymark.placement.ownership import new_parameters
 from memorymark.placement.pretended_cuda import pretending
 
 Made = TypeVar("Made")
@@ -89,15 +89,10 @@ def _noted() -> Iterator[None]:
 @contextmanager
 def parameters_without_data(twins: Twins) -> Iterator[None]:
     """Let each new parameter of the host be one without data; storages stay shared."""
-    original = nn.Parameter.__new__
 
-    def new(
-        cls: type[nn.Parameter], data: Tensor | None = None, requires_grad: bool = True
-    ) -> nn.Parameter:
-        here = _active.get()  # other threads make parameters too
-        if here and type(data) in (Tensor, nn.Parameter) and data.device.type == "cpu":
-            data = twins.of(data)
-        return original(cls, data, requires_grad)
+    def without_data(data: Any) -> Any:
+        here = _active.get() and type(data) in (Tensor, nn.Parameter)
+        return twins.of(data) if here and data.device.type == "cpu" else data
 
-    with patched([(nn.Parameter, "__new__", staticmethod(new))]):
+    with new_parameters(without_data):
         yield

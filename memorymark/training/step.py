@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from memorymark.errors import WorkloadError
 from memorymark.memory.trace import BACKWARD, FORWARD, OPTIMIZER, STEP, STEP_END
+from memorymark.placement.ownership import is_live
 from memorymark.records.config import ZeroGrad
 from memorymark.records.trial import Stage
 from memorymark.training.optimizers import build_optimizer, release_gradients
@@ -68,6 +69,8 @@ class TrainingStep:
                 self.optimizer = build_optimizer(spec.config, model.parameters(), runtime)
             self._own_step = spec.workload.own_step(model)
         self.optimizers: list[torch.optim.Optimizer] = list(optimizers_in(self.optimizer))
+        for each in self.optimizers:
+            _refuse_live(spec, each)
         if self.optimizer is not None and self._own_step is None and not self.optimizers:
             raise WorkloadError(
                 f"optimizer of {spec.workload.name!r} returned {describe(self.optimizer)}; "
@@ -110,6 +113,7 @@ class TrainingStep:
         self._on_phase(STEP_END)
 
     def _notice(self, optimizer: torch.optim.Optimizer) -> None:
+        _refuse_live(self._spec, optimizer)
         if not any(optimizer is known for known in self.optimizers):
             self.optimizers.append(optimizer)
 
@@ -167,3 +171,12 @@ class TrainingStep:
         if self._spec.stage is Stage.FORWARD_ONLY:
             return torch.no_grad()
         return contextlib.nullcontext()
+
+
+def _refuse_live(spec: TrialSpec, optimizer: torch.optim.Optimizer) -> None:
+    if is_live(optimizer):
+        raise WorkloadError(
+            f"The optimizer ({type(optimizer).__name__}) of {spec.workload.name!r} was there "
+            "before the call: its states are another training's. Make a new one in the optimizer "
+            "function, as in lambda model: AdamW(model.parameters())."
+        )

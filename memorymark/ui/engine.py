@@ -109,7 +109,7 @@ def why_missing(run_id: str) -> str:
     return f"Run {run_id} has just come. Reload the page."
 
 
-@st.cache_resource(show_spinner=False, max_entries=64)
+@st.cache_resource(show_spinner=False, max_entries=32)
 def analysis_of(run_id: str) -> Analysis:
     """Return the analysis of a finished run.
 

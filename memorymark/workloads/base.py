@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any
 
 from torch import Tensor, nn
 
+from memorymark.placement.ownership import original_of
 from memorymark.records.config import TrainingConfig, with_image_size
-from memorymark.workloads.reach import Reached, reached_from
+from memorymark.workloads.reach import Reached, holds, names_in, reached_from
 
 Batch = Mapping[str, Tensor] | Any
 
@@ -85,7 +87,28 @@ class Workload(ABC):
         held = [
             value for value in vars(self).values() if isinstance(value, nn.Module | list | dict)
         ]
-        return Reached(reached_from(held, beside=model).modules, ())
+        modules = reached_from(held, beside=model).modules
+        original = original_of(model)
+        return Reached(tuple(each for each in modules if each is not original), ())
+
+    def refers_to(self, model: nn.Module) -> bool:
+        """Return whether the workload's own code uses a model that it is not handed.
+
+        Such as by an attribute: what its methods but `build` name is looked at.
+        """
+        functions = [
+            function
+            for kind in type(self).__mro__
+            if not kind.__module__.startswith("memorymark.")
+            for name, function in vars(kind).items()
+            if isinstance(function, FunctionType) and name not in ("build", "__init__")
+        ]
+        named = {name for function in functions for name in names_in(function.__code__)}
+        used = [value for name, value in vars(self).items() if name in named]
+        return holds(reached_from((*functions, *used)), model)
+
+    def replace(self, model: nn.Module, twin: nn.Module) -> None:  # noqa: B027
+        """Take a copy for the model that `build` has made."""
 
     def enable_checkpointing(self, model: nn.Module) -> None:
         """Make the model recompute activations in the backward pass.

@@ -18,6 +18,14 @@ from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.storage import tree_map
 from memorymark.placement.metered_build import metered_build
 from memorymark.placement.moving import FILLED, Twins, move_module, move_tensors, note_modes
+from memorymark.placement.ownership import (
+    Clones,
+    comes_again,
+    copied,
+    has_live_parts,
+    is_kept,
+    keep,
+)
 from memorymark.placement.pretended_cuda import pretending
 from memorymark.placement.without_data import make_without_data, make_without_parameters
 from memorymark.records.config import TrainingConfig
@@ -28,6 +36,10 @@ from memorymark.workloads.trial_spec import TrialSpec
 _WAS_EVAL = (
     "The factory returned the model in eval mode; it is trained in training mode, as after "
     "model.train(). Without dropout, the whole of it is left in eval mode."
+)
+_WAS_LIVE = (
+    "The model was there before, and the workload's own functions refer to it: it was used itself, "
+    "and given back as it was. Let nothing else use it meanwhile, or return a new one at each call."
 )
 _PACKAGE = __name__.partition(".")[0] + "."
 _notes: WeakKeyDictionary[nn.Module, tuple[str, ...]] = WeakKeyDictionary()
@@ -65,10 +77,37 @@ def build_model(workload: Workload, config: TrainingConfig, device: torch.device
     twins = Twins(device)
     model = _build(workload, config, device, twins)
     try:
+        model = _own_copy(workload, model, device, twins)
         return _made_ready(workload, model, config, device, twins)
     except Exception:
         workload.forget(model)
         raise
+
+
+def _own_copy(
+    workload: Workload, model: nn.Module, device: torch.device, twins: Twins
+) -> nn.Module:
+    """Return a copy of a model that was there before; else have it given back as it is.
+
+    Raises:
+        WorkloadError: It cannot be copied.
+    """
+    if not is_own(workload):
+        return model
+    if not (comes_again(model) or has_live_parts(model)):
+        return model
+    if workload.refers_to(model):  # its functions would find the other one
+        keep(model, with_data=device.type != "meta")
+        return model
+    try:
+        twin = copied(model, twins if device.type == "meta" else Clones())
+    except Exception as error:
+        raise WorkloadError(
+            f"The model of {workload.name!r} was there before the call, so that it is not trained "
+            f"itself, and it cannot be copied: {error!r}. Return a new one at each call."
+        ) from error
+    workload.replace(model, twin)
+    return twin
 
 
 def _made_ready(
@@ -106,9 +145,13 @@ def _place(workload: Workload, model: nn.Module, device: torch.device, twins: Tw
     if is_own(workload):
         beside = workload.beside(model)
         for module in beside.modules:
+            if has_live_parts(module):
+                keep(module, with_data=device.type != "meta")
             filled |= move_module(module, device, twins)
         move_tensors(beside.tensors, twins)
         _notes[model] = workload.notes(model)
+        if is_kept(model):
+            _notes[model] = (*notes_on(model), _WAS_LIVE)
     if filled:
         _notes[model] = (*notes_on(model), FILLED)
 

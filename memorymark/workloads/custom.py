@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import inspect
 import sys
@@ -20,7 +21,7 @@ from memorymark.placement.without_data import is_building_without_data, make_wit
 from memorymark.records.config import Attention, TrainingConfig, UseCache, with_image_size
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.own_training import Training, call_factory
-from memorymark.workloads.reach import Reached, reached_from
+from memorymark.workloads.reach import Reached, holds, reached_from
 
 # What only the factory's own code could follow.
 _FOR_CONFIG = ("task", "num_labels", "seq_len", "image_size", "audio_seconds", "num_frames")
@@ -92,6 +93,17 @@ class CustomWorkload(Workload):
         """Let go of a model with its functions, which may refer to it and to other models."""
         oldest = next((made for made in self._made if made.model is model), None)
         self._made = [made for made in self._made if made is not oldest]
+
+    def refers_to(self, model: nn.Module) -> bool:
+        """Return whether the user's functions use the model by themselves."""
+        training = self._training_of(model)
+        return holds(reached_from((*training.functions, training.make_batch)), model)
+
+    def replace(self, model: nn.Module, twin: nn.Module) -> None:
+        """Take a copy for the model that the factory has returned."""
+        training = self._training_of(model)
+        place = next(i for i, made in enumerate(self._made) if made is training)
+        self._made[place] = dataclasses.replace(training, model=twin)
 
     def batch(self, batch_size: int, config: TrainingConfig) -> Batch:
         """Call the user's make_batch."""

@@ -50,6 +50,14 @@ def reached_from(roots: Iterable[Any], *, beside: nn.Module | None = None) -> Re
     return Reached(outer, tuple(x for x in search.tensors if id(x) not in held))
 
 
+def holds(found: Reached, model: nn.Module) -> bool:
+    """Return whether any part or tensor of a model is among what was found."""
+    of_model = {id(each) for each in (*model.modules(), *model.parameters(), *model.buffers())}
+    parts = [part for module in found.modules for part in module.modules()]
+    tensors = [x for module in found.modules for x in (*module.parameters(), *module.buffers())]
+    return any(id(each) in of_model for each in (*parts, *tensors, *found.tensors))
+
+
 def _hidden_in(module: nn.Module) -> Iterator[Any]:
     """Yield containers of a module's parts, in which modules are kept from being registered."""
     for part in module.modules():
@@ -110,15 +118,16 @@ def _references_of_function(function: Callable[..., Any]) -> Iterator[Any]:
     if wrapped is not None:
         yield wrapped
     if not _is_of_a_library(function.__module__):
-        for name in _names_in(function.__code__):
+        for name in names_in(function.__code__):
             yield function.__globals__.get(name)
 
 
-def _names_in(code: types.CodeType) -> Iterator[str]:
+def names_in(code: types.CodeType) -> Iterator[str]:
+    """Yield the global names and attributes that code uses, that of functions in it too."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield from _names_in(constant)
+            yield from names_in(constant)
 
 
 def _is_the_users(kind: type) -> bool:

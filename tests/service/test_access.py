@@ -19,7 +19,7 @@ from memorymark.workloads.trial_spec import TrialSpec
 REQUEST = Request(RequestKind.ANALYSIS, "bert", device="cpu")
 
 
-def until(said, seconds=20.0):
+def until(said, seconds=60.0):
     end = time.monotonic() + seconds
     while not said():
         assert time.monotonic() < end, "waited too long"
