@@ -41,7 +41,7 @@ def visitor() -> Visitor:
 
 def signed_in_address() -> str | None:
     """Return the address of who is signed in, unless the sign-in's provider did not verify it."""
-    is_verified = st.user.get("email_verified", True) not in (False, "false")
+    is_verified = str(st.user.get("email_verified", True)).lower() == "true"
     return st.user.get("email") if st.user.get("is_logged_in") and is_verified else None
 
 
