@@ -13,6 +13,8 @@ one's own machine MEMORYMARK_BOUNDS raises them all.
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +23,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from memorymark.errors import BoundReached
-from memorymark.units import GIB, gib, seconds
+from memorymark.units import KIB, MIB, mib_or_gib, seconds
 
 # Reading a clock takes longer than counting: it is read once in so many operations.
 _BETWEEN_READINGS = 64
@@ -40,15 +42,15 @@ class Bounds:
         seconds: Seconds of this thread's processor time for building one model, and for one
             simulation: a machine that does other work too does not change what is simulated.
         modules: Modules and parameters of one model.
-        host_bytes: Bytes of host memory for the tensors of a model that cannot be built without
-            data.
+        host_bytes: Bytes by which one simulation lets this process grow, for its trace and
+            graph; and those of the tensors of a model that cannot be built without any on the host.
         times: How many times as much as usual all of them are.
     """
 
     operations: int = 1_000_000
     seconds: float = 25.0
     modules: int = 250_000
-    host_bytes: int = GIB
+    host_bytes: int = 1536 * MIB
     times: float = 1.0
 
     def multiplied(self, times: float) -> Bounds:
@@ -80,19 +82,22 @@ class Meter:
         self._bounds = bounds
         self._check = check
         self._ends = time.thread_time() + bounds.seconds
+        self._largest = _most_memory_bytes() + bounds.host_bytes
         self._operations = self._modules = 0
 
     def operation(self) -> None:
         """Count an operation.
 
         Raises:
-            BoundReached: It is one too many, or all of them take too long.
+            BoundReached: It is one too many, or all of them take too long or too much memory.
             Cancelled: Somebody has cancelled.
         """
         self._check()
         self._operations += 1
         if self._operations % _BETWEEN_READINGS == 0:
             self._read_clock()
+            if _most_memory_bytes() > self._largest:
+                self.stop_at_host_bytes()
         if self._operations > self._bounds.operations:
             self._stop(f"{self._bounds.operations:,} operations")
 
@@ -121,7 +126,7 @@ class Meter:
         Raises:
             BoundReached: Always.
         """
-        self._stop(f"{gib(self._bounds.host_bytes)} of this machine's memory")
+        self._stop(f"{mib_or_gib(self._bounds.host_bytes)} of this machine's memory")
 
     def _read_clock(self) -> None:
         if time.thread_time() > self._ends:
@@ -131,6 +136,12 @@ class Meter:
         advice = _ADVICE.format(times=f"{self._bounds.times * 10:g}")
         self.reached = BoundReached(self._what, took, advice)
         raise self.reached
+
+
+def _most_memory_bytes() -> int:
+    """Return the most bytes that this process has held so far; macOS counts them, Linux in KiB."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * KIB
 
 
 def _never() -> None:
@@ -155,6 +166,11 @@ def working_within(bounds: Bounds, check: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _limits.reset(outer)
+
+
+def cancel_check() -> Callable[[], None]:
+    """Return what raises where somebody has cancelled, for work that has no bounds of its own."""
+    return _limits.get()[1]
 
 
 def new_meter(what: str) -> Meter:

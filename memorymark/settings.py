@@ -5,7 +5,8 @@
 | MEMORYMARK_HOME | folder of the run history and the device locks; by default the operating |
 | | system's folder for a user's data, such as ~/.local/share/memorymark |
 | MEMORYMARK_RUN_KEY | key that visitors of the app must enter to start or delete runs |
-| MEMORYMARK_SIGN_IN | 1: only signed-in visitors of the app can start or delete runs |
+| MEMORYMARK_SIGN_IN | 1, true, yes or on: only signed-in visitors of the app can start or delete |
+| | runs; empty, 0, false, no or off: all can |
 | MEMORYMARK_ALLOWED_USERS | e-mail addresses that can, comma-separated; empty: all signed-in |
 | MEMORYMARK_WORKLOADS | package.module:factory names that the app may run, comma-separated |
 | MEMORYMARK_PROBE_FACTORY | package.module:function that makes all probes: for the user's own |
@@ -14,12 +15,17 @@
 | MEMORYMARK_SIMULATION_MEMORY | memory of this machine that the process of a simulation of the |
 | | app may take, as in 4GiB, the default; known on Linux only |
 | MEMORYMARK_SIMULATION_SECONDS | how long a simulation of the app may take; by default 1800 |
+
+A setting that is not understood, or that contradicts another one, is an error and never a guess:
+a guard that somebody meant to set stands, or nothing starts.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import stat
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +33,15 @@ from typing import Any
 
 from platformdirs import user_data_path
 
-from memorymark.errors import InvalidValue
+from memorymark.errors import InvalidValue, UsageError
 from memorymark.units import GIB, parse_bytes
 
 _MOST_TIMES = 1000
+_SWITCH = {
+    **dict.fromkeys(("1", "true", "yes", "y", "on"), True),
+    **dict.fromkeys(("", "0", "false", "no", "n", "off"), False),
+}
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,8 @@ class Settings:
         home: Folder of the run history and the device locks.
         run_key: Key that visitors must enter to start or delete runs; None: no key.
         sign_in: Whether only signed-in visitors may start or delete.
-        allowed_users: E-mail addresses that may; empty allows everybody who is signed in.
+        allowed_users: E-mail addresses that may, as same_address gives them; empty allows
+            everybody who is signed in.
         workloads: The user's own workloads that the app may run, as package.module:factory.
         probe_factory: package.module:function that makes probes instead of the engine.
         bounds_times: How many times as much work as usual a simulation may take.
@@ -77,20 +89,95 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         environment: The variables; None reads this process's own.
 
     Raises:
-        InvalidValue: A variable has a value that means nothing.
+        UsageError: A setting is not understood, or contradicts another one.
     """
     values = os.environ if environment is None else environment
-    home = values.get("MEMORYMARK_HOME")
+    sign_in = _switch("MEMORYMARK_SIGN_IN", values)
     return Settings(
-        home=Path(home).expanduser() if home else user_data_path("memorymark", appauthor=False),
-        run_key=values.get("MEMORYMARK_RUN_KEY") or None,
-        sign_in=values.get("MEMORYMARK_SIGN_IN", "").lower() in ("1", "true", "yes"),
-        allowed_users=_names(values.get("MEMORYMARK_ALLOWED_USERS", "")),
-        workloads=_names(values.get("MEMORYMARK_WORKLOADS", "")),
-        probe_factory=values.get("MEMORYMARK_PROBE_FACTORY") or None,
+        home=_home(values.get("MEMORYMARK_HOME", "")),
+        run_key=_run_key(values.get("MEMORYMARK_RUN_KEY", "")),
+        sign_in=sign_in,
+        allowed_users=_allowed_users(values.get("MEMORYMARK_ALLOWED_USERS", ""), sign_in),
+        workloads=_functions("MEMORYMARK_WORKLOADS", values),
+        probe_factory=next(iter(_functions("MEMORYMARK_PROBE_FACTORY", values)), None),
         bounds_times=_times(values.get("MEMORYMARK_BOUNDS") or "1"),
         **_bounds(values),
     )
+
+
+def same_address(address: str) -> str:
+    """Return an e-mail address in the form in which two of them are compared.
+
+    Only the letters A to Z are folded: some others become one of them, and would open the door
+    to the address of somebody else.
+
+    Example:
+        >>> same_address(" Ada@Example.org")
+        'ada@example.org'
+    """
+    return address.strip().translate(_LOWER)
+
+
+def _switch(name: str, values: Mapping[str, str]) -> bool:
+    given = values.get(name, "")
+    try:
+        return _SWITCH[given.strip().lower()]
+    except KeyError:
+        raise UsageError(
+            f"{name} is {given!r}. Accepted: 1, true, yes or on; 0, false, no, off or nothing."
+        ) from None
+
+
+def _home(given: str) -> Path:
+    if not given:
+        return user_data_path("memorymark", appauthor=False)
+    try:
+        home = Path(given).expanduser()
+        is_file = not stat.S_ISDIR(home.stat().st_mode)
+    except FileNotFoundError:
+        return home
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"MEMORYMARK_HOME is no folder: {reason}: {given!r}.") from error
+    if is_file:
+        raise UsageError(f"MEMORYMARK_HOME is {given!r}, which is a file. Name a folder.")
+    return home
+
+
+def _run_key(given: str) -> str | None:
+    if given != given.strip() or not given.isprintable():
+        raise UsageError(
+            "MEMORYMARK_RUN_KEY begins or ends with a blank, or holds a character that nobody can "
+            "enter. Set a key without them, or leave it empty for no key."
+        )
+    return given or None
+
+
+def _allowed_users(given: str, sign_in: bool) -> tuple[str, ...]:
+    users = tuple(map(same_address, _names(given)))
+    name = f"MEMORYMARK_ALLOWED_USERS is {given!r}"
+    if given and not users:
+        raise UsageError(f"{name}, which names nobody. Give e-mail addresses, or leave it empty.")
+    wrong = [user for user in users if user.count("@") != 1 or len(user.split()) != 1]
+    if wrong:
+        raise UsageError(f"{name}, where {wrong[0]!r} is no e-mail address. Put commas between.")
+    if users and not sign_in:
+        raise UsageError(
+            f"{name}, but MEMORYMARK_SIGN_IN is not on, so nobody would be asked who they are. "
+            "Set MEMORYMARK_SIGN_IN=1, or leave the users empty."
+        )
+    return users
+
+
+def _functions(setting: str, values: Mapping[str, str]) -> tuple[str, ...]:
+    names = _names(values.get(setting, ""))
+    for name in names:
+        module, colon, function = name.partition(":")
+        if not colon or not all(part.isidentifier() for part in (*module.split("."), function)):
+            raise UsageError(
+                f"{setting} names {name!r}. Accepted: package.module:function, with commas between."
+            )
+    return names
 
 
 def _times(text: str) -> float:

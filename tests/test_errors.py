@@ -6,7 +6,7 @@ import re
 import pytest
 
 from memorymark import errors
-from memorymark.errors import InvalidValue, MemoryMarkError, MissingPackage, UnknownChoice
+from memorymark.errors import InvalidValue, MemoryMarkError, MissingPackage, UnknownChoice, quoted
 
 
 def classes() -> list[type]:
@@ -53,3 +53,39 @@ def test_a_missing_package_says_how_to_install_it():
 def test_out_of_memory_is_an_outcome():
     assert not issubclass(errors.OutOfMemory, MemoryMarkError)
     assert "tried to allocate 3.0 MiB" in str(errors.OutOfMemory(3 * 1024**2, 0, 1024**2))
+
+
+class Ugly:
+    def __repr__(self):
+        raise RuntimeError("no words")
+
+
+QUOTES = {
+    "text": ("sgd", "'sgd'"),
+    "a number": (-(10**30), str(-(10**30))),
+    "a long number": (10**5000, "a number of about 5001 digits"),
+    "a long number below zero": (-(10**5000), "a number of about 5001 digits"),
+    "one in a list": ([10**5000], "[a number of about 5001 digits]"),
+    "no number": (float("nan"), "nan"),
+    "nothing": (None, "None"),
+}
+
+
+@pytest.mark.parametrize(("value", "words"), QUOTES.values(), ids=QUOTES)
+def test_values_are_quoted_as_people_know_them(value, words):
+    assert quoted(value) == words
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 10**6, ["y" * 10**6] * 1000, {10**5000: "z" * 10**6}, Ugly(), b"b" * 10**6],
+    ids=["text", "list", "dictionary", "ugly", "bytes"],
+)  # fmt: skip
+def test_long_values_are_quoted_shortly(value):
+    assert len(quoted(value)) < 1000
+    assert len(str(InvalidValue("size", value, "a number"))) < 1100
+    assert len(str(MemoryMarkError(f"It is {'x' * 10**6}."))) < 5000
+
+
+def test_a_name_of_a_megabyte_is_compared_with_no_other():
+    error = UnknownChoice("model", "x" * 10**6, ["bert", "gpt2"])
+    assert error.nearest is None and len(str(error)) < 300

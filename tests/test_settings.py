@@ -11,8 +11,9 @@ from platformdirs.api import PlatformDirsABC
 from platformdirs.macos import MacOS
 
 from memorymark import settings as settings_module
-from memorymark.errors import InvalidValue
-from memorymark.settings import load_settings
+from memorymark.cli import main
+from memorymark.errors import InvalidValue, UsageError
+from memorymark.settings import load_settings, same_address
 from memorymark.units import GIB
 
 
@@ -70,10 +71,73 @@ def test_a_sign_in_is_asked_for(said: str):
 
 
 def test_lists_are_split_at_commas():
-    values = {"MEMORYMARK_WORKLOADS": " a.b:c, d:e ,", "MEMORYMARK_ALLOWED_USERS": "x@y.z"}
+    values = {"MEMORYMARK_WORKLOADS": " a.b:c, d:e ,", "MEMORYMARK_ALLOWED_USERS": "x@y.z,"}
+    values["MEMORYMARK_SIGN_IN"] = "1"
     settings = load_settings(values)
     assert settings.workloads == ("a.b:c", "d:e")
     assert settings.allowed_users == ("x@y.z",)
+
+
+@pytest.mark.parametrize("said", ["1", "true", "YES", "y", "on", "On", "1 ", " true", "\tYes\n"])
+def test_a_sign_in_that_is_meant_is_on(said: str):
+    assert load_settings({"MEMORYMARK_SIGN_IN": said}).sign_in
+
+
+@pytest.mark.parametrize("said", ["", " ", "0", "false", "No", "n", "OFF", " 0 "])
+def test_a_sign_in_that_is_not_meant_is_off(said: str):
+    assert not load_settings({"MEMORYMARK_SIGN_IN": said}).sign_in
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"SIGN_IN": "ture"}, "'ture'. Accepted: 1, true, yes or on"),
+        ({"SIGN_IN": "2"}, "'2'"),
+        ({"SIGN_IN": "1,"}, "'1,'"),
+        ({"ALLOWED_USERS": "a@b.org"}, "MEMORYMARK_SIGN_IN is not on"),
+        ({"ALLOWED_USERS": "a@b.org", "SIGN_IN": "off"}, "MEMORYMARK_SIGN_IN is not on"),
+        ({"ALLOWED_USERS": ",", "SIGN_IN": "1"}, "names nobody"),
+        ({"ALLOWED_USERS": " ", "SIGN_IN": "1"}, "names nobody"),
+        ({"ALLOWED_USERS": "a@b.org c@d.org", "SIGN_IN": "1"}, "no e-mail address"),
+        ({"ALLOWED_USERS": "a@b.org;c@d.org", "SIGN_IN": "1"}, "no e-mail address"),
+        ({"ALLOWED_USERS": "ada", "SIGN_IN": "1"}, "'ada' is no e-mail address"),
+        ({"RUN_KEY": "  "}, "begins or ends with a blank"),
+        ({"RUN_KEY": "sesame\n"}, "begins or ends with a blank"),
+        ({"RUN_KEY": "ses\x00ame"}, "nobody can enter"),
+        ({"WORKLOADS": "os.system"}, "'os.system'. Accepted: package.module:function"),
+        ({"WORKLOADS": "a.b:c, d:e:f"}, "'d:e:f'"),
+        ({"WORKLOADS": "a b:c"}, "'a b:c'"),
+        ({"PROBE_FACTORY": "make_probe"}, "package.module:function"),
+        ({"HOME": "~nosuchuser/x"}, "MEMORYMARK_HOME is no folder"),
+        ({"HOME": "a\x00b"}, "no folder"),
+        ({"HOME": "a" * 5_000}, "no folder"),
+        ({"HOME": __file__}, "which is a file"),
+    ],
+)
+def test_what_is_not_understood_stops_the_start(values: dict[str, str], words: str):
+    with pytest.raises(UsageError) as refused:
+        load_settings({f"MEMORYMARK_{name}": value for name, value in values.items()})
+    assert words in str(refused.value)
+    assert "sesame" not in str(refused.value)  # a key is never said
+
+
+def test_an_empty_home_is_none_given():
+    assert load_settings({"MEMORYMARK_HOME": ""}).home == load_settings({}).home
+
+
+def test_addresses_are_compared_as_e_mail_is():
+    given = " Ada@Example.org , b@x.org"
+    settings = load_settings({"MEMORYMARK_SIGN_IN": "1", "MEMORYMARK_ALLOWED_USERS": given})
+    assert settings.allowed_users == ("ada@example.org", "b@x.org")
+    assert same_address("ADA@EXAMPLE.ORG ") == "ada@example.org"
+    assert same_address("\u212aate@example.org") != "kate@example.org"  # the sign for kelvin
+
+
+def test_no_command_starts_with_a_guard_that_is_not_understood(capsys, monkeypatch):
+    monkeypatch.setenv("MEMORYMARK_SIGN_IN", "enabled")
+    for command in ("app", "runs", "doctor"):
+        assert main([command]) == 2
+        assert "MEMORYMARK_SIGN_IN is 'enabled'" in capsys.readouterr().err
 
 
 def test_bounds_of_simulations_are_read():

@@ -41,6 +41,10 @@ def _exit() -> None:
     sys.exit("enough")
 
 
+def _odd() -> None:
+    raise BaseException("enough")
+
+
 def _vanish() -> None:
     os._exit(7)
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from memorymark.cli import options, printed
 from memorymark.cli.live import partial_sentence, work
-from memorymark.cli.output import show
+from memorymark.cli.output import as_text, show
 from memorymark.errors import Cancelled, HistoryUnusable
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
@@ -170,4 +170,4 @@ def _keep(request: Request, record: Record) -> None:
         RunHistory().save(str(request.kind), record.to_dict(), request=request.to_dict())
     except HistoryUnusable as error:
         sentence = f"Warning: this run was not saved. {error}"
-        Console(stderr=True, highlight=False).print(sentence, markup=False, soft_wrap=True)
+        Console(stderr=True, highlight=False).print(as_text(sentence), soft_wrap=True)

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from memorymark.cli.output import as_text
 from memorymark.errors import Cancelled, MemoryMarkError, UnknownChoice
 
 WORK_FAILED = 1
@@ -37,7 +38,7 @@ def report_error(error: BaseException, *, debug: bool) -> int:
     sentence, code = _describe(error)
     console = Console(stderr=True, highlight=False)
     console.print("[bold red]Error:[/] ", end="")
-    console.print(sentence, markup=False, soft_wrap=True)
+    console.print(as_text(sentence), soft_wrap=True)
     return code
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.status import Status
 
 from memorymark import units
+from memorymark.cli.output import as_text
 from memorymark.errors import Cancelled, WorkloadError
 from memorymark.records.event import Event, EventKind
 from memorymark.records.trial import Outcome, Stage, Trial
@@ -56,7 +57,7 @@ class Progress:
             self._start_status(event.text)
         else:
             style = "bold" if event.kind is EventKind.PHASE else "dim"
-            self._console.print(event.text, style=style, markup=False, soft_wrap=True)
+            self._console.print(as_text(event.text), style=style, soft_wrap=True)
 
     def close(self) -> None:
         """Take the moving status line away."""
@@ -64,7 +65,7 @@ class Progress:
 
     def _start_status(self, text: str) -> None:
         if self._console.is_terminal:
-            self._status = self._console.status(text)
+            self._status = self._console.status(as_text(text))
             self._status.start()
 
     def _stop_status(self) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from memorymark.records.codec import Record
+from memorymark.report.visible import visible
 
 _WIDTH_WHERE_NOBODY_LOOKS = 240  # a file or a pipe: one row stays one line
 
@@ -29,9 +31,14 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
+def as_text(text: str) -> Text:
+    """Return text for a console as it is: no markup, no emoji, no escapes of a terminal in it."""
+    return Text(visible(text))
+
+
 def print_line(text: str, style: str | None = None) -> None:
     """Print one line as it is, however long."""
-    Console(highlight=False).print(text, style=style, markup=False, soft_wrap=True)
+    Console(highlight=False).print(as_text(text), style=style, soft_wrap=True)
 
 
 def print_table(
@@ -51,5 +58,5 @@ def print_table(
         justify = "right" if name in right else "left"
         table.add_column(name, justify=justify, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(as_text, row))
     console.print(table)

@@ -12,6 +12,8 @@ import typer
 from typer import Option
 
 from memorymark.errors import MissingPackage, NotAvailable
+from memorymark.service.sign_in import check_sign_in, has_auth_section
+from memorymark.settings import load_settings
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # inside an installed package; beside the package in a clone
@@ -29,6 +31,9 @@ def app(
     if importlib.util.find_spec("streamlit") is None:
         raise MissingPackage("streamlit", "The app")
     entry = find_entry()
+    settings = load_settings()
+    if settings.sign_in:
+        check_sign_in(has_auth_section([Path.cwd(), Path.home(), entry.parent]))
     typer.echo(listening_sentence(address, port), err=True)
     # -P: import no packages from the user's folder, such as those of another clone.
     command = [sys.executable, "-P", "-m", "streamlit", "run", str(entry)]

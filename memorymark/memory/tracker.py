@@ -34,6 +34,7 @@ class MemoryTracker(OperationMode):
     Args:
         device_types: Storages on other types of device are left out.
         budget_bytes: The most that may be live; None for no limit.
+        on_operation: Called before each operation; raises where somebody has cancelled.
 
     Attributes:
         trace: Every allocation and release so far.
@@ -50,7 +51,12 @@ class MemoryTracker(OperationMode):
         4000
     """
 
-    def __init__(self, *device_types: str, budget_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        *device_types: str,
+        budget_bytes: int | None = None,
+        on_operation: Callable[[], None] = lambda: None,
+    ) -> None:
         check()
         super().__init__()
         self.trace = Trace()
@@ -58,12 +64,14 @@ class MemoryTracker(OperationMode):
         self.peak_bytes = 0
         self._device_types = device_types
         self._budget_bytes = budget_bytes
+        self._on_operation = on_operation
         self._live: dict[int, tuple[int, weakref.ref[Any]]] = {}
         self._paths = ModulePaths()
         self._phase = SETUP
 
     def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the operation and note what it allocated."""
+        self._on_operation()
         if self._budget_bytes is not None:
             self._check_budget(output_bytes(func, args, kwargs))
         output = func(*args, **kwargs)

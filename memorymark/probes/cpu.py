@@ -13,6 +13,7 @@ import statistics
 
 import torch
 
+from memorymark.bounds import cancel_check
 from memorymark.errors import InvalidValue, MemoryMarkError, OutOfMemory
 from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
 from memorymark.memory.oom import is_out_of_memory
@@ -96,7 +97,8 @@ class CpuProbe:
         """Run steps with every storage followed."""
         self._check_model(spec)
         model = self._models.get(spec)
-        tracker = MemoryTracker("cpu", budget_bytes=self.target.capacity_bytes)
+        budget = self.target.capacity_bytes
+        tracker = MemoryTracker("cpu", budget_bytes=budget, on_operation=cancel_check())
         count = self.warmup_steps + (spec.timed_steps or 1)
         steps = run_tracked_steps(spec, model, DeviceRuntime(_CPU), tracker, steps=count)
         return self._trial(spec, tracker, steps)

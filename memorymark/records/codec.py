@@ -160,6 +160,8 @@ def _writer(kind: type[Any], converter: Converter) -> Callable[[Any], dict[str, 
 def _read_plain(value: Any, kind: type[Any]) -> Any:
     """Take a value as it is where it is of its kind: 12 stays 12 where a float may stand."""
     accepted, words = _PLAIN[kind]
+    if isinstance(value, int):
+        _check_size(value)
     if isinstance(value, accepted) and (kind is bool or not isinstance(value, bool)):
         return value
     raise TypeError(f"{value!r:.40} is not {words}")
@@ -169,7 +171,15 @@ def _read_integers(values: Any, _: Any) -> tuple[int, ...]:
     """Read a timeline's numbers at once: it has thousands of them."""
     if not isinstance(values, list | tuple) or not set(map(type, values)) <= {int}:
         raise TypeError("this is not a list of whole numbers")
+    for extreme in (min(values, default=0), max(values, default=0)):
+        _check_size(extreme)
     return tuple(values)
+
+
+def _check_size(value: int) -> None:
+    """Refuse what no table of a page can hold."""
+    if not -(2**63) <= value < 2**63:
+        raise TypeError("this is a whole number beyond 64 bits")
 
 
 def _as_it_is(value: Any, _: Any = None) -> Any:

@@ -6,7 +6,6 @@ A page only shows what a visitor may do. Whether it is done is decided here.
 from __future__ import annotations
 
 import dataclasses
-import hmac
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,16 +22,18 @@ from memorymark.records.trial import Trial
 from memorymark.service.app_history import AppHistory
 from memorymark.service.estimates import Estimates
 from memorymark.service.jobs import Job, JobManager
+from memorymark.service.run_key import RunKeyGuard
 from memorymark.service.worker_pool import WorkerPool
 from memorymark.service.worker_process import WorkerBounds
 from memorymark.service.workload_cache import kept_workload
-from memorymark.settings import Settings
+from memorymark.settings import Settings, same_address
 
 MAX_ACTIVE_JOBS = 20
 MAX_JOBS_OF_A_VISITOR = 5
 ESTIMATE_SECONDS = 60.0
 _MOST_DEVICES = 64
 _BUILT_IN_OR_LIBRARY = re.compile(r"(bert|gpt2|resnet|(torchvision|timm):[\w.\-]+)")
+_LONGEST_MODEL = 200
 _HUB_ID = re.compile(r"(hf:)?([A-Za-z0-9][\w.\-]*/)?[A-Za-z0-9][\w.\-]*")
 
 
@@ -72,6 +73,7 @@ class AppService:
         self.history = AppHistory(settings.history_path)
         self.jobs = JobManager(self.history, settings.locks_folder)
         self.estimates = Estimates()
+        self._run_key = RunKeyGuard(settings.run_key)
         self.workers = WorkerPool(settings)
         self._execute_with = execute
         if execute is None:
@@ -161,10 +163,21 @@ class AppService:
         Raises:
             NotAllowed: The visitor may not; the error says what is missing.
         """
-        if self.settings.run_key is not None and not self._has_key(visitor):
-            raise NotAllowed("The run key is missing or wrong. Enter it in the sidebar.")
+        self._run_key.check(visitor.run_key, visitor.session, visitor.address)
         if self.settings.sign_in:
             self._check_user(visitor)
+
+    def may_start(self, visitor: Visitor) -> bool:
+        """Say whether a visitor was let pass before, for what only such a visitor sees.
+
+        It compares no key: a page that is only read is no guess.
+        """
+        try:
+            if self.settings.sign_in:
+                self._check_user(visitor)
+        except NotAllowed:
+            return False
+        return self._run_key.knows(visitor.run_key, visitor.session)
 
     def _execute(
         self, request: Request, bounds: WorkerBounds, on_event: OnEvent, cancel: CancelToken
@@ -186,15 +199,11 @@ class AppService:
             return WorkerBounds()
         return WorkerBounds(self.settings.simulation_memory, self.settings.simulation_seconds)
 
-    def _has_key(self, visitor: Visitor) -> bool:
-        given, expected = visitor.run_key or "", self.settings.run_key or ""
-        return hmac.compare_digest(given.encode(), expected.encode())
-
     def _check_user(self, visitor: Visitor) -> None:
         if visitor.user is None:
             raise NotAllowed("Sign-in is required. Use the button in the sidebar.")
         allowed = self.settings.allowed_users
-        if allowed and visitor.user not in allowed:
+        if allowed and same_address(visitor.user) not in allowed:
             raise NotAllowed(f"{visitor.user} may view runs, but not start or delete them here.")
 
 
@@ -221,8 +230,12 @@ def check_device(device: str | None) -> None:
     Raises:
         UsageError: It is no device's name, or its number is out of all range.
     """
-    if device is not None and parse_device(device)[1] >= _MOST_DEVICES:
-        raise InvalidValue("device", device, f"numbers below {_MOST_DEVICES}")
+    if device is None:
+        return
+    kind, number = parse_device(device)
+    if number >= _MOST_DEVICES or device not in (kind, f"{kind}:{number}"):
+        accepted = f"cuda:1, mps or cpu, with numbers below {_MOST_DEVICES}"
+        raise InvalidValue("device", device, accepted)
 
 
 def check_model(model: str, settings: Settings) -> None:
@@ -232,6 +245,11 @@ def check_model(model: str, settings: Settings) -> None:
         NotAllowed: It is a folder, or a workload that the owner's settings do not name.
         UsageError: It is no model's name.
     """
+    if len(model) > _LONGEST_MODEL:
+        raise UsageError(
+            f"The model's name has {len(model):,} characters; accepted are at most "
+            f"{_LONGEST_MODEL}."
+        )
     if model in settings.workloads or _BUILT_IN_OR_LIBRARY.fullmatch(model):
         return
     if _HUB_ID.fullmatch(model):

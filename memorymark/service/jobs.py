@@ -284,8 +284,7 @@ class JobManager:
             for run in alike[:3]:
                 opened = self.history.open(run.run_id)
                 if _key(kind, opened.request or {}) == _key(kind, request):
-                    took = (run.finished_at or run.created_at) - run.created_at
-                    return (opened.record or {}).get("elapsed_seconds", took)
+                    return opened.took_seconds
         return None
 
 

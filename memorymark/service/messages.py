@@ -16,7 +16,16 @@ _CHUNK_BYTES = 256 * 1024
 
 
 class Disconnected(Exception):
-    """The other side is gone, or sent what is no message; the error says which."""
+    """The other side is gone, or sent what is no message; the error says which.
+
+    Args:
+        sentence: What happened, with the other side as "it".
+        is_gone: Whether it is gone.
+    """
+
+    def __init__(self, sentence: str, *, is_gone: bool = False) -> None:
+        self.is_gone = is_gone
+        super().__init__(sentence)
 
 
 class Channel:
@@ -45,7 +54,7 @@ class Channel:
         try:
             self._socket.sendall(line)
         except OSError as error:
-            raise Disconnected(f"it takes no more messages ({error})") from error
+            raise Disconnected(f"it takes no more messages ({error})", is_gone=True) from error
 
     def receive(self, seconds: float | None = None) -> dict[str, Any] | None:
         """Return the next message; None where it is not complete after a wait of some seconds.
@@ -60,9 +69,9 @@ class Channel:
             except TimeoutError:
                 return None
             except OSError as error:
-                raise Disconnected(f"its connection broke ({error})") from error
+                raise Disconnected(f"its connection broke ({error})", is_gone=True) from error
             if not data:
-                raise Disconnected("it closed its connection")
+                raise Disconnected("it closed its connection", is_gone=True)
             self._received += data
             line = self._next_line()
         return None if line is None else _read(line)

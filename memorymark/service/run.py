@@ -69,6 +69,16 @@ class Run:
     request: dict[str, Any] | None = None
     record: dict[str, Any] | None = None
 
+    @property
+    def took_seconds(self) -> float | None:
+        """Seconds of work: as the record says, else from its times; None where nothing says."""
+        said = (self.record or {}).get("elapsed_seconds")
+        if isinstance(said, int | float) and not isinstance(said, bool) and said >= 0:
+            return said
+        if self.created_at is None or self.finished_at is None:
+            return None
+        return max(self.finished_at - self.created_at, 0.0)
+
 
 def begun_run(
     run_id: str,

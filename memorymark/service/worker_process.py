@@ -25,7 +25,8 @@ from memorymark.units import mib_or_gib, seconds
 
 GRACE_SECONDS = 1.5  # so that a job has ended within 2 s of being told to
 _TICK_SECONDS = 0.05
-_EXIT_SECONDS = 1.0
+_EXIT_SECONDS = 5.0
+_LAST_WORDS_SECONDS = 0.5
 _SEND_SECONDS = 10.0
 _SECRETS = ("MEMORYMARK_RUN_KEY",)
 
@@ -76,6 +77,7 @@ class _Watch:
     cancel: CancelToken
     began: float = field(default_factory=time.monotonic)
     told_at: float | None = None
+    ended_at: float | None = None
     known: dict[str, Any] | None = None
 
 
@@ -190,8 +192,10 @@ class WorkerProcess:
         if sentence is not None:
             self.end()
             raise WorkerFailed(sentence, watch.known)
-        if self._process.poll() is not None:
-            raise Disconnected("it ended")
+        if self._process.poll() is not None:  # what it said before is read to its end
+            watch.ended_at = watch.ended_at or now
+            if now - watch.ended_at > _LAST_WORDS_SECONDS:  # a fork keeps its connection open
+                raise Disconnected("it ended", is_gone=True)
 
     def _passed_bound(self, watch: _Watch, elapsed: float) -> str | None:
         bounds, memory = watch.bounds, self.memory_bytes
@@ -211,8 +215,9 @@ class WorkerProcess:
 
     def _how_it_ended(self, error: BaseException, watch: _Watch) -> str:
         """End what is left of the process, and say what happened to it."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_EXIT_SECONDS)
+        if getattr(error, "is_gone", False):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_EXIT_SECONDS)
         code = self._process.poll()
         self.end()
         if code is None:

@@ -15,8 +15,9 @@ from memorymark.records.trial import Source, Target, Trial
 from memorymark.report.charts import batch_charts, memory_charts
 from memorymark.report.exports import trials_csv
 from memorymark.report.sentences import analysis_lines, verdict
+from memorymark.ui import say
 from memorymark.ui.charting import draw_spec
-from memorymark.ui.pieces import card, download, share_link
+from memorymark.ui.pieces import card, download, file_name, share_link
 from memorymark.units import UNKNOWN, count, gib, gib_range, percent, rate, seconds, usd
 
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -24,8 +25,8 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 def draw_analysis(analysis: Analysis) -> None:
     """Draw the results from top to bottom."""
-    st.subheader(verdict(analysis), anchor=False)
-    st.caption(source_line(analysis.target, analysis.created_at, analysis.software))
+    say.heading("{}", verdict(analysis))
+    say.caption("{}", source_line(analysis.target, analysis.created_at, analysis.software))
     if analysis.nothing_fits:
         draw_advice(analysis)
     else:
@@ -56,21 +57,22 @@ def draw_key_figures(analysis: Analysis) -> None:
 def draw_findings(analysis: Analysis) -> None:
     """Draw what the user should know."""
     for finding in (*analysis.findings, *analysis.remarks):
-        st.info(finding, icon=":material/info:")
+        say.info("{}", finding)
 
 
 def draw_curves(analysis: Analysis, key: str = "analysis") -> None:
     """Draw memory and throughput over the batch size."""
     st.subheader("Memory vs. batch size", anchor=False)
     draw_spec(batch_charts.memory_over_batch(analysis), f"{key}_memory")
-    st.caption(_legend(analysis))
+    say.caption("{}", _legend(analysis))
     st.subheader("Throughput vs. batch size", anchor=False)
     if any(trial.samples_per_second is not None for trial in analysis.trials):
         draw_spec(batch_charts.throughput_over_batch(analysis), f"{key}_throughput")
-        st.caption(
-            f"The optimal batch size is the smallest that reaches 98 % of the best throughput "
-            f"with {percent(analysis.options.headroom)} of the memory free. "
-            f"Throughput is {analysis.target.source}."
+        say.caption(
+            "The optimal batch size is the smallest that reaches 98 % of the best throughput "
+            "with {} of the memory free. Throughput is {}.",
+            percent(analysis.options.headroom),
+            analysis.target.source,
         )
     else:
         st.caption("This run has no throughput.")
@@ -112,7 +114,7 @@ def draw_advice(analysis: Analysis) -> None:
     ]
     if rows:
         st.dataframe(rows, hide_index=True, width="stretch")
-        st.caption(_about_gains(analysis.advice))
+        say.caption("{}", _about_gains(analysis.advice))
 
 
 def draw_evidence(analysis: Analysis, request: Request | None) -> None:
@@ -134,7 +136,7 @@ def draw_evidence(analysis: Analysis, request: Request | None) -> None:
     st.code(command_line(analysis, budget), language="shell", wrap_lines=True)
     st.caption("Link to this run")
     st.code(share_link(analysis.run_id), language=None, wrap_lines=True)
-    name = f"memorymark-{analysis.run_id}"
+    name = file_name(analysis.run_id)
     with st.container(horizontal=True):
         download("JSON", lambda: to_json(analysis), f"{name}.json", "application/json")
         download("Trials (CSV)", lambda: trials_csv(analysis.trials), f"{name}.csv", "text/csv")
@@ -148,7 +150,7 @@ def draw_assumptions(analysis: Analysis) -> None:
     if said:
         with st.expander("Assumptions", icon=":material/help:"):
             for text in said:
-                st.markdown(f"- {text}")
+                say.line("- {}", text)
 
 
 def marked_trials(analysis: Analysis) -> dict[str, Trial]:

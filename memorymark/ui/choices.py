@@ -8,10 +8,13 @@ from typing import Any
 import streamlit as st
 
 from memorymark.analysis.marks import with_options
+from memorymark.errors import UsageError
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.option import options_of
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
+from memorymark.ui import say
 from memorymark.ui.engine import app_service, visitor
 from memorymark.ui.targets import chosen_gpu
 
@@ -75,8 +78,12 @@ def shown_analysis() -> Analysis | None:
 
 
 def remember(name: str) -> None:
-    """Keep what a widget of the sidebar was set to."""
-    st.session_state.setdefault("chosen", {})[name] = st.session_state[f"side_{name}"]
+    """Keep what a widget of the sidebar was set to; its limits hold in the browser only."""
+    try:
+        value = options_of(AnalysisOptions)[name].check(st.session_state[f"side_{name}"])
+    except UsageError:
+        return
+    st.session_state.setdefault("chosen", {})[name] = value
 
 
 def has_chosen() -> bool:
@@ -133,7 +140,8 @@ def wait_for_estimate(analysis: Analysis) -> None:
 def _watch(analysis: Analysis) -> None:
     if not _is_pending(analysis):
         st.rerun()
-    st.caption(f"Simulating batch size {analysis.current.batch_size:,}, outside the range tried …")
+    batch_size = analysis.current.batch_size
+    say.caption("Simulating batch size {:,}, outside the range tried …", batch_size)
 
 
 def _is_pending(analysis: Analysis) -> bool:

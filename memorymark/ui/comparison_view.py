@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
 
+from memorymark.errors import UsageError
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
@@ -13,6 +15,7 @@ from memorymark.records.costs import Offer, PricedOffer, RunCost, compare_offers
 from memorymark.records.option import options_of
 from memorymark.report.charts.cost_charts import cost_against_time
 from memorymark.service.history import Run
+from memorymark.ui import say
 from memorymark.ui.charting import draw_kept
 from memorymark.ui.choices import choices
 from memorymark.ui.option_widgets import bounds
@@ -27,9 +30,13 @@ def draw_savings(analysis: Analysis) -> None:
     """Draw the costs at the current and at the optimal batch size."""
     costs = analysis.costs
     st.subheader("Current vs. optimal batch size", anchor=False)
-    st.caption(
-        f"{analysis.workload} on {analysis.target.name}, throughput {analysis.target.source}, at "
-        f"{usd(analysis.options.price_per_hour)} per hour, run {analysis.run_id}."
+    say.caption(
+        "{} on {}, throughput {}, at {} per hour, run {}.",
+        analysis.workload,
+        analysis.target.name,
+        analysis.target.source,
+        usd(analysis.options.price_per_hour),
+        analysis.run_id,
     )
     if costs.optimal.samples_per_second is None:
         st.info("This analysis has no throughput, so costs cannot be compared.")
@@ -39,25 +46,25 @@ def draw_savings(analysis: Analysis) -> None:
     _cost_card(right, f"Optimal batch size {count(analysis.optimal.batch_size)}", costs.optimal)
     with saved.container(border=True):
         st.markdown("**Savings**")
-        st.metric("Time per run", hours(costs.hours_per_run))
-        st.metric("Cost per run", usd(costs.usd_per_run))
-        st.metric("Cost per year", usd(costs.usd_per_year))
+        say.metric("Time per run", hours(costs.hours_per_run))
+        say.metric("Cost per run", usd(costs.usd_per_run))
+        say.metric("Cost per year", usd(costs.usd_per_year))
 
 
 def draw_comparison(run: Run) -> None:
     """Draw the same training run on every GPU of the catalogue."""
     record = Comparison.from_dict(run.record or {}).to_dict()
     rows = {row["gpu"]: row for row in record["gpus"]}
-    st.subheader(f"{record['model_name']} on every GPU where it fits", anchor=False)
+    say.heading("{} on every GPU where it fits", record["model_name"])
     offers = _priced(rows)
     names = {key: row["name"] for key, row in rows.items()}
     holding = [offer for offer in offers if rows[offer.offer.name]["max_batch_size"] is not None]
     _draw_cheapest(holding, rows)
     draw_kept(cost_against_time, holding, names, key="costs", name=tuple(holding))
-    st.caption(_sources(rows))
+    say.caption("{}", _sources(rows))
     _draw_table(holding, rows)
     for finding in record["findings"]:
-        st.info(finding, icon=":material/info:")
+        say.info("{}", finding)
     draw_exports(run)
 
 
@@ -85,11 +92,15 @@ def _draw_cheapest(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -
         return
     best = known[0]
     row = rows[best.offer.name]
-    st.markdown(
-        f"Cheapest: **{row['name']}** at batch size {count(row['optimal_batch_size'])}, "
-        f"**{usd(best.cost.usd_per_million_samples)} per million samples**, "
-        f"{usd(best.cost.usd_per_run)} and {hours(best.cost.hours_per_run)} per run; "
-        f"throughput {row['source']}."
+    say.line(
+        "Cheapest: **{}** at batch size {}, **{} per million samples**, {} and {} per run; "
+        "throughput {}.",
+        row["name"],
+        count(row["optimal_batch_size"]),
+        usd(best.cost.usd_per_million_samples),
+        usd(best.cost.usd_per_run),
+        hours(best.cost.hours_per_run),
+        row["source"],
     )
 
 
@@ -142,9 +153,11 @@ def _cells(priced: PricedOffer, row: dict[str, Any]) -> dict[str, Any]:
 def take_prices(key: str, order: list[str]) -> None:
     """Keep edited prices by GPU: the table is sorted anew, so row numbers mean nothing later."""
     prices = dict(st.session_state.get(_PRICES, {}))
+    price = options_of(AnalysisOptions)["price_per_hour"]
     for number, changes in st.session_state[key]["edited_rows"].items():
-        if PRICE in changes:
-            prices[order[int(number)]] = changes[PRICE]
+        if PRICE in changes and int(number) < len(order):
+            with suppress(UsageError):  # the table's limits hold in the browser only
+                prices[order[int(number)]] = price.check(changes[PRICE])
     st.session_state[_PRICES] = prices
     st.session_state["price_editor"] += 1
 
@@ -161,9 +174,9 @@ def _sources(rows: dict[str, dict[str, Any]]) -> str:
 
 def _cost_card(column: Any, title: str, cost: RunCost) -> None:
     with column.container(border=True):
-        st.markdown(f"**{title}**")
-        st.metric("Time per run", hours(cost.hours_per_run))
-        st.metric("Cost per run", usd(cost.usd_per_run))
-        st.metric("Cost per year", usd(cost.usd_per_year))
-        st.metric("Cost per million samples", usd(cost.usd_per_million_samples))
-        st.caption(f"{rate(cost.samples_per_second)} samples/s")
+        say.line("**{}**", title)
+        say.metric("Time per run", hours(cost.hours_per_run))
+        say.metric("Cost per run", usd(cost.usd_per_run))
+        say.metric("Cost per year", usd(cost.usd_per_year))
+        say.metric("Cost per million samples", usd(cost.usd_per_million_samples))
+        say.caption("{} samples/s", rate(cost.samples_per_second))

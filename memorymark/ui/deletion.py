@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from memorymark.errors import MemoryMarkError
+from memorymark.report.visible import visible
 from memorymark.service.history import KEPT_DELETED_SECONDS, Run
+from memorymark.ui import say
 from memorymark.ui.engine import app_service, visitor
 from memorymark.units import UNKNOWN, moment
 
@@ -30,11 +32,11 @@ def draw_deletion(on_deleted: Callable[[], None]) -> None:
         on_deleted: Called once runs were deleted.
     """
     for error in st.session_state.pop(_ERRORS, ()):
-        st.error(error, icon=":material/error:")
+        say.error("{}", error)
     asked: Sequence[Run] = st.session_state.get(_ASKED, ())
     if asked:
         with st.container(border=True):
-            st.markdown(f"**Delete {_number(asked)}?** They can be brought back for {_DAYS} days.")
+            say.line("**Delete {}?** They can be brought back for {} days.", _number(asked), _DAYS)
             st.code(_named(asked), language=None)
             with st.container(horizontal=True):
                 st.button("Delete", type="primary", on_click=_delete, args=(asked, on_deleted))
@@ -42,7 +44,7 @@ def draw_deletion(on_deleted: Callable[[], None]) -> None:
     deleted: Sequence[Run] = st.session_state.get(_DELETED, ())
     if deleted and not asked:
         with st.container(border=True):
-            st.markdown(f"**Deleted {_number(deleted)}.**")
+            say.line("**Deleted {}.**", _number(deleted))
             st.code(_named(deleted), language=None)
             st.button("Undo", icon=":material/undo:", on_click=_bring_back, args=(deleted,))
 
@@ -57,7 +59,7 @@ def draw_deleted() -> None:
         chosen = st.multiselect("Runs", names, format_func=names.get, key="runs_deleted")
         picked = [run for run in runs if run.run_id in chosen]
         st.button("Bring back", disabled=not picked, on_click=_bring_back, args=(picked,))
-        st.caption(f"Deleted runs are kept for {_DAYS} days.")
+        say.caption("Deleted runs are kept for {} days.", _DAYS)
 
 
 def _delete(runs: Sequence[Run], on_deleted: Callable[[], None]) -> None:
@@ -101,4 +103,4 @@ def _named(runs: Sequence[Run]) -> str:
 
 
 def _name(run: Run) -> str:
-    return f"{run.run_id}  {run.kind} of {run.model or UNKNOWN}, {moment(run.created_at)}"
+    return visible(f"{run.run_id}  {run.kind} of {run.model or UNKNOWN}, {moment(run.created_at)}")

@@ -16,7 +16,9 @@ from memorymark.records.event import Event
 from memorymark.records.request import Request, RequestKind
 from memorymark.service.access import AppService, Visitor
 from memorymark.service.history import Run
+from memorymark.service.sign_in import check_sign_in
 from memorymark.settings import load_settings
+from memorymark.ui import say
 
 RUN_PARAMETER = "run"
 
@@ -29,13 +31,45 @@ def app_service() -> AppService:
 
 def visitor() -> Visitor:
     """Say who visits: the signed-in address, the run key that was given, and from where."""
-    signed_in = bool(st.user.get("is_logged_in", False))
     return Visitor(
-        user=st.user.get("email") if signed_in else None,
+        user=signed_in_address(),
         run_key=st.session_state.get("given_run_key") or None,
         address=st.context.ip_address,
         session=st.session_state.setdefault("session_name", secrets.token_hex(8)),
     )
+
+
+def signed_in_address() -> str | None:
+    """Return the address of who is signed in, unless the sign-in's provider did not verify it."""
+    is_verified = st.user.get("email_verified", True) not in (False, "false")
+    return st.user.get("email") if st.user.get("is_logged_in") and is_verified else None
+
+
+def may_start() -> bool:
+    """Say whether the visitor was let pass; what is asked here is no guess of the run key."""
+    return app_service().may_start(visitor())
+
+
+def need_settings() -> None:
+    """Draw nothing but a sentence where the owner's settings are wrong: nobody starts anything."""
+    try:
+        load_settings()
+    except MemoryMarkError as error:
+        say.error("{}", error)
+        st.stop()
+
+
+def sign_in_problem() -> str | None:
+    """Return why nobody can sign in, where nobody can."""
+    try:
+        has_section = "auth" in st.secrets
+    except FileNotFoundError:  # there are no secrets
+        has_section = False
+    try:
+        check_sign_in(has_section)
+    except MemoryMarkError as error:
+        return str(error)
+    return None
 
 
 def start(kind: RequestKind, model: str, config: TrainingConfig, **parts: Any) -> None:
@@ -43,7 +77,7 @@ def start(kind: RequestKind, model: str, config: TrainingConfig, **parts: Any) -
     try:
         job = app_service().start(Request(kind, model, config, **parts), visitor())
     except MemoryMarkError as error:
-        st.error(str(error), icon=":material/error:")
+        say.error("{}", error)
         return
     show_run(job.run_id)
     st.rerun()
@@ -75,7 +109,7 @@ def why_missing(run_id: str) -> str:
     return f"Run {run_id} has just come. Reload the page."
 
 
-@st.cache_resource(show_spinner=False, max_entries=64)
+@st.cache_resource(show_spinner=False, max_entries=32)
 def analysis_of(run_id: str) -> Analysis:
     """Return the analysis of a finished run.
 

@@ -8,8 +8,10 @@ import streamlit as st
 
 from memorymark.errors import MemoryMarkError
 from memorymark.records.event import Event, EventKind
+from memorymark.report.visible import visible
 from memorymark.service.history import Run, RunStatus
 from memorymark.service.jobs import Job
+from memorymark.ui import say
 from memorymark.ui.engine import app_service, events_of, open_run, visitor
 from memorymark.ui.slots import drawing
 from memorymark.units import clock, seconds
@@ -33,8 +35,8 @@ def _draw_active(run_id: str) -> None:
     status = job.status if job else (run.status if run else None)
     if status is None or not status.is_active:
         st.rerun()
-    st.markdown(f"**{_headline(job)}**" if job else f"**{_elsewhere(run)}**")
-    st.progress((job.share if job else None) or 0.0, text=_time_left(job))
+    say.line("**{}**", _headline(job) if job else _elsewhere(run))
+    say.progress((job.share if job else None) or 0.0, "{}", _time_left(job))
     events = events_of(run_id)
     draw_phases(events, status)
     draw_log(events, run_id)
@@ -52,8 +54,8 @@ def draw_ended(run: Run) -> None:
         RunStatus.INTERRUPTED: "This run was interrupted.",
         RunStatus.UNKNOWN: "This version does not know how this run ended.",
     }
-    draw = st.error if run.status is RunStatus.FAILED else st.warning
-    draw(f"{words[run.status]} {run.error or ''}", icon=":material/error:")
+    draw = say.error if run.status is RunStatus.FAILED else say.warning
+    draw("{} {}", words[run.status], run.error or "", icon=":material/error:")
     events = events_of(run.run_id)
     if events:
         draw_log(events, run.run_id)
@@ -63,12 +65,11 @@ def draw_phases(events: Sequence[Event], status: RunStatus) -> None:
     """Draw the phases that have begun as a timeline."""
     started = [event for event in events if event.kind is EventKind.PHASE]
     if len(started) > _PHASES:
-        st.caption(f"{len(started) - _PHASES} earlier phases are done.")
+        say.caption("{} earlier phases are done.", len(started) - _PHASES)
     shown = started[-_PHASES:]
     for number, event in enumerate(shown):
         is_last = number == len(shown) - 1
-        state = "running" if is_last and status is RunStatus.RUNNING else "complete"
-        st.status(event.text, state=state, type="step")
+        say.step("{}", event.text, is_running=is_last and status is RunStatus.RUNNING)
 
 
 def draw_log(events: Sequence[Event], run_id: str) -> None:
@@ -114,13 +115,13 @@ def _time_left(job: Job | None) -> str:
 
 
 def _line(event: Event) -> str:
-    return f"{clock(event.at)}  {event.text}"
+    return f"{clock(event.at)}  {visible(event.text)}"
 
 
 def _cancel(run_id: str) -> None:
     try:
         app_service().cancel(run_id, visitor())
     except MemoryMarkError as error:
-        st.error(str(error))
+        say.error("{}", error)
     else:
         st.rerun()

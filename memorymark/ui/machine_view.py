@@ -7,7 +7,8 @@ import platform
 import streamlit as st
 
 from memorymark.gpus.telemetry import GpuProcess, Telemetry, read_telemetry
-from memorymark.ui.engine import app_service
+from memorymark.ui import say
+from memorymark.ui.engine import app_service, may_start
 from memorymark.units import UNKNOWN, gib
 
 REFRESH_SECONDS = 5
@@ -42,20 +43,22 @@ def draw_machine() -> None:
     if readings():
         _draw_gpus()
     else:
-        st.caption(f"**{platform.node()}** has no NVIDIA GPU. Simulate one, or measure on the CPU.")
+        name = platform.node() if may_start() else "This machine"
+        say.caption("**{}** has no NVIDIA GPU. Simulate one, or measure on the CPU.", name)
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
 def _draw_gpus() -> None:
     for index, reading in enumerate(readings()):
-        st.markdown(f"**GPU {index}: {reading.name}**")
+        say.line("**GPU {}: {}**", index, reading.name)
         if reading.total_bytes and reading.used_bytes is not None:
             share = reading.used_bytes / reading.total_bytes
-            text = f"{gib(reading.used_bytes)} of {gib(reading.total_bytes)} in use"
-            st.progress(min(share, 1.0), text=text)
+            used, total = gib(reading.used_bytes), gib(reading.total_bytes)
+            say.progress(share, "{} of {} in use", used, total)
         else:
-            st.caption(reading.reason or "Its memory usage is not available.")
-        _draw_others(reading.other_processes)
+            say.caption("{}", reading.reason or "Its memory usage is not available.")
+        if may_start():
+            _draw_others(reading.other_processes)
 
 
 def _draw_others(processes: tuple[GpuProcess, ...] | None) -> None:
@@ -67,5 +70,5 @@ def _draw_others(processes: tuple[GpuProcess, ...] | None) -> None:
     if not others:
         st.caption("No other processes on it.")
     for process in others:
-        who = f"{process.user or UNKNOWN} · {process.name or f'process {process.pid}'}"
-        st.caption(f"{who} · {gib(process.used_bytes)}")
+        name = process.name or f"process {process.pid}"
+        say.caption("{} · {} · {}", process.user or UNKNOWN, name, gib(process.used_bytes))

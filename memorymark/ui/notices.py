@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
+from memorymark.ui import say
 from memorymark.ui.engine import app_service
 
 
@@ -15,8 +14,9 @@ def draw_history_problem() -> None:
         return
     number = len(history.unsaved)
     which = {0: "New runs are", 1: "1 run is"}.get(number, f"{number} runs are")
-    st.warning(
-        f"{problem} Work goes on. {which} kept in memory only, until this server ends: export what "
-        "you need.",
+    say.warning(
+        "{} Work goes on. {} kept in memory only, until this server ends: export what you need.",
+        problem,
+        which,
         icon=":material/save_as:",
     )

@@ -10,11 +10,12 @@ from memorymark.errors import MemoryMarkError
 from memorymark.records.request import RequestKind
 from memorymark.report.sentences import verdict
 from memorymark.service.history import Run
+from memorymark.ui import say
 from memorymark.ui.analysis_view import draw_curves, draw_key_figures, source_line
 from memorymark.ui.deletion import ask_to_delete
 from memorymark.ui.engine import analysis_of, app_service, export_run, open_run
 from memorymark.ui.job_view import device_words, queue_words
-from memorymark.ui.pieces import download
+from memorymark.ui.pieces import download, file_name
 from memorymark.ui.shown import go_to
 from memorymark.units import UNKNOWN, local_time
 
@@ -30,8 +31,12 @@ def draw_queue() -> None:
         words = (
             queue_words(job) if job.started_at is None else f"running on {device_words(job.device)}"
         )
-        st.info(
-            f"{job.run_id} · {job.kind} of {job.request.get('model')} · {words}",
+        say.info(
+            "{} · {} of {} · {}",
+            job.run_id,
+            job.kind,
+            job.request.get("model"),
+            words,
             icon=":material/hourglass_top:",
         )
 
@@ -108,7 +113,7 @@ def draw_actions(chosen: list[Run]) -> None:
 def _draw_export(run_id: str) -> None:
     run = open_run(run_id)
     if run is not None and run.record is not None:
-        name = f"memorymark-{run_id}.json"
+        name = f"{file_name(run_id)}.json"
         download("JSON", lambda: export_run(run_id), name, "application/json")
 
 
@@ -122,22 +127,22 @@ def draw_side_by_side(first: Run, second: Run) -> None:
 def _draw_one(run: Run) -> None:
     opened = open_run(run.run_id)
     if opened is None or opened.kind != RequestKind.ANALYSIS or opened.record is None:
-        st.info(f"Run {run.run_id} is not a finished analysis. Only those can be compared.")
+        say.info("Run {} is not a finished analysis. Only those can be compared.", run.run_id)
         return
     try:
         analysis = analysis_of(run.run_id)
     except MemoryMarkError as error:
-        st.error(str(error), icon=":material/error:")
+        say.error("{}", error)
         return
-    st.markdown(f"**Run {run.run_id}: {verdict(analysis)}**")
-    st.caption(source_line(analysis.target, analysis.created_at, analysis.software))
+    say.line("**Run {}: {}**", run.run_id, verdict(analysis))
+    say.caption("{}", source_line(analysis.target, analysis.created_at, analysis.software))
     draw_key_figures(analysis)
     draw_curves(analysis, key=f"compare_{run.run_id}")
 
 
 def _draw_empty(text: str) -> None:
     if text.strip():
-        st.info(f"No run matches {text.strip()!r}.", icon=":material/search_off:")
+        say.info("No run matches {!r}.", text.strip(), icon=":material/search_off:")
         return
     problem = app_service().history.problem()
     if problem is not None and problem.verb == "read":

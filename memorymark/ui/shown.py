@@ -9,6 +9,7 @@ import streamlit as st
 from memorymark.errors import MemoryMarkError
 from memorymark.records.request import RequestKind
 from memorymark.service.history import Run, RunStatus
+from memorymark.ui import say
 from memorymark.ui.choices import set_shown
 from memorymark.ui.engine import RUN_PARAMETER, analysis_of, open_run, show_run, why_missing
 from memorymark.ui.frame import pages
@@ -30,7 +31,7 @@ def shown_runs(*kinds: RequestKind) -> dict[RequestKind, Run | None]:
     asked = st.query_params.get(RUN_PARAMETER)
     run = open_run(asked)
     if asked and run is None:
-        st.warning(why_missing(asked), icon=":material/link_off:")
+        say.warning("{}", why_missing(asked), icon=":material/link_off:")
     elif run is not None and run.kind not in kinds:
         go_to(run)
     elif run is not None:
@@ -45,7 +46,7 @@ def shown_runs(*kinds: RequestKind) -> dict[RequestKind, Run | None]:
 def go_to(run: Run) -> None:
     """Lead on to the page that shows a run."""
     if run.kind not in _PAGES:
-        st.warning(f"No page of this version shows run {run.run_id}, of kind {run.kind!r}.")
+        say.warning("No page of this version shows run {}, of kind {!r}.", run.run_id, run.kind)
         return
     page = pages()[_PAGES[RequestKind(run.kind)]]
     st.switch_page(page, query_params={RUN_PARAMETER: run.run_id})
@@ -62,12 +63,12 @@ def draw_run(run: Run | None, draw_result: Callable[[Run], None]) -> None:
         draw_ended(run)
     if run.record is None:
         if run.status is RunStatus.DONE:
-            st.error(f"The record of run {run.run_id} is damaged. Delete it on the Runs page.")
+            say.error("The record of run {} is damaged. Delete it on the Runs page.", run.run_id)
         return
     try:
         draw_result(run)
     except MemoryMarkError as error:
-        st.error(str(error), icon=":material/error:")
+        say.error("{}", error)
 
 
 def note_shown_analysis() -> None:

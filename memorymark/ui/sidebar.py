@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
+from memorymark.errors import NotAllowed
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.option import Option, options_of
+from memorymark.ui import say
 from memorymark.ui.choices import has_chosen, remember, reset, shown_analysis, value_of
-from memorymark.ui.engine import app_service
+from memorymark.ui.engine import app_service, sign_in_problem, signed_in_address, visitor
 from memorymark.ui.machine_view import draw_machine
 from memorymark.ui.option_widgets import bounds
 from memorymark.ui.targets import draw_target
@@ -107,15 +109,33 @@ def _guard() -> None:
             type="password",
             key="given_run_key",
             persist_state="session",
+            on_change=_enter_key,
             help="Required to start or delete runs. The owner of this machine has it.",
         )
+        if refused := st.session_state.pop("run_key_refused", None):
+            say.warning("{}", refused)
     if settings.sign_in:
         _sign_in()
 
 
+def _enter_key() -> None:
+    """Compare the key once, when it is entered: what is drawn later is no guess."""
+    entered = visitor()
+    if entered.run_key:
+        try:
+            app_service().check(entered)
+        except NotAllowed as error:
+            st.session_state["run_key_refused"] = str(error)
+
+
 def _sign_in() -> None:
     if st.user.get("is_logged_in", False):
-        st.caption(f"Signed in as {st.user.get('email')}")
+        say.caption("Signed in as {}", st.user.get("email"))
+        if signed_in_address() is None:
+            say.warning("The provider of the sign-in did not verify this address.")
         st.button("Sign out", on_click=st.logout, icon=":material/logout:")
     else:
-        st.button("Sign in", on_click=st.login, icon=":material/login:")
+        problem = sign_in_problem()
+        st.button("Sign in", on_click=st.login, icon=":material/login:", disabled=bool(problem))
+        if problem:
+            say.warning("{}", problem)

@@ -48,7 +48,8 @@ def chosen_gpu() -> Gpu | None:
 
 
 def _chosen() -> tuple[str, str]:
-    kind, _, name = st.session_state.get("target", _default()).partition("=")
+    target = st.session_state.get("target")
+    kind, _, name = (target if target in _options() else _default()).partition("=")
     return kind, name
 
 

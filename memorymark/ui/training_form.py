@@ -17,8 +17,10 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.option import from_query, options_of, to_query
 from memorymark.records.request import DEFAULT_BATCH_SIZE, Request
+from memorymark.ui import say
 from memorymark.ui.engine import app_service
 from memorymark.ui.option_widgets import bounds, draw_options
+from memorymark.ui.say import plain
 
 _REQUEST = options_of(Request)
 _MODELS = ("bert", "gpt2", "resnet", "torchvision:vit_b_16", "hf:google-t5/t5-small")
@@ -80,7 +82,7 @@ def training_form(
         amount = _REQUEST["memory_budget"].parse(budget) if budget else None
         asked = Asked(pressed[0], model, TrainingConfig(**values), amount, options)
     except MemoryMarkError as error:
-        st.error(str(error), icon=":material/error:")
+        say.error("{}", error)
         return None
     _write_address(asked, budget)
     return asked
@@ -123,7 +125,7 @@ def _first(page: str) -> _First:
     config, refused = from_query(TrainingConfig, said)
     options, more = from_query(AnalysisOptions, said)
     for sentence in (*refused, *more):
-        st.warning(f"Ignored in the address: {sentence}", icon=":material/link_off:")
+        say.warning("Ignored in the address: {}", sentence, icon=":material/link_off:")
     texts = (said.get(name, "").strip() for name in ("model", "memory_budget"))
     return st.session_state.setdefault(f"{page}_first", _First(*texts, config, options))
 
@@ -157,7 +159,7 @@ def _budget(page: str, first: str) -> str:
 
 def _submit(button: str, page: str) -> bool:
     return st.form_submit_button(
-        button, type="primary", icon=":material/play_arrow:", key=f"{page}_{button}"
+        plain(button), type="primary", icon=":material/play_arrow:", key=f"{page}_{button}"
     )
 
 

@@ -10,6 +10,7 @@ from memorymark.records.trial import GradientCheck, Stage, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation, Verdict
 from memorymark.report.charts import validation_charts as charts
 from memorymark.service.history import Run
+from memorymark.ui import say
 from memorymark.ui.analysis_view import source_line
 from memorymark.ui.charting import draw_kept
 from memorymark.ui.pieces import card, draw_exports
@@ -27,13 +28,13 @@ def draw_backward(run: Run) -> None:
     validation = BackwardValidation.from_dict(run.record or {})
     title = f"{validation.workload} at batch size {validation.batch_size}"
     _head(title, validation.verdict, validation.reasons)
-    st.caption(source_line(validation.target, software=validation.trials[0].software))
+    say.caption("{}", source_line(validation.target, software=validation.trials[0].software))
     _backward_figures(validation)
     draw_kept(charts.stage_bars, validation, key="stages", name=run.run_id)
     _draw_gradients(validation.gradients)
     _draw_overreach(validation, run.run_id)
     for finding in validation.findings:
-        st.info(finding, icon=":material/info:")
+        say.info("{}", finding)
     draw_exports(run)
 
 
@@ -42,7 +43,7 @@ def draw_compile(run: Run) -> None:
     validation = CompileValidation.from_dict(run.record or {})
     title = f"torch.compile: {validation.workload} at batch size {validation.batch_size}"
     _head(title, validation.verdict, validation.reasons)
-    st.caption(source_line(validation.target, software=validation.eager.software))
+    say.caption("{}", source_line(validation.target, software=validation.eager.software))
     speedup, steps = validation.speedup, validation.break_even_steps
     with st.grid(4, min_column_width=215):
         card("Eager step", seconds(validation.eager.step_seconds), _rate(validation.eager))
@@ -59,10 +60,10 @@ def draw_compile(run: Run) -> None:
 
 def _head(title: str, verdict: Verdict, reasons: Sequence[str]) -> None:
     colour, icon = _BADGES[verdict]
-    st.subheader(title, anchor=False)
-    st.badge(str(verdict), icon=icon, color=colour)
+    say.heading("{}", title)
+    say.badge(str(verdict), icon, colour)
     for reason in reasons:
-        st.markdown(reason)
+        say.line("{}", reason)
 
 
 def _backward_figures(validation: BackwardValidation) -> None:
@@ -100,9 +101,9 @@ def _draw_gradients(check: GradientCheck | None) -> None:
          f"{check.gradient_bytes:,} of {check.trainable_bytes:,} bytes", "yes" if equal else "no"),
     ]  # fmt: skip
     for name, figures, holds in rows:
-        st.markdown(f"- {name}: **{holds}**{f' ({figures})' if figures else ''}")
+        say.line("- {}: **{}** ({})" if figures else "- {}: **{}**", name, holds, figures)
     if check.missing:
-        st.caption(f"Without a gradient: {', '.join(check.missing)}")
+        say.caption("Without a gradient: {}", ", ".join(check.missing))
 
 
 def _draw_overreach(validation: BackwardValidation, run_id: str) -> None:
@@ -111,14 +112,17 @@ def _draw_overreach(validation: BackwardValidation, run_id: str) -> None:
         return
     st.subheader("What a forward-only tool would recommend", anchor=False)
     if validation.max_batch_size is not None:
-        st.markdown(
-            f"It would recommend batch size **{recommended:,}**. The max batch size of a training "
-            f"step is **{validation.max_batch_size:,}**; larger batches are out of memory."
+        say.line(
+            "It would recommend batch size **{:,}**. The max batch size of a training step is "
+            "**{:,}**; larger batches are out of memory.",
+            recommended,
+            validation.max_batch_size,
         )
     draw_kept(charts.overreach, validation, key="overreach", name=run_id)
-    st.caption(
+    say.caption(
         "The dashed line extrapolates the memory of the training step beyond the largest batch "
-        f"size tried; the points are {validation.trial(Stage.STEP).source}."
+        "size tried; the points are {}.",
+        validation.trial(Stage.STEP).source,
     )
 
 

@@ -293,6 +293,17 @@ def test_a_timeline_holds_whole_numbers():
         Trial.from_dict(values)
 
 
+@pytest.mark.parametrize("place", [("batch_size",), ("step_seconds",), ("timeline", "positions")])
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**400])
+def test_a_whole_number_that_no_table_holds_is_refused(place: tuple[str, ...], number: int):
+    values = json.loads(OUTPUTS["estimate-tiny"]["stdout"])
+    *outer, key = place
+    parent = values[outer[0]] if outer else values
+    parent[key] = [number] * len(parent[key]) if outer else number
+    with pytest.raises(InvalidRecord, match="beyond 64 bits"):
+        Trial.from_dict(values)
+
+
 def test_a_document_that_breaks_off_is_said(tmp_path: Path):
     with pytest.raises(InvalidRecord, match="not JSON"):
         parse_json('{"model": "be', "Trial")

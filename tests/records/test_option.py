@@ -65,14 +65,23 @@ def test_an_option_has_its_words(kind: type, option: Any):
 def test_bounds_hold_in_the_record(kind: type, option: Any):
     if option.kind not in (int, float):
         return
-    wrong = [option.smallest - 1, float("nan"), float("inf"), True, "8"]
+    wrong = [option.smallest - 1, float("nan"), float("inf"), True, "8", 10**5000, -(10**5000)]
     wrong += [] if option.largest is None else [option.largest * 1.01 + 1]
     for value in wrong:
-        with pytest.raises(InvalidValue, match=option.name.replace("_", " ")):
+        with pytest.raises(InvalidValue, match=option.name.replace("_", " ")) as caught:
             kind(**{option.name: value})
+        assert len(str(caught.value)) < 200
     ends = [option.smallest] + ([] if option.largest is None else [option.largest])
     for value in ends:
         assert getattr(kind(**{option.name: value}), option.name) == value
+
+
+@each_option
+@pytest.mark.parametrize("text", ["9" * 5000, "nan", "inf", "-Infinity", "1e400", "x" * 10**6])
+def test_text_without_end_is_refused_in_a_short_sentence(kind: type, option: Any, text: str):
+    record, refused = from_query(kind, {option.name: text})
+    assert record == kind()
+    assert len(refused) == 1 and len(refused[0]) < 1200
 
 
 @each_option

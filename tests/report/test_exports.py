@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 
+import pytest
 from fakes import FakeProbe, FakeWorkload
 
 from memorymark.analysis.analyze import analyze_on
 from memorymark.records.config import TrainingConfig
 from memorymark.report.exports import trials_csv
+from memorymark.report.visible import visible
+from memorymark.workloads.trial_spec import TrialSpec
 
 
 def test_csv_has_a_line_a_trial_in_order_of_batch_sizes():
@@ -19,3 +23,12 @@ def test_csv_has_a_line_a_trial_in_order_of_batch_sizes():
     assert int(rows[0]["activations"]) == first.breakdown.activations
     oom = next(row for row in rows if row["outcome"] == "oom")
     assert oom["peak_allocated_bytes"] == oom["samples_per_second"] == oom["activations"] == ""
+
+
+@pytest.mark.parametrize("name", ["=cmd|'/C calc'!A0", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_a_name_is_no_formula_of_a_spreadsheet(name):
+    trial = FakeProbe().run_trial(TrialSpec(FakeWorkload("bert"), TrainingConfig(), 1))
+    trial = dataclasses.replace(trial, device=name, error=name)
+    row = next(csv.DictReader(io.StringIO(trials_csv([trial]), newline="")))
+    assert row["device"] == row["error"] == f"'{visible(name)}"
+    assert int(row["peak_allocated_bytes"]) == trial.peak_allocated_bytes

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from damaged_histories import DAMAGES, newer, read_only_home
+from damaged_histories import DAMAGES, ODD_ROWS, execute, make_odd, newer, read_only_home
 
 from memorymark.errors import NotAllowed, RunNotFound
 from memorymark.service.access import AppService, Visitor
@@ -149,3 +149,18 @@ def test_a_service_opens_on_any_history(tmp_path):
         )
         assert service.history.problem() is not None
         service.close()
+
+
+@pytest.mark.parametrize("change", ODD_ROWS.values(), ids=ODD_ROWS)
+def test_an_odd_run_like_the_one_asked_for_keeps_no_job_from_running(path, change):
+    make_odd(path, change)
+    execute(path, "UPDATE runs SET request = '{\"model\": \"bert\"}' WHERE request = '{}'")
+    done(JobManager(AppHistory(path)))
+
+
+@pytest.mark.parametrize("said", ["'long'", "null", "[]", "true", "1e999", "-5"])
+def test_an_odd_time_of_an_earlier_run_is_no_expectation(path, said):
+    make_odd(path, f"""record = '{{"elapsed_seconds": {said.replace("'", '"')}}}'""")
+    execute(path, 'UPDATE runs SET finished_at = created_at + 7, request = \'{"model": "bert"}\'')
+    job = done(JobManager(AppHistory(path)))
+    assert job.expected_seconds in (None, 7)

@@ -1,6 +1,7 @@
 """Each page of the app, with a probe that answers at once."""
 
 import json
+import platform
 import re
 import sqlite3
 import subprocess
@@ -551,3 +552,74 @@ def test_waiting_job_says_who_is_before_it(monkeypatch):
     monkeypatch.setattr(job_view, "app_service", create_autospec(app_service, return_value=service))
     told = "GPU 0 is busy with run ab12, about 20 s left; yours is next."
     assert job_view.queue_words(job("cd34")) == told
+
+
+def test_a_wrong_key_is_said_when_it_is_entered_and_reading_is_no_guess(app, monkeypatch, caplog):
+    monkeypatch.setenv("MEMORYMARK_RUN_KEY", "sesame")
+    address = property(lambda context: "192.0.2.1")  # AppTest gives another one at each run
+    monkeypatch.setattr(type(st.context), "ip_address", address)
+    app.run()
+    app.text_input(key="given_run_key").set_value("wrong").run()
+    assert "run key is wrong" in app.warning[0].value
+    for _ in range(3):
+        app.run()
+    assert sum("Wrong run key" in said for said in caplog.messages) == 1
+    said = []
+    for number in range(9):  # a slow machine may sit the first waits out
+        app.text_input(key="given_run_key").set_value(f"guess {number}").run()
+        said.append(app.warning[0].value)
+    assert any("Wait" in text for text in said)
+    assert not app.exception
+
+
+def test_the_machine_is_named_to_who_may_start(app, monkeypatch):
+    name = platform.node()
+    app.run()
+    assert any(name in caption.value for caption in app.sidebar.caption)
+    monkeypatch.setenv("MEMORYMARK_RUN_KEY", "sesame")
+    st.cache_resource.clear()
+    app.run()
+    assert not any(name in caption.value for caption in app.sidebar.caption)
+    app.text_input(key="given_run_key").set_value("sesame").run()
+    assert any(name in caption.value for caption in app.sidebar.caption)
+
+
+def test_processes_of_others_are_shown_to_who_may_start(app, monkeypatch):
+    monkeypatch.setenv("MEMORYMARK_RUN_KEY", "sesame")
+    other = GpuProcess(4711, "python", "ada", 2 * units.GIB)
+    has_one_gpu(monkeypatch, Telemetry("Tesla T4", "GPU-1", other_processes=(other,)))
+    app.run()
+    assert not app.exception
+    assert not any("ada" in caption.value for caption in app.sidebar.caption)
+    app.text_input(key="given_run_key").set_value("sesame").run()
+    assert any("ada" in caption.value for caption in app.sidebar.caption)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"SIGN_IN": "enabled"},
+        {"ALLOWED_USERS": "a@b.org"},
+        {"ALLOWED_USERS": ",", "SIGN_IN": "1"},
+        {"RUN_KEY": " "},
+        {"WORKLOADS": "os.system"},
+    ],
+)
+def test_settings_that_are_not_understood_leave_a_sentence_and_nothing_to_press(
+    app, monkeypatch, values
+):
+    for name, value in values.items():
+        monkeypatch.setenv(f"MEMORYMARK_{name}", value)
+    for page in ("analysis", "runs", "cost_comparison", "backward_validation"):
+        app.switch_page(f"pages/{page}.py").run()
+        assert not app.exception
+        assert len(app.error) == 1 and "MEMORYMARK_" in app.error[0].value
+        assert not app.button and not app.text_input
+
+
+def test_sign_in_that_cannot_work_says_so_and_lets_nobody_in(app, monkeypatch):
+    monkeypatch.setenv("MEMORYMARK_SIGN_IN", "on")
+    app.run()
+    assert not app.exception
+    assert "MEMORYMARK" in app.sidebar.warning[0].value
+    assert next(b for b in app.button if b.label == "Sign in").disabled

@@ -9,9 +9,12 @@ from damaged_histories import DAMAGES, ODD, ODD_ROWS, execute, make_odd, newer
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest, app_test
 
+from memorymark.records.request import Request, RequestKind
 from memorymark.service import history_file
+from memorymark.service.execute import execute as execute_request
 from memorymark.service.history import RunHistory
 from memorymark.service.history_file import HistoryFile
+from memorymark.settings import load_settings
 from memorymark.ui.engine import app_service
 
 ROOT = Path(__file__).parents[2]
@@ -278,3 +281,19 @@ def wait_for_jobs(app):
         time.sleep(0.01)
     app.run()
     assert not app.exception
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "key"),
+    [("analysis", "trials", "batch_size"), ("comparison", "gpus", "usd_per_hour")],
+)
+def test_a_number_that_no_table_holds_breaks_no_page(app, kind, rows, key):
+    request = Request(RequestKind(kind), "bert", gpu="a10" if kind == "analysis" else None)
+    record = execute_request(request, settings=load_settings()).to_dict()
+    record[rows][0][key] = 10**30
+    app.query_params["run"] = RunHistory().save(kind, {**record, "run_id": None})
+    app.run()
+    if kind == "comparison":
+        app.switch_page("pages/cost_comparison.py").run()
+    assert not app.exception
+    assert any("beyond 64 bits" in error.value for error in app.error)

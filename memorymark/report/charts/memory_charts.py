@@ -47,7 +47,7 @@ def holder_bars(trial: Trial) -> Spec:
         {
             "path": holder.path,
             "label": _shortened(holder.path),
-            "category": CATEGORY_WORDS[holder.category],
+            "category": CATEGORY_WORDS.get(holder.category, holder.category),
             "memory": in_gib(holder.bytes),
             "text": mib_or_gib(holder.bytes),
             "bytes": exact(holder.bytes),
