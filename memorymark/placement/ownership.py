@@ -72,10 +72,10 @@ def has_live_parts(module: nn.Module) -> bool:
 
 
 def comes_again(module: nn.Module) -> bool:
-    """Return whether this very module was built before; from now on it was."""
+    """Return whether this very module was built before; False outside of `watching`."""
     again = module in _built
     _built.add(module)
-    return again
+    return again and _made.get() is not None
 
 
 def copied(module: nn.Module, twins: Twins) -> nn.Module:
@@ -98,13 +98,13 @@ def original_of(module: nn.Module) -> nn.Module | None:
 
 
 def keep(module: nn.Module, *, with_data: bool) -> None:
-    """Have a module given back as it is now when the call ends.
+    """Have a module given back as it is now when `watching` ends.
 
     Args:
         module: The module; it stays the object that it is.
         with_data: Whether it is trained meanwhile, on copies of its tensors' data.
     """
-    if not is_kept(module):
+    if not is_kept(module) and _made.get() is not None:
         _kept.get().append(_Kept(module, with_data=with_data))
 
 

@@ -71,9 +71,17 @@ def trial_of(call, factory):
     return memorymark.measure(factory, batch_size=2, device="cpu", memory_budget=GIB)
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("place", ["factory", "make_batch", "loss", "optimizer", "step"])
-@pytest.mark.parametrize("call", ["measure", "estimate"])
+CASES = [
+    (call, place, error)
+    for call in ("measure", "estimate")
+    for place in ("factory", "make_batch", "loss", "optimizer", "step")
+    for error in ERRORS
+    # It is how a build without data says that it reached the bound on this machine's memory.
+    if not (call == "estimate" and place == "factory" and isinstance(error, OutOfMemory))
+]
+
+
+@pytest.mark.parametrize(("call", "place", "error"), CASES)
 def test_it_is_an_outcome(call, place, error):
     beyond = -1 if place == "optimizer" else 0
     trial = trial_of(call, factory_failing_in(place, error, beyond))
