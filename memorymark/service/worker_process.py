@@ -165,7 +165,8 @@ class WorkerProcess:
                 return
             end_group(self.pid)
             self._guard.forget(self.pid)
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a driver may hold it for a while
+                self._process.wait(_EXIT_SECONDS)
             self._channel.close()
             self._has_ended = True
 
