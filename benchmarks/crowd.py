@@ -102,7 +102,8 @@ async def crowd_figures(rounds: int) -> dict[str, float]:
             took = time.perf_counter() - start
             runs = crowd.history.list(limit=10 * STARTS)
     assert all(run.status is RunStatus.DONE for run in runs), [run.error for run in runs]
-    (first_server, _, _), before, last = sizes[0], sizes[-2], sizes[-1]
+    before, last = sizes[-2], sizes[-1]
+    grown = {f"server_round_{n}_mib": size[0] / _MIB for n, size in enumerate(sizes)}
     return {
         "page_seconds": statistics.median(crowd.page_seconds),
         "page_worst_seconds": max(crowd.page_seconds),
@@ -110,7 +111,7 @@ async def crowd_figures(rounds: int) -> dict[str, float]:
         "jobs_at_once": crowd.jobs_at_once,
         "jobs_asked_for": crowd.asked,
         "jobs_done": len(runs),
-        "server_first_mib": first_server / _MIB,
+        **grown,
         "server_mib": last[0] / _MIB,
         "server_growth_mib": (last[0] - before[0]) / _MIB,
         "workers": last[2],

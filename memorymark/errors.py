@@ -13,7 +13,7 @@ MemoryMarkError                 the root: one clear sentence, never a traceback 
 ├── UnsupportedOperation        the simulator has no way to run an operation; names it
 ├── BoundReached                the work takes more than it may; says which bound was reached
 ├── DeviceError                 the device is absent, busy or no longer usable
-│   └── PoisonedDevice          the CUDA context is broken: only a restart helps
+│   └── PoisonedDevice          the CUDA context is broken: only a new process helps
 ├── NotAvailable                a part of MemoryMark that does not exist on this machine
 ├── NotAllowed                  the owner's settings do not let this visitor do it
 ├── InvalidRecord               a JSON document is damaged, or not of the expected kind
@@ -203,7 +203,7 @@ class DeviceError(MemoryMarkError):
 
 
 class PoisonedDevice(DeviceError):
-    """A CUDA error has broken this process's context; only a restart helps."""
+    """A CUDA error has broken this process's context; only a new one helps."""
 
 
 class NotAvailable(MemoryMarkError):

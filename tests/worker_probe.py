@@ -14,7 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import app_probe
+from fakes import measured_target
 
+from memorymark.probes.poisoned import mark_poisoned
 from memorymark.records.trial import Trial
 from memorymark.units import MIB
 from memorymark.workloads.trial_spec import TrialSpec
@@ -43,6 +45,10 @@ def _exit() -> None:
 
 def _odd() -> None:
     raise BaseException("enough")
+
+
+def _poison() -> None:
+    raise mark_poisoned(measured_target(), "an illegal memory access")
 
 
 def _vanish() -> None:

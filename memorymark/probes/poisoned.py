@@ -24,9 +24,14 @@ def check_usable(target: Target) -> None:
         raise _error(target)
 
 
+def is_anything_poisoned() -> bool:
+    """Say whether this process has lost a device."""
+    return bool(_poisoned)
+
+
 def _error(target: Target) -> PoisonedDevice:
     return PoisonedDevice(
         f"The context of this process on {target.lock_name} is corrupted, and nothing more can "
-        f"run there: {_poisoned[target.lock_name]} Restart MemoryMark. With "
+        f"run there: {_poisoned[target.lock_name]} A new process can: start it again. With "
         "CUDA_LAUNCH_BLOCKING=1 in the environment, the error names the call that caused it."
     )

@@ -20,6 +20,7 @@ from typing import Any
 
 from memorymark.errors import Cancelled, MemoryMarkError
 from memorymark.gpus.catalogue import DEFAULT_GPU
+from memorymark.probes.poisoned import is_anything_poisoned
 from memorymark.records.event import CancelToken, Event
 from memorymark.records.request import Request, RequestKind
 from memorymark.service.messages import Channel, Disconnected
@@ -93,10 +94,11 @@ class Worker:
         answer = self._answer(message, tell)
         if os.getpid() != self._process_id:  # a fork of the user's code came out here
             os._exit(0)
+        spent = is_anything_poisoned()
         try:
-            tell(**answer)
+            tell(**answer, spent=spent)
         except (TypeError, ValueError) as error:
-            tell(error=f"The result could not be sent: {error}")
+            tell(error=f"The result could not be sent: {error}", spent=spent)
         self._tokens.pop(job, None)
 
     def _answer(self, message: dict[str, Any], tell: partial[None]) -> dict[str, Any]:

@@ -165,14 +165,15 @@ class WorkerProcess:
                 return
             end_group(self.pid)
             self._guard.forget(self.pid)
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a driver may hold it for a while
+                self._process.wait(_EXIT_SECONDS)
             self._channel.close()
             self._has_ended = True
 
     def _answer(self, message: dict[str, Any], watch: _Watch) -> dict[str, Any]:
         if not {"cancelled", "error", "record"} & message.keys():
             raise Disconnected("it sent no answer")
-        self.is_ready = True
+        self.is_ready = not message.get("spent")  # it has lost its device
         if "cancelled" in message:
             raise WorkerStopped(message["cancelled"] or watch.known)
         if "error" in message:
@@ -198,8 +199,9 @@ class WorkerProcess:
                 raise Disconnected("it ended", is_gone=True)
 
     def _passed_bound(self, watch: _Watch, elapsed: float) -> str | None:
-        bounds, memory = watch.bounds, self.memory_bytes
-        if bounds.memory_bytes is not None and (memory or 0) > bounds.memory_bytes:
+        bounds = watch.bounds
+        memory = None if bounds.memory_bytes is None else self.memory_bytes
+        if memory is not None and memory > bounds.memory_bytes:
             return (
                 f"Stopped: the simulation took {mib_or_gib(memory)} of this machine's memory, more "
                 f"than the {mib_or_gib(bounds.memory_bytes)} that MEMORYMARK_SIMULATION_MEMORY "

@@ -152,7 +152,7 @@ def test_an_error_with_a_sentence_goes_to_the_caller():
 )
 def test_a_broken_context_says_to_restart(text):
     probe = cuda_probe()
-    with pytest.raises(PoisonedDevice, match=r"cuda:0.*Restart MemoryMark"):
+    with pytest.raises(PoisonedDevice, match=r"cuda:0.*A new process can"):
         probe.run_trial(TrialSpec(Raising(torch.AcceleratorError(text)), CONFIG, 8))
     with pytest.raises(PoisonedDevice):
         cuda_probe().run_trial(TrialSpec(TinyNet(), CONFIG, 8))

@@ -10,5 +10,5 @@ def test_a_broken_device_stays_broken(monkeypatch):
     target = measured_target()
     poisoned.check_usable(target)
     assert "device-side assert." in str(poisoned.mark_poisoned(target, "a device-side assert."))
-    with pytest.raises(PoisonedDevice, match="Restart"):
+    with pytest.raises(PoisonedDevice, match="A new process can"):
         poisoned.check_usable(target)

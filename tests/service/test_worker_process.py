@@ -104,6 +104,11 @@ def test_errors_of_a_job_are_its_sentences_and_the_worker_stays(worker, settings
     assert run(worker, settings, "bert")["max_batch_size"] == 192
 
 
+def test_a_worker_that_lost_its_device_takes_no_more_jobs(worker, settings):
+    assert "start it again" in run(worker, settings, "own:poison")["trials"][2]["error"]
+    assert not worker.is_ready
+
+
 def test_a_fork_of_a_job_answers_nothing(worker, settings):
     assert run(worker, settings, "own:forking")["max_batch_size"] == 192
     assert run(worker, settings, "bert")["model_name"] == "bert"

@@ -1,6 +1,10 @@
 """The app in a real browser: cold links, jobs that live on, screenshots of each page."""
 
+import os
 import re
+import signal
+import subprocess
+import time
 
 import pytest
 from app_server import SCREENSHOTS, browser, server
@@ -159,6 +163,38 @@ def test_a_run_that_hangs_is_cancelled_and_the_next_one_runs(tmp_path, tab):
         choose_model(tab, "bert")
         tab.get_by_role("button", name="Analyze").click()
         tab.get_by_text("Export", exact=True).wait_for(timeout=WAIT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_that_stops_leaves_no_process(number, tmp_path, tab):
+    with server(tmp_path) as stopped:
+        tab.goto(stopped)
+        settled(tab)
+        choose_model(tab, "own:held")
+        tab.get_by_role("button", name="Analyze").click()
+        tab.get_by_text("batch 8: running").wait_for(timeout=WAIT)
+        (file,) = tmp_path.glob("server-*.pid")
+        pid = int(file.read_text())
+        left = {pid, *children(pid)}
+        assert len(left) >= 3  # the server, a worker, and what ends it
+        tab.goto("about:blank")
+        os.kill(pid, number)
+        end = time.monotonic() + 20
+        while left & running().keys():
+            assert time.monotonic() < end, left & running().keys()
+            time.sleep(0.1)
+
+
+def children(pid):
+    return [child for child, parent in running().items() if parent == pid]
+
+
+def running():
+    """The processes that there are, by number, with their parents'; none that only waits."""
+    words = ["ps", "-A", "-o", "pid=,ppid=,stat="]
+    lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    rows = (line.split() for line in lines)
+    return {int(pid): int(parent) for pid, parent, state in rows if state[0] != "Z"}
 
 
 def test_page_change_and_back_keeps_the_run_that_was_shown(address, runs, tab):
