@@ -101,6 +101,16 @@ def test_wheel_holds_the_app_and_nothing_of_the_tests(wheel: Path) -> None:
         assert files and {path.relative_to(ROOT).as_posix() for path in files} <= names
 
 
+def test_wheel_names_its_license_and_brings_it(wheel: Path) -> None:
+    archive = ZipFile(wheel)
+    folder = f"memorymark-{memorymark.__version__}.dist-info"
+    metadata = archive.read(f"{folder}/METADATA").decode()
+    assert "License-Expression: MIT\nLicense-File: LICENSE\n" in metadata
+    license = archive.read(f"{folder}/licenses/LICENSE").decode()
+    assert license == (ROOT / "LICENSE").read_text()
+    assert license.startswith("MIT License\n\nCopyright (c) 2026 MemoryMark contributors\n")
+
+
 def test_checkout_is_out_of_the_wheels_reach(programs: Path, surroundings: dict) -> None:
     command = [programs / "python", "-c", f"open({str(ROOT / 'streamlit_app.py')!r})"]
     done = subprocess.run(command, capture_output=True, **surroundings)

@@ -10,6 +10,7 @@ from rich.console import Console
 from memorymark.cli import options, printed
 from memorymark.cli.live import partial_sentence, work
 from memorymark.cli.output import as_text, show
+from memorymark.cli.streams import message_stream
 from memorymark.errors import Cancelled, HistoryUnusable
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
@@ -46,9 +47,10 @@ def analyze(
             raise
         _show_if_known(partial, as_json)
         raise Cancelled(partial_sentence(partial.trials)) from stop
+    if not analysis.nothing_fits and analysis.complete:
+        _keep(request, analysis)
     _show_if_known(analysis, as_json)
     printed.check_analysis(analysis)
-    _keep(request, analysis)
 
 
 def _done(request: Request) -> Any:
@@ -78,8 +80,8 @@ def _show_trial(request: Request, as_json: bool) -> None:
 
 def _show_validation(request: Request, as_json: bool, in_words: Callable[[Any], None]) -> None:
     result = _done(request)
-    show(result, as_json, in_words)
     _keep(request, result)
+    show(result, as_json, in_words)
     printed.check_validation(result)
 
 
@@ -160,14 +162,15 @@ def compare(
         gpus=options.compared(gpus),
     )
     result = _done(request)
-    show(result, as_json, printed.show_comparison)
     _keep(request, result)
+    show(result, as_json, printed.show_comparison)
 
 
 def _keep(request: Request, record: Record) -> None:
-    """Save a result; where the history cannot be written, warn and go on."""
+    """Save a result before it is shown; where the history cannot be written, warn and go on."""
     try:
         RunHistory().save(str(request.kind), record.to_dict(), request=request.to_dict())
     except HistoryUnusable as error:
         sentence = f"Warning: this run was not saved. {error}"
-        Console(stderr=True, highlight=False).print(as_text(sentence), soft_wrap=True)
+        console = Console(file=message_stream(), highlight=False)
+        console.print(as_text(sentence), soft_wrap=True)

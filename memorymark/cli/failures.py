@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 from typing import Any
 
@@ -11,6 +10,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from memorymark.cli.output import as_text
+from memorymark.cli.streams import message_stream
 from memorymark.errors import Cancelled, MemoryMarkError, UnknownChoice
 
 WORK_FAILED = 1
@@ -34,9 +34,9 @@ class Commands(TyperGroup):
 def report_error(error: BaseException, *, debug: bool) -> int:
     """Write an error to standard error and return the exit code."""
     if debug:
-        traceback.print_exception(error, file=sys.stderr)
+        traceback.print_exception(error, file=message_stream())
     sentence, code = _describe(error)
-    console = Console(stderr=True, highlight=False)
+    console = Console(file=message_stream(), highlight=False)
     console.print("[bold red]Error:[/] ", end="")
     console.print(as_text(sentence), soft_wrap=True)
     return code

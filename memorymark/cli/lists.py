@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Any
 
-import typer
 from typer import Argument, Option
 
 from memorymark import units
 from memorymark.cli import options
 from memorymark.cli.machine_facts import describe_machine
 from memorymark.cli.output import print_json, print_line, print_table
+from memorymark.cli.streams import message_stream
 from memorymark.errors import UnknownChoice
 from memorymark.gpus.catalogue import Gpu, load_catalogue
 from memorymark.service.history import Run, RunHistory
@@ -99,7 +99,7 @@ def _list_runs(history: RunHistory, as_json: bool) -> None:
     listed = history.list()
     problem = history.problem()
     if problem is not None:
-        typer.echo(f"Warning: {problem}", err=True)
+        message_stream().write(f"Warning: {problem}\n")
     if as_json:
         print_json([_run_summary(run) for run in listed])
     else:

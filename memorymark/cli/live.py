@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.status import Status
 
 from memorymark import units
+from memorymark.cli.one_process import end_if_forked, one_process
 from memorymark.cli.output import as_text
-from memorymark.errors import Cancelled, WorkloadError
+from memorymark.cli.streams import diverted, message_stream
+from memorymark.errors import Cancelled, NotAvailable, WorkloadError
 from memorymark.records.event import Event, EventKind
 from memorymark.records.trial import Outcome, Stage, Trial
 
@@ -36,7 +38,8 @@ class Progress:
     def __init__(self) -> None:
         self.trials: list[Trial] = []
         self.interrupted = False
-        self._console = Console(stderr=True, highlight=False)
+        self._owner = os.getpid()
+        self._console = Console(file=message_stream(), highlight=False)
         self._status: Status | None = None
 
     def __call__(self, event: Event) -> None:
@@ -45,6 +48,7 @@ class Progress:
         Raises:
             KeyboardInterrupt: Ctrl-C was pressed before, and Python dropped it.
         """
+        end_if_forked(self._owner)
         self._stop_status()
         finished = event.kind is EventKind.TRIAL_FINISHED and event.trial is not None
         if finished:
@@ -109,19 +113,36 @@ def work() -> Iterator[Progress]:
     library or the user's own model prints.
 
     Raises:
+        NotAvailable: The working directory is gone.
         Cancelled: Ctrl-C; the sentence says what was found until then.
         AnalysisStopped: Ctrl-C during an analysis; carries what was known by then.
     """
+    check_working_directory()
     progress = Progress()
     try:
-        with contextlib.redirect_stdout(sys.stderr), _noting_interrupts(progress):
+        with one_process(), diverted(), _noting_interrupts(progress):
             yield progress
-    except SystemExit as stop:
-        raise WorkloadError(f"The model's code called sys.exit({stop.code!r}).") from stop
+    except SystemExit as end:
+        raise WorkloadError(f"The model's code called sys.exit({end.code!r}).") from end
     except KeyboardInterrupt as stop:
         raise Cancelled(partial_sentence(progress.trials)) from stop
     finally:
         progress.close()
+
+
+def check_working_directory() -> None:
+    """Refuse to work in a folder that does not exist any more: libraries end the process there.
+
+    Raises:
+        NotAvailable: It is gone, or may not be read.
+    """
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise NotAvailable(
+            f"The working directory cannot be read: {error.strerror}. Change to another folder "
+            "and run the command again."
+        ) from error
 
 
 @contextlib.contextmanager

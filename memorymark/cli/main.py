@@ -13,6 +13,7 @@ from typer import Option
 from memorymark import __version__
 from memorymark.cli import commands, lists, serve
 from memorymark.cli.failures import INTERRUPTED, Commands, report_error
+from memorymark.cli.streams import own_streams
 from memorymark.errors import Cancelled
 
 DEBUG = "--debug"
@@ -68,8 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code.
 
     Args:
-        arguments: The words after the program's name; None takes this process's own.
+        arguments: The words after the program's name; None takes this process's own, and its
+            standard streams until it ends.
     """
+    if arguments is None:
+        own_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = DEBUG in words
     words = [word for word in words if word != DEBUG]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from memorymark.cli.streams import result_stream
 from memorymark.records.codec import Record
 from memorymark.report.visible import visible
 
@@ -28,7 +27,10 @@ def show(record: Record, as_json: bool, in_words: Callable[[Any], None]) -> None
 
 def print_json(value: object) -> None:
     """Print one JSON document and nothing else."""
-    typer.echo(json.dumps(value, indent=2, allow_nan=False))
+    document = json.dumps(value, indent=2, allow_nan=False)
+    stream = result_stream()
+    stream.write(document + "\n")
+    stream.flush()
 
 
 def as_text(text: str) -> Text:
@@ -38,7 +40,8 @@ def as_text(text: str) -> Text:
 
 def print_line(text: str, style: str | None = None) -> None:
     """Print one line as it is, however long."""
-    Console(highlight=False).print(as_text(text), style=style, soft_wrap=True)
+    console = Console(file=result_stream(), highlight=False)
+    console.print(as_text(text), style=style, soft_wrap=True)
 
 
 def print_table(
@@ -51,8 +54,9 @@ def print_table(
         rows: The cells, as text.
         right: Names of the columns that hold numbers.
     """
-    wide = None if sys.stdout.isatty() else _WIDTH_WHERE_NOBODY_LOOKS
-    console = Console(highlight=False, width=wide)
+    stream = result_stream()
+    wide = None if stream.isatty() else _WIDTH_WHERE_NOBODY_LOOKS
+    console = Console(file=stream, highlight=False, width=wide)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in columns:
         justify = "right" if name in right else "left"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from typer import Option
 
+from memorymark.cli.live import check_working_directory
+from memorymark.cli.streams import message_stream
 from memorymark.errors import MissingPackage, NotAvailable
 from memorymark.service.sign_in import check_sign_in, has_auth_section
 from memorymark.settings import load_settings
 
+_EVERYWHERE = "0.0.0.0"
 _PACKAGE = Path(__file__).resolve().parents[1]
 # inside an installed package; beside the package in a clone
 ENTRIES = (_PACKAGE / "app" / "streamlit_app.py", _PACKAGE.parent / "streamlit_app.py")
@@ -31,17 +34,40 @@ def app(
     if importlib.util.find_spec("streamlit") is None:
         raise MissingPackage("streamlit", "The app")
     entry = find_entry()
+    check_working_directory()
     settings = load_settings()
     if settings.sign_in:
         check_sign_in(has_auth_section([Path.cwd(), Path.home(), entry.parent]))
-    typer.echo(listening_sentence(address, port), err=True)
+    _check_free(address or _EVERYWHERE, port)
+    message_stream().write(listening_sentence(address, port) + "\n")
     # -P: import no packages from the user's folder, such as those of another clone.
     command = [sys.executable, "-P", "-m", "streamlit", "run", str(entry)]
-    command += ["--server.port", str(port), "--server.address", address or "0.0.0.0"]
+    command += ["--server.port", str(port), "--server.address", address or _EVERYWHERE]
     # Streamlit's first start would stop and ask for an e-mail address.
     command += ["--server.showEmailPrompt", "false"]
-    sys.stderr.flush()
+    message_stream().flush()
     os.execv(sys.executable, command)
+
+
+def _check_free(address: str, port: int) -> None:
+    """Refuse an address that nobody can listen on here.
+
+    Raises:
+        NotAvailable: It is in use, or not this machine's.
+    """
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            address, port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(where)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise NotAvailable(
+            f"The app cannot listen on {address!r}, port {port}: {reason}. Choose another port "
+            "with --port, or an address of this machine with --address."
+        ) from error
 
 
 def find_entry() -> Path:

@@ -5,6 +5,7 @@ Nothing heavy is loaded before the arguments are validated.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from memorymark.probes.probe import Probe
 
 DEVICES = ("cuda", "mps", "cpu")
+_DEVICE = re.compile(r"(cuda|mps|cpu)(?::([0-9]{1,3}))?")
 _WITHOUT = "Use the device cpu, or simulate a GPU of the catalogue."
 
 
@@ -36,8 +38,8 @@ def resolve_probe(
         DeviceError: There is no such device here.
     """
     if gpu is None and (device is not None or has_cuda()):
-        return device_probe(device or "cuda", memory_budget)
-    return simulated_probe(find_gpu(gpu or DEFAULT_GPU), memory_budget)
+        return device_probe("cuda" if device is None else device, memory_budget)
+    return simulated_probe(find_gpu(DEFAULT_GPU if gpu is None else gpu), memory_budget)
 
 
 def measuring_probe(device: str | None = None, memory_budget: int | None = None) -> Probe:
@@ -47,7 +49,7 @@ def measuring_probe(device: str | None = None, memory_budget: int | None = None)
         UsageError: There is no device of that name.
         DeviceError: There is no such device here.
     """
-    return device_probe(device or _best_device(), memory_budget)
+    return device_probe(_best_device() if device is None else device, memory_budget)
 
 
 def device_probe(device: str, budget_bytes: int | None = None) -> Probe:
@@ -97,11 +99,10 @@ def parse_device(device: str) -> tuple[str, int]:
     Raises:
         UnknownChoice: It is no device's name.
     """
-    kind, colon, number = str(device).strip().lower().partition(":")
-    numbered = number.isdecimal() and (kind == "cuda" or int(number) == 0)
-    if kind not in DEVICES or (colon and not numbered):
+    match = _DEVICE.fullmatch(str(device).strip().lower())
+    if match is None or (match[1] != "cuda" and int(match[2] or 0)):
         raise UnknownChoice("device", str(device), DEVICES, "One of several cards: cuda:1.")
-    return kind, int(number or 0)
+    return match[1], int(match[2] or 0)
 
 
 def has_cuda() -> bool:

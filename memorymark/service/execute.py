@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from memorymark.analysis.analyze import analyze_on
@@ -21,7 +19,14 @@ from memorymark.analysis.compare import comparison_of
 from memorymark.analysis.prediction import expected_max_batch, predict_max_batch
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
 from memorymark.bounds import Bounds, working_within
-from memorymark.errors import Cancelled, HistoryUnusable, InvalidValue, NotAvailable, UsageError
+from memorymark.errors import (
+    Cancelled,
+    HistoryUnusable,
+    NotAvailable,
+    UsageError,
+    WorkloadError,
+    quoted,
+)
 from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu, load_catalogue
 from memorymark.probes.choose import measuring_probe, resolve_probe, share_simulations
 from memorymark.records.analysis import Analysis
@@ -32,8 +37,10 @@ from memorymark.records.request import DEFAULT_BATCH_SIZE, MEASURED_ONLY, Reques
 from memorymark.records.trial import Source, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.service.measured_runs import measured_analyses, measured_on
+from memorymark.service.probe_factory import probe_from
 from memorymark.settings import Settings, load_settings
 from memorymark.units import mib_or_gib
+from memorymark.workloads.naming import form_of, is_folder
 from memorymark.workloads.trial_spec import TrialSpec
 
 if TYPE_CHECKING:
@@ -70,8 +77,12 @@ def execute(
         Cancelled: The work was stopped.
     """
     settings, cancel = settings or load_settings(), cancel or CancelToken()
-    with working_within(Bounds().multiplied(settings.bounds_times), cancel.check):
-        return _Execution(request, settings, workload, find_workload, on_event, cancel).record()
+    try:
+        with working_within(Bounds().multiplied(settings.bounds_times), cancel.check):
+            return _Execution(request, settings, workload, find_workload, on_event, cancel).record()
+    except SystemExit as end:  # of the user's code: it would end whatever program called us
+        sentence = f"The code of {quoted(request.model)} called sys.exit({quoted(end.code)})."
+        raise WorkloadError(sentence) from end
 
 
 class ComparisonStopped(Cancelled):
@@ -105,6 +116,8 @@ class _Execution:
 
     def record(self) -> Record:
         """Do the work and return its record."""
+        if self.given is None and self.find_workload is None and not self.settings.probe_factory:
+            form_of(self.request.model)
         with _clean_state():  # what a probe loads is not to be made under the caller's modes
             work = self.work()
             with _clean_state():  # a probe has loaded torch, if it needs it
@@ -243,7 +256,7 @@ class _Execution:
 
     def measured(self, workload: Workload) -> list[Analysis]:
         """Return what the history has measured of a workload, as far as it may be taken again."""
-        own = self.given is not None or workload.runs_own_code or _is_folder(workload.name)
+        own = self.given is not None or workload.runs_own_code or is_folder(workload.name)
         if own or self.request.memory_budget is not None:
             return []  # code or a folder may have changed since; a budget is not the whole GPU
         try:
@@ -265,14 +278,26 @@ class _Execution:
                 "as the target."
             )
         if self.settings.probe_factory:
-            make = load_factory(self.settings.probe_factory)
-            return make(device=device, gpu=gpu, memory_budget=self.request.memory_budget)
+            target = {"device": device, "gpu": gpu, "memory_budget": self.request.memory_budget}
+            return probe_from(self.settings.probe_factory, **target)
         if self.request.kind in MEASURED_ONLY:
             return measuring_probe(device, self.request.memory_budget)
         return resolve_probe(device, gpu, self.request.memory_budget)
 
     def workload(self, probe: Probe) -> Workload:
-        """Return the workload that the request names, or what the user's own probe makes of it."""
+        """Return the workload that the request names, or what the user's own probe makes of it.
+
+        Raises:
+            UsageError: It cannot be trained with the request's options.
+        """
+        from memorymark.workloads.own_code import check_described
+
+        workload = self.resolved(probe)
+        check_described(workload, self.request.config)
+        return workload
+
+    def resolved(self, probe: Probe) -> Workload:
+        """Return the workload for a probe, which the user's code may make as for its device."""
         if self.given is not None:
             return self.given
         make = getattr(probe, "workload", None) or self.find_workload or _resolve
@@ -357,25 +382,6 @@ def _resolve(model: str) -> Workload:
     from memorymark.workloads import resolve  # loads torch, which a user's own probe may not need
 
     return resolve(model)
-
-
-def _is_folder(model: str) -> bool:
-    return Path(model.removeprefix("hf:")).expanduser().exists()
-
-
-def load_factory(name: str) -> Callable[..., Probe]:
-    """Return the function that MEMORYMARK_PROBE_FACTORY names.
-
-    Raises:
-        InvalidValue: There is no such function.
-    """
-    module, _, function = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InvalidValue(
-            "MEMORYMARK_PROBE_FACTORY", name, f"an importable package.module:function ({error})"
-        ) from error
 
 
 def _with_price(options: AnalysisOptions, probe: Probe) -> AnalysisOptions:

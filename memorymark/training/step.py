@@ -24,6 +24,7 @@ from memorymark.training.own_step import noticed_phases, optimizers_in
 from memorymark.training.runtime import Runtime
 from memorymark.workloads.build import make_batch, match_batch
 from memorymark.workloads.losses import loss_of
+from memorymark.workloads.own_code import ends_as_errors
 from memorymark.workloads.own_training import describe
 from memorymark.workloads.trial_spec import TrialSpec
 
@@ -89,6 +90,10 @@ class TrainingStep:
 
     def __call__(self) -> None:
         """Run one step, accumulation included."""
+        with ends_as_errors():
+            self._run()
+
+    def _run(self) -> None:
         self._on_phase(STEP)
         if self._own_step is not None:
             self._run_own_step(self._own_step)

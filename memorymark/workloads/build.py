@@ -31,6 +31,8 @@ from memorymark.placement.without_data import make_without_data, make_without_pa
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.batch_sizes import check_batch, learn_growth
+from memorymark.workloads.own_code import own_code
+from memorymark.workloads.own_training import describe
 from memorymark.workloads.trial_spec import TrialSpec
 
 _WAS_EVAL = (
@@ -61,11 +63,13 @@ def learn_batches(spec: TrialSpec, device: torch.device) -> None:
     """
     if not is_own(spec.workload):
         return
+
+    def make(batch_size: int) -> Batch:
+        with own_code(f"batch({batch_size}) of {spec.workload.name!r}"):
+            return make_batch(dataclasses.replace(spec, batch_size=batch_size), device)
+
     with pretending() if device.type == "meta" else contextlib.nullcontext():
-        learn_growth(
-            spec.workload, spec.config,
-            lambda batch_size: make_batch(dataclasses.replace(spec, batch_size=batch_size), device),
-        )  # fmt: skip
+        learn_growth(spec.workload, spec.config, make)
 
 
 def build_model(workload: Workload, config: TrainingConfig, device: torch.device) -> nn.Module:
@@ -75,7 +79,16 @@ def build_model(workload: Workload, config: TrainingConfig, device: torch.device
         WorkloadError: The model cannot be built, or not in this way.
     """
     twins = Twins(device)
-    model = _build(workload, config, device, twins)
+    if is_own(workload):
+        with own_code(f"build of {workload.name!r}"):
+            model = _build(workload, config, device, twins)
+        if not isinstance(model, nn.Module):
+            raise WorkloadError(
+                f"build of {workload.name!r} returned {describe(model)}; accepted: a "
+                "torch.nn.Module."
+            )
+    else:
+        model = _build(workload, config, device, twins)
     try:
         model = _own_copy(workload, model, device, twins)
         return _made_ready(workload, model, config, device, twins)

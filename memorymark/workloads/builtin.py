@@ -35,7 +35,6 @@ _BUILTIN: dict[str, tuple[Callable[[], Any], Task, int]] = {
     "gpt2": (_gpt2, Task.SEQUENCE_CLASSIFICATION, 2),
     "resnet": (_resnet, Task.IMAGE_CLASSIFICATION, 1000),
 }
-BUILTIN_NAMES = tuple(_BUILTIN)
 
 
 def builtin_workload(name: str) -> Workload:

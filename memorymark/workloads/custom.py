@@ -6,9 +6,9 @@ import contextlib
 import dataclasses
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from memorymark.placement.pretended_gpu import default_device, is_simulated, set
 from memorymark.placement.without_data import is_building_without_data, make_without_data
 from memorymark.records.config import Attention, TrainingConfig, UseCache, with_image_size
 from memorymark.workloads.base import Batch, Workload
+from memorymark.workloads.own_code import ends_as_errors
 from memorymark.workloads.own_training import Training, call_factory
 from memorymark.workloads.reach import Reached, holds, reached_from
 
@@ -108,7 +109,8 @@ class CustomWorkload(Workload):
     def batch(self, batch_size: int, config: TrainingConfig) -> Batch:
         """Call the user's make_batch."""
         try:
-            return self._newest().make_batch(batch_size)
+            with ends_as_errors():
+                return self._newest().make_batch(batch_size)
         except Exception as error:
             raise WorkloadError(
                 f"make_batch({batch_size}) of {self.name!r} raised {error!r}."
@@ -137,7 +139,8 @@ class CustomWorkload(Workload):
         if make is None:
             return None
         try:
-            made = make(model)
+            with ends_as_errors():
+                made = make(model)
         except Exception as error:
             raise WorkloadError(f"optimizer of {self.name!r} raised {error!r}.") from error
         if made is None:
@@ -210,7 +213,8 @@ def workload_of(name: str, factory: Callable[..., Any]) -> Workload:
     with metered_build(name) as meter:
         made = make_without_data(lambda: call_factory(name, factory), meter)
     if isinstance(made, Workload):
-        made.name = getattr(made, "name", None) or name
+        given = getattr(made, "name", None)
+        made.name = given if isinstance(given, str) and given else name
         made.runs_own_code = True
         return made
     return CustomWorkload(name, factory, made)
@@ -282,11 +286,11 @@ _imported: dict[str, tuple[bool, Any]] = {}
 
 
 def _import_module(module_name: str) -> Any:
-    here = str(Path.cwd())
+    here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        with pretending() if is_simulated() else contextlib.nullcontext():
+        with pretending() if is_simulated() else contextlib.nullcontext(), ends_as_errors():
             return _import_or_reload(module_name)
     except ModuleNotFoundError as error:
         raise ModelNotFound(

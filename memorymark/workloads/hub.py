@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import http.client
 import os
-import socket
+import re
+import ssl
+import threading
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import urlsplit
 
-from memorymark.errors import ModelNotFound, WorkloadError, quoted
+from memorymark.errors import InvalidValue, ModelNotFound, WorkloadError, quoted
 from memorymark.workloads.config_file import read_config_file
 
-_CONNECT_TIMEOUT_S = 3.0
 _DEFAULT_ENDPOINT = "https://huggingface.co"
+_ANSWER_TIMEOUT_S = 5.0
+# For all of a configuration: the hub's client tries again for minutes where nobody answers.
+_LOAD_TIMEOUT_S = 20.0
+# huggingface_hub, utils/_validators.py: at most 96 characters, one slash.
+_HUB_ID = re.compile(r"(?=.{1,96}$)[\w.-]+(/[\w.-]+)?", re.ASCII)
 
 
 def load_hf_config(ref: str) -> Any:
@@ -23,24 +32,41 @@ def load_hf_config(ref: str) -> Any:
         WorkloadError: The configuration cannot be read, or needs code of its own.
     """
     if _looks_local(ref):
-        return _from_folder(Path(ref).expanduser())
+        return _from_folder(Path(os.path.expanduser(ref)))
     return _from_hub(ref)
 
 
+def check_endpoint() -> str:
+    """Return the address of the hub.
+
+    Raises:
+        InvalidValue: HF_ENDPOINT is no address: libraries would fail to load.
+    """
+    given = os.environ.get("HF_ENDPOINT") or _DEFAULT_ENDPOINT
+    try:
+        url = urlsplit(given)
+        is_address = url.scheme in ("http", "https") and url.hostname and url.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise InvalidValue("HF_ENDPOINT", given, f"an address such as {_DEFAULT_ENDPOINT}")
+    return given.rstrip("/")
+
+
 def _looks_local(ref: str) -> bool:
-    return ref.startswith((".", "/", "~")) or Path(ref).is_dir() or ref.count("/") > 1
+    return ref.startswith((".", "/", "~")) or os.path.isdir(ref) or ref.count("/") > 1
 
 
 def _from_folder(folder: Path) -> Any:
     file = folder / "config.json"
-    if folder.name == "config.json" and folder.is_file():
+    if folder.name == "config.json" and os.path.isfile(folder):
         folder, file = folder.parent, folder
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ModelNotFound(
             f"There is no folder {quoted(str(folder))}. Give a folder that holds a config.json, "
             "or a hub id such as hf:google-bert/bert-base-uncased."
         )
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise ModelNotFound(
             f"The folder {quoted(str(folder))} has no config.json. Give the folder of a Hugging "
             "Face model; only its config.json is read."
@@ -59,11 +85,37 @@ def _check_names_a_model(file: Path) -> None:
 
 
 def _from_hub(ref: str) -> Any:
+    if not _HUB_ID.fullmatch(ref):
+        raise ModelNotFound(
+            f"There is no folder {quoted(ref)}, and it is no hub id, which has letters, digits and "
+            "._- with one slash, such as google-bert/bert-base-uncased."
+        )
     try:
         return _load(ref, local=True)
     except ModelNotFound:
-        _check_network(ref)
-    return _load(ref, local=False)
+        if not _hub_answers(ref):
+            raise _unreachable(ref) from None
+    return _load_in_time(ref)
+
+
+def _load_in_time(ref: str) -> Any:
+    """Load from the hub, and give up on a hub that stops answering."""
+    ended: list[Any] = []
+
+    def load() -> None:
+        try:
+            ended.append(_load(ref, local=False))
+        except Exception as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=load, daemon=True)
+    thread.start()
+    thread.join(_LOAD_TIMEOUT_S)
+    if not ended:
+        raise _unreachable(ref)
+    if isinstance(ended[0], Exception):
+        raise ended[0]
+    return ended[0]
 
 
 def _load(ref: str, *, local: bool) -> Any:
@@ -94,19 +146,27 @@ def _reason(error: Exception) -> str:
     return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
-def _check_network(ref: str) -> None:
-    """Ask for a connection once: the hub's client would retry for minutes without one."""
-    if os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"):
-        return
-    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
-    url = urlparse(os.environ.get("HF_ENDPOINT") or _DEFAULT_ENDPOINT)
-    port = url.port or (80 if url.scheme == "http" else 443)
+def _hub_answers(ref: str) -> bool:
+    """Ask once, through the proxies that are set, and take any answer for one."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
+        return False
+    proxies = urllib.request.getproxies()
+    if "all" in proxies or any(value.startswith("socks") for value in proxies.values()):
+        return True  # the hub's client knows such proxies, and this library does not
+    url = f"{check_endpoint()}/{ref}/resolve/main/config.json"
     try:
-        if offline:
-            raise OSError("offline mode")
-        socket.create_connection((url.hostname or "", port), _CONNECT_TIMEOUT_S).close()
-    except OSError:
-        raise ModelNotFound(
-            f"The Hugging Face hub cannot be reached and {quoted(ref)} is not in the local cache. "
-            "Download its config.json elsewhere, put it into a folder and use hf:FOLDER."
-        ) from None
+        urllib.request.urlopen(url, timeout=_ANSWER_TIMEOUT_S).close()
+    except urllib.error.HTTPError:
+        return True
+    except urllib.error.URLError as error:
+        return isinstance(error.reason, ssl.SSLCertVerificationError)  # the client has its own
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
+    return True
+
+
+def _unreachable(ref: str) -> ModelNotFound:
+    return ModelNotFound(
+        f"The Hugging Face hub cannot be reached and {quoted(ref)} is not in the local cache. "
+        "Download its config.json elsewhere, put it into a folder and use hf:FOLDER."
+    )

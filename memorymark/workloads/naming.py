@@ -1,8 +1,11 @@
-"""The forms in which a model can be named: data only, so that listing them loads no torch."""
+"""The forms in which a model can be named, without torch: names are checked before it is loaded."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+
+from memorymark.errors import UnknownChoice
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,9 @@ class ModelForm:
     meaning: str
 
 
+BUILTIN_NAMES = ("bert", "gpt2", "resnet")
 VISION_LIBRARIES = ("torchvision", "timm")
+HUGGING_FACE, CODE = "hf", "code"
 
 MODEL_FORMS = (
     ModelForm("bert", "google-bert/bert-base-uncased with a sequence-classification head"),
@@ -30,3 +35,33 @@ MODEL_FORMS = (
     ModelForm("timm:NAME", "any timm model, where timm is installed"),
     ModelForm("package.module:factory", "your own workload; command line and Python only"),
 )
+
+_FORMS = "Other forms: hf:ID, hf:FOLDER, torchvision:NAME, timm:NAME, package.module:factory."
+
+
+def form_of(model: str) -> tuple[str, str]:
+    """Return the form of a model's name, and what it names in that form.
+
+    Raises:
+        UnknownChoice: No form fits the name; the error names the nearest one.
+
+    Example:
+        >>> form_of("hf:org/model"), form_of("bert"), form_of("mine:tiny")
+        (('hf', 'org/model'), ('', 'bert'), ('code', 'mine:tiny'))
+    """
+    name = model.strip()
+    if name in BUILTIN_NAMES:
+        return "", name
+    prefix, colon, rest = name.partition(":")
+    if not colon and "/" in name:
+        return HUGGING_FACE, name
+    if prefix in (HUGGING_FACE, *VISION_LIBRARIES) and rest:
+        return prefix, rest
+    if colon and rest and all(part.isidentifier() for part in prefix.split(".")):
+        return CODE, name
+    raise UnknownChoice("model", model, BUILTIN_NAMES, _FORMS)
+
+
+def is_folder(model: str) -> bool:
+    """Return whether a model's name means a local folder, or a file in its place, that exists."""
+    return os.path.exists(os.path.expanduser(model.removeprefix(f"{HUGGING_FACE}:")))

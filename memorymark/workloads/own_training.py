@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from memorymark.errors import WorkloadError
+from memorymark.workloads.own_code import ends_as_errors
 
 ACCEPTED = (
     "a memorymark.Training, a memorymark.workloads.Workload, or a tuple (model, make_batch, loss) "
@@ -76,7 +77,8 @@ def describe(value: Any) -> str:
         return "a Training whose parts are not a module and functions"
     if isinstance(value, nn.Module):
         return f"a module ({type(value).__name__}) alone"
-    return f"a {type(value).__name__}"
+    kind = type(value).__name__
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def call_factory(name: str, factory: Callable[..., Any], *arguments: Any) -> Any:
@@ -88,7 +90,8 @@ def call_factory(name: str, factory: Callable[..., Any], *arguments: Any) -> Any
     from memorymark.workloads.base import Workload
 
     try:
-        made = factory(*arguments)
+        with ends_as_errors():
+            made = factory(*arguments)
     except Exception as error:
         raise WorkloadError(f"The factory {name!r} raised {error!r}.") from error
     if isinstance(made, Workload):

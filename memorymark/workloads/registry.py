@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from memorymark.errors import UnknownChoice, UsageError
+from memorymark.errors import UsageError
 from memorymark.workloads.base import Workload
-from memorymark.workloads.builtin import BUILTIN_NAMES, builtin_workload
-from memorymark.workloads.naming import VISION_LIBRARIES
-
-_FORMS = "Other forms: hf:ID, hf:FOLDER, torchvision:NAME, timm:NAME, package.module:factory."
+from memorymark.workloads.builtin import builtin_workload
+from memorymark.workloads.hub import check_endpoint, load_hf_config
+from memorymark.workloads.naming import CODE, HUGGING_FACE, VISION_LIBRARIES, form_of
 
 
 def resolve(model: str, *, allow_code: bool = True) -> Workload:
@@ -19,28 +18,22 @@ def resolve(model: str, *, allow_code: bool = True) -> Workload:
 
     Raises:
         UnknownChoice: No form fits the name; the error names the nearest one.
+        InvalidValue: HF_ENDPOINT is no address.
         ModelNotFound: There is no such model.
         WorkloadError: The model cannot be used.
     """
-    name = model.strip()
-    if name in BUILTIN_NAMES:
-        return builtin_workload(name)
-    prefix, colon, rest = name.partition(":")
-    if not colon and "/" in name:
-        return _hugging_face(name)
-    if prefix == "hf" and rest:
-        return _hugging_face(rest)
-    if prefix in VISION_LIBRARIES and rest:
+    form, name = form_of(model)
+    if form == CODE:
+        return _custom(name, allow_code)
+    if form in VISION_LIBRARIES:
         from memorymark.workloads.vision import vision_workload
 
-        return vision_workload(prefix, rest)
-    if colon and rest and all(part.isidentifier() for part in prefix.split(".")):
-        return _custom(name, allow_code)
-    raise UnknownChoice("model", model, BUILTIN_NAMES, _FORMS)
+        return vision_workload(form, name)
+    check_endpoint()
+    return _hugging_face(name) if form == HUGGING_FACE else builtin_workload(name)
 
 
 def _hugging_face(ref: str) -> Workload:
-    from memorymark.workloads.hub import load_hf_config
     from memorymark.workloads.huggingface import HuggingFaceWorkload
 
     return HuggingFaceWorkload(f"hf:{ref}", load_hf_config(ref))

@@ -13,7 +13,6 @@ from leases import is_held
 from memorymark.analysis.analyze import analyze_on
 from memorymark.errors import (
     Cancelled,
-    InvalidValue,
     NotAvailable,
     UnknownChoice,
     UsageError,
@@ -28,7 +27,8 @@ from memorymark.records.event import CancelToken
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Source, Target
 from memorymark.service import execute as execute_module
-from memorymark.service.execute import ComparisonStopped, execute, load_factory
+from memorymark.service import probe_factory
+from memorymark.service.execute import ComparisonStopped, execute
 from memorymark.service.history import RunHistory
 from memorymark.settings import Settings
 from memorymark.units import GIB
@@ -48,7 +48,7 @@ def history(settings):
 
 def take(monkeypatch, probe):
     """Let every request be answered by one probe."""
-    stand_in(monkeypatch, execute_module, "load_factory", create_autospec(
+    stand_in(monkeypatch, probe_factory, "load_factory", create_autospec(
         app_probe.make_probe, return_value=probe
     ))  # fmt: skip
     return probe
@@ -428,15 +428,9 @@ def test_no_history_is_made_by_looking(settings):
 # ---- probes of the user's own ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["nowhere:make", "app_probe:nothing", "nonsense"])
-def test_factory_that_does_not_exist_is_said(name):
-    with pytest.raises(InvalidValue, match="MEMORYMARK_PROBE_FACTORY"):
-        load_factory(name)
-
-
 def test_the_factory_is_told_the_target(settings, monkeypatch):
     factory = create_autospec(app_probe.make_probe, side_effect=app_probe.make_probe)
-    load = stand_in(monkeypatch, execute_module, "load_factory", factory)
+    load = stand_in(monkeypatch, probe_factory, "load_factory", factory)
     execute(ask(device="cuda:1", memory_budget="2GiB"), settings=settings)
     factory.assert_called_once_with(device="cuda:1", gpu=None, memory_budget=2 * GIB)
     load.assert_called_once_with("app_probe:make_probe")
@@ -476,7 +470,7 @@ def failing_on(monkeypatch, failing):
         raises = {1: WorkloadError("No such kernel.")} if gpu in failing else None
         return FakeProbe(target=target, raises=raises)
 
-    stand_in(monkeypatch, execute_module, "load_factory", make)
+    stand_in(monkeypatch, probe_factory, "load_factory", make)
 
 
 def test_a_gpu_that_fails_costs_the_others_nothing(monkeypatch, settings):
