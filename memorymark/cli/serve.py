@@ -13,7 +13,7 @@ from typer import Option
 
 from memorymark.cli.live import check_working_directory
 from memorymark.cli.streams import message_stream
-from memorymark.errors import MissingPackage, NotAvailable
+from memorymark.errors import MissingPackage, NotAvailable, UsageError
 from memorymark.service.sign_in import check_sign_in, has_auth_section
 from memorymark.settings import load_settings
 
@@ -36,9 +36,13 @@ def app(
     entry = find_entry()
     check_working_directory()
     settings = load_settings()
+    if settings.home.is_file():
+        raise UsageError(
+            f"MEMORYMARK_HOME is {str(settings.home)!r}, which is a file: name a folder."
+        )
     if settings.sign_in:
         check_sign_in(has_auth_section([Path.cwd(), Path.home(), entry.parent]))
-    _check_free(address or _EVERYWHERE, port)
+    check_free(address or _EVERYWHERE, port)
     message_stream().write(listening_sentence(address, port) + "\n")
     # -P: import no packages from the user's folder, such as those of another clone.
     command = [sys.executable, "-P", "-m", "streamlit", "run", str(entry)]
@@ -49,7 +53,7 @@ def app(
     os.execv(sys.executable, command)
 
 
-def _check_free(address: str, port: int) -> None:
+def check_free(address: str, port: int) -> None:
     """Refuse an address that nobody can listen on here.
 
     Raises:

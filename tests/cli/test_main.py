@@ -335,7 +335,15 @@ def test_a_history_that_cannot_be_read_is_no_bug(
 
 @pytest.mark.parametrize(
     "line",
-    ["analyze bert --gpu L4X", "analyze bert --device tpu", "compare bert --gpus a10,foo"],
+    [
+        "analyze bert --gpu L4X",
+        "analyze bert --device tpu",
+        "compare bert --gpus a10,foo",
+        "measure brt --batch-size 1 --device cpu",
+        "measure a..b:f --batch-size 1",
+        "measure bert --batch-size 1 --device cuda:99999",
+        f"estimate bert --batch-size 1 --gpu l4 --memory-budget {'9' * 400}",
+    ],
 )
 def test_invalid_arguments_are_found_before_torch_is_loaded(line: str, home: Path) -> None:
     code = (
@@ -465,6 +473,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     commands: list[list[str]] = []
     execv = create_autospec(os.execv, side_effect=lambda path, words: commands.append(words))
     monkeypatch.setattr(os, "execv", execv)
+    monkeypatch.setattr(serve, "check_free", create_autospec(serve.check_free))
     monkeypatch.chdir(ROOT)
     return commands
 
@@ -489,6 +498,9 @@ def test_app_does_not_start_with_a_guard_that_cannot_hold(
 ) -> None:
     monkeypatch.setenv("MEMORYMARK_SIGN_IN", "on please")
     assert "Accepted: 1, true" in run(capsys, "app", code=2)[1]
+    monkeypatch.setenv("MEMORYMARK_HOME", __file__)
+    monkeypatch.setenv("MEMORYMARK_SIGN_IN", "")
+    assert "which is a file" in run(capsys, "app", code=2)[1]
     monkeypatch.setenv("MEMORYMARK_SIGN_IN", "")
     monkeypatch.setenv("MEMORYMARK_ALLOWED_USERS", "ada@example.org")
     assert "MEMORYMARK_SIGN_IN is not on" in run(capsys, "app", code=2)[1]

@@ -23,7 +23,10 @@ def no_cuda(monkeypatch):
     answer(monkeypatch, torch.cuda, is_available=False)
 
 
-@pytest.mark.parametrize("word", ["cuda:", "cuda:x", "cuda:-1", "cpu:1", "mps:2", "", "tpu"])
+@pytest.mark.parametrize(
+    "word",
+    ["cuda:", "cuda:x", "cuda:-1", "cuda:１", "cuda:" + "9" * 5000, "cpu:1", "mps:2", "", "tpu"],
+)
 def test_what_is_no_device(word):
     with pytest.raises(UnknownChoice):
         choose.parse_device(word)
@@ -33,6 +36,15 @@ def test_devices_by_name():
     assert choose.parse_device("CUDA:2 ") == ("cuda", 2)
     assert choose.parse_device("cpu") == ("cpu", 0)
     assert choose.parse_device("mps:0") == ("mps", 0)
+
+
+def test_an_empty_name_is_none():
+    with pytest.raises(UnknownChoice):
+        choose.resolve_probe("")
+    with pytest.raises(UnknownChoice):
+        choose.resolve_probe(gpu="")
+    with pytest.raises(UnknownChoice):
+        choose.measuring_probe("")
 
 
 def test_absent_devices_are_said_plainly(monkeypatch, no_cuda):

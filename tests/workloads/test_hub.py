@@ -1,10 +1,13 @@
 import socket
+import time
 from unittest.mock import create_autospec
 
 import pytest
 
-from memorymark.errors import ModelNotFound, WorkloadError
+from memorymark.errors import InvalidValue, ModelNotFound, WorkloadError
+from memorymark.workloads import hub
 from memorymark.workloads.hub import load_hf_config
+from memorymark.workloads.registry import resolve
 
 
 def folder(tmp_path, text):
@@ -47,3 +50,39 @@ def test_without_a_network_it_is_said_at_once(monkeypatch, tmp_path):
     with pytest.raises(ModelNotFound, match=r"cannot be reached.*hf:FOLDER"):
         load_hf_config("nobody-at-all/no-such-model")
     assert refuse.called
+
+
+@pytest.mark.parametrize(
+    "ref", ["~nosuch/x", "./" + "a" * 300, "a" * 300, "/a\0b", "a b/c", "\udcff", "x/" * 500, "--%"]
+)
+def test_names_that_are_no_folder_and_no_id(ref):
+    with pytest.raises(ModelNotFound, match="There is no folder"):
+        load_hf_config(ref)
+
+
+@pytest.mark.parametrize("address", ["garbage", "http://[", "http://h:99999", "http://", "ftp://h"])
+def test_an_address_that_is_none(monkeypatch, address):
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    with pytest.raises(InvalidValue, match="HF_ENDPOINT is"):
+        resolve("bert")
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "garbage.invalid", "http://["])
+def test_a_dead_proxy_is_said_at_once(monkeypatch, proxy):
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(ModelNotFound, match="cannot be reached"):
+        load_hf_config("nobody-at-all/no-such-model")
+
+
+def test_a_hub_that_stops_answering_is_given_up(monkeypatch):
+    def load(ref, *, local):
+        if local:
+            raise ModelNotFound("Not in the cache.")
+        time.sleep(5)
+
+    monkeypatch.setattr(hub, "_load", load)
+    monkeypatch.setattr(hub, "_hub_answers", lambda ref: True)
+    monkeypatch.setattr(hub, "_LOAD_TIMEOUT_S", 0.1)
+    with pytest.raises(ModelNotFound, match="cannot be reached"):
+        load_hf_config("nobody-at-all/no-such-model")
