@@ -65,6 +65,12 @@ class FakeWorkload:
     def forget(self, model: Any) -> None:
         return None
 
+    def refers_to(self, model: Any) -> bool:
+        return False
+
+    def replace(self, model: Any, twin: Any) -> None:
+        return None
+
     def notes(self, model: Any) -> tuple[str, ...]:
         return ()
 

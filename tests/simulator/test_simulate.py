@@ -328,5 +328,5 @@ def test_an_optimizer_that_is_none_is_refused():
         model, loss = nn.Linear(4, 4), lambda model, x: model(x).mean()
         return model, lambda n: torch.ones(n, 4), loss, lambda model: 5
 
-    with pytest.raises(WorkloadError, match=r"returned a int; accepted: a torch.optim.Optimizer"):
+    with pytest.raises(WorkloadError, match=r"returned an int; accepted: a torch.optim.Optimizer"):
         own.simulated(factory)
