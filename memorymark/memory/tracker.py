@@ -169,8 +169,7 @@ class MemoryTracker(OperationMode):
         live, release = self._live, self.trace.release
 
         def released(_: Any) -> None:
-            del live[key]
-            self.live_bytes -= release(block_id)
+            self.live_bytes -= release(live.pop(key)[0])
 
         live[key] = (block_id, weakref.ref(storage, released))
 

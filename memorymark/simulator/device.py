@@ -8,10 +8,11 @@ import torch
 
 from memorymark.bounds import Meter, new_meter
 from memorymark.errors import UnsupportedOperation
-from memorymark.memory.trace import BACKWARD, STEP
+from memorymark.memory.trace import BACKWARD, OPTIMIZER, STEP
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.simulator.cuda import recurrent_buffers, scratch
 from memorymark.simulator.cuda.convolutions import Convolutions, in_cudnn_order, is_convolution
+from memorymark.simulator.micro_batches import repeat_micro_batch
 from memorymark.simulator.session import Session
 from memorymark.simulator.source_lines import running_line
 from memorymark.simulator.tensors.answers import NOT_A_QUESTION, Answers, is_question
@@ -55,6 +56,7 @@ class SimulatedDevice(MemoryTracker):
         meter: Counts the operations, and ends the simulation where it must.
         keeps_values: Whether larger tensors' values are kept too, as the user's code may ask
             for them.
+        more_micro_batches: How many of each step are copies of the last that runs.
 
     Attributes:
         convolutions: The kernels of the convolutions, whose workspaces are not in the trace.
@@ -70,6 +72,7 @@ class SimulatedDevice(MemoryTracker):
         *,
         meter: Meter | None = None,
         keeps_values: bool = False,
+        more_micro_batches: int = 0,
     ) -> None:
         # Counters that optimizers keep on the host are device memory where the device is the host.
         super().__init__("meta", *(() if session.rules.is_cuda else ("cpu",)))
@@ -81,6 +84,7 @@ class SimulatedDevice(MemoryTracker):
         self._shapes = shapes
         self._answers = Answers(session, keeps_values=keeps_values)
         self._timed_step = timed_step
+        self._more_micro_batches = more_micro_batches
         self._step = 0
         self._handles: set[bool] = set()
         self._has_dropout_state = False
@@ -120,6 +124,9 @@ class SimulatedDevice(MemoryTracker):
         self._step += phase == STEP
         if self._step == self._timed_step:
             self.work_marks.append((phase, len(self.works)))
+        if phase == OPTIMIZER and self._more_micro_batches:
+            kernels = self.convolutions.kernels
+            repeat_micro_batch(self.trace, self._live, kernels, self._more_micro_batches)
         super().begin_phase(phase)
 
     def _learn(self, func: Any) -> _Traits:

@@ -37,6 +37,7 @@ from memorymark.simulator.device import SimulatedDevice
 from memorymark.simulator.lbfgs import full_histories
 from memorymark.simulator.micro_batches import (
     are_alike,
+    are_repeated,
     told_of,
     with_all_works,
     with_few_micro_batches,
@@ -131,10 +132,10 @@ def simulate(
     meter = new_meter(f"The simulation of {quoted(spec.workload.name)}")
     few = with_few_micro_batches(spec)
     more = spec.config.gradient_accumulation - few.config.gradient_accumulation
-    found = _answered(few, model, rules, steps, meter)
+    found = _answered(few, model, rules, steps, meter, more)
     if not more:
         return found
-    if not are_alike(found.trace):
+    if not (are_alike(found.trace) and are_repeated(found.trace)):
         return _answered(spec, model, rules, steps, meter)
     told = told_of(few.config, spec.config)
     return dataclasses.replace(
@@ -145,14 +146,19 @@ def simulate(
 
 
 def _answered(
-    spec: TrialSpec, model: nn.Module, rules: Rules, steps: int | None, meter: Meter
+    spec: TrialSpec,
+    model: nn.Module,
+    rules: Rules,
+    steps: int | None,
+    meter: Meter,
+    more_micro_batches: int = 0,
 ) -> SimulatedSteps:
     """Simulate with every answer to what a model asks and is not known."""
 
     def attempt(contrary: bool = False, except_at: str | None = None) -> _Attempt:
         questions = Questions(contrary, except_at, spec.batch_size)
         _drop_gradients(spec, model)
-        outcome = _attempt(spec, model, rules, steps, questions, meter)
+        outcome = _attempt(spec, model, rules, steps, questions, meter, more_micro_batches)
         if questions.endless is not None:
             raise questions.endless
         return outcome, questions
@@ -179,11 +185,13 @@ def _attempt(
     steps: int | None,
     questions: Questions,
     meter: Meter,
+    more_micro_batches: int,
 ) -> SimulatedSteps | MemoryMarkError:
     with simulating(rules, questions) as session:
         device = SimulatedDevice(
             session, _shapes, steps or _TIMED_STEP,
             meter=meter, keeps_values=is_own(spec.workload),
+            more_micro_batches=more_micro_batches,
         )  # fmt: skip
         peak = SteadyPeak(device.trace)
         # The user's own code may do something else in a later step: it is run.
