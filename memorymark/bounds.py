@@ -7,8 +7,10 @@ sentence. Whoever waits for it can also cancel it there.
 
 The bounds are far above what the largest trainings of today take: a step of a decoder of 70
 billion parameters is some 50,000 operations with the steps that repeat it, a thousand layers of
-BERT are 390,000, and Mamba-130M, which loops over time in Python, takes 800,000 at 512 tokens. On
-one's own machine MEMORYMARK_BOUNDS raises them all.
+BERT are 390,000, and Mamba-130M, which loops over time in Python, takes 800,000 at 512 tokens.
+
+The app serves strangers, and has them as they stand here. Who calls the command line or the library
+waits for his own work, and may take more of his own machine; MEMORYMARK_BOUNDS sets how much.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from memorymark.units import KIB, MIB, mib_or_gib, seconds
 
 # Reading a clock takes longer than counting: it is read once in so many operations.
 _BETWEEN_READINGS = 64
+# How many times as much as in the app one may take on one's own.
+ON_ONES_OWN = 4.0
 _ADVICE = (
     "Make the model, its sequences or its steps smaller, or, on a machine of your own, set "
     "MEMORYMARK_BOUNDS={times} and wait."
@@ -42,8 +46,9 @@ class Bounds:
         seconds: Seconds of this thread's processor time for building one model, and for one
             simulation: a machine that does other work too does not change what is simulated.
         modules: Modules and parameters of one model.
-        host_bytes: Bytes by which one simulation lets this process grow, for its trace and
-            graph; and those of the tensors of a model that cannot be built without any on the host.
+        host_bytes: Bytes by which this process may grow while one model is built, and while one
+            is simulated, for its trace and graph; and those of the tensors of a model that cannot
+            be built without any on the host.
         times: How many times as much as usual all of them are.
     """
 
@@ -82,7 +87,7 @@ class Meter:
         self._bounds = bounds
         self._check = check
         self._ends = time.thread_time() + bounds.seconds
-        self._largest = _most_memory_bytes() + bounds.host_bytes
+        self._largest = _memory_bytes() + bounds.host_bytes
         self._operations = self._modules = 0
 
     def operation(self) -> None:
@@ -96,8 +101,7 @@ class Meter:
         self._operations += 1
         if self._operations % _BETWEEN_READINGS == 0:
             self._read_clock()
-            if _most_memory_bytes() > self._largest:
-                self.stop_at_host_bytes()
+            self._read_memory()
         if self._operations > self._bounds.operations:
             self._stop(f"{self._bounds.operations:,} operations")
 
@@ -115,6 +119,19 @@ class Meter:
         if self._modules > self._bounds.modules:
             self._stop(f"{self._bounds.modules:,} modules and parameters")
 
+    def look(self, thread_seconds: float | None) -> None:
+        """Look at the work from another thread.
+
+        Args:
+            thread_seconds: What the clock of the thread that works shows; None: unknown.
+
+        Raises:
+            BoundReached: It takes too long or too much memory.
+        """
+        if thread_seconds is not None and thread_seconds > self._ends:
+            self._stop_at_seconds()
+        self._read_memory()
+
     @property
     def host_bytes(self) -> int:
         """Bytes of host memory that the tensors of a model may take."""
@@ -130,7 +147,14 @@ class Meter:
 
     def _read_clock(self) -> None:
         if time.thread_time() > self._ends:
-            self._stop(f"{seconds(self._bounds.seconds)} of processor time")
+            self._stop_at_seconds()
+
+    def _stop_at_seconds(self) -> NoReturn:
+        self._stop(f"{seconds(self._bounds.seconds)} of processor time")
+
+    def _read_memory(self) -> None:
+        if _memory_bytes() > self._largest:
+            self.stop_at_host_bytes()
 
     def _stop(self, took: str) -> NoReturn:
         advice = _ADVICE.format(times=f"{self._bounds.times * 10:g}")
@@ -138,10 +162,14 @@ class Meter:
         raise self.reached
 
 
-def _most_memory_bytes() -> int:
-    """Return the most bytes that this process has held so far; macOS counts them, Linux in KiB."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * KIB
+def _memory_bytes() -> int:
+    """Return the bytes that this process holds; where nothing says so, the most it has held."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * KIB
 
 
 def _never() -> None:

@@ -55,7 +55,8 @@ class Settings:
             everybody who is signed in.
         workloads: The user's own workloads that the app may run, as package.module:factory.
         probe_factory: package.module:function that makes probes instead of the engine.
-        bounds_times: How many times as much work as usual a simulation may take.
+        bounds_times: How many times as much work as usual a simulation may take; None: as is
+            usual, once in the app and a few times on one's own.
         simulation_memory: Bytes that the process of a simulation of the app may take.
         simulation_seconds: How long a simulation of the app may take.
     """
@@ -66,7 +67,7 @@ class Settings:
     allowed_users: tuple[str, ...] = ()
     workloads: tuple[str, ...] = ()
     probe_factory: str | None = None
-    bounds_times: float = 1.0
+    bounds_times: float | None = None
     simulation_memory: int = 4 * GIB
     simulation_seconds: float = 1800.0
 
@@ -99,7 +100,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         allowed_users=_allowed_users(values.get("MEMORYMARK_ALLOWED_USERS", ""), sign_in),
         workloads=_functions("MEMORYMARK_WORKLOADS", values),
         probe_factory=next(iter(_functions("MEMORYMARK_PROBE_FACTORY", values)), None),
-        bounds_times=_times(values.get("MEMORYMARK_BOUNDS") or "1"),
+        bounds_times=_times(values.get("MEMORYMARK_BOUNDS", "")),
         **_bounds(values),
     )
 
@@ -177,7 +178,9 @@ def _functions(setting: str, values: Mapping[str, str]) -> tuple[str, ...]:
     return names
 
 
-def _times(text: str) -> float:
+def _times(text: str) -> float | None:
+    if not text:
+        return None
     try:
         times = float(text)
     except ValueError:

@@ -14,10 +14,13 @@ from torch.nn.modules import module as modules
 from memorymark import bounds as bounds_module
 from memorymark.bounds import Bounds, Meter, new_meter, working_within
 from memorymark.errors import BoundReached, Cancelled, InvalidValue
+from memorymark.placement.metered_build import metered_build
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import CancelToken
 from memorymark.records.request import Request, RequestKind
+from memorymark.service import execute as execute_module
 from memorymark.service.execute import execute
+from memorymark.service.worker_main import read_settings, written_settings
 from memorymark.settings import load_settings
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.simulate import simulate
@@ -94,6 +97,24 @@ def test_a_factor_that_means_nothing_is_refused(text):
         load_settings({"MEMORYMARK_BOUNDS": text})
 
 
+def test_one_takes_more_on_ones_own_than_in_the_app_unless_it_is_set(tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        execute_module, "working_within", lambda *about: given.append(about) or 1 / 0
+    )
+    request = Request(RequestKind.ESTIMATE, "bert", gpu="l4", batch_size=2)
+    home = {"MEMORYMARK_HOME": str(tmp_path)}
+    for settings in (
+        load_settings(home),
+        read_settings(written_settings(load_settings(home))),
+        load_settings({**home, "MEMORYMARK_BOUNDS": "7"}),
+        read_settings(written_settings(load_settings({**home, "MEMORYMARK_BOUNDS": "7"}))),
+    ):
+        with pytest.raises(ZeroDivisionError):
+            execute(request, settings=settings)
+    assert [bounds.times for bounds, _ in given] == [4, 1, 7, 7]
+
+
 def test_bounds_are_those_of_the_work_inside():
     with working_within(Bounds(operations=1), never):
         new_meter("x").operation()
@@ -128,10 +149,10 @@ def test_a_simulation_without_end_is_stopped_by_its_memory():
                 held.append(bytearray(b"x" * 1024**2))
                 batch = batch + 1
 
-    held_before = bounds_module._most_memory_bytes()
+    held_before = bounds_module._memory_bytes()
     with pytest.raises(BoundReached, match=r"takes more than 64\.0 MiB of this machine's memory"):
         simulated(Keeping(), host_bytes=64 * 1024**2)
-    assert bounds_module._most_memory_bytes() - held_before < 512 * 1024**2
+    assert bounds_module._memory_bytes() - held_before < 512 * 1024**2
 
 
 def test_code_that_catches_everything_is_stopped_too():
@@ -179,6 +200,27 @@ def test_a_build_without_end_is_stopped_by_its_modules():
 def test_a_build_without_end_is_stopped_by_its_time():
     with pytest.raises(BoundReached, match="processor time"):
         simulated(Endless(endless_modules), seconds=0.1)
+
+
+def test_a_build_that_makes_nothing_is_stopped_by_its_time_and_its_memory():
+    def endless():
+        while True:
+            pass
+
+    def growing():
+        return [[float(n) for n in range(1000)] for _ in range(10**9)]
+
+    for build, bounds, reached in (
+        (endless, {"seconds": 0.1}, "100 ms of processor time"),
+        (growing, {"host_bytes": 64 * 1024**2}, "64.0 MiB of this machine's memory"),
+    ):
+        with (
+            pytest.raises(BoundReached, match=reached),
+            working_within(Bounds(**bounds), never),
+            metered_build("x", own=False),
+        ):
+            build()
+    time.sleep(0.3)  # nothing comes afterwards
 
 
 def test_a_model_that_needs_its_values_takes_no_more_of_the_host_than_it_may():

@@ -6,6 +6,7 @@ may take only so much.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,14 +18,16 @@ from torch.nn.modules import module as modules
 from memorymark.bounds import Meter, new_meter
 from memorymark.errors import OutOfMemory, quoted
 from memorymark.memory.tracker import MemoryTracker
+from memorymark.placement.watchdog import watched
 
 
 @contextmanager
-def metered_build(name: str) -> Iterator[Meter]:
+def metered_build(name: str, *, own: bool) -> Iterator[Meter]:
     """Count every module and parameter that this thread makes.
 
     Args:
         name: The model's name.
+        own: Whether it is code of the user's, who may load as much data there as he likes.
 
     Raises:
         BoundReached: The model has too many of them, or they take too long.
@@ -41,8 +44,9 @@ def metered_build(name: str) -> Iterator[Meter]:
         modules.register_module_parameter_registration_hook(count),
     )
     try:
-        yield meter
-    except Exception:
+        with contextlib.nullcontext() if own else watched(meter):
+            yield meter
+    except BaseException:
         if meter.reached is not None:
             raise meter.reached from None  # also where code of the model's has caught it
         raise

@@ -18,7 +18,7 @@ from memorymark.analysis.attempt import sentence_of
 from memorymark.analysis.compare import comparison_of
 from memorymark.analysis.prediction import expected_max_batch, predict_max_batch
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
-from memorymark.bounds import Bounds, working_within
+from memorymark.bounds import ON_ONES_OWN, Bounds, working_within
 from memorymark.errors import (
     Cancelled,
     HistoryUnusable,
@@ -78,7 +78,8 @@ def execute(
     """
     settings, cancel = settings or load_settings(), cancel or CancelToken()
     try:
-        with working_within(Bounds().multiplied(settings.bounds_times), cancel.check):
+        bounds = Bounds().multiplied(settings.bounds_times or ON_ONES_OWN)
+        with working_within(bounds, cancel.check):
             return _Execution(request, settings, workload, find_workload, on_event, cancel).record()
     except SystemExit as end:  # of the user's code: it would end whatever program called us
         sentence = f"The code of {quoted(request.model)} called sys.exit({quoted(end.code)})."

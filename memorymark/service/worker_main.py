@@ -33,9 +33,13 @@ _log = logging.getLogger(__name__)
 
 
 def written_settings(settings: Settings) -> dict[str, Any]:
-    """Return settings as a worker is told them: plain values, without the owner's secret."""
+    """Return settings as a worker is told them: plain values, without the owner's secret.
+
+    What it simulates is a visitor's: it takes no more than is usual, unless the owner says so.
+    """
     values = dataclasses.asdict(settings)
-    return {**values, "home": str(settings.home), "run_key": None}
+    times = settings.bounds_times or 1.0
+    return {**values, "home": str(settings.home), "run_key": None, "bounds_times": times}
 
 
 def read_settings(values: dict[str, Any]) -> Settings:

@@ -198,7 +198,7 @@ def _build(
     if device.type != "meta":
         with torch.device(device):
             return workload.build(config)
-    with metered_build(workload.name) as meter:
+    with metered_build(workload.name, own=is_own(workload)) as meter:
         try:
             return _build_without_data(workload, config, twins, meter)
         except Exception as error:
@@ -206,7 +206,7 @@ def _build(
                 raise WorkloadError(
                     f"Building the model {quoted(workload.name)} takes more memory than this "
                     "machine has, although nothing of its weights is kept. Make it smaller."
-                ) from error
+                ) from None  # no batch of it runs out of a device's memory
             raise
 
 

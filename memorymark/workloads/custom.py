@@ -210,7 +210,7 @@ def workload_of(name: str, factory: Callable[..., Any]) -> Workload:
     """
     if takes_config(name, factory):
         return CustomWorkload(name, factory)
-    with metered_build(name) as meter:
+    with metered_build(name, own=True) as meter:
         made = make_without_data(lambda: call_factory(name, factory), meter)
     if isinstance(made, Workload):
         given = getattr(made, "name", None)

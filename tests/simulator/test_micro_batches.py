@@ -71,11 +71,17 @@ def test_a_million_micro_batches_take_no_longer_than_a_few():
     assert seconds(found.works, RATES) > 100_000 * one
 
 
-@pytest.mark.parametrize("count", [9, 12, 20])
-def test_what_the_allocator_has_cached_depends_on_how_many_there_are(count, monkeypatch):
-    few = simulated(tiny_gpt2(), count, seq_len=60, batch_size=7)
+@pytest.mark.parametrize(
+    ("make", "count", "batch_size"), [(tiny_gpt2, 11, 64), (tiny_resnet, 9, 32)]
+)
+def test_what_the_allocator_has_cached_depends_on_how_many_there_are(
+    make, count, batch_size, monkeypatch
+):
+    few = simulated(make(), count, batch_size, seq_len=60)
     monkeypatch.setattr(micro_batches, "MOST_MICRO_BATCHES", count)
-    assert read(few) == read(simulated(tiny_gpt2(), count, seq_len=60, batch_size=7))
+    whole = simulated(make(), count, batch_size, seq_len=60)
+    assert read(few) == read(whole)
+    assert read(few) != read(simulated(make(), 8, batch_size, seq_len=60))
 
 
 @pytest.mark.parametrize(

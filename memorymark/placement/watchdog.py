@@ -1,0 +1,65 @@
+"""Ends code that neither makes modules nor runs operations, where it takes too much all the same.
+
+A model may compute a table in a loop of plain Python, which nothing meters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from memorymark.bounds import Meter
+from memorymark.errors import BoundReached
+
+_SECONDS_BETWEEN = 0.2
+
+
+class _Ended(BaseException):
+    """Raised in the thread that is watched; no code of a model catches it."""
+
+
+@contextmanager
+def watched(meter: Meter) -> Iterator[None]:
+    """Look at a meter from another thread, and end the code inside where a bound is reached.
+
+    Code that is not Python's ends first. The meter says what was reached.
+    """
+    watched_thread, lock, done = threading.get_ident(), threading.Lock(), threading.Event()
+    clock = _clock_of(watched_thread)
+
+    def look() -> None:
+        while not done.wait(_SECONDS_BETWEEN):
+            try:
+                meter.look(time.clock_gettime(clock) if clock is not None else None)
+            except BoundReached:
+                with lock:
+                    if not done.is_set():
+                        _raise_in(watched_thread, _Ended)
+                return
+
+    threading.Thread(target=look, name="memorymark-watchdog", daemon=True).start()
+    try:
+        yield
+    finally:
+        try:
+            with lock:
+                done.set()
+            _raise_in(watched_thread, None)  # one that has not come yet
+        except _Ended:
+            done.set()
+
+
+def _clock_of(thread: int) -> int | None:
+    """Return the clock of a thread's processor time; None where there is none."""
+    with contextlib.suppress(AttributeError, OSError):
+        return time.pthread_getcpuclockid(thread)
+    return None
+
+
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    what = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)
