@@ -18,6 +18,7 @@ from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.storage import tree_map
 from memorymark.placement.metered_build import metered_build
 from memorymark.placement.moving import FILLED, Twins, move_module, move_tensors, note_modes
+from memorymark.placement.new_storages import NewStorages
 from memorymark.placement.ownership import (
     Clones,
     comes_again,
@@ -78,9 +79,10 @@ def build_model(workload: Workload, config: TrainingConfig, device: torch.device
     Raises:
         WorkloadError: The model cannot be built, or not in this way.
     """
-    twins = Twins(device)
+    twins, storages = Twins(device), NewStorages()
     if is_own(workload):
-        with own_code(f"build of {workload.name!r}"):
+        seen = contextlib.nullcontext() if device.type == "meta" else storages
+        with seen, own_code(f"build of {workload.name!r}"):
             model = _build(workload, config, device, twins)
         if not isinstance(model, nn.Module):
             raise WorkloadError(
@@ -90,7 +92,7 @@ def build_model(workload: Workload, config: TrainingConfig, device: torch.device
     else:
         model = _build(workload, config, device, twins)
     try:
-        model = _own_copy(workload, model, device, twins)
+        model = _own_copy(workload, model, device, twins, storages)
         return _made_ready(workload, model, config, device, twins)
     except Exception:
         workload.forget(model)
@@ -98,9 +100,15 @@ def build_model(workload: Workload, config: TrainingConfig, device: torch.device
 
 
 def _own_copy(
-    workload: Workload, model: nn.Module, device: torch.device, twins: Twins
+    workload: Workload,
+    model: nn.Module,
+    device: torch.device,
+    twins: Twins,
+    storages: NewStorages,
 ) -> nn.Module:
     """Return a copy of a model that was there before; else have it given back as it is.
+
+    A new one that looks into storages that were there before has copies of those.
 
     Raises:
         WorkloadError: It cannot be copied.
@@ -108,6 +116,8 @@ def _own_copy(
     if not is_own(workload):
         return model
     if not (comes_again(model) or has_live_parts(model)):
+        if device.type != "meta":
+            storages.replace_older(model)
         return model
     if workload.refers_to(model):  # its functions would find the other one
         keep(model, with_data=device.type != "meta")
@@ -206,7 +216,7 @@ def _build(
                 raise WorkloadError(
                     f"Building the model {quoted(workload.name)} takes more memory than this "
                     "machine has, although nothing of its weights is kept. Make it smaller."
-                ) from None  # no batch of it runs out of a device's memory
+                ) from (error if is_own(workload) else None)
             raise
 
 

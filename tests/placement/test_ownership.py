@@ -376,3 +376,43 @@ def test_what_is_kept_comes_back():
             model[0].norm.running_mean.add_(1)
         del model[2].norm.bias
     assert state(model) == before
+
+
+def looking_by_data(live):
+    model = nn.Linear(4, 4)
+    model.weight = nn.Parameter(live.weight.data)
+    return model
+
+
+def looking_by_assignment(live):
+    model = nn.Linear(4, 4)
+    model.load_state_dict(live.state_dict(), assign=True)
+    return model
+
+
+def looking_after_it_was_made(live):
+    model = nn.Linear(4, 4)
+    model.weight.data = live.weight.detach()[:, :]
+    return model
+
+
+def looking_through_numpy(live):
+    model = nn.Linear(4, 4)
+    model.weight = nn.Parameter(torch.from_numpy(live.weight.detach().numpy()))
+    return model
+
+
+@pytest.mark.parametrize(
+    "look",
+    [looking_by_data, looking_by_assignment, looking_after_it_was_made, looking_through_numpy],
+)
+def test_a_new_model_that_looks_into_a_live_ones_storages_trains_copies_of_them(look):
+    live = nn.Linear(4, 4)
+    before = copy.deepcopy(live.state_dict())
+
+    def factory():
+        return look(live), lambda n: torch.rand(n, 4), lambda m, x: m(x).square().mean()
+
+    trial = memorymark.measure(factory, TrainingConfig(), batch_size=2, device="cpu")
+    assert trial.fits
+    assert all(torch.equal(before[name], x) for name, x in live.state_dict().items())
