@@ -320,28 +320,13 @@ class _Execution:
             return
         from memorymark.probes.lease import device_lease  # a simulation does without its packages
 
-        name = target.lock_name
-        stack = contextlib.ExitStack()
-        try:
-            try:
-                stack.enter_context(
-                    device_lease(
-                        name,
-                        folder=self.settings.locks_folder,
-                        on_wait=lambda: self.note(
-                            f"{name} is in use by another measurement; waiting."
-                        ),
-                        check=self.cancel.check,
-                    )
-                )
-            except OSError as error:
-                self.note(f"{name} cannot be locked against other measurements: {error}.")
+        with device_lease(
+            target.lock_name,
+            folder=self.settings.locks_folder,
+            note=self.note,
+            check=self.cancel.check,
+        ):
             yield
-        finally:
-            try:
-                stack.close()
-            except OSError as error:  # the work is done: its record is not lost for that
-                self.note(f"The lock of {name} could not be given back: {error}.")
 
     def notes_on_choice(self, probe: Probe) -> tuple[str, ...]:
         """Say which GPU is simulated where none was named."""

@@ -13,13 +13,14 @@ from leases import is_held
 from memorymark.analysis.analyze import analyze_on
 from memorymark.errors import (
     Cancelled,
+    DeviceError,
     NotAvailable,
     UnknownChoice,
     UsageError,
     WorkloadError,
 )
 from memorymark.gpus.catalogue import find_gpu
-from memorymark.probes import choose, common
+from memorymark.probes import choose, common, lease
 from memorymark.probes.lease import device_lease
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
@@ -206,13 +207,20 @@ def test_waiting_for_a_held_device_is_said_and_can_be_cancelled(monkeypatch, set
     assert "cuda:0 is in use by another measurement" in events[0].text
 
 
-def test_a_folder_that_takes_no_locks_is_said_and_costs_no_result(monkeypatch, settings):
-    take(monkeypatch, FakeProbe())
+def test_nothing_is_measured_without_a_lock(monkeypatch, settings):
+    probe = take(monkeypatch, FakeProbe())
     settings.locks_folder.touch()
-    events = []
-    found = execute(ask(device="cuda"), settings=settings, on_event=events.append)
-    assert found.max_batch_size == 192
-    assert "cannot be locked" in events[0].text
+    with pytest.raises(DeviceError, match="no lock against other measurements") as refused:
+        execute(ask(device="cuda"), settings=settings)
+    assert str(settings.locks_folder) in str(refused.value)
+    assert "MEMORYMARK_HOME" in str(refused.value)
+    assert not probe.batch_sizes
+
+
+def test_simulations_need_no_lock(monkeypatch, settings):
+    take(monkeypatch, FakeProbe(target=simulated_target()))
+    settings.locks_folder.touch()
+    assert execute(ask(gpu="l4"), settings=settings).max_batch_size
 
 
 # ---- where a search starts -------------------------------------------------------------------
@@ -490,15 +498,9 @@ def test_where_all_fail_the_error_is_the_callers(monkeypatch, settings):
 
 
 def test_a_lock_that_cannot_be_given_back_costs_no_result(monkeypatch, settings):
-    import contextlib
-
-    @contextlib.contextmanager
-    def lease(name, **about):
-        yield
-        raise OSError(5, "Input/output error")
-
     take(monkeypatch, FakeProbe())
-    monkeypatch.setattr("memorymark.probes.lease.device_lease", lease)
+    broken = OSError(5, "Input/output error")
+    monkeypatch.setattr(lease.FileLock, "release", create_autospec(print, side_effect=broken))
     events = []
     found = execute(ask(device="cuda"), settings=settings, on_event=events.append)
     assert found.max_batch_size == 192
