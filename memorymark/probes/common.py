@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from memorymark.errors import MemoryMarkError, OutOfMemory
+from memorymark.memory.ambient import staying_ambient
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.records.config import Optimizer
@@ -99,7 +100,13 @@ def timed_trial(run: Callable[[TrialSpec], Trial], spec: TrialSpec, models: Mode
     start = time.perf_counter()
     trial = run(spec)
     seconds = time.perf_counter() - start
-    noted = (*models.notes, *trial.assumptions, _standing_alone(spec), untested_version())
+    noted = (
+        *models.notes,
+        *trial.assumptions,
+        _standing_alone(spec),
+        untested_version(),
+        staying_ambient(),
+    )
     assumed = dict.fromkeys(noted)
     assumptions = tuple(text for text in assumed if text is not None)
     return dataclasses.replace(trial, elapsed_seconds=seconds, assumptions=assumptions)
