@@ -27,10 +27,10 @@ from memorymark.records.config import TrainingConfig
 from memorymark.records.event import CancelToken
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Source, Target
-from memorymark.service import execute as execute_module
-from memorymark.service import probe_factory
-from memorymark.service.execute import ComparisonStopped, execute
+from memorymark.service import call, probe_factory
+from memorymark.service.execute import execute
 from memorymark.service.history import RunHistory
+from memorymark.service.several_gpus import ComparisonStopped
 from memorymark.settings import Settings
 from memorymark.units import GIB
 
@@ -352,7 +352,7 @@ def test_a_later_gpu_starts_where_the_others_memory_points(settings, monkeypatch
         return analyze_on(*given, guess=guess, **how)
 
     bound = create_autospec(analyze_on, side_effect=analyzed)
-    monkeypatch.setattr(execute_module, "analyze_on", bound)
+    monkeypatch.setattr(call, "analyze_on", bound)
     compared(settings)
     assert guesses[0] is None and guesses[1] is not None
 
