@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from memorymark.bounds import Bounds
 from memorymark.errors import InvalidValue, NotAllowed, UsageError
 from memorymark.probes.choose import parse_device
 from memorymark.records.analysis_options import AnalysisOptions
@@ -108,7 +109,7 @@ class AppService:
 
         def simulate() -> Trial:
             check_model(request.model, self.settings)
-            bounds = WorkerBounds(self.settings.simulation_memory, ESTIMATE_SECONDS)
+            bounds = dataclasses.replace(self._bounds_of(asked), seconds=ESTIMATE_SECONDS)
             return Trial.from_dict(self._execute(asked, bounds, ignore, CancelToken()))
 
         return self.estimates.ask(asked, simulate, visitor.name)
@@ -197,7 +198,8 @@ class AppService:
         """Bound simulations; what is measured has budgets of its own."""
         if not request.is_simulated:
             return WorkerBounds()
-        return WorkerBounds(self.settings.simulation_memory, self.settings.simulation_seconds)
+        bounds = Bounds().multiplied(self.settings.bounds_times)
+        return WorkerBounds(bounds.process_bytes, bounds.job_seconds)
 
     def _check_user(self, visitor: Visitor) -> None:
         if visitor.user is None:

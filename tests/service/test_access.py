@@ -6,6 +6,7 @@ from unittest.mock import create_autospec
 import pytest
 from fakes import FakeProbe, FakeWorkload
 
+from memorymark.bounds import Bounds
 from memorymark.errors import NotAllowed, RunNotFound, UsageError
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.request import Request, RequestKind
@@ -13,6 +14,7 @@ from memorymark.service import access
 from memorymark.service import execute as execute_module
 from memorymark.service.access import AppService, Visitor, check_model
 from memorymark.service.history import RunStatus
+from memorymark.service.worker_process import WorkerBounds
 from memorymark.settings import Settings, load_settings
 from memorymark.workloads.trial_spec import TrialSpec
 
@@ -283,3 +285,18 @@ def test_both_guards_are_asked(make_service):
         assert not service.may_start(visitor)
         with pytest.raises(NotAllowed):
             service.check(visitor)
+
+
+def test_simulations_are_bounded_and_measurements_have_budgets_of_their_own(tmp_path, monkeypatch):
+    pool = create_autospec(access.WorkerPool, instance=True)
+    monkeypatch.setattr(access, "WorkerPool", lambda settings: pool)
+    service = AppService(Settings(home=tmp_path, bounds_times=2.0))
+    bounds = Bounds().multiplied(2.0)
+    for target, expected in (
+        ({"gpu": "l4"}, WorkerBounds(bounds.process_bytes, bounds.job_seconds)),
+        ({"device": "cpu"}, WorkerBounds()),
+    ):
+        job = service.start(Request(RequestKind.ANALYSIS, "bert", **target), Visitor())
+        until(lambda job=job: not job.status.is_active)
+        assert pool.run.call_args.args[1] == expected
+    service.close()
