@@ -225,9 +225,20 @@ def test_settings_reach_the_worker_without_the_key(tmp_path):
     assert read == Settings(tmp_path, None, True, ("a@x.org",), ("p:f",), "p:g", 5.0)
 
 
-def test_the_key_is_not_in_a_workers_environment(monkeypatch):
+def test_the_key_is_in_no_environment_but_the_servers(monkeypatch):
+    given = []
+
+    def note(command, *, env, **how):
+        given.append(env)
+        raise OSError("not started")
+
     monkeypatch.setenv("MEMORYMARK_RUN_KEY", "secret")
-    assert "secret" not in worker_process._environment().values()
+    monkeypatch.setattr(subprocess, "Popen", note)
+    for start in (lambda: WorkerProcess(OrphanGuard()), lambda: OrphanGuard().add(1)):
+        with pytest.raises(OSError, match="not started"):
+            start()
+    assert len(given) == 2
+    assert not any("secret" in environment.values() for environment in given)
 
 
 SERVER = """

@@ -235,6 +235,8 @@ def test_what_is_ticked_is_deleted_though_a_run_is_saved_meanwhile(tmp_path, tab
         tab.get_by_role("button", name="Delete selected (1)").wait_for(timeout=WAIT)
         newest = save_stub(history, "newest")
         tick_row(tab, 0)
+        tab.get_by_role("button", name="Delete selected (2)").wait_for(timeout=WAIT)
+        settled(tab)  # the buttons before it go, and it moves
         tab.get_by_role("button", name="Delete selected (2)").click()
         tab.get_by_role("button", name="Delete", exact=True).click()
         tab.get_by_text("Deleted 2 runs.").wait_for(timeout=WAIT)
