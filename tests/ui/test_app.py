@@ -26,7 +26,8 @@ from memorymark.records.config import TrainingConfig
 from memorymark.service.access import AppService
 from memorymark.service.execute import execute
 from memorymark.service.history import RunHistory
-from memorymark.service.jobs import Job, JobManager
+from memorymark.service.job import Job
+from memorymark.service.jobs import JobManager
 from memorymark.service.worker_pool import WorkerPool
 from memorymark.service.worker_process import WorkerProcess
 from memorymark.ui import choices, comparison_view, engine, job_view, machine_view
