@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memorymark.memory.storage import OperationMode, key_of, storage_of, tree_leaves
+from memorymark.memory.storage import storage_of
+from memorymark.memory.torch_parts import OperationMode, key_of, tree_leaves
 from memorymark.placement.ownership import Clones
 
 

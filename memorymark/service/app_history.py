@@ -35,6 +35,7 @@ class AppHistory(RunHistory):
         self._begun: dict[str, Run] = {}
         self._unsaved: dict[str, Run] = {}
         self._failure: HistoryUnusable | None = None
+        self._retry: threading.Thread | None = None
 
     @property
     def unsaved(self) -> tuple[Run, ...]:
@@ -42,8 +43,15 @@ class AppHistory(RunHistory):
         return tuple(reversed(self._unsaved.copy().values()))
 
     def problem(self) -> HistoryUnusable | None:
-        """Return why the history cannot be read or written, as far as is known now."""
-        return super().problem() or self._failure
+        """Return why the history cannot be read or written, as far as is known now.
+
+        Where only writing failed, it is tried again beside the page that asks, which may take
+        its time: the file may be in order by now, and what is in memory shall not wait for a run.
+        """
+        problem = super().problem()
+        if problem is None and self._failure is not None:
+            self._try_again()
+        return problem or self._failure
 
     def keep(self, run: Run) -> None:
         """Write a whole run, or keep it in memory until it can be written."""
@@ -126,8 +134,19 @@ class AppHistory(RunHistory):
     def _as_it_stands(self, run: Run) -> Run:
         return run if run.run_id in self._begun else super()._as_it_stands(run)
 
+    def _try_again(self) -> None:
+        if self._retry is None or not self._retry.is_alive():
+            self._retry = threading.Thread(
+                target=self._save_waiting, name="memorymark-unsaved", daemon=True
+            )
+            self._retry.start()
+
     def _save_waiting(self) -> None:
         """Write what is in memory only, as far as the file allows it now."""
+        with self._writing:
+            self._save_all()
+
+    def _save_all(self) -> None:
         try:
             for run in list(self._unsaved.values()):
                 super().keep(run)

@@ -50,7 +50,11 @@ class OrphanGuard:
         if self._process is None or self._process.poll() is not None:
             command = [sys.executable, "-I", "-S", str(Path(__file__).resolve())]
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+                command,
+                env={},  # it needs none, and learns no secret
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
             )
             numbers = tuple(self._groups)
         with contextlib.suppress(BrokenPipeError):  # it ended just now: the next call starts it

@@ -97,7 +97,8 @@ class RunKeyGuard:
                 _remember(self._proved, visit)
 
     def _is_right(self, given: str) -> bool:
-        return hmac.compare_digest(_digest(given), _digest(self._key or ""))
+        """Compare, without the blanks around a copied key: none begins or ends with one."""
+        return hmac.compare_digest(_digest(given.strip()), _digest(self._key or ""))
 
     def _lane(self, name: Hashable) -> _Lane:
         lane = self._lanes.get(name)

@@ -23,7 +23,7 @@ def check_sign_in(has_section: bool) -> None:
         UsageError: Streamlit was not told who checks the sign-in.
     """
     if find_spec("authlib") is None:
-        raise MissingPackage("'memorymark[auth]'", "MEMORYMARK_SIGN_IN")
+        raise MissingPackage("'streamlit[auth]'", "MEMORYMARK_SIGN_IN")
     if not has_section:
         raise UsageError(
             f"MEMORYMARK_SIGN_IN is on, but no {SECRETS} has a section [auth]. Add one, as "

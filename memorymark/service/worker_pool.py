@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 from memorymark.records.event import CancelToken, OnEvent, ignore
@@ -17,6 +18,15 @@ KEPT_BYTES = 2 * GIB  # a worker that holds more after a job is replaced
 _FRESH = ""  # a worker that has served no device yet
 
 
+@dataclass(frozen=True)
+class _Idle:
+    """A worker that waits for its device's next job, until its timer ends it."""
+
+    device: str
+    worker: WorkerProcess
+    timer: threading.Timer
+
+
 class WorkerPool:
     """Lends each job a process that has served its device before, or a fresh one.
 
@@ -28,7 +38,7 @@ class WorkerPool:
         self._settings = settings
         self._guard = OrphanGuard()
         self._lock = threading.Lock()
-        self._idle: list[tuple[str, WorkerProcess]] = []
+        self._idle: list[_Idle] = []
         self._busy: set[WorkerProcess] = set()
         self._is_closed = False
 
@@ -63,15 +73,18 @@ class WorkerPool:
     def workers(self) -> tuple[WorkerProcess, ...]:
         """The processes that there are."""
         with self._lock:
-            return (*self._busy, *(worker for _, worker in self._idle))
+            return (*self._busy, *(idle.worker for idle in self._idle))
 
     def close(self) -> None:
         """End all processes."""
         with self._lock:
             self._is_closed = True
-            workers = [*self._busy, *(worker for _, worker in self._idle)]
+            idle, busy = self._idle.copy(), list(self._busy)
             self._idle.clear()
-        for worker in workers:
+        for each in idle:
+            each.timer.cancel()
+            each.worker.end()
+        for worker in busy:
             worker.end()
         self._guard.close()
 
@@ -85,11 +98,12 @@ class WorkerPool:
 
     def _pop(self, device: str) -> WorkerProcess | None:
         with self._lock:
-            for place, (served, worker) in enumerate(self._idle):
-                if served == device:
-                    del self._idle[place]
-                    self._busy.add(worker)
-                    return worker
+            for idle in self._idle:
+                if idle.device == device:
+                    self._idle.remove(idle)
+                    idle.timer.cancel()
+                    self._busy.add(idle.worker)
+                    return idle.worker
         return None
 
     def _start(self, *, warm: bool = False) -> WorkerProcess:
@@ -110,20 +124,19 @@ class WorkerPool:
             is_kept = worker.is_ready and is_small and not self._is_closed
             if is_kept:
                 self._busy.discard(worker)
-                self._idle.append((device, worker))
+                timer = threading.Timer(IDLE_SECONDS, self._expire, args=(worker, worker.jobs))
+                timer.daemon = True
+                timer.start()
+                self._idle.append(_Idle(device, worker, timer))
         if not is_kept:
             self._drop(worker)
-            return
-        timer = threading.Timer(IDLE_SECONDS, self._expire, args=(worker, worker.jobs))
-        timer.daemon = True
-        timer.start()
 
     def _expire(self, worker: WorkerProcess, jobs: int) -> None:
         """End a worker that has done nothing since."""
         with self._lock:
-            still = [pair for pair in self._idle if pair[1] is worker and worker.jobs == jobs]
-            for pair in still:
-                self._idle.remove(pair)
+            still = [it for it in self._idle if it.worker is worker and worker.jobs == jobs]
+            for idle in still:
+                self._idle.remove(idle)
         if still:
             worker.end()
 

@@ -515,7 +515,7 @@ def test_app_says_at_the_start_what_sign_in_lacks(
     monkeypatch.chdir(tmp_path)
     find = create_autospec(importlib.util.find_spec, return_value=None)
     monkeypatch.setattr(sign_in, "find_spec", find)
-    assert "pip install 'memorymark[auth]'" in run(capsys, "app", code=1)[1]
+    assert "pip install 'streamlit[auth]'" in run(capsys, "app", code=1)[1]
     find.return_value = "there"
     assert "[auth]" in run(capsys, "app", code=2)[1]
     assert not started

@@ -1,6 +1,8 @@
 """The history of the app: jobs note what they have to note, whatever the file is."""
 
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 from damaged_histories import DAMAGES, ODD_ROWS, execute, make_odd, newer, read_only_home
@@ -26,6 +28,13 @@ def run_through(history, run_id="ab"):
     history.begin(run_id, "analysis", {"model": "bert"}, owner=None)
     history.set_status(run_id, RunStatus.RUNNING)
     history.finish(run_id, RunStatus.DONE, record=RECORD)
+
+
+def until(said, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not said():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
 
 
 def done(manager):
@@ -66,6 +75,32 @@ def test_what_is_in_memory_is_saved_once_the_file_can_be_written(path):
     saved = RunHistory(path)
     assert saved.open("ab").record["device"] == "CPU"
     assert saved.open("cd").error == "It broke."
+
+
+def test_what_is_in_memory_is_saved_once_somebody_looks(path):
+    """Without another run: the pages ask for the problem each time they are drawn."""
+    path.mkdir()
+    history = AppHistory(path)
+    run_through(history)
+    assert history.problem() is not None
+    path.rmdir()
+    until(lambda: history.problem() is None)
+    assert history.unsaved == ()
+    assert RunHistory(path).open("ab").status is RunStatus.DONE
+
+
+def test_who_looks_does_not_wait_for_a_file_that_is_held(path):
+    path.mkdir()
+    history = AppHistory(path)
+    run_through(history)
+    path.rmdir()
+    RunHistory(path).save("analysis", RECORD)
+    with closing(sqlite3.connect(path)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        assert all(history.problem() is not None for _ in range(5))
+        assert time.monotonic() - began < 2
+    until(lambda: history.problem() is None)
 
 
 def test_a_run_ends_though_its_file_was_moved_aside_meanwhile(path):

@@ -56,6 +56,11 @@ def test_without_a_key_everybody_passes(clock):
     assert guard.knows(None, None)
 
 
+def test_blanks_around_a_copied_key_do_not_matter(guard):
+    guard.check(f" {KEY}\n", "v", "192.0.2.1")
+    assert guard.knows(f" {KEY}\n", "v")
+
+
 def test_the_right_key_passes_and_is_known_for_the_visit(guard):
     assert not guard.knows(KEY, "v")
     guard.check(KEY, "v", "192.0.2.1")

@@ -22,7 +22,7 @@ def authlib(monkeypatch):
 
 def test_without_its_package_it_says_what_to_install(authlib):
     authlib(False)
-    with pytest.raises(MissingPackage, match=r"pip install 'memorymark\[auth\]'"):
+    with pytest.raises(MissingPackage, match=r"pip install 'streamlit\[auth\]'"):
         sign_in.check_sign_in(has_section=True)
 
 

@@ -78,6 +78,17 @@ def test_idle_workers_give_their_memory_back(pool, monkeypatch):
     until(lambda: pool.workers == ())
 
 
+def test_many_quick_jobs_leave_no_thread_each(pool):
+    before = threading.enumerate()
+    for _ in range(10):
+        pool.run(REQUEST, NO_BOUNDS)
+    until(lambda: len(set(threading.enumerate()) - set(before)) <= 1)
+    waiting = set(threading.enumerate()) - set(before)
+    assert len(waiting) == len(pool.workers) == 1
+    pool.close()
+    until(lambda: not any(each.is_alive() for each in waiting))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
 def test_a_worker_that_has_grown_is_replaced(pool, monkeypatch):
     monkeypatch.setattr(worker_pool, "KEPT_BYTES", 1)

@@ -43,6 +43,12 @@ def test_figures_about_sessions_are_closed(path):
     assert (status, body) == (404, b"Not found")
 
 
+def test_a_page_sends_nothing_elsewhere():
+    policy = HEADERS[b"content-security-policy"].decode()
+    for directive in ("connect-src", "form-action", "frame-ancestors", "base-uri"):
+        assert f"{directive} 'self';" in f"{policy};"
+
+
 def test_other_answers_are_streamlits_own():
     assert answer("/")[0] == 200 and answer("/_stcore/host-config")[2] == b"page"
 

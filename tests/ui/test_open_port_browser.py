@@ -14,6 +14,7 @@ LINK = (
     "![x](http://127.0.0.1:9/a.png) [**Session expired: sign in here**](http://127.0.0.1:9/) "
     "http://evil.example :red[red] $a^2$"
 )
+DRAWN = "document.querySelectorAll('[data-testid=stSkeleton]').length === 0"
 # Is set before the page's own scripts run.
 NOTE_REFUSED = """
 window.refused = [];
@@ -40,13 +41,21 @@ def page():
         page.add_init_script(NOTE_REFUSED)
         page.asked = []
         page.on("request", lambda request: page.asked.append(request.url))
+        page.said = []
+        page.on("console", lambda message: page.said.append((message.type, message.text)))
         yield page
+
+
+def settled(page):
+    """Wait until the script has run to its end, and all of it is drawn."""
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=WAIT)
+    page.wait_for_function(DRAWN, timeout=WAIT)
 
 
 def test_a_link_brings_no_markup_and_fetches_nothing(address, page):
     page.goto(f"{address}/?run={quote(LINK)}&precision={quote(LINK)}")
-    alert = page.get_by_text("There is no run").first
-    alert.wait_for(timeout=WAIT)
+    page.get_by_text("There is no run").first.wait_for(timeout=WAIT)
+    settled(page)
     said = page.locator("[data-testid=stAlertContainer]").all()
     read = [each.inner_text().replace("\u2060", "") for each in said]
     assert any(LINK[:48] in text for text in read), read
@@ -67,7 +76,10 @@ def test_the_policy_of_the_page_refuses_nothing_of_ours(address, home, page):
     page.locator(
         "[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg"
     ).first.wait_for(timeout=WAIT)
+    settled(page)
     assert page.evaluate("window.refused") == []
+    # Streamlit asks for its own address where a deep link could have put it.
+    assert [text for kind, text in page.said if "status of 404" not in text and kind != "log"] == []
 
 
 def test_an_image_from_elsewhere_is_refused_even_if_it_came_in(address, page):

@@ -200,15 +200,14 @@ def _lines(rows: Sequence[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
     kinds = ["forward only", "training step", "extrapolated"]
     colour = alt.Scale(domain=kinds, range=[MARK_COLOURS["current"], LINE, LIMIT])
     dash = alt.Scale(domain=kinds, range=[[1, 0], [1, 0], [5, 4]])
+    legend = alt.Legend(orient="bottom", columns=2)  # the same twice: they become one
     return (
         alt.Chart(data(rows))
         .mark_line(point=True, strokeWidth=2)
         .encode(
             **axes,
-            color=alt.Color(
-                "kind:N", title=None, scale=colour, legend=alt.Legend(orient="bottom", columns=2)
-            ),
-            strokeDash=alt.StrokeDash("kind:N", scale=dash, legend=None),
+            color=alt.Color("kind:N", title=None, scale=colour, legend=legend),
+            strokeDash=alt.StrokeDash("kind:N", title=None, scale=dash, legend=legend),
         )
     )
 
