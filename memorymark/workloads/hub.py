@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import http.client
 import os
 import re
@@ -9,13 +11,16 @@ import ssl
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from memorymark.errors import InvalidValue, ModelNotFound, WorkloadError, quoted
 from memorymark.workloads.config_file import read_config_file
 
+_local: ContextVar[bool] = ContextVar("whether only local files are read", default=False)
 _DEFAULT_ENDPOINT = "https://huggingface.co"
 _ANSWER_TIMEOUT_S = 5.0
 # For all of a configuration: the hub's client tries again for minutes where nobody answers.
@@ -126,8 +131,15 @@ def _load(ref: str, *, local: bool) -> Any:
         file = cached_file(ref, "config.json", local_files_only=local)
         if file is not None:
             read_config_file(Path(file))
-        return AutoConfig.from_pretrained(ref, local_files_only=local, trust_remote_code=False)
+        with only_local_files() if local else contextlib.nullcontext():
+            return AutoConfig.from_pretrained(ref, local_files_only=local, trust_remote_code=False)
     except OSError as error:
+        if os.path.isdir(ref):
+            raise WorkloadError(
+                f"The configuration of {quoted(ref)} names another model, as its backbone, that is "
+                "not in the local cache. Write that one's configuration into the file, as "
+                "backbone_config."
+            ) from error
         raise ModelNotFound(
             f"No configuration was found for {quoted(ref)}: check the spelling of the hub id, or "
             "give a local folder with config.json as hf:FOLDER."
@@ -138,6 +150,45 @@ def _load(ref: str, *, local: bool) -> Any:
         raise WorkloadError(
             f"The configuration of {quoted(ref)} cannot be used: {_reason(error)}"
         ) from error
+
+
+@contextlib.contextmanager
+def only_local_files() -> Iterator[None]:
+    """Look for configurations that another one names on this machine only, on this thread.
+
+    transformers would ask the hub for them, whoever wrote the file that names them.
+    """
+    _look_where_told()
+    outer = _local.set(True)
+    try:
+        yield
+    finally:
+        _local.reset(outer)
+
+
+def _look_where_told() -> None:
+    """Put what heeds `only_local_files` in the place of what asks the hub, once."""
+    from transformers import configuration_utils
+
+    find = configuration_utils.cached_file
+    if getattr(find, "looks_where_told", False):
+        return
+
+    @functools.wraps(find)
+    def found(*args: Any, **kwargs: Any) -> Any:
+        return find(*args, **{**kwargs, "local_files_only": True} if _local.get() else kwargs)
+
+    found.looks_where_told = True  # type: ignore[attr-defined]
+    configuration_utils.cached_file = found
+    with contextlib.suppress(ImportError, AttributeError):  # older ones ask in no other way
+        from transformers import backbone_utils
+
+        ask = backbone_utils.hf_api
+        backbone_utils.hf_api = lambda: _refuse_to_ask() if _local.get() else ask()
+
+
+def _refuse_to_ask() -> NoReturn:
+    raise OSError("only local files are read")
 
 
 def _reason(error: Exception) -> str:

@@ -23,6 +23,7 @@ from memorymark.memory.oom import is_out_of_memory
 from memorymark.records.config import Attention, Task, TrainingConfig, UseCache
 from memorymark.workloads import lengths, objectives, tasks
 from memorymark.workloads.base import Batch, Workload
+from memorymark.workloads.hub import only_local_files
 
 
 class HuggingFaceWorkload(Workload):
@@ -80,9 +81,10 @@ class HuggingFaceWorkload(Workload):
         tasks.check_packages(config.task, self.name)
         attention = {"attn_implementation": "eager"} if config.attention == "eager" else {}
         try:
-            hf_config = self._training_config(config)
-            auto = tasks.auto_class(self._hf_config, config.task)
-            model = auto.from_config(hf_config, **attention)
+            with only_local_files():
+                hf_config = self._training_config(config)
+                auto = tasks.auto_class(self._hf_config, config.task)
+                model = auto.from_config(hf_config, **attention)
         except Exception as error:
             if is_out_of_memory(error):
                 raise

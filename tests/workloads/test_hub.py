@@ -86,3 +86,20 @@ def test_a_hub_that_stops_answering_is_given_up(monkeypatch):
     monkeypatch.setattr(hub, "_LOAD_TIMEOUT_S", 0.1)
     with pytest.raises(ModelNotFound, match="cannot be reached"):
         load_hf_config("nobody-at-all/no-such-model")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"model_type": "detr", "use_timm_backbone": false, "backbone": "some/model"}',
+        '{"model_type": "upernet", "use_timm_backbone": false, "backbone": "some/model"}',
+        '{"model_type": "dpt", "backbone": "some/model", "use_pretrained_backbone": true}',
+    ],
+)
+def test_a_folder_never_asks_the_hub_for_the_backbone_that_it_names(tmp_path, text, monkeypatch):
+    asked = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_, **__: asked.append(host) or 1 / 0)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    with pytest.raises(WorkloadError, match="names another model, as its backbone"):
+        load_hf_config(folder(tmp_path, text))
+    assert not asked
