@@ -1,6 +1,7 @@
 """The list of runs: what is ticked is what is opened and deleted, whatever is saved meanwhile."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ from streamlit.testing.v1 import AppTest, app_test
 
 from memorymark.records.request import Request, RequestKind
 from memorymark.service import history_file
+from memorymark.service.access import AppService
 from memorymark.service.execute import execute as execute_request
 from memorymark.service.history import RunHistory
 from memorymark.service.history_file import HistoryFile
 from memorymark.settings import load_settings
+from memorymark.ui import engine
 from memorymark.ui.engine import app_service
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +27,8 @@ ROOT = Path(__file__).parents[2]
 def app(tmp_path, monkeypatch):
     monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
     monkeypatch.setenv("MEMORYMARK_PROBE_FACTORY", "app_probe:make_probe")
+    # In this process: a worker's takes seconds to begin.
+    monkeypatch.setattr(engine, "AppService", partial(AppService, execute=execute_request))
     monkeypatch.setattr(PagesManager, "uses_pages_directory", False)
     monkeypatch.setattr(app_test, "PagesManager", type("Warm", (PagesManager,), {}))
     st.cache_resource.clear()
