@@ -12,7 +12,7 @@ from pathlib import Path
 from app_server import server
 from viewer import Viewer
 
-from memorymark.service.access import MAX_ACTIVE_JOBS
+from memorymark.service.admission import MAX_ACTIVE_JOBS
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.service.worker_process import resident_bytes
 

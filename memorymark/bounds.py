@@ -5,10 +5,13 @@ million tokens. So whatever builds and runs a model without data is metered: eve
 made and every operation that runs is counted, and a bound that is reached ends the work with a
 sentence. Whoever waits for it can also cancel it there.
 
+The meter sees what runs through PyTorch. What does not is bounded from outside: the app's jobs run
+in processes of their own, which its server ends where they pass `process_bytes` or `job_seconds`.
+
 The bounds are far above what the largest trainings of today take: a step of a decoder of 70
 billion parameters is some 50,000 operations with the steps that repeat it, a thousand layers of
 BERT are 390,000, and Mamba-130M, which loops over time in Python, takes 800,000 at 512 tokens. On
-one's own machine MEMORYMARK_BOUNDS raises them all.
+one's own machine MEMORYMARK_BOUNDS raises them all, those of the processes too.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from typing import NoReturn
 from memorymark.errors import BoundReached
 from memorymark.units import KIB, MIB, mib_or_gib, seconds
 
+_PROCESS_BYTES = 2560 * MIB  # what a process holds beside its simulation: torch, models, batches
 # Reading a clock takes longer than counting: it is read once in so many operations.
 _BETWEEN_READINGS = 64
 _ADVICE = (
@@ -44,6 +48,7 @@ class Bounds:
         modules: Modules and parameters of one model.
         host_bytes: Bytes by which one simulation lets this process grow, for its trace and
             graph; and those of the tensors of a model that cannot be built without any on the host.
+        job_seconds: Seconds that a job of simulations in a process of its own may take.
         times: How many times as much as usual all of them are.
     """
 
@@ -51,7 +56,13 @@ class Bounds:
     seconds: float = 25.0
     modules: int = 250_000
     host_bytes: int = 1536 * MIB
+    job_seconds: float = 1800.0
     times: float = 1.0
+
+    @property
+    def process_bytes(self) -> int:
+        """Resident memory of a process that simulates."""
+        return _PROCESS_BYTES + self.host_bytes
 
     def multiplied(self, times: float) -> Bounds:
         """Return bounds that are so many times as large."""
@@ -60,6 +71,7 @@ class Bounds:
             self.seconds * times,
             int(self.modules * times),
             int(self.host_bytes * times),
+            self.job_seconds * times,
             self.times * times,
         )
 

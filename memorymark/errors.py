@@ -61,6 +61,15 @@ def shortened(sentence: str) -> str:
     return f"{sentence[:half]} … {sentence[-half:]}"
 
 
+def one_sentence(error: BaseException) -> str:
+    """Return what an error says, in one line; before that of others stands what kind it is."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, MemoryMarkError | OutOfMemory):
+        return " ".join(lines)
+    first = lines[0] if lines else "no message"
+    return f"{type(error).__name__}: {first}"
+
+
 def _number(value: int, level: int) -> str:
     """Write a number, or only count its digits, which takes no time."""
     digits = int(value.bit_length() * math.log10(2)) + 1

@@ -11,10 +11,8 @@
 | MEMORYMARK_WORKLOADS | package.module:factory names that the app may run, comma-separated |
 | MEMORYMARK_PROBE_FACTORY | package.module:function that makes all probes: for the user's own |
 | | probes, and for tests; called with (device, gpu, memory_budget) |
-| MEMORYMARK_BOUNDS | how many times as much work as usual a simulation may take: 10 |
-| MEMORYMARK_SIMULATION_MEMORY | memory of this machine that the process of a simulation of the |
-| | app may take, as in 4GiB, the default; known on Linux only |
-| MEMORYMARK_SIMULATION_SECONDS | how long a simulation of the app may take; by default 1800 |
+| MEMORYMARK_BOUNDS | how many times as much work, time and memory as usual a simulation may |
+| | take: 10 |
 
 A setting that is not understood, or that contradicts another one, is an error and never a guess:
 a guard that somebody meant to set stands, or nothing starts.
@@ -22,18 +20,15 @@ a guard that somebody meant to set stands, or nothing starts.
 
 from __future__ import annotations
 
-import math
 import os
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from platformdirs import user_data_path
 
 from memorymark.errors import InvalidValue, UsageError
-from memorymark.units import GIB, parse_bytes
 
 _MOST_TIMES = 1000
 _SWITCH = {
@@ -55,9 +50,7 @@ class Settings:
             everybody who is signed in.
         workloads: The user's own workloads that the app may run, as package.module:factory.
         probe_factory: package.module:function that makes probes instead of the engine.
-        bounds_times: How many times as much work as usual a simulation may take.
-        simulation_memory: Bytes that the process of a simulation of the app may take.
-        simulation_seconds: How long a simulation of the app may take.
+        bounds_times: How many times as much as usual a simulation may take.
     """
 
     home: Path
@@ -67,8 +60,6 @@ class Settings:
     workloads: tuple[str, ...] = ()
     probe_factory: str | None = None
     bounds_times: float = 1.0
-    simulation_memory: int = 4 * GIB
-    simulation_seconds: float = 1800.0
 
     @property
     def history_path(self) -> Path:
@@ -100,7 +91,6 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         workloads=_functions("MEMORYMARK_WORKLOADS", values),
         probe_factory=next(iter(_functions("MEMORYMARK_PROBE_FACTORY", values)), None),
         bounds_times=_times(values.get("MEMORYMARK_BOUNDS") or "1"),
-        **_bounds(values),
     )
 
 
@@ -185,32 +175,6 @@ def _times(text: str) -> float:
     if not 0 < times <= _MOST_TIMES:
         raise InvalidValue("MEMORYMARK_BOUNDS", text, f"a number above 0, up to {_MOST_TIMES:,}")
     return times
-
-
-def _bounds(values: Mapping[str, str]) -> dict[str, Any]:
-    """Read the bounds that are set."""
-    memory = values.get("MEMORYMARK_SIMULATION_MEMORY")
-    seconds = values.get("MEMORYMARK_SIMULATION_SECONDS")
-    bounds: dict[str, Any] = {}
-    if memory:
-        try:
-            bounds["simulation_memory"] = parse_bytes(memory)
-        except InvalidValue as error:
-            accepted = "an amount of memory such as 4GiB"
-            raise InvalidValue("MEMORYMARK_SIMULATION_MEMORY", memory, accepted) from error
-    if seconds:
-        bounds["simulation_seconds"] = _positive(seconds, "MEMORYMARK_SIMULATION_SECONDS")
-    return bounds
-
-
-def _positive(text: str, name: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise InvalidValue(name, text, "a number of seconds above 0")
-    return value
 
 
 def _names(text: str) -> tuple[str, ...]:

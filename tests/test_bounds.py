@@ -21,6 +21,7 @@ from memorymark.service.execute import execute
 from memorymark.settings import load_settings
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.simulate import simulate
+from memorymark.units import GIB
 from memorymark.workloads import Workload
 from memorymark.workloads.build import build_model
 from memorymark.workloads.custom import workload_of
@@ -84,6 +85,8 @@ def test_a_meter_says_which_bound_was_reached_and_what_to_do():
 def test_bounds_can_be_raised():
     raised = Bounds().multiplied(load_settings({"MEMORYMARK_BOUNDS": "2.5"}).bounds_times)
     assert raised.operations == 2_500_000 and raised.seconds == 62.5
+    assert Bounds().process_bytes == 4 * GIB and raised.process_bytes > 6 * GIB
+    assert raised.job_seconds == 4500
     with pytest.raises(BoundReached, match="MEMORYMARK_BOUNDS=25 "):
         Meter("x", raised, never).stop_at_host_bytes()
 

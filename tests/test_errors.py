@@ -6,7 +6,15 @@ import re
 import pytest
 
 from memorymark import errors
-from memorymark.errors import InvalidValue, MemoryMarkError, MissingPackage, UnknownChoice, quoted
+from memorymark.errors import (
+    InvalidValue,
+    MemoryMarkError,
+    MissingPackage,
+    UnknownChoice,
+    WorkloadError,
+    one_sentence,
+    quoted,
+)
 
 
 def classes() -> list[type]:
@@ -89,3 +97,15 @@ def test_long_values_are_quoted_shortly(value):
 def test_a_name_of_a_megabyte_is_compared_with_no_other():
     error = UnknownChoice("model", "x" * 10**6, ["bert", "gpt2"])
     assert error.nearest is None and len(str(error)) < 300
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ValueError("first\nsecond"), "ValueError: first"),
+        (KeyError(), "KeyError: no message"),
+        (WorkloadError("One\nsentence."), "One sentence."),
+    ],
+)
+def test_errors_in_one_line(error: BaseException, sentence: str):
+    assert one_sentence(error) == sentence

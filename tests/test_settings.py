@@ -12,9 +12,8 @@ from platformdirs.macos import MacOS
 
 from memorymark import settings as settings_module
 from memorymark.cli import main
-from memorymark.errors import InvalidValue, UsageError
+from memorymark.errors import UsageError
 from memorymark.settings import load_settings, same_address
-from memorymark.units import GIB
 
 
 def test_every_setting_is_in_the_readme():
@@ -137,18 +136,3 @@ def test_no_command_starts_with_a_guard_that_is_not_understood(capsys, monkeypat
     for command in ("app", "runs", "doctor"):
         assert main([command]) == 2
         assert "MEMORYMARK_SIGN_IN is 'enabled'" in capsys.readouterr().err
-
-
-def test_bounds_of_simulations_are_read():
-    assert load_settings({}).simulation_memory == 4 * GIB
-    read = load_settings(
-        {"MEMORYMARK_SIMULATION_MEMORY": "1.5GiB", "MEMORYMARK_SIMULATION_SECONDS": "60"}
-    )
-    assert (read.simulation_memory, read.simulation_seconds) == (3 * GIB // 2, 60.0)
-
-
-@pytest.mark.parametrize("name", ["MEMORYMARK_SIMULATION_MEMORY", "MEMORYMARK_SIMULATION_SECONDS"])
-@pytest.mark.parametrize("value", ["much", "0", "-1", "nan", "inf"])
-def test_a_bound_that_is_none_is_said(name: str, value: str):
-    with pytest.raises(InvalidValue, match=name):
-        load_settings({name: value})

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from memorymark.analysis.attempt import attempt, sentence_of
+from memorymark.analysis.attempt import attempt
 from memorymark.analysis.ladder import next_rung
 from memorymark.analysis.levers import needed_bytes, possible_changes, with_gains
 from memorymark.analysis.marks import is_within, memory_limit, with_options
 from memorymark.analysis.prediction import expected_within
 from memorymark.analysis.search import SearchResult, find_max_batch, not_monotone
-from memorymark.errors import Cancelled
+from memorymark.errors import Cancelled, one_sentence
 from memorymark.probes.probe import Probe
 from memorymark.records.analysis import Advice, Analysis
 from memorymark.records.analysis_options import AnalysisOptions
@@ -84,7 +84,7 @@ def analyze_on(
     except Exception as error:
         if not work.trials:
             raise
-        return work.partial(sentence_of(error))
+        return work.partial(one_sentence(error))
 
 
 class _Work:
@@ -130,7 +130,7 @@ class _Work:
         try:
             self.climb(found)
         except Exception as error:
-            return dataclasses.replace(found, complete=False, error=sentence_of(error))
+            return dataclasses.replace(found, complete=False, error=one_sentence(error))
         for trial in self.trials[before:]:
             if trial.outcome is Outcome.ERROR:
                 self.notes.append(f"Batch size {trial.batch_size} ended in an error: {trial.error}")
@@ -192,7 +192,7 @@ class _Work:
             needed = needed_bytes(before or simulate(self.config))
             return with_gains(simulate, self.config, batch_size, needed, changes)
         except Exception as error:
-            self.notes.append(f"What each change saves is not known: {sentence_of(error)}")
+            self.notes.append(f"What each change saves is not known: {one_sentence(error)}")
             return changes
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memorymark.errors import MemoryMarkError
+from memorymark.errors import one_sentence
 from memorymark.probes.probe import Probe
 from memorymark.records.trial import Outcome, Trial
 from memorymark.workloads.trial_spec import TrialSpec
@@ -35,13 +35,5 @@ def attempt(probe: Probe, spec: TrialSpec, before: Sequence[Trial]) -> Trial:
             outcome=Outcome.ERROR,
             capacity_bytes=target.capacity_bytes,
             stage=spec.stage,
-            error=sentence_of(error),
+            error=one_sentence(error),
         )
-
-
-def sentence_of(error: BaseException) -> str:
-    """Return what an error says, in one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if isinstance(error, MemoryMarkError):
-        return " ".join(lines)
-    return ": ".join([type(error).__name__, *lines[:1]])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from memorymark.errors import InvalidValue
 from memorymark.records.config import MAX_BATCH_SIZE, check_count
@@ -22,6 +23,7 @@ _GUIDED_TRIALS = 8
 _GUESS_TRIALS = 4
 _FLAT_SHARE = 0.01
 _FLAT_JUMP = 8
+_EVENLY = 1.01
 _SHY_SHARE = 0.6
 _FAR_OFF = 32
 
@@ -280,13 +282,27 @@ class _Search:
         return self.grid.floor(batch * self.capacity // held) if held else self._unguided()
 
     def _beyond_flat(self) -> int:
-        """Leave batches so small that the optimizer's step holds more than they do."""
+        """Leave batches so small that the optimizer's step holds more than they do.
+
+        Where their memory grows evenly all the same, as of a model that is far larger than its
+        samples, it leads to the capacity once something failed.
+        """
         batch = self.grid.batch(self.fits)
+        if self._has_failed and self._grows_evenly():
+            predicted = self._on_line(sorted(self.readings))
+            if predicted < self.fails:
+                return self._near(predicted)
         target = max(self.grid.floor(2 * batch), self._in_proportion())
         if len(self.readings) >= 2:
             far = self.grid.floor(_FLAT_JUMP * batch)
             target = max(target, min(far, self._on_line(sorted(self.readings))))
         return min(target, self._middle) if self._has_failed else target
+
+    def _grows_evenly(self) -> bool:
+        """Whether at least three readings lie on a rising line."""
+        points = [self._point(number) for number in sorted(self.readings)]
+        slopes = [(held - less) / (n - fewer) for (fewer, less), (n, held) in pairwise(points)]
+        return len(slopes) > 1 and 0 < max(slopes) <= _EVENLY * min(slopes)
 
     def _by_breakdown(self) -> int | None:
         """Take as growing what the breakdown says belongs to the batch."""

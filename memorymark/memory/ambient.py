@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import torch
-from torch import overrides
 
-from memorymark.memory.storage import without_modes
+from memorymark.memory import torch_parts
 
 
 @contextmanager
@@ -21,15 +19,25 @@ def without_ambient() -> Iterator[None]:
     """Suspend modes, transforms and hooks that the code around has set on this thread.
 
     These are dispatch modes (a FakeTensorMode among them), function modes (a default device among
-    them), transforms of torch.func, and hooks on what is saved for the backward pass.
+    them), transforms of torch.func, and hooks on what is saved for the backward pass. What this
+    torch has no parts for stays: see `staying_ambient`.
     """
     with ExitStack() as stack:
-        for suspended in (
-            _without_transforms, without_modes, _without_function_modes, _with_overrides,
-            _without_saving_hooks,
-        ):  # fmt: skip
-            stack.enter_context(suspended())
+        for suspended, parts in _SUSPENDED.items():
+            if not torch_parts.missing_parts(parts):
+                stack.enter_context(suspended())
         yield
+
+
+def staying_ambient() -> str | None:
+    """Return the assumption that goes with every result of a torch that lacks parts for it."""
+    missing = [name for parts in _SUSPENDED.values() for name in torch_parts.missing_parts(parts)]
+    if not missing:
+        return None
+    return (
+        f"PyTorch {torch.__version__} lacks {', '.join(missing)}: nothing that the code around the "
+        "call sets by it was set aside."
+    )
 
 
 def set_aside_autocast_nesting() -> int:
@@ -51,55 +59,36 @@ def restore_autocast_nesting(deep: int) -> None:
 
 
 @contextmanager
-def _without_transforms() -> Iterator[None]:
-    try:
-        from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
-    except ImportError:
-        yield
-        return
-    with temporarily_clear_interpreter_stack():
-        yield
-
-
-@contextmanager
 def _without_function_modes() -> Iterator[None]:
-    modes = _pop_function_modes()
+    modes = torch_parts.take_function_modes()
     try:
         yield
     finally:
-        _pop_function_modes()
-        for mode in reversed(modes):
-            overrides._push_mode(mode)
-
-
-def _pop_function_modes() -> list[Any]:
-    return [overrides._pop_mode() for _ in range(torch._C._len_torch_function_stack())]
+        torch_parts.put_function_modes(modes)
 
 
 @contextmanager
-def _with_overrides() -> Iterator[None]:
-    """Let modes work within torch._C.DisableTorchFunction too."""
-    enabled = torch._C._is_torch_function_enabled()
-    guard = None if enabled else torch._C._EnableTorchFunction()
+def _with_functions() -> Iterator[None]:
+    enabled = torch_parts.enabled_functions()
     try:
         yield
     finally:
-        del guard
+        del enabled
 
 
 @contextmanager
 def _without_saving_hooks() -> Iterator[None]:
-    of_autograd = torch._C._autograd
-    refused = of_autograd._saved_tensors_hooks_get_disabled_error_message()
-    of_autograd._saved_tensors_hooks_enable()
-    hooks = []
-    while (top := of_autograd._top_saved_tensors_default_hooks(True)) is not None:
-        hooks.append(top)
-        of_autograd._pop_saved_tensors_default_hooks()
+    hooks, refused = torch_parts.take_saving_hooks()
     try:
         yield
     finally:
-        for pack, unpack in reversed(hooks):
-            of_autograd._push_saved_tensors_default_hooks(pack, unpack)
-        if refused is not None:
-            of_autograd._saved_tensors_hooks_disable(refused, False)
+        torch_parts.put_saving_hooks(hooks, refused)
+
+
+_SUSPENDED = {
+    torch_parts.without_transforms: torch_parts.TRANSFORMS,
+    torch_parts.without_modes: (),
+    _without_function_modes: torch_parts.FUNCTION_MODES,
+    _with_functions: torch_parts.DISABLED_FUNCTIONS,
+    _without_saving_hooks: torch_parts.SAVING_HOOKS,
+}

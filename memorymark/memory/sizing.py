@@ -11,14 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memorymark.memory.storage import (
-    is_mutable,
-    parts_of,
-    storage_key,
-    storage_of,
-    tree_leaves,
-    tree_map,
-)
+from memorymark.memory.storage import parts_of, storage_key, storage_of
+from memorymark.memory.torch_parts import is_mutable, tree_leaves, tree_map
 
 _SMALL_BYTES = 1024**2
 # What kernels without data raise: RuntimeError (NotImplementedError is one) where the result

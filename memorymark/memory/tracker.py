@@ -17,14 +17,8 @@ from torch import Tensor, nn
 from memorymark.errors import OutOfMemory
 from memorymark.memory.modules import ModulePaths
 from memorymark.memory.sizing import output_bytes
-from memorymark.memory.storage import (
-    OperationMode,
-    check,
-    key_of,
-    parts_of,
-    storage_key,
-    storage_of,
-)
+from memorymark.memory.storage import parts_of, storage_key, storage_of
+from memorymark.memory.torch_parts import OperationMode, check, key_of
 from memorymark.memory.trace import SETUP, Block, Trace
 
 

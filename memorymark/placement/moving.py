@@ -15,7 +15,8 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor, nn
 
-from memorymark.memory.storage import key_of, storage_of, take_hooks
+from memorymark.memory.storage import storage_of
+from memorymark.memory.torch_parts import key_of, take_hooks
 
 FILLED = (
     "The model was made without data: its parameters were given memory and random values by "

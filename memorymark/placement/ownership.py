@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from memorymark.memory.storage import set_version, version_of
+from memorymark.memory.torch_parts import set_version, version_of
 from memorymark.placement.moving import Twins, let_stay, staying, tensors_of
 from memorymark.placement.patches import SharedByThreads
 

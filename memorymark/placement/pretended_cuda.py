@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from memorymark.memory.storage import RECOMPUTING, has_compiler
+from memorymark.memory.torch_parts import RECOMPUTING, has_compiler
 from memorymark.placement.moving import Twins, move_module
 from memorymark.placement.patches import patched, simulation_lock
 from memorymark.placement.pretended_gpu import (

@@ -14,7 +14,7 @@ import statistics
 import torch
 from torch import nn
 
-from memorymark.errors import MemoryMarkError
+from memorymark.errors import MemoryMarkError, one_sentence
 from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.tracker import MemoryTracker
@@ -23,7 +23,6 @@ from memorymark.probes.common import (
     failed_trial,
     forget_frames,
     new_trial,
-    one_sentence,
     timed_trial,
 )
 from memorymark.probes.model_keeper import ModelKeeper

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from memorymark.errors import MemoryMarkError, OutOfMemory
+from memorymark.errors import one_sentence
+from memorymark.memory.ambient import staying_ambient
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.records.config import Optimizer
@@ -37,15 +38,6 @@ def software() -> dict[str, str]:
         versions["cuda"] = torch.version.cuda
     settings = os.environ.get(ALLOCATOR_SETTINGS) or os.environ.get("PYTORCH_CUDA_ALLOC_CONF")
     return {**versions, ALLOCATOR_SETTINGS: settings} if settings else versions
-
-
-def one_sentence(error: BaseException) -> str:
-    """Return what an error says, in one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if isinstance(error, MemoryMarkError | OutOfMemory):
-        return " ".join(lines)
-    first = lines[0] if lines else "no message"
-    return f"{type(error).__name__}: {first}"
 
 
 def failed_trial(target: Target, spec: TrialSpec, error: BaseException) -> Trial:
@@ -99,7 +91,13 @@ def timed_trial(run: Callable[[TrialSpec], Trial], spec: TrialSpec, models: Mode
     start = time.perf_counter()
     trial = run(spec)
     seconds = time.perf_counter() - start
-    noted = (*models.notes, *trial.assumptions, _standing_alone(spec), untested_version())
+    noted = (
+        *models.notes,
+        *trial.assumptions,
+        _standing_alone(spec),
+        untested_version(),
+        staying_ambient(),
+    )
     assumed = dict.fromkeys(noted)
     assumptions = tuple(text for text in assumed if text is not None)
     return dataclasses.replace(trial, elapsed_seconds=seconds, assumptions=assumptions)

@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
+from memorymark.errors import DeviceError
 from memorymark.settings import load_settings
 
 POLL_SECONDS = 0.1
 
 
-def _nothing() -> None:
+def _nothing(text: str = "") -> None:
     return None
 
 
@@ -28,7 +29,7 @@ def device_lease(
     name: str,
     *,
     folder: Path | None = None,
-    on_wait: Callable[[], None] = _nothing,
+    note: Callable[[str], None] = _nothing,
     check: Callable[[], None] = _nothing,
 ) -> Iterator[None]:
     """Hold a device for the length of a block; wait while another thread or process has it.
@@ -38,23 +39,33 @@ def device_lease(
     Args:
         name: `Target.lock_name` of the device, as in "cuda:0".
         folder: Where the lock's file lies; None takes the folder of the settings.
-        on_wait: Called once where the device is held by another.
+        note: Told where the device is held by another, and where the lock cannot be given back.
         check: Called while waiting; it may raise to stop the wait.
+
+    Raises:
+        DeviceError: The folder takes no lock: others could measure at the same time.
 
     Example:
         >>> with device_lease("cpu:0"):
         ...     pass
     """
-    lock = FileLock(_path(name, folder), is_singleton=True)
-    if not _took(lock, 0):
-        on_wait()
-        check()
-        while not _took(lock, POLL_SECONDS):
-            check()
+    folder = folder or load_settings().locks_folder
+    try:
+        lock = FileLock(_path(name, folder), is_singleton=True)
+        _wait_for(lock, name, note, check)
+    except (OSError, NotImplementedError) as error:
+        raise DeviceError(
+            f"{name} cannot be measured on, since no lock against other measurements can be made "
+            f"in {folder}: {getattr(error, 'strerror', None) or error}. Name another folder with "
+            "MEMORYMARK_HOME, or simulate a GPU."
+        ) from error
     try:
         yield
     finally:
-        lock.release()
+        try:
+            lock.release()
+        except OSError as error:  # the work is done: its record is not lost for that
+            note(f"The lock of {name} could not be given back: {error}.")
 
 
 class Owner:
@@ -66,14 +77,9 @@ class Owner:
 
     def __init__(self, folder: Path) -> None:
         self.name = secrets.token_hex(4)
-        self._folder = folder
         self._path = _owner_path(folder, self.name)
         self._lock = FileLock(self._path)
         self._lock.acquire()
-
-    def lives(self, name: str | None) -> bool:
-        """Say whether the owner with this name is still there."""
-        return owner_lives(self._folder, name)
 
     def close(self) -> None:
         """Release and delete the file."""
@@ -108,7 +114,7 @@ def _owner_path(folder: Path, name: str) -> Path:
     return folder / f"owner-{name}.lock"
 
 
-def _took(lock: FileLock, seconds: float) -> bool:
+def _took(lock: BaseFileLock, seconds: float) -> bool:
     """Take a lock within some seconds, or say that another holds it."""
     try:
         lock.acquire(timeout=seconds)
@@ -117,8 +123,18 @@ def _took(lock: FileLock, seconds: float) -> bool:
     return True
 
 
-def _path(name: str, folder: Path | None) -> Path:
-    folder = folder or load_settings().locks_folder
+def _wait_for(
+    lock: BaseFileLock, name: str, note: Callable[[str], None], check: Callable[[], None]
+) -> None:
+    if _took(lock, 0):
+        return
+    note(f"{name} is in use by another measurement; waiting.")
+    check()
+    while not _took(lock, POLL_SECONDS):
+        check()
+
+
+def _path(name: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     safe = "".join(letter if letter.isalnum() else "-" for letter in name)
     return folder.resolve() / f"{safe}.lock"

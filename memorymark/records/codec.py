@@ -17,7 +17,7 @@ from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from memorymark.errors import InvalidRecord, MemoryMarkError
+from memorymark.errors import InvalidRecord, MemoryMarkError, quoted
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -132,7 +132,7 @@ def _reader(kind: type[Any], converter: Converter) -> Callable[[Any, Any], Any]:
 
     def read_record(values: Any, _: Any) -> Any:
         if not isinstance(values, Mapping):
-            raise TypeError(f"{values!r:.40} is not an object")
+            raise TypeError(f"{quoted(values)} is not an object")
         return build(prepare(values), kind)
 
     return read_record
@@ -164,7 +164,7 @@ def _read_plain(value: Any, kind: type[Any]) -> Any:
         _check_size(value)
     if isinstance(value, accepted) and (kind is bool or not isinstance(value, bool)):
         return value
-    raise TypeError(f"{value!r:.40} is not {words}")
+    raise TypeError(f"{quoted(value)} is not {words}")
 
 
 def _read_integers(values: Any, _: Any) -> tuple[int, ...]:

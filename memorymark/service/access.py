@@ -1,4 +1,4 @@
-"""What visitors of the app may do with the engine: who may start, stop and delete, and what.
+"""What visitors of the app may do with the engine: who may start, stop and delete.
 
 A page only shows what a visitor may do. Whether it is done is decided here.
 """
@@ -6,35 +6,29 @@ A page only shows what a visitor may do. Whether it is done is decided here.
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from memorymark.errors import InvalidValue, NotAllowed, UsageError
-from memorymark.probes.choose import parse_device
+from memorymark.bounds import Bounds
+from memorymark.errors import NotAllowed
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
+from memorymark.service.admission import admit, check_device, check_model
 from memorymark.service.app_history import AppHistory
 from memorymark.service.estimates import Estimates
-from memorymark.service.jobs import Job, JobManager
+from memorymark.service.job import Job
+from memorymark.service.jobs import JobManager
 from memorymark.service.run_key import RunKeyGuard
 from memorymark.service.worker_pool import WorkerPool
 from memorymark.service.worker_process import WorkerBounds
 from memorymark.service.workload_cache import kept_workload
 from memorymark.settings import Settings, same_address
 
-MAX_ACTIVE_JOBS = 20
-MAX_JOBS_OF_A_VISITOR = 5
 ESTIMATE_SECONDS = 60.0
-_MOST_DEVICES = 64
-_BUILT_IN_OR_LIBRARY = re.compile(r"(bert|gpt2|resnet|(torchvision|timm):[\w.\-]+)")
-_LONGEST_MODEL = 200
-_HUB_ID = re.compile(r"(hf:)?([A-Za-z0-9][\w.\-]*/)?[A-Za-z0-9][\w.\-]*")
 
 
 @dataclass(frozen=True)
@@ -96,7 +90,7 @@ class AppService:
             partial(self._execute, request, self._bounds_of(request)),
             identity=request.identity,
             visitor=visitor.name,
-            admit=partial(_admit, visitor),
+            admit=partial(admit, visitor.name),
         )
 
     def estimate(self, request: Request, batch_size: int, visitor: Visitor) -> Trial | None:
@@ -108,7 +102,7 @@ class AppService:
 
         def simulate() -> Trial:
             check_model(request.model, self.settings)
-            bounds = WorkerBounds(self.settings.simulation_memory, ESTIMATE_SECONDS)
+            bounds = dataclasses.replace(self._bounds_of(asked), seconds=ESTIMATE_SECONDS)
             return Trial.from_dict(self._execute(asked, bounds, ignore, CancelToken()))
 
         return self.estimates.ask(asked, simulate, visitor.name)
@@ -197,7 +191,8 @@ class AppService:
         """Bound simulations; what is measured has budgets of its own."""
         if not request.is_simulated:
             return WorkerBounds()
-        return WorkerBounds(self.settings.simulation_memory, self.settings.simulation_seconds)
+        bounds = Bounds().multiplied(self.settings.bounds_times)
+        return WorkerBounds(bounds.process_bytes, bounds.job_seconds)
 
     def _check_user(self, visitor: Visitor) -> None:
         if visitor.user is None:
@@ -205,76 +200,6 @@ class AppService:
         allowed = self.settings.allowed_users
         if allowed and same_address(visitor.user) not in allowed:
             raise NotAllowed(f"{visitor.user} may view runs, but not start or delete them here.")
-
-
-def _admit(visitor: Visitor, active: Sequence[Job]) -> None:
-    """Let a visitor start another job beside those that are active.
-
-    Raises:
-        NotAllowed: All places are taken, or the visitor's share of them.
-    """
-    if len(active) >= MAX_ACTIVE_JOBS:
-        raise NotAllowed(
-            f"{MAX_ACTIVE_JOBS} jobs are already active. Wait until one ends, or cancel one."
-        )
-    if sum(job.visitor == visitor.name for job in active) >= MAX_JOBS_OF_A_VISITOR:
-        raise NotAllowed(
-            f"{MAX_JOBS_OF_A_VISITOR} of your jobs are already active, which is one visitor's "
-            f"share of the {MAX_ACTIVE_JOBS} places. Wait until one ends, or cancel one."
-        )
-
-
-def check_device(device: str | None) -> None:
-    """Let a device pass that a machine may have: each has a queue of its own.
-
-    Raises:
-        UsageError: It is no device's name, or its number is out of all range.
-    """
-    if device is None:
-        return
-    kind, number = parse_device(device)
-    if number >= _MOST_DEVICES or device not in (kind, f"{kind}:{number}"):
-        accepted = f"cuda:1, mps or cpu, with numbers below {_MOST_DEVICES}"
-        raise InvalidValue("device", device, accepted)
-
-
-def check_model(model: str, settings: Settings) -> None:
-    """Let a model pass that may run from the app: no folder and no code of a visitor's.
-
-    Raises:
-        NotAllowed: It is a folder, or a workload that the owner's settings do not name.
-        UsageError: It is no model's name.
-    """
-    if len(model) > _LONGEST_MODEL:
-        raise UsageError(
-            f"The model's name has {len(model):,} characters; accepted are at most "
-            f"{_LONGEST_MODEL}."
-        )
-    if model in settings.workloads or _BUILT_IN_OR_LIBRARY.fullmatch(model):
-        return
-    if _HUB_ID.fullmatch(model):
-        _check_no_folder(model)
-        return
-    prefix, _, rest = model.partition(":")
-    if prefix == "hf" or "/" in model:
-        raise NotAllowed(
-            f"{model!r} is not a Hugging Face model id, and the app opens no folders. "
-            "Give an id such as hf:google-bert/bert-base-uncased, or use the command line."
-        )
-    if rest:
-        raise NotAllowed(
-            f"{model!r} would run custom code. The owner of this machine can allow it with "
-            "MEMORYMARK_WORKLOADS; or use the command line."
-        )
-    raise UsageError(f"{model!r} is not a model name. Give bert, gpt2, resnet or hf:ID.")
-
-
-def _check_no_folder(model: str) -> None:
-    if Path(model.removeprefix("hf:")).exists():
-        raise NotAllowed(
-            f"{model!r} is also a folder on this machine, and the app opens no folders. "
-            "Use the command line for it."
-        )
 
 
 def _one_trial(request: Request, batch_size: int) -> Request:

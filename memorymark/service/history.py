@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from memorymark.errors import HistoryUnusable, InvalidRecord, RunDeleted, RunNotFound
+from memorymark.errors import HistoryUnusable, InvalidRecord, RunDeleted, RunNotFound, quoted
 from memorymark.service.history_file import HistoryFile
 from memorymark.service.run import (
     INTERRUPTED,
@@ -32,7 +32,6 @@ from memorymark.settings import load_settings
 from memorymark.units import moment
 
 KEPT_DELETED_SECONDS = 7 * 24 * 3600.0
-_LONGEST_ID = 64  # letters of an id in a sentence
 _LONGEST_TEXT = 500  # letters of a text in a list
 _PLAIN = ("run_id", "created_at", "finished_at", "deleted_at")
 _TEXTS = ("kind", "status", "model", "device", "source", "owner", "error")
@@ -295,7 +294,7 @@ def _oldest_kept() -> float:
 
 def _not_found(run_id: str) -> RunNotFound:
     return RunNotFound(
-        f"There is no run {run_id[:_LONGEST_ID]!r} in this history. "
+        f"There is no run {quoted(run_id)} in this history. "
         "`memorymark runs` and the page Runs list the available runs."
     )
 

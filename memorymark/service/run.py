@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from memorymark.errors import InvalidRecord
+from memorymark.errors import InvalidRecord, quoted
 from memorymark.records.codec import parse_json
 
 INTERRUPTED = "The process ended before the run finished. Start the run again."
@@ -145,7 +145,7 @@ def object_of(text: object, what: str) -> dict[str, Any]:
     """
     value = parse_json(_text(text) or "", what)
     if not isinstance(value, dict):
-        raise InvalidRecord(what, f"{value!r:.40} is not an object")
+        raise InvalidRecord(what, f"{quoted(value)} is not an object")
     return value
 
 

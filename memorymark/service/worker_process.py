@@ -204,14 +204,13 @@ class WorkerProcess:
         if memory is not None and memory > bounds.memory_bytes:
             return (
                 f"Stopped: the simulation took {mib_or_gib(memory)} of this machine's memory, more "
-                f"than the {mib_or_gib(bounds.memory_bytes)} that MEMORYMARK_SIMULATION_MEMORY "
-                "allows. Try a smaller model or batch size, or raise it."
+                f"than the {mib_or_gib(bounds.memory_bytes)} that MEMORYMARK_BOUNDS allows. Try a "
+                "smaller model or batch size, or raise it."
             )
         if bounds.seconds is not None and elapsed > bounds.seconds:
             return (
                 f"Stopped: the simulation took longer than the {seconds(bounds.seconds)} that "
-                "MEMORYMARK_SIMULATION_SECONDS allows. Try a smaller model or fewer GPUs, or "
-                "raise it."
+                "MEMORYMARK_BOUNDS allows. Try a smaller model or fewer GPUs, or raise it."
             )
         return None
 

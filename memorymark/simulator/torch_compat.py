@@ -1,9 +1,9 @@
 """The one place for torch's private parts: the dispatcher, schemas, and what autocast hides.
 
-Two more files lean on such parts: `memory/storage.py`, which stands below the simulator, and the
-benchmarks' recording of real traces. A simulation calls `check` before anything else. Rules name
-their operations through `operation`, when their files are loaded, so that none is left out in
-silence.
+Two more files lean on such parts: `memory/torch_parts.py`, which stands below the simulator, and
+the benchmarks' recording of real traces. A simulation calls `check` before anything else. Rules
+name their operations through `operation`, when their files are loaded, so that none is left out
+in silence.
 
 Kernels are replaced at the key AutogradMeta: there they see every call on meta tensors, from
 Python and from C++, in recomputation too, above autograd. The replaced autograd kernel is the
@@ -23,7 +23,7 @@ from torch.optim import swa_utils
 from torch.utils import _foreach_utils as foreach
 
 from memorymark.errors import IncompatibleTorch, UnsupportedOperation
-from memorymark.memory.storage import TESTED_VERSIONS, OperationMode, missing_parts
+from memorymark.memory.torch_parts import TESTED_VERSIONS, OperationMode, missing_parts
 
 # Where torch.optim asks which devices have fused kernels.
 FUSED_DEVICES = (optimizer_module, "_get_fused_kernels_supported_devices")

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from memorymark.memory.gradients import check_gradients
-from memorymark.memory.storage import parts_of, storage_key, tree_leaves, without_modes
+from memorymark.memory.storage import parts_of, storage_key
+from memorymark.memory.torch_parts import tree_leaves, without_modes
 from memorymark.memory.trace import BACKWARD, OPTIMIZER, STEP_END
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.placement.patches import SharedByThreads

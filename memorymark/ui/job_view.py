@@ -10,7 +10,7 @@ from memorymark.errors import MemoryMarkError
 from memorymark.records.event import Event, EventKind
 from memorymark.report.visible import visible
 from memorymark.service.history import Run, RunStatus
-from memorymark.service.jobs import Job
+from memorymark.service.job import Job
 from memorymark.ui import say
 from memorymark.ui.engine import app_service, events_of, open_run, visitor
 from memorymark.ui.slots import drawing

@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 from memorymark.bounds import Meter
 from memorymark.errors import BatchTooLong, WorkloadError, quoted
 from memorymark.memory.oom import is_out_of_memory
-from memorymark.memory.storage import tree_map
+from memorymark.memory.torch_parts import tree_map
 from memorymark.placement.metered_build import metered_build
 from memorymark.placement.moving import FILLED, Twins, move_module, move_tensors, note_modes
 from memorymark.placement.ownership import (

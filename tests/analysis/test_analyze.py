@@ -4,7 +4,7 @@ import json
 
 import pytest
 from fakes import FakeProbe, FakeWorkload, measured_target, simulated_target
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from memorymark.analysis.analyze import (
@@ -57,6 +57,7 @@ def test_speedup_is_measured_throughput():
     objective=st.sampled_from(["throughput", "memory"]),
     known=st.booleans(),
 )
+@example(8_576_849_237, 25_555, 3998, 1, "memory", False)
 @settings(max_examples=60, deadline=None)
 def test_no_batch_is_tried_twice_and_few_are_tried(
     fixed, slope, current, granularity, objective, known

@@ -7,9 +7,9 @@ from fakes import FakeProbe, FakeWorkload, simulated_target
 
 from memorymark.analysis import levers
 from memorymark.analysis.analyze import analyze_on
-from memorymark.analysis.attempt import attempt, sentence_of
+from memorymark.analysis.attempt import attempt
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
-from memorymark.errors import PoisonedDevice, WorkloadError
+from memorymark.errors import PoisonedDevice, WorkloadError, one_sentence
 from memorymark.records.analysis import Analysis
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Outcome
@@ -40,7 +40,7 @@ def test_an_analysis_keeps_its_trials(at, error):
     assert result.trials[: at - 1] == before.trials[: at - 1]
     assert result.trials[at - 1].outcome is Outcome.ERROR
     said = [result.stopped_by or "", *result.findings]
-    assert any(sentence_of(error) in each for each in said)
+    assert any(one_sentence(error) in each for each in said)
     assert Analysis.from_dict(result.to_dict()) == result
 
 
@@ -79,7 +79,7 @@ def test_a_validation_keeps_its_trials(at, error):
     assert sum(trial.outcome is Outcome.ERROR for trial in everything) == 1
     assert len(everything) >= at
     said = " ".join((*result.reasons, *result.findings))
-    assert sentence_of(error).rstrip(".") in said
+    assert one_sentence(error).rstrip(".") in said
 
 
 def test_a_failing_compilation_keeps_the_eager_trial():

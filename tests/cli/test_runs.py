@@ -82,15 +82,17 @@ def test_a_newer_history_is_listed_with_a_warning(run, home):
 
 def test_a_read_only_home_is_listed_and_its_work_goes_on(run, monkeypatch):
     install(monkeypatch)
-    run("analyze bert --json")  # loads what the work needs, with the rights of this user
+    run("analyze bert --gpu l4 --json")  # loads what the work needs, with the rights of this user
     with read_only_home() as home:
         monkeypatch.setenv("MEMORYMARK_HOME", str(home))
         out, err = run("runs --json")
         assert [row["model"] for row in json.loads(out)] == ["bert"]
         assert "read-only" in err
-        out, err = run("analyze bert --device cpu --json")
+        out, err = run("analyze bert --gpu l4 --json")
         assert json.loads(out)["max_batch_size"]
         assert "not saved" in err
+        _, err = run("analyze bert --device cpu --json", code=1)
+        assert "no lock against other measurements" in err and str(home) in err
         run("runs --move-aside", code=1)
 
 

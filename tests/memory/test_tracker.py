@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from memorymark.errors import IncompatibleTorch, OutOfMemory
-from memorymark.memory import storage
+from memorymark.memory import torch_parts
 from memorymark.memory.tracker import MemoryTracker
 
 MIB = 1024**2
@@ -161,8 +161,8 @@ def test_what_is_released_after_the_end_is_left_out():
 
 def test_the_first_tracker_names_what_torch_lacks(monkeypatch):
     names = ("UntypedStorage._no_data", "ops.aten.add.Tensor._schema.is_mutable")
-    monkeypatch.setattr(storage, "_RELIED_ON", names)
-    storage.check.cache_clear()
+    monkeypatch.setattr(torch_parts, "_RELIED_ON", names)
+    torch_parts.check.cache_clear()
     with pytest.raises(IncompatibleTorch, match=r"lacks .*torch\.UntypedStorage\._no_data\."):
         MemoryTracker("cpu")
     monkeypatch.undo()

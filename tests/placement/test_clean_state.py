@@ -25,15 +25,7 @@ GIB = 1024**3
 AMP = TrainingConfig(precision="amp-bf16", seq_len=16)
 PLAIN = TrainingConfig(seq_len=16)
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
-    monkeypatch.delenv("MEMORYMARK_PROBE_FACTORY", raising=False)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # small steps: threads would only wait for one another
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("home")
 
 
 class Refusing(TorchDispatchMode):

@@ -31,15 +31,7 @@ GIB = 1024**3
 WIDTH = 8
 SEEN = [None]
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
-    monkeypatch.delenv("MEMORYMARK_PROBE_FACTORY", raising=False)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # small steps: threads would only wait for one another
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("home")
 
 
 class Block(nn.Module):

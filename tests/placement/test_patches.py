@@ -19,10 +19,7 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork her
 SECONDS = 30
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
-    monkeypatch.delenv("MEMORYMARK_PROBE_FACTORY", raising=False)
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def plain():

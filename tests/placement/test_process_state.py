@@ -19,10 +19,7 @@ class Stop(KeyboardInterrupt):
     pass
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
-    monkeypatch.delenv("MEMORYMARK_PROBE_FACTORY", raising=False)
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def change_everything():

@@ -4,13 +4,12 @@ import pytest
 import torch
 from fakes import FakeWorkload, measured_target
 
-from memorymark.errors import OutOfMemory, WorkloadError
+from memorymark.errors import OutOfMemory, one_sentence
 from memorymark.probes import common
 from memorymark.probes.common import (
     failed_trial,
     forget_frames,
     new_trial,
-    one_sentence,
     software,
     timed_trial,
 )
@@ -23,18 +22,6 @@ from memorymark.workloads.trial_spec import TrialSpec
 def test_versions_of_what_takes_part():
     assert software()["torch"] == torch.__version__
     assert {"python", "transformers"} <= set(software())
-
-
-@pytest.mark.parametrize(
-    ("error", "sentence"),
-    [
-        (ValueError("first\nsecond"), "ValueError: first"),
-        (KeyError(), "KeyError: no message"),
-        (WorkloadError("One\nsentence."), "One sentence."),
-    ],
-)
-def test_errors_in_one_line(error, sentence):
-    assert one_sentence(error) == sentence
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from leases import is_held
 
 from memorymark.errors import Cancelled
-from memorymark.probes.lease import Owner, device_lease
+from memorymark.probes.lease import Owner, device_lease, owner_lives
 
 HOLD = (
     "import sys, time; from pathlib import Path; from memorymark.probes.lease import device_lease\n"
@@ -20,7 +20,7 @@ def test_second_thread_waits_for_the_first(tmp_path):
     order, waiting = [], threading.Event()
 
     def second():
-        with device_lease("cuda:0", folder=tmp_path, on_wait=waiting.set):
+        with device_lease("cuda:0", folder=tmp_path, note=lambda _: waiting.set()):
             order.append("second")
 
     with device_lease("cuda:0", folder=tmp_path):
@@ -66,7 +66,7 @@ def test_killed_process_leaves_no_lock_and_a_wait_can_be_cancelled(tmp_path):
 
 def test_an_owner_lives_until_it_is_closed(tmp_path):
     first, second = Owner(tmp_path), Owner(tmp_path)
-    assert first.lives(second.name) and second.lives(first.name)
+    assert owner_lives(tmp_path, first.name) and owner_lives(tmp_path, second.name)
     first.close()
-    assert not second.lives(first.name)
-    assert not second.lives("nobody") and not second.lives(None)
+    assert not owner_lives(tmp_path, first.name) and owner_lives(tmp_path, second.name)
+    assert not owner_lives(tmp_path, "nobody") and not owner_lives(tmp_path, None)

@@ -6,13 +6,15 @@ from unittest.mock import create_autospec
 import pytest
 from fakes import FakeProbe, FakeWorkload
 
+from memorymark.bounds import Bounds
 from memorymark.errors import NotAllowed, RunNotFound, UsageError
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.request import Request, RequestKind
-from memorymark.service import access
+from memorymark.service import access, admission
 from memorymark.service import execute as execute_module
-from memorymark.service.access import AppService, Visitor, check_model
+from memorymark.service.access import AppService, Visitor
 from memorymark.service.history import RunStatus
+from memorymark.service.worker_process import WorkerBounds
 from memorymark.settings import Settings, load_settings
 from memorymark.workloads.trial_spec import TrialSpec
 
@@ -91,7 +93,7 @@ def test_active_runs_are_not_deleted(make_service):
 
 
 def test_queue_is_bounded(make_service, monkeypatch):
-    monkeypatch.setattr(access, "MAX_ACTIVE_JOBS", 2)
+    monkeypatch.setattr(admission, "MAX_ACTIVE_JOBS", 2)
     service = make_service()
     for number in (1, 2):
         service.start(replace(REQUEST, batch_size=number), Visitor())
@@ -101,14 +103,14 @@ def test_queue_is_bounded(make_service, monkeypatch):
 
 
 def test_an_equal_request_is_joined_where_no_place_is_left(make_service, monkeypatch):
-    monkeypatch.setattr(access, "MAX_ACTIVE_JOBS", 1)
+    monkeypatch.setattr(admission, "MAX_ACTIVE_JOBS", 1)
     service = make_service()
     job = service.start(REQUEST, Visitor())
     assert service.start(REQUEST, Visitor(session="other")) is job
 
 
 def test_a_visitor_has_a_share_of_the_places(make_service, monkeypatch):
-    monkeypatch.setattr(access, "MAX_JOBS_OF_A_VISITOR", 2)
+    monkeypatch.setattr(admission, "MAX_JOBS_OF_A_VISITOR", 2)
     service = make_service()
     one = Visitor(address="192.0.2.1", session="first")
     for number in (1, 2):
@@ -145,7 +147,7 @@ def test_the_places_hold_under_a_race(make_service, is_one_visitor):
         thread.start()
     for thread in threads:
         thread.join(60)
-    places = access.MAX_JOBS_OF_A_VISITOR if is_one_visitor else access.MAX_ACTIVE_JOBS
+    places = admission.MAX_JOBS_OF_A_VISITOR if is_one_visitor else admission.MAX_ACTIVE_JOBS
     assert len(outcomes) == 60
     assert len([job for job in outcomes if job]) == len(service.jobs.active()) == places
 
@@ -156,37 +158,6 @@ def test_a_device_that_no_machine_has_gets_no_queue(make_service, device):
     with pytest.raises(UsageError):
         service.start(replace(REQUEST, device=device), Visitor())
     assert service.jobs.active() == []
-
-
-@pytest.mark.parametrize(
-    "model",
-    ["bert", "resnet", "torchvision:vgg16", "hf:google-bert/bert-base-uncased", "a/b", "my.pkg:fn"],
-)
-def test_models_that_pass(tmp_path, model):
-    check_model(model, Settings(home=tmp_path, workloads=("my.pkg:fn",)))
-
-
-@pytest.mark.parametrize(
-    "model",
-    ["hf:/etc", "hf:../x", "hf:~/m", "hf:a/b/c", "./model", "my.pkg:fn", "os:system", "hf:..",
-     "timm:../x"],
-)  # fmt: skip
-def test_folders_and_code_do_not_pass(tmp_path, model):
-    with pytest.raises(NotAllowed):
-        check_model(model, Settings(home=tmp_path))
-
-
-def test_hub_id_that_is_a_folder_does_not_pass(tmp_path, monkeypatch):
-    (tmp_path / "org" / "model").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(NotAllowed, match="folder"):
-        check_model("hf:org/model", Settings(home=tmp_path))
-
-
-def test_nonsense_is_no_model(tmp_path):
-    for model in ("", "be rt", "bert;ls"):
-        with pytest.raises(UsageError):
-            check_model(model, Settings(home=tmp_path))
 
 
 def test_settings_come_from_the_environment(tmp_path):
@@ -250,13 +221,6 @@ def test_an_odd_name_of_a_device_gets_no_queue(make_service, device):
     assert service.history.list() == []
 
 
-def test_a_model_of_a_megabyte_is_refused_in_a_short_sentence(tmp_path):
-    for model in ("a" * 1_000_000, "torchvision:" + "a" * 1_000_000):
-        with pytest.raises(UsageError, match="at most 200") as refused:
-            check_model(model, Settings(home=tmp_path))
-        assert len(str(refused.value)) < 200
-
-
 def test_addresses_are_compared_as_e_mail_is(make_service):
     service = make_service(sign_in=True, allowed_users=("ada@example.org",))
     service.check(Visitor(" Ada@Example.ORG"))
@@ -283,3 +247,18 @@ def test_both_guards_are_asked(make_service):
         assert not service.may_start(visitor)
         with pytest.raises(NotAllowed):
             service.check(visitor)
+
+
+def test_simulations_are_bounded_and_measurements_have_budgets_of_their_own(tmp_path, monkeypatch):
+    pool = create_autospec(access.WorkerPool, instance=True)
+    monkeypatch.setattr(access, "WorkerPool", lambda settings: pool)
+    service = AppService(Settings(home=tmp_path, bounds_times=2.0))
+    bounds = Bounds().multiplied(2.0)
+    for target, expected in (
+        ({"gpu": "l4"}, WorkerBounds(bounds.process_bytes, bounds.job_seconds)),
+        ({"device": "cpu"}, WorkerBounds()),
+    ):
+        job = service.start(Request(RequestKind.ANALYSIS, "bert", **target), Visitor())
+        until(lambda job=job: not job.status.is_active)
+        assert pool.run.call_args.args[1] == expected
+    service.close()

@@ -13,23 +13,24 @@ from leases import is_held
 from memorymark.analysis.analyze import analyze_on
 from memorymark.errors import (
     Cancelled,
+    DeviceError,
     NotAvailable,
     UnknownChoice,
     UsageError,
     WorkloadError,
 )
 from memorymark.gpus.catalogue import find_gpu
-from memorymark.probes import choose, common
+from memorymark.probes import choose, common, lease
 from memorymark.probes.lease import device_lease
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import CancelToken
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Source, Target
-from memorymark.service import execute as execute_module
-from memorymark.service import probe_factory
-from memorymark.service.execute import ComparisonStopped, execute
+from memorymark.service import call, probe_factory
+from memorymark.service.execute import execute
 from memorymark.service.history import RunHistory
+from memorymark.service.several_gpus import ComparisonStopped
 from memorymark.settings import Settings
 from memorymark.units import GIB
 
@@ -206,13 +207,20 @@ def test_waiting_for_a_held_device_is_said_and_can_be_cancelled(monkeypatch, set
     assert "cuda:0 is in use by another measurement" in events[0].text
 
 
-def test_a_folder_that_takes_no_locks_is_said_and_costs_no_result(monkeypatch, settings):
-    take(monkeypatch, FakeProbe())
+def test_nothing_is_measured_without_a_lock(monkeypatch, settings):
+    probe = take(monkeypatch, FakeProbe())
     settings.locks_folder.touch()
-    events = []
-    found = execute(ask(device="cuda"), settings=settings, on_event=events.append)
-    assert found.max_batch_size == 192
-    assert "cannot be locked" in events[0].text
+    with pytest.raises(DeviceError, match="no lock against other measurements") as refused:
+        execute(ask(device="cuda"), settings=settings)
+    assert str(settings.locks_folder) in str(refused.value)
+    assert "MEMORYMARK_HOME" in str(refused.value)
+    assert not probe.batch_sizes
+
+
+def test_simulations_need_no_lock(monkeypatch, settings):
+    take(monkeypatch, FakeProbe(target=simulated_target()))
+    settings.locks_folder.touch()
+    assert execute(ask(gpu="l4"), settings=settings).max_batch_size
 
 
 # ---- where a search starts -------------------------------------------------------------------
@@ -344,7 +352,7 @@ def test_a_later_gpu_starts_where_the_others_memory_points(settings, monkeypatch
         return analyze_on(*given, guess=guess, **how)
 
     bound = create_autospec(analyze_on, side_effect=analyzed)
-    monkeypatch.setattr(execute_module, "analyze_on", bound)
+    monkeypatch.setattr(call, "analyze_on", bound)
     compared(settings)
     assert guesses[0] is None and guesses[1] is not None
 
@@ -490,15 +498,9 @@ def test_where_all_fail_the_error_is_the_callers(monkeypatch, settings):
 
 
 def test_a_lock_that_cannot_be_given_back_costs_no_result(monkeypatch, settings):
-    import contextlib
-
-    @contextlib.contextmanager
-    def lease(name, **about):
-        yield
-        raise OSError(5, "Input/output error")
-
     take(monkeypatch, FakeProbe())
-    monkeypatch.setattr("memorymark.probes.lease.device_lease", lease)
+    broken = OSError(5, "Input/output error")
+    monkeypatch.setattr(lease.FileLock, "release", create_autospec(print, side_effect=broken))
     events = []
     found = execute(ask(device="cuda"), settings=settings, on_event=events.append)
     assert found.max_batch_size == 192

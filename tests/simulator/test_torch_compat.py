@@ -14,7 +14,7 @@ from torch.nn import functional
 import memorymark.simulator
 from memorymark.errors import IncompatibleTorch, UnsupportedOperation
 from memorymark.gpus.catalogue import find_gpu
-from memorymark.memory.storage import OperationMode
+from memorymark.memory.torch_parts import OperationMode
 from memorymark.probes.simulated import SimulatedProbe
 from memorymark.records.config import TrainingConfig
 from memorymark.simulator import torch_compat
@@ -89,7 +89,7 @@ def test_private_names_stand_in_two_files():
             text = text.replace(name, "")
         if PRIVATE.search(text):
             holding.add(str(file.relative_to(PACKAGE)))
-    assert holding == {"memory/storage.py", "simulator/torch_compat.py"}
+    assert holding == {"memory/torch_parts.py", "simulator/torch_compat.py"}
 
 
 @pytest.fixture

@@ -7,15 +7,12 @@ import sqlite3
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from unittest.mock import create_autospec
 
 import pytest
 import streamlit as st
 from fakes import FakeProbe, FakeWorkload, simulated_target
-from streamlit.runtime.pages_manager import PagesManager
-from streamlit.testing.v1 import AppTest, app_test
 
 from memorymark import units
 from memorymark.analysis.analyze import analyze_on
@@ -24,40 +21,15 @@ from memorymark.gpus.catalogue import load_catalogue
 from memorymark.gpus.telemetry import GpuProcess, Telemetry, read_telemetry
 from memorymark.records.config import TrainingConfig
 from memorymark.service.access import AppService
-from memorymark.service.execute import execute
 from memorymark.service.history import RunHistory
-from memorymark.service.jobs import Job, JobManager
+from memorymark.service.job import Job
+from memorymark.service.jobs import JobManager
 from memorymark.service.worker_pool import WorkerPool
 from memorymark.service.worker_process import WorkerProcess
-from memorymark.ui import choices, comparison_view, engine, job_view, machine_view
+from memorymark.ui import choices, comparison_view, job_view, machine_view
 from memorymark.ui.engine import app_service
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
-    monkeypatch.setenv("MEMORYMARK_PROBE_FACTORY", "app_probe:make_probe")
-    monkeypatch.setenv("MEMORYMARK_WORKLOADS", "own:too_big,own:broken")
-    return tmp_path
-
-
-@pytest.fixture
-def warm(monkeypatch):
-    """A server on which st.navigation was called before: AppTest forgets that on every run."""
-    monkeypatch.setattr(PagesManager, "uses_pages_directory", False)
-    monkeypatch.setattr(app_test, "PagesManager", type("Warm", (PagesManager,), {}))
-
-
-@pytest.fixture
-def app(home, warm, monkeypatch):
-    """The app, with jobs in this process: no other has to be started for each test."""
-    monkeypatch.setattr(engine, "AppService", partial(AppService, execute=execute))
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    yield AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=30)
-    st.cache_resource.clear()
 
 
 def run_to_end(app, button):

@@ -5,9 +5,6 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-import streamlit as st
-from streamlit.runtime.pages_manager import PagesManager
-from streamlit.testing.v1 import AppTest, app_test
 
 from memorymark.errors import MemoryMarkError
 from memorymark.gpus.telemetry import GpuProcess, Telemetry
@@ -52,19 +49,6 @@ REQUESTS = {
     CompileValidation: Request(RequestKind.COMPILE, "bert", device="cpu", batch_size=64),
     Comparison: Request(RequestKind.COMPARISON, "bert", gpus=("t4", "l4")),
 }
-
-
-@pytest.fixture
-def app(tmp_path, monkeypatch):
-    monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
-    monkeypatch.setenv("MEMORYMARK_PROBE_FACTORY", "app_probe:make_probe")
-    monkeypatch.setattr(PagesManager, "uses_pages_directory", False)
-    monkeypatch.setattr(app_test, "PagesManager", type("Warm", (PagesManager,), {}))
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    yield AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=30)
-    st.cache_resource.clear()
-    st.cache_data.clear()
 
 
 def draw(app, page, **query):

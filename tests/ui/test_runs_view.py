@@ -1,39 +1,20 @@
 """The list of runs: what is ticked is what is opened and deleted, whatever is saved meanwhile."""
 
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from damaged_histories import DAMAGES, ODD, ODD_ROWS, execute, make_odd, newer
-from streamlit.runtime.pages_manager import PagesManager
-from streamlit.testing.v1 import AppTest, app_test
 
 from memorymark.records.request import Request, RequestKind
 from memorymark.service import history_file
-from memorymark.service.access import AppService
 from memorymark.service.execute import execute as execute_request
 from memorymark.service.history import RunHistory
 from memorymark.service.history_file import HistoryFile
 from memorymark.settings import load_settings
-from memorymark.ui import engine
 from memorymark.ui.engine import app_service
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def app(tmp_path, monkeypatch):
-    monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
-    monkeypatch.setenv("MEMORYMARK_PROBE_FACTORY", "app_probe:make_probe")
-    # In this process: a worker's takes seconds to begin.
-    monkeypatch.setattr(engine, "AppService", partial(AppService, execute=execute_request))
-    monkeypatch.setattr(PagesManager, "uses_pages_directory", False)
-    monkeypatch.setattr(app_test, "PagesManager", type("Warm", (PagesManager,), {}))
-    st.cache_resource.clear()
-    yield AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=30)
-    st.cache_resource.clear()
 
 
 def save(model):

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memorymark.memory.storage import tree_leaves, tree_map
+from memorymark.memory.torch_parts import tree_leaves, tree_map
 from memorymark.placement.patches import undone_in_forks
 from memorymark.simulator.cuda.cast_lists import CPU, CUDA, CastLists
 from memorymark.simulator.session import AUTOCAST_SLOT, Session, current

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memorymark.memory.storage import tree_map
+from memorymark.memory.torch_parts import tree_map
 from memorymark.simulator.tensors.effects import keeps_uniform, works_elementwise
 from memorymark.simulator.tensors.known_values import (
     KnownValues,

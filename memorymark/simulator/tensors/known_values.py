@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memorymark.memory.storage import key_of, storage_key
+from memorymark.memory.storage import storage_key
+from memorymark.memory.torch_parts import key_of
 from memorymark.simulator.tensors.tables import Table
 
 Scalar = bool | int | float

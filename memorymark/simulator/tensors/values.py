@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memorymark.memory.storage import is_mutable, storage_key, tree_map
+from memorymark.memory.storage import storage_key
+from memorymark.memory.torch_parts import is_mutable, tree_map
 from memorymark.simulator.tensors.computed_values import (
     ComputedValues,
     attempt,

@@ -1,0 +1,93 @@
+"""What the app takes of a visitor: which models, which devices, and how many jobs at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from memorymark.errors import InvalidValue, NotAllowed, UsageError
+from memorymark.probes.choose import parse_device
+from memorymark.service.job import Job
+from memorymark.settings import Settings
+
+MAX_ACTIVE_JOBS = 20
+MAX_JOBS_OF_A_VISITOR = 5
+_MOST_DEVICES = 64
+_BUILT_IN_OR_LIBRARY = re.compile(r"(bert|gpt2|resnet|(torchvision|timm):[\w.\-]+)")
+_LONGEST_MODEL = 200
+_HUB_ID = re.compile(r"(hf:)?([A-Za-z0-9][\w.\-]*/)?[A-Za-z0-9][\w.\-]*")
+
+
+def admit(visitor: str | None, active: Sequence[Job]) -> None:
+    """Let a visitor start another job beside those that are active.
+
+    Args:
+        visitor: Name of the visitor, where it is known.
+        active: The jobs that wait or work.
+
+    Raises:
+        NotAllowed: All places are taken, or the visitor's share of them.
+    """
+    if len(active) >= MAX_ACTIVE_JOBS:
+        raise NotAllowed(
+            f"{MAX_ACTIVE_JOBS} jobs are already active. Wait until one ends, or cancel one."
+        )
+    if sum(job.visitor == visitor for job in active) >= MAX_JOBS_OF_A_VISITOR:
+        raise NotAllowed(
+            f"{MAX_JOBS_OF_A_VISITOR} of your jobs are already active, which is one visitor's "
+            f"share of the {MAX_ACTIVE_JOBS} places. Wait until one ends, or cancel one."
+        )
+
+
+def check_device(device: str | None) -> None:
+    """Let a device pass that a machine may have: each has a queue of its own.
+
+    Raises:
+        UsageError: It is no device's name, or its number is out of all range.
+    """
+    if device is None:
+        return
+    kind, number = parse_device(device)
+    if number >= _MOST_DEVICES or device not in (kind, f"{kind}:{number}"):
+        accepted = f"cuda:1, mps or cpu, with numbers below {_MOST_DEVICES}"
+        raise InvalidValue("device", device, accepted)
+
+
+def check_model(model: str, settings: Settings) -> None:
+    """Let a model pass that may run from the app: no folder and no code of a visitor's.
+
+    Raises:
+        NotAllowed: It is a folder, or a workload that the owner's settings do not name.
+        UsageError: It is no model's name.
+    """
+    if len(model) > _LONGEST_MODEL:
+        raise UsageError(
+            f"The model's name has {len(model):,} characters; accepted are at most "
+            f"{_LONGEST_MODEL}."
+        )
+    if model in settings.workloads or _BUILT_IN_OR_LIBRARY.fullmatch(model):
+        return
+    if _HUB_ID.fullmatch(model):
+        _check_no_folder(model)
+        return
+    prefix, _, rest = model.partition(":")
+    if prefix == "hf" or "/" in model:
+        raise NotAllowed(
+            f"{model!r} is not a Hugging Face model id, and the app opens no folders. "
+            "Give an id such as hf:google-bert/bert-base-uncased, or use the command line."
+        )
+    if rest:
+        raise NotAllowed(
+            f"{model!r} would run custom code. The owner of this machine can allow it with "
+            "MEMORYMARK_WORKLOADS; or use the command line."
+        )
+    raise UsageError(f"{model!r} is not a model name. Give bert, gpt2, resnet or hf:ID.")
+
+
+def _check_no_folder(model: str) -> None:
+    if Path(model.removeprefix("hf:")).exists():
+        raise NotAllowed(
+            f"{model!r} is also a folder on this machine, and the app opens no folders. "
+            "Use the command line for it."
+        )

@@ -1,0 +1,41 @@
+"""The app of the page tests: a probe that answers at once, and jobs in this process."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.testing.v1 import AppTest, app_test
+
+from memorymark.service.access import AppService
+from memorymark.service.execute import execute
+from memorymark.ui import engine
+
+APP = Path(__file__).parents[2] / "streamlit_app.py"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
+    monkeypatch.setenv("MEMORYMARK_PROBE_FACTORY", "app_probe:make_probe")
+    monkeypatch.setenv("MEMORYMARK_WORKLOADS", "own:too_big,own:broken")
+    return tmp_path
+
+
+@pytest.fixture
+def warm(monkeypatch):
+    """A server on which st.navigation was called before: AppTest forgets that on every run."""
+    monkeypatch.setattr(PagesManager, "uses_pages_directory", False)
+    monkeypatch.setattr(app_test, "PagesManager", type("Warm", (PagesManager,), {}))
+
+
+@pytest.fixture
+def app(home, warm, monkeypatch):
+    """The app, with jobs in this process: no other has to be started for each test."""
+    monkeypatch.setattr(engine, "AppService", partial(AppService, execute=execute))
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    yield AppTest.from_file(str(APP), default_timeout=30)
+    st.cache_resource.clear()
+    st.cache_data.clear()
