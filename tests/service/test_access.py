@@ -109,15 +109,6 @@ def test_an_equal_request_is_joined_where_no_place_is_left(make_service, monkeyp
     assert service.start(REQUEST, Visitor(session="other")) is job
 
 
-def test_a_visitor_is_told_apart_by_sign_in_network_or_session():
-    """Who has one address of IPv6 has all of its network."""
-    assert Visitor("ada@x.org", address="192.0.2.1").name == "ada@x.org"
-    assert Visitor(address="192.0.2.1", session="a").name == "192.0.2.1"
-    networks = {Visitor(address=f"2001:db8::{number}").name for number in range(1, 8)}
-    assert networks == {"2001:db8::/64"}
-    assert Visitor(session="a").name == "a"
-
-
 def test_a_visitor_has_a_share_of_the_places(make_service, monkeypatch):
     monkeypatch.setattr(admission, "MAX_JOBS_OF_A_VISITOR", 2)
     service = make_service()
@@ -137,6 +128,8 @@ def test_visitors_are_told_apart_by_the_best_that_is_known():
     assert Visitor("a@x.org", None, "192.0.2.1", "s").name == "a@x.org"
     assert Visitor(None, "key", "192.0.2.1", "s").name == "192.0.2.1"
     assert Visitor(session="s").name == "s"
+    # Who has one address of IPv6 has all of its network.
+    assert {Visitor(address=f"2001:db8::{n}").name for n in range(1, 8)} == {"2001:db8::/64"}
 
 
 @pytest.mark.parametrize("is_one_visitor", [False, True])
