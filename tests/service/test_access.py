@@ -109,6 +109,15 @@ def test_an_equal_request_is_joined_where_no_place_is_left(make_service, monkeyp
     assert service.start(REQUEST, Visitor(session="other")) is job
 
 
+def test_a_visitor_is_told_apart_by_sign_in_network_or_session():
+    """Who has one address of IPv6 has all of its network."""
+    assert Visitor("ada@x.org", address="192.0.2.1").name == "ada@x.org"
+    assert Visitor(address="192.0.2.1", session="a").name == "192.0.2.1"
+    networks = {Visitor(address=f"2001:db8::{number}").name for number in range(1, 8)}
+    assert networks == {"2001:db8::/64"}
+    assert Visitor(session="a").name == "a"
+
+
 def test_a_visitor_has_a_share_of_the_places(make_service, monkeypatch):
     monkeypatch.setattr(admission, "MAX_JOBS_OF_A_VISITOR", 2)
     service = make_service()

@@ -225,6 +225,31 @@ def test_what_is_ticked_is_deleted_though_a_run_is_saved_meanwhile(tmp_path, tab
         assert {run.run_id for run in history.list()} == {other, somebodys, newest}
 
 
+def test_the_deleted_runs_stay_open_while_one_is_chosen(tmp_path, tab):
+    """Though what was said above them goes meanwhile."""
+    history = RunHistory(tmp_path / "runs.sqlite3")
+    mine = save_stub(history, "mine")
+    save_stub(history, "other")
+    with server(tmp_path) as address:
+        tab.goto(f"{address}/runs")
+        settled(tab)
+        tick_row(tab, 1)
+        tab.get_by_role("button", name="Delete selected (1)").click()
+        history.delete(mine)
+        tab.get_by_role("button", name="Delete", exact=True).click()
+        tab.get_by_text("in this history any more").wait_for(timeout=WAIT)
+        settled(tab)
+        tab.get_by_text("Deleted runs (1)").click()
+        tab.wait_for_timeout(500)  # it unfolds
+        tab.get_by_role("combobox", name="Runs").click()
+        tab.get_by_role("option", name=mine).click()
+        tab.keyboard.press("Escape")
+        tab.get_by_text("in this history any more").wait_for(state="detached", timeout=WAIT)
+        tab.get_by_role("button", name="Bring back").click(timeout=WAIT)
+        tab.get_by_text("Deleted runs (").wait_for(state="detached", timeout=WAIT)
+        assert {run.model for run in history.list()} == {"mine", "other"}
+
+
 def save_stub(history, model):
     return history.save("analysis", {"model_name": model}, request={"model": model})
 
