@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from app_server import SCREENSHOTS, browser, server
+from app_server import SCREENSHOTS, WAIT, browser, server, settled
 
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.request import Request, RequestKind
@@ -23,8 +23,6 @@ PAGES = {
     "runs": "Runs",
 }
 PATHS = {"analysis": "", "backward": "backward_validation", "comparison": "cost_comparison"}
-WAIT = 30_000
-DRAWN = "document.querySelectorAll('[data-testid=stSkeleton]').length === 0"
 
 
 @pytest.fixture(scope="module")
@@ -34,24 +32,13 @@ def chrome():
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def address(home):
-    with server(home) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def runs(home):
+def runs(server_home):
     """One finished run of each kind, made as the app's jobs make them."""
     environment = {
-        "MEMORYMARK_HOME": str(home),
+        "MEMORYMARK_HOME": str(server_home),
         "MEMORYMARK_PROBE_FACTORY": "app_probe:make_probe",
     }
-    settings, history = load_settings(environment), RunHistory(home / "runs.sqlite3")
+    settings, history = load_settings(environment), RunHistory(server_home / "runs.sqlite3")
     options = AnalysisOptions(price_per_hour=1.29, dataset_size=1_000_000, runs_per_year=12)
     asked = {
         "analysis": Request(RequestKind.ANALYSIS, "bert", gpu="a100-40gb", options=options),
@@ -90,14 +77,6 @@ def _note_elsewhere(page, url):
         page.elsewhere.append(url)
 
 
-def settled(page):
-    """Wait until the script has run to its end."""
-    page.get_by_role("heading", level=1).wait_for(timeout=WAIT)
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=WAIT)
-    page.wait_for_function(DRAWN, timeout=WAIT)
-    assert page.locator("[data-testid=stException]").count() == 0
-
-
 def choose_model(page, name):
     box = page.get_by_role("combobox", name="Model")
     box.click()
@@ -115,14 +94,14 @@ def test_cold_deep_link_opens_the_page_in_its_frame(path, tmp_path, tab):
         assert tab.locator("[data-testid=stSidebarNav] a").count() == len(PAGES)
 
 
-def test_run_link_opens_on_a_cold_server(home, runs, tab):
-    with server(home) as cold:
+def test_run_link_opens_on_a_cold_server(server_home, runs, tab):
+    with server(server_home) as cold:
         tab.goto(f"{cold}/?run={runs['backward']}")
         tab.get_by_text("What a forward-only tool would recommend").wait_for(timeout=WAIT)
         assert tab.url.endswith(f"/backward_validation?run={runs['backward']}")
 
 
-def test_running_job_survives_and_is_seen_by_others(address, home, chrome, tab):
+def test_running_job_survives_and_is_seen_by_others(address, server_home, chrome, tab):
     tab.goto(address)
     settled(tab)
     choose_model(tab, "own:held")
@@ -143,7 +122,7 @@ def test_running_job_survives_and_is_seen_by_others(address, home, chrome, tab):
     other.get_by_text(f"Run {run_id}: analysis").wait_for(timeout=WAIT)
     other.get_by_text("batch 8: running").wait_for(timeout=WAIT)
     tab.close()
-    (home / "go").touch()
+    (server_home / "go").touch()
     other.get_by_text("Export", exact=True).wait_for(timeout=WAIT)
     assert other.url == link
     assert "optimal batch size" in other.get_by_role("heading", level=3).first.inner_text()
