@@ -17,11 +17,16 @@ from memorymark.ui.runs_view import (
 need_frame()
 st.title("Runs", anchor=False)
 st.caption("Runs are kept on this machine until they are deleted.")
-draw_queue()
-draw_deletion(on_deleted=clear_ticks)
-chosen = draw_table()
-if chosen:
-    draw_actions(chosen)
-if len(chosen) == 2:
-    draw_side_by_side(*chosen)
+# Each part has a place of its own: what comes and goes in one does not move, and so close, another.
+with st.container():
+    draw_queue()
+with st.container():
+    draw_deletion(on_deleted=clear_ticks)
+with st.container():
+    chosen = draw_table()
+with st.container():
+    if chosen:
+        draw_actions(chosen)
+    if len(chosen) == 2:
+        draw_side_by_side(*chosen)
 draw_deleted()

@@ -19,6 +19,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SCREENSHOTS = ROOT / ".screenshots"
+WAIT = 30_000  # milliseconds
+_DRAWN = "document.querySelectorAll('[data-testid=stSkeleton]').length === 0"
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -44,6 +46,14 @@ def browser() -> Iterator:
         opened = playwright.chromium.launch(executable_path=path, args=list(_FLAGS))
         yield opened
         opened.close()
+
+
+def settled(page: Any) -> None:
+    """Wait until the script has run to its end, and all of it is drawn."""
+    page.get_by_role("heading", level=1).wait_for(timeout=WAIT)
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=WAIT)
+    page.wait_for_function(_DRAWN, timeout=WAIT)
+    assert page.locator("[data-testid=stException]").count() == 0
 
 
 @contextlib.contextmanager

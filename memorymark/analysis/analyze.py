@@ -5,29 +5,28 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from memorymark.analysis.attempt import attempt
 from memorymark.analysis.ladder import next_rung
 from memorymark.analysis.levers import needed_bytes, possible_changes, with_gains
 from memorymark.analysis.marks import is_within, memory_limit, with_options
 from memorymark.analysis.prediction import expected_within
+from memorymark.analysis.reporter import Reporter
 from memorymark.analysis.search import SearchResult, find_max_batch, not_monotone
 from memorymark.errors import Cancelled, one_sentence
 from memorymark.probes.probe import Probe
 from memorymark.records.analysis import Advice, Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
-from memorymark.records.event import CancelToken, Event, EventKind, OnEvent, ignore, trial_line
+from memorymark.records.event import CancelToken, EventKind, OnEvent, ignore
 from memorymark.records.trial import Outcome, Source, Trial
 from memorymark.workloads.trial_spec import TrialSpec
 
 if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
 
-_EXPECTED_TRIALS = 8
 _TRIES_AT_HEADROOM = 2
 _ENDED = "The run ended before the search was done."
 
@@ -74,7 +73,7 @@ def analyze_on(
         AnalysisStopped: The user cancelled or interrupted; carries what was known by then.
         MemoryMarkError: The workload cannot be built or fed, or the device is unusable.
     """
-    reporter = _Reporter(on_event, cancel or CancelToken())
+    reporter = Reporter(on_event, cancel or CancelToken())
     described = workload.describe(config)
     work = _Work(probe, workload, described, options or AnalysisOptions(), reporter)
     try:
@@ -96,7 +95,7 @@ class _Work:
         workload: Workload,
         config: TrainingConfig,
         options: AnalysisOptions,
-        reporter: _Reporter,
+        reporter: Reporter,
     ) -> None:
         self.probe, self.workload, self.config, self.options = probe, workload, config, options
         self.reporter = reporter
@@ -237,42 +236,6 @@ class _Work:
             software={k: v for trial in self.trials for k, v in trial.software.items()},
         )
         return with_options(record)
-
-
-class _Reporter:
-    """Tells what happens, and stops where somebody has cancelled."""
-
-    def __init__(self, on_event: OnEvent, cancel: CancelToken) -> None:
-        self.on_event, self.cancel = on_event, cancel
-        self.phase: str | None = None
-        self.trials = 0
-
-    def enter(self, phase: str, text: str) -> None:
-        self.phase = phase
-        self.tell(EventKind.PHASE, text, progress=self.progress)
-
-    def starting(self, batch_size: int) -> None:
-        self.cancel.check()
-        self.tell(EventKind.TRIAL_STARTED, f"batch {batch_size}: running", batch_size=batch_size)
-
-    def finished(self, trial: Trial, known: Callable[[], Analysis] | None = None) -> None:
-        self.trials += 1
-        self.tell(
-            EventKind.TRIAL_FINISHED,
-            trial_line(trial),
-            batch_size=trial.batch_size,
-            trial=trial,
-            progress=self.progress,
-            known=known,
-        )
-
-    def tell(self, kind: EventKind, text: str, **about: Any) -> None:
-        self.on_event(Event(kind, text, phase=self.phase, **about))
-
-    @property
-    def progress(self) -> float:
-        """Share of the trials that an analysis usually takes; 1 only when all is done."""
-        return self.trials / max(_EXPECTED_TRIALS, self.trials + 1)
 
 
 def _about_bound(found: SearchResult) -> list[str]:

@@ -22,7 +22,7 @@ from memorymark.service.app_history import AppHistory
 from memorymark.service.estimates import Estimates
 from memorymark.service.job import Job
 from memorymark.service.jobs import JobManager
-from memorymark.service.run_key import RunKeyGuard
+from memorymark.service.run_key import RunKeyGuard, network_of
 from memorymark.service.worker_pool import WorkerPool
 from memorymark.service.worker_process import WorkerBounds
 from memorymark.service.workload_cache import kept_workload
@@ -50,7 +50,7 @@ class Visitor:
     @property
     def name(self) -> str | None:
         """What tells this visitor from others, as well as that is known."""
-        return self.user or self.address or self.session
+        return self.user or (network_of(self.address) if self.address else self.session)
 
 
 class AppService:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from memorymark.errors import Cancelled, MemoryMarkError, RunNotFound
+from memorymark.errors import Cancelled, MemoryMarkError, RunNotFound, one_sentence
 from memorymark.probes.lease import Owner
 from memorymark.records.codec import Record
 from memorymark.records.event import Event
@@ -179,7 +179,7 @@ class JobManager:
             self._end(job, RunStatus.FAILED, record=_known_by(error), error=str(error))
         except BaseException as error:  # sys.exit() of the user's code too: the next job waits
             _log.exception("Job %s failed", job.run_id)
-            self._end(job, RunStatus.FAILED, error=f"{type(error).__name__}: {error}")
+            self._end(job, RunStatus.FAILED, error=one_sentence(error))
         else:
             self._end(job, RunStatus.DONE, record=record)
 

@@ -78,7 +78,7 @@ class RunKeyGuard:
             return
         if not (given or "").strip():
             raise NotAllowed("The run key is missing. Enter it in the sidebar.")
-        name = _lane_name(address)
+        name = network_of(address)
         with self._lock:
             lane, now = self._lane(name), self._clock()
             if lane.last == _digest(given):
@@ -129,8 +129,13 @@ def _wait_after(wrong: int) -> float:
     return 0.0 if wrong < FREE_GUESSES else min(2.0 ** (wrong - FREE_GUESSES), LONGEST_WAIT_SECONDS)
 
 
-def _lane_name(address: str | None) -> str:
-    """Return what an address shares with others of the same visitor: of IPv6, its network."""
+def network_of(address: str | None) -> str:
+    """Return what an address shares with others of the same visitor: of IPv6, its network.
+
+    Example:
+        >>> network_of("192.0.2.7"), network_of("2001:db8::7"), network_of(None)
+        ('192.0.2.7', '2001:db8::/64', 'this machine')
+    """
     if address is None:
         return _THIS_MACHINE
     try:

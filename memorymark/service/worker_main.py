@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from memorymark.errors import Cancelled, MemoryMarkError
+from memorymark.errors import Cancelled, MemoryMarkError, one_sentence
 from memorymark.gpus.catalogue import DEFAULT_GPU
 from memorymark.probes.poisoned import is_anything_poisoned
 from memorymark.records.event import CancelToken, Event
@@ -130,7 +130,7 @@ class Worker:
             return {"error": str(error)}
         except BaseException as error:  # sys.exit() of the user's code too
             _log.exception("Job %s failed", message["job"])
-            return {"error": f"{type(error).__name__}: {error}"}
+            return {"error": one_sentence(error)}
 
 
 def _load() -> None:

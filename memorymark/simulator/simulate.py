@@ -8,7 +8,6 @@ both are told.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +17,7 @@ from typing import Any
 from torch import nn
 
 from memorymark.bounds import Meter, new_meter
-from memorymark.errors import (
-    MemoryMarkError,
-    UnsupportedOperation,
-    WorkloadError,
-    quoted,
-)
+from memorymark.errors import MemoryMarkError, quoted
 from memorymark.memory.trace import Trace
 from memorymark.placement.pretended_cuda import COMPILED, pretending
 from memorymark.placement.pretended_gpu import pretended_gpu
@@ -51,7 +45,7 @@ from memorymark.simulator.repetition import (
 )
 from memorymark.simulator.session import Session, simulating
 from memorymark.simulator.simulated_runtime import SimulatedRuntime
-from memorymark.simulator.source_lines import failed_line
+from memorymark.simulator.step_errors import told_error, unknown_number
 from memorymark.simulator.tensors.shapes import ShapeCache
 from memorymark.simulator.time.clock import Work
 from memorymark.training.tracked import run_tracked_steps
@@ -60,13 +54,6 @@ from memorymark.workloads.build import is_own, tensors_beside
 from memorymark.workloads.trial_spec import TrialSpec
 
 _TIMED_STEP = 2
-# What torch says where tensors of the host and of the simulated device meet.
-_MIXES_DEVICES = re.compile(
-    r"on device meta is not on the expected device cpu|devices?, (meta and cpu|cpu and meta)"
-    r"|on device cpu is not on the expected device meta|expected device meta but got cpu"
-)
-# What an error says that is not the model's own: it has no data, where a device has.
-_NAMES_META = re.compile(r"\bmeta\b", re.IGNORECASE)
 # More conditions than this are all answered alike.
 _MOST_CONDITIONS = 4
 # Peaks that differ by less are the same.
@@ -213,7 +200,7 @@ def _attempt(
                 raise meter.reached from None  # also where code of the model's has caught it
             if not isinstance(error, Exception):
                 raise
-            return _failed(spec, error)
+            return told_error(spec, error)
         if steps is None:
             peak.repeat_until_steady()
         peak.replay.close()
@@ -242,18 +229,18 @@ def _settled(
     if not done:
         return given
     if isinstance(given, MemoryMarkError) and questions.number is not None:
-        return _unknown_number(questions.number)
+        return unknown_number(questions.number)
     if questions.number is not None and is_own_code and _differ(done):
         # No answer says how large the number is: none or one of something may hardly show where
         # thousands would.
-        return _unknown_number(questions.number)
+        return unknown_number(questions.number)
     # Where one fails, another answer is the one that the model expects.
     peaks = [steps.free_running.peak_allocated_bytes for steps in done]
     least, most = min(peaks), max(peaks)
     if most - least <= _SAME_SHARE * most:
         return done[0]
     if questions.number is not None:
-        return _unknown_number(questions.number)
+        return unknown_number(questions.number)
     between = f"{least / GIB:,.3g} and {most / GIB:,.3g} GiB"
     larger = done[peaks.index(most)]
     told = (
@@ -265,13 +252,6 @@ def _settled(
 
 def _sizes(steps: SimulatedSteps) -> list[int]:
     return [block.size_bytes for block in steps.trace.blocks]
-
-
-def _unknown_number(line: str) -> UnsupportedOperation:
-    return UnsupportedOperation(
-        f"{line}: the model reads a number that a simulation does not know, and its memory depends "
-        "on it. Measure it on a device instead."
-    )
 
 
 def _drop_gradients(spec: TrialSpec, model: nn.Module) -> None:
@@ -299,33 +279,9 @@ def _differ(done: list[SimulatedSteps]) -> bool:
     return any(_sizes(steps) != _sizes(done[0]) for steps in done[1:])
 
 
-def _failed(spec: TrialSpec, error: Exception) -> MemoryMarkError:
-    """Return what is told of a step's error."""
-    if isinstance(error, MemoryMarkError):
-        return error
-    told = _failure(spec.workload.name, error, is_own(spec.workload))
-    told.__cause__ = error
-    return told
-
-
 def _tidy(spec: TrialSpec, model: nn.Module, error: BaseException) -> None:
     """Leave nothing behind of a step that was broken off."""
     # In PyTorch 2.11 a checkpointed part that failed leaves its hooks in place, which see all that
     # is saved for any backward pass, until nobody holds its variables.
     clear_frames(error.__traceback__)
     _drop_gradients(spec, model)
-
-
-def _failure(name: str, error: Exception, own: bool) -> MemoryMarkError:
-    reason = ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
-    sentence = f"The model {name!r} cannot be simulated: {reason}"
-    line = failed_line(error)
-    place = f" ({line})" if line else ""
-    if _MIXES_DEVICES.search(reason):
-        return WorkloadError(
-            f"The model {name!r} fails as on a GPU: a tensor on the CPU meets one on the "
-            f"simulated device{place}. Make both on one device, as with device=x.device."
-        )
-    if _NAMES_META.search(reason) is None:
-        return WorkloadError(f"{sentence.rstrip('.')}{place}." if own and place else sentence)
-    return UnsupportedOperation(f"{sentence.rstrip('.')}{place}. Measure it on a device instead.")

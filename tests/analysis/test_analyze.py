@@ -7,16 +7,12 @@ from fakes import FakeProbe, FakeWorkload, measured_target, simulated_target
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from memorymark.analysis.analyze import (
-    Analysis,
-    AnalysisOptions,
-    AnalysisStopped,
-    analyze_on,
-    trial_line,
-)
+from memorymark.analysis.analyze import AnalysisStopped, analyze_on
 from memorymark.errors import Cancelled
+from memorymark.records.analysis import Analysis
+from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig, with_image_size
-from memorymark.records.event import CancelToken, EventKind
+from memorymark.records.event import CancelToken, EventKind, trial_line
 from memorymark.records.trial import Outcome, Source
 from memorymark.units import GIB, MIB
 from memorymark.workloads.trial_spec import TrialSpec

@@ -166,13 +166,24 @@ def test_results_are_kept_with_the_words_that_repeat_them(
 
 
 def test_a_history_that_cannot_be_written_costs_no_result(
+    engine: StandInEngine, capsys: Any, home: Path
+) -> None:
+    (home / "runs.sqlite3").mkdir()
+    out, err = run(capsys, "analyze bert --json")
+    assert json.loads(out)["max_batch_size"] == 192
+    assert "was not saved" in err
+
+
+def test_a_home_that_is_no_folder_costs_no_simulation(
     engine: StandInEngine, capsys: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "file").touch()
     monkeypatch.setenv("MEMORYMARK_HOME", str(home / "file"))
-    out, err = run(capsys, "analyze bert --json")
-    assert json.loads(out)["max_batch_size"] == 192
+    out, err = run(capsys, "analyze bert --gpu l4 --json")
+    assert json.loads(out)["max_batch_size"]
     assert "was not saved" in err
+    _, err = run(capsys, "analyze bert --json", code=1)
+    assert "no lock against other measurements" in err
 
 
 # ---- options ---------------------------------------------------------------------------------

@@ -128,6 +128,8 @@ def test_visitors_are_told_apart_by_the_best_that_is_known():
     assert Visitor("a@x.org", None, "192.0.2.1", "s").name == "a@x.org"
     assert Visitor(None, "key", "192.0.2.1", "s").name == "192.0.2.1"
     assert Visitor(session="s").name == "s"
+    # Who has one address of IPv6 has all of its network.
+    assert {Visitor(address=f"2001:db8::{n}").name for n in range(1, 8)} == {"2001:db8::/64"}
 
 
 @pytest.mark.parametrize("is_one_visitor", [False, True])

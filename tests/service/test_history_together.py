@@ -19,12 +19,14 @@ for number in range(int(sys.argv[2])):
     history.save("analysis", {"model_name": f"{sys.argv[3]}-{number}"})
 """
 
-# One process that starts the others as copies of itself: they begin at once, and within a second.
+# One process that starts the others as copies of itself: they begin at once. Every second one is
+# killed wherever it is, the others after they finished a run, however long that takes.
 _KILLER = """
 import os, random, signal, sys, time
 from pathlib import Path
 from memorymark.service.history import RunHistory
 random.seed(0)
+open(sys.argv[3], "a").close()
 path = Path(sys.argv[1])
 for kill in range(int(sys.argv[2])):
     child = os.fork()
@@ -37,7 +39,10 @@ for kill in range(int(sys.argv[2])):
                 history.add_event(run_id, 0, {"kind": "note", "text": "here"})
                 history.finish(run_id, "done", record={"filling": "x" * 30_000})
                 said.write(run_id + "\\n")
-    time.sleep(random.uniform(0.01, 0.15))
+    size, until = os.path.getsize(sys.argv[3]), time.monotonic() + 30
+    while kill % 2 and os.path.getsize(sys.argv[3]) == size and time.monotonic() < until:
+        time.sleep(0.002)
+    time.sleep(random.uniform(0.01, 0.08))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
 """

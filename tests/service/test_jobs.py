@@ -239,7 +239,7 @@ def test_history_that_cannot_be_written_fails_the_job(manager, history, monkeypa
     assert "disk is full" in job.error
 
 
-@pytest.mark.parametrize("ending", [SystemExit(3), "no JSON"])
+@pytest.mark.parametrize("ending", [SystemExit(3), KeyboardInterrupt(), "no JSON"])
 def test_the_queue_goes_on_whatever_a_job_does(manager, history, ending):
     def odd(on_event, cancel):
         if isinstance(ending, BaseException):
@@ -251,6 +251,7 @@ def test_the_queue_goes_on_whatever_a_job_does(manager, history, ending):
     until(lambda: after.status is RunStatus.DONE)
     assert job.status is RunStatus.FAILED
     assert history.open(job.run_id).status is RunStatus.FAILED
+    assert not job.error.rstrip().endswith(":")
 
 
 def test_pages_do_not_wait_for_a_history_that_is_busy(manager, history, monkeypatch):

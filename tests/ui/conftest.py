@@ -1,10 +1,11 @@
-"""The app of the page tests: a probe that answers at once, and jobs in this process."""
+"""The app of the tests of pages, in this process, and that of the tests with a browser, served."""
 
 from functools import partial
 from pathlib import Path
 
 import pytest
 import streamlit as st
+from app_server import server
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest, app_test
 
@@ -39,3 +40,14 @@ def app(home, warm, monkeypatch):
     yield AppTest.from_file(str(APP), default_timeout=30)
     st.cache_resource.clear()
     st.cache_data.clear()
+
+
+@pytest.fixture(scope="module")
+def server_home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def address(server_home):
+    with server(server_home) as address:
+        yield address

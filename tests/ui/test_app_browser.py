@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from app_server import SCREENSHOTS, browser, server
+from app_server import SCREENSHOTS, WAIT, browser, server, settled
 
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.request import Request, RequestKind
@@ -23,8 +23,6 @@ PAGES = {
     "runs": "Runs",
 }
 PATHS = {"analysis": "", "backward": "backward_validation", "comparison": "cost_comparison"}
-WAIT = 30_000
-DRAWN = "document.querySelectorAll('[data-testid=stSkeleton]').length === 0"
 
 
 @pytest.fixture(scope="module")
@@ -34,24 +32,13 @@ def chrome():
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def address(home):
-    with server(home) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def runs(home):
+def runs(server_home):
     """One finished run of each kind, made as the app's jobs make them."""
     environment = {
-        "MEMORYMARK_HOME": str(home),
+        "MEMORYMARK_HOME": str(server_home),
         "MEMORYMARK_PROBE_FACTORY": "app_probe:make_probe",
     }
-    settings, history = load_settings(environment), RunHistory(home / "runs.sqlite3")
+    settings, history = load_settings(environment), RunHistory(server_home / "runs.sqlite3")
     options = AnalysisOptions(price_per_hour=1.29, dataset_size=1_000_000, runs_per_year=12)
     asked = {
         "analysis": Request(RequestKind.ANALYSIS, "bert", gpu="a100-40gb", options=options),
@@ -90,14 +77,6 @@ def _note_elsewhere(page, url):
         page.elsewhere.append(url)
 
 
-def settled(page):
-    """Wait until the script has run to its end."""
-    page.get_by_role("heading", level=1).wait_for(timeout=WAIT)
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=WAIT)
-    page.wait_for_function(DRAWN, timeout=WAIT)
-    assert page.locator("[data-testid=stException]").count() == 0
-
-
 def choose_model(page, name):
     box = page.get_by_role("combobox", name="Model")
     box.click()
@@ -115,14 +94,14 @@ def test_cold_deep_link_opens_the_page_in_its_frame(path, tmp_path, tab):
         assert tab.locator("[data-testid=stSidebarNav] a").count() == len(PAGES)
 
 
-def test_run_link_opens_on_a_cold_server(home, runs, tab):
-    with server(home) as cold:
+def test_run_link_opens_on_a_cold_server(server_home, runs, tab):
+    with server(server_home) as cold:
         tab.goto(f"{cold}/?run={runs['backward']}")
         tab.get_by_text("What a forward-only tool would recommend").wait_for(timeout=WAIT)
         assert tab.url.endswith(f"/backward_validation?run={runs['backward']}")
 
 
-def test_running_job_survives_and_is_seen_by_others(address, home, chrome, tab):
+def test_running_job_survives_and_is_seen_by_others(address, server_home, chrome, tab):
     tab.goto(address)
     settled(tab)
     choose_model(tab, "own:held")
@@ -143,7 +122,7 @@ def test_running_job_survives_and_is_seen_by_others(address, home, chrome, tab):
     other.get_by_text(f"Run {run_id}: analysis").wait_for(timeout=WAIT)
     other.get_by_text("batch 8: running").wait_for(timeout=WAIT)
     tab.close()
-    (home / "go").touch()
+    (server_home / "go").touch()
     other.get_by_text("Export", exact=True).wait_for(timeout=WAIT)
     assert other.url == link
     assert "optimal batch size" in other.get_by_role("heading", level=3).first.inner_text()
@@ -244,6 +223,31 @@ def test_what_is_ticked_is_deleted_though_a_run_is_saved_meanwhile(tmp_path, tab
         tab.get_by_role("button", name="Undo").click()
         tab.get_by_text("Deleted 2 runs.").wait_for(state="detached", timeout=WAIT)
         assert {run.run_id for run in history.list()} == {other, somebodys, newest}
+
+
+def test_the_deleted_runs_stay_open_while_one_is_chosen(tmp_path, tab):
+    """Though what was said above them goes meanwhile."""
+    history = RunHistory(tmp_path / "runs.sqlite3")
+    mine = save_stub(history, "mine")
+    save_stub(history, "other")
+    with server(tmp_path) as address:
+        tab.goto(f"{address}/runs")
+        settled(tab)
+        tick_row(tab, 1)
+        tab.get_by_role("button", name="Delete selected (1)").click()
+        history.delete(mine)
+        tab.get_by_role("button", name="Delete", exact=True).click()
+        tab.get_by_text("in this history any more").wait_for(timeout=WAIT)
+        settled(tab)
+        tab.get_by_text("Deleted runs (1)").click()
+        tab.wait_for_timeout(500)  # it unfolds
+        tab.get_by_role("combobox", name="Runs").click()
+        tab.get_by_role("option", name=mine).click()
+        tab.keyboard.press("Escape")
+        tab.get_by_text("in this history any more").wait_for(state="detached", timeout=WAIT)
+        tab.get_by_role("button", name="Bring back").click(timeout=WAIT)
+        tab.get_by_text("Deleted runs (").wait_for(state="detached", timeout=WAIT)
+        assert {run.model for run in history.list()} == {"mine", "other"}
 
 
 def save_stub(history, model):

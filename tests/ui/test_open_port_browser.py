@@ -4,34 +4,21 @@ import http.client
 from urllib.parse import quote, urlsplit
 
 import pytest
-from app_server import browser, server
+from app_server import WAIT, browser, settled
 
 from memorymark.service.history import RunHistory
 
 pytestmark = pytest.mark.browser
-WAIT = 30_000
 LINK = (
     "![x](http://127.0.0.1:9/a.png) [**Session expired: sign in here**](http://127.0.0.1:9/) "
     "http://evil.example :red[red] $a^2$"
 )
-DRAWN = "document.querySelectorAll('[data-testid=stSkeleton]').length === 0"
 # Is set before the page's own scripts run.
 NOTE_REFUSED = """
 window.refused = [];
 addEventListener('securitypolicyviolation', event =>
     window.refused.push(`${event.violatedDirective} ${event.blockedURI}`));
 """
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def address(home):
-    with server(home) as address:
-        yield address
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +33,6 @@ def page():
         yield page
 
 
-def settled(page):
-    """Wait until the script has run to its end, and all of it is drawn."""
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=WAIT)
-    page.wait_for_function(DRAWN, timeout=WAIT)
-
-
 def test_a_link_brings_no_markup_and_fetches_nothing(address, page):
     page.goto(f"{address}/?run={quote(LINK)}&precision={quote(LINK)}")
     page.get_by_text("There is no run").first.wait_for(timeout=WAIT)
@@ -64,8 +45,8 @@ def test_a_link_brings_no_markup_and_fetches_nothing(address, page):
     assert {urlsplit(url).netloc for url in page.asked} == {urlsplit(address).netloc}
 
 
-def test_the_policy_of_the_page_refuses_nothing_of_ours(address, home, page):
-    RunHistory(home / "runs.sqlite3").save("analysis", {"model_name": LINK, "device": LINK})
+def test_the_policy_of_the_page_refuses_nothing_of_ours(address, server_home, page):
+    RunHistory(server_home / "runs.sqlite3").save("analysis", {"model_name": LINK, "device": LINK})
     for path in ("", "runs", "cost_comparison", "backward_validation"):
         page.goto(f"{address}/{path}")
         page.get_by_text("Current batch size").first.wait_for(timeout=WAIT)
