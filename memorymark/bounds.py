@@ -33,7 +33,7 @@ from memorymark.units import KIB, MIB, mib_or_gib, seconds
 
 _PROCESS_BYTES = 2560 * MIB  # what a process holds beside its simulation: torch, models, batches
 # Reading a clock takes longer than counting: it is read once in so many operations.
-_BETWEEN_READINGS = 64
+_BETWEEN_READINGS = 256
 # How many times as much as in the app one may take on one's own.
 ON_ONES_OWN = 4.0
 _ADVICE = (
