@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import platform
@@ -25,19 +26,23 @@ from memorymark.workloads.trial_spec import TrialSpec
 _PACKAGES = ("torch", "transformers", "torchvision", "timm", "bitsandbytes", "memorymark")
 
 
-@cache
 def software() -> dict[str, str]:
     """Return the versions of what takes part in a trial, and the allocator's settings if any."""
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
-    for package in _PACKAGES[1:]:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
+    versions = {"python": platform.python_version(), "torch": torch.__version__, **_installed()}
     if torch.version.cuda:
         versions["cuda"] = torch.version.cuda
     settings = os.environ.get(ALLOCATOR_SETTINGS) or os.environ.get("PYTORCH_CUDA_ALLOC_CONF")
     return {**versions, ALLOCATOR_SETTINGS: settings} if settings else versions
+
+
+@cache
+def _installed() -> dict[str, str]:
+    """Return the versions of the packages beside torch; they stay as long as the process does."""
+    versions = {}
+    for package in _PACKAGES[1:]:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
 
 
 def failed_trial(target: Target, spec: TrialSpec, error: BaseException) -> Trial:

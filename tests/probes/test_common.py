@@ -24,6 +24,14 @@ def test_versions_of_what_takes_part():
     assert {"python", "transformers"} <= set(software())
 
 
+def test_software_is_that_of_now(monkeypatch):
+    before = software()
+    monkeypatch.setenv("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    assert software() == {**before, "PYTORCH_ALLOC_CONF": "expandable_segments:True"}
+    monkeypatch.undo()
+    assert software() == before
+
+
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
