@@ -133,7 +133,7 @@ def draw_evidence(analysis: Analysis, request: Request | None) -> None:
     st.subheader("Export", anchor=False)
     st.caption("Command line")
     budget = request.memory_budget if request else None
-    st.code(command_line(analysis, budget), language="shell", wrap_lines=True)
+    st.code(command_line(analysis, budget), language=None, wrap_lines=True)
     st.caption("Link to this run")
     st.code(share_link(analysis.run_id), language=None, wrap_lines=True)
     name = file_name(analysis.run_id)

@@ -13,6 +13,8 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import Page
 
+from memorymark.ui.style import draw_style
+
 COMPARISON = "Cost comparison"
 LOGO = str(Path(__file__).with_name("logo.svg"))
 _ICON = str(Path(__file__).with_name("icon.svg"))
@@ -44,6 +46,7 @@ def navigate() -> Page:
     the page from a font server.
     """
     st.set_page_config(page_title="MemoryMark", page_icon=_ICON, layout="wide")
+    draw_style()
     return st.navigation(list(pages().values()))
 
 

@@ -26,7 +26,7 @@ def draw_exports(run: Run) -> None:
     """Draw the command that repeats a run, its link and its JSON."""
     request = request_of(run)
     if request is not None:
-        st.code(visible(request.command()), language="shell", wrap_lines=True)
+        st.code(visible(request.command()), language=None, wrap_lines=True)
     st.code(share_link(run.run_id), language=None, wrap_lines=True)
     name = f"{file_name(run.run_id)}.json"
     download("JSON", lambda: export_run(run.run_id), name, "application/json")
