@@ -14,6 +14,7 @@ from memorymark.records.comparison import Comparison
 from memorymark.records.costs import Offer, PricedOffer, RunCost, compare_offers
 from memorymark.records.option import options_of
 from memorymark.report.charts.cost_charts import cost_against_time
+from memorymark.report.price_words import price_owner, price_words
 from memorymark.service.history import Run
 from memorymark.ui import say
 from memorymark.ui.charting import draw_kept
@@ -61,6 +62,9 @@ def draw_comparison(run: Run) -> None:
     holding = [offer for offer in offers if rows[offer.offer.name]["max_batch_size"] is not None]
     _draw_cheapest(holding, rows)
     draw_kept(cost_against_time, holding, names, key="costs", name=tuple(holding))
+    edited = st.session_state.get(_PRICES, {})
+    how = "type one into the table"
+    say.caption("{}", price_words(rows.values(), edited.keys() & rows.keys(), how))
     say.caption("{}", _sources(rows))
     _draw_table(holding, rows)
     for finding in record["findings"]:
@@ -144,7 +148,7 @@ def _cells(priced: PricedOffer, row: dict[str, Any]) -> dict[str, Any]:
         usd(cost.usd_per_million_samples), usd(cost.usd_per_run), hours(cost.hours_per_run),
         usd(cost.usd_per_year), "yes" if priced.efficient else "",
         f"{gib(row['memory_bytes'])} of {gib(row['capacity_bytes'])}",
-        "edited" if edited else row["price_source"] or UNKNOWN,
+        "yours" if edited else price_owner(row["price_source"]) or UNKNOWN,
         "" if edited else row["price_observed_at"] or UNKNOWN,
     )  # fmt: skip
     return dict(zip(_COLUMNS, values, strict=True))
