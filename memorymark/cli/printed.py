@@ -12,6 +12,7 @@ from memorymark.records.comparison import ComparedGpu, Comparison
 from memorymark.records.trial import CATEGORIES, Outcome, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation, Verdict
 from memorymark.report import sentences
+from memorymark.report.settings_phrase import comparison_phrase, trial_phrase
 
 _STYLES = {Verdict.PASS: "bold green", Verdict.WARN: "bold yellow", Verdict.FAIL: "bold red"}
 
@@ -34,7 +35,7 @@ def show_compile(validation: CompileValidation) -> None:
 def show_trial(trial: Trial) -> None:
     """Print one trial: memory readings, step time, and the breakdown at the peak."""
     print_line(trial_verdict(trial), style="bold")
-    print_line(sentences.training_phrase(trial.config))
+    print_line(trial_phrase(trial))
     rows = [
         ["peak allocated", units.mib_or_gib(trial.peak_allocated_bytes)],
         ["peak reserved", units.mib_or_gib(trial.peak_reserved_bytes)],
@@ -57,7 +58,7 @@ def show_trial(trial: Trial) -> None:
 def show_comparison(comparison: Comparison) -> None:
     """Print the cost of the training run on each GPU, cheapest first."""
     print_line(f"{comparison.model_name} ({comparison.source}), cheapest first", style="bold")
-    print_line(sentences.training_phrase(comparison.config))
+    print_line(comparison_phrase(comparison))
     names = ["gpu", "max", "optimal", "samples/s", "$/h", "$/million", "h/run", "$/run", ""]
     rows = [_compared_cells(row) for row in comparison.gpus]
     print_table(names, rows, right=names[1:-1])

@@ -5,44 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from memorymark.records.analysis import Advice, Analysis, Mark
-from memorymark.records.config import TrainingConfig
 from memorymark.records.event import trial_line
-from memorymark.records.trial import Target
 from memorymark.records.validation import BackwardValidation, CompileValidation
+from memorymark.report.settings_phrase import (
+    analysis_phrase,
+    target_phrase,
+    validation_phrase,
+)
 from memorymark.units import gib, mib_or_gib, percent, rate, seconds, usd
-
-
-def target_phrase(target: Target) -> str:
-    """Name a target with its source, as in "NVIDIA A100 40GB (simulated)"."""
-    return f"{target.name} ({target.source})"
-
-
-def training_phrase(config: TrainingConfig) -> str:
-    """Name the task, the precision, the lengths of a sample and the optimizer.
-
-    Example:
-        >>> training_phrase(TrainingConfig(task="ctc", audio_seconds=10))
-        'ctc, fp32, 10 s of audio, 128 tokens, adamw'
-    """
-    # A pair with a text is an image or audio, never both.
-    left_out = "image_size" if config.audio_seconds else None
-    names = [name for name in (config.task.lengths if config.task else ()) if name != left_out]
-    lengths = [_length(name, getattr(config, name)) for name in names]
-    task = [str(config.task)] if config.task else []
-    optimizer = "no optimizer" if config.optimizer == "none" else str(config.optimizer)
-    return ", ".join([*task, str(config.precision), *filter(None, lengths), optimizer])
-
-
-def _length(name: str, value: int | None) -> str | None:
-    if value is None:
-        return None
-    words = {
-        "seq_len": f"{value} tokens",
-        "image_size": f"images of {value} x {value} pixels",
-        "audio_seconds": f"{value} s of audio",
-        "num_frames": f"{value} frames",
-    }
-    return words[name]
 
 
 def verdict(analysis: Analysis) -> str:
@@ -58,7 +28,7 @@ def verdict(analysis: Analysis) -> str:
 
 def analysis_lines(analysis: Analysis) -> list[str]:
     """Write an analysis as lines of text: verdict, figures, costs, notes, advice."""
-    lines = [verdict(analysis), f"Training   {training_phrase(analysis.config)}", ""]
+    lines = [verdict(analysis), analysis_phrase(analysis), ""]
     if analysis.optimal.batch_size is not None:
         lines += [*_figures(analysis), *_cost_lines(analysis)]
     lines += [f"Note: {text}" for text in (*analysis.findings, *analysis.remarks)]
@@ -69,9 +39,7 @@ def analysis_lines(analysis: Analysis) -> list[str]:
 
 def backward_lines(validation: BackwardValidation) -> list[str]:
     """Write a validation of the backward pass as lines of text."""
-    place = target_phrase(validation.target)
-    start = f"{validation.verdict}: {validation.workload}, batch {validation.batch_size}, {place}"
-    lines = [start, f"  {training_phrase(validation.config)}"]
+    lines = [f"{validation.verdict}: {validation_phrase(validation)}"]
     lines += [f"  {reason}" for reason in validation.reasons]
     lines += [f"  {trial.stage}: {trial_line(trial)}" for trial in validation.trials]
     if validation.overestimate is not None:
@@ -84,11 +52,8 @@ def backward_lines(validation: BackwardValidation) -> list[str]:
 
 def compile_lines(validation: CompileValidation) -> list[str]:
     """Write a validation of torch.compile as lines of text."""
-    place = target_phrase(validation.target)
-    start = f"{validation.verdict}: {validation.workload}, batch {validation.batch_size}, {place}"
     return [
-        start,
-        f"  {training_phrase(validation.config)}",
+        f"{validation.verdict}: {validation_phrase(validation)}",
         *(f"  {reason}" for reason in validation.reasons),
         f"  eager: {trial_line(validation.eager)}",
         f"  compiled: {trial_line(validation.compiled)}",

@@ -14,7 +14,6 @@ from memorymark.report.sentences import (
     analysis_lines,
     backward_lines,
     compile_lines,
-    training_phrase,
     verdict,
 )
 from memorymark.units import GIB, MIB
@@ -123,7 +122,7 @@ def test_interpolated_figures_are_said():
 def test_validations_as_lines():
     probe, workload, config = FakeProbe(), FakeWorkload(), TrainingConfig()
     lines = backward_lines(validate_backward_on(probe, workload, config, 16))
-    assert lines[0] == "PASS: fake, batch 16, Fake GPU (measured)"
+    assert lines[0] == "PASS: fake · Fake GPU (measured) · batch size 16 · fp32 · adamw"
     assert "a forward-only tool would recommend 1920" in lines[-1]
     lines = compile_lines(validate_compile_on(probe, workload, config, 16))
     assert lines[0].startswith("PASS: ")
@@ -136,33 +135,6 @@ def test_nothing_up_to_the_report_needs_torch():
         "assert not {'torch', 'transformers', 'streamlit', 'altair'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
-
-
-@pytest.mark.parametrize(
-    ("config", "words"),
-    [
-        (
-            TrainingConfig(task="speech-seq2seq", audio_seconds=30, image_size=224),
-            "speech-seq2seq, fp32, 30 s of audio, 128 tokens, adamw",
-        ),
-        (
-            TrainingConfig(task="video-classification", num_frames=8, image_size=112,
-                           precision="amp-bf16", optimizer="none"),
-            "video-classification, amp-bf16, 8 frames, images of 112 x 112 pixels, no optimizer",
-        ),
-        (
-            TrainingConfig(task="contrastive", image_size=224, seq_len=77),
-            "contrastive, fp32, images of 224 x 224 pixels, 77 tokens, adamw",
-        ),
-        (
-            TrainingConfig(task="contrastive", image_size=224, audio_seconds=10),
-            "contrastive, fp32, 10 s of audio, 128 tokens, adamw",
-        ),
-        (TrainingConfig(image_size=224), "fp32, adamw"),
-    ],
-)  # fmt: skip
-def test_a_training_is_named_by_task_precision_and_lengths(config, words):
-    assert training_phrase(config) == words
 
 
 def test_a_range_is_said_once_for_the_optimal_batch():
