@@ -14,7 +14,8 @@ from memorymark.records.request import Request, command_line
 from memorymark.records.trial import Source, Target, Trial
 from memorymark.report.charts import batch_charts, memory_charts
 from memorymark.report.exports import trials_csv
-from memorymark.report.sentences import analysis_lines, verdict
+from memorymark.report.sentences import analysis_lines
+from memorymark.report.verdict import verdict
 from memorymark.ui import say
 from memorymark.ui.charting import draw_spec
 from memorymark.ui.pieces import card, download, file_name, share_link

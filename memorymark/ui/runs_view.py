@@ -8,7 +8,7 @@ import streamlit as st
 
 from memorymark.errors import MemoryMarkError
 from memorymark.records.request import RequestKind
-from memorymark.report.sentences import verdict
+from memorymark.report.verdict import verdict
 from memorymark.service.history import Run
 from memorymark.ui import say
 from memorymark.ui.analysis_view import draw_curves, draw_key_figures, source_line
