@@ -64,7 +64,7 @@ def _figures(analysis: Analysis) -> list[str]:
         change = change_in_speed(analysis.speedup)
         lines.append(
             _line(
-                "Speed", f"the recommended batch is {change} ({analysis.target.source} throughput)"
+                "Speed-up", f"the recommended batch is {change} ({analysis.target.source} throughput)"
             )
         )
     return lines
