@@ -12,9 +12,9 @@ from memorymark.report.verdict import change_in_speed, largest_words, verdict
 from memorymark.units import count, gib, mib_or_gib, percent, rate, seconds, usd
 
 
-def analysis_lines(analysis: Analysis) -> list[str]:
-    """Write an analysis as lines of text: verdict, figures, costs, notes, advice."""
-    lines = [verdict(analysis), analysis_phrase(analysis), ""]
+def analysis_lines(analysis: Analysis, memory_budget_bytes: int | None = None) -> list[str]:
+    """Write an analysis as lines of text: verdict, settings, figures, costs, notes, advice."""
+    lines = [verdict(analysis), analysis_phrase(analysis, memory_budget_bytes), ""]
     if analysis.optimal.batch_size is not None:
         lines += [*_figures(analysis), *_cost_lines(analysis)]
     lines += [f"Note: {text}" for text in (*analysis.findings, *analysis.remarks)]
@@ -23,9 +23,11 @@ def analysis_lines(analysis: Analysis) -> list[str]:
     return lines
 
 
-def backward_lines(validation: BackwardValidation) -> list[str]:
+def backward_lines(
+    validation: BackwardValidation, memory_budget_bytes: int | None = None
+) -> list[str]:
     """Write a validation of the backward pass as lines of text."""
-    lines = [f"{validation.verdict}: {validation_phrase(validation)}"]
+    lines = [f"{validation.verdict}: {validation_phrase(validation, memory_budget_bytes)}"]
     lines += [f"  {reason}" for reason in validation.reasons]
     lines += [f"  {trial.stage}: {trial_line(trial)}" for trial in validation.trials]
     if validation.overestimate is not None:
@@ -36,10 +38,12 @@ def backward_lines(validation: BackwardValidation) -> list[str]:
     return [*lines, *(f"Note: {finding}" for finding in validation.findings)]
 
 
-def compile_lines(validation: CompileValidation) -> list[str]:
+def compile_lines(
+    validation: CompileValidation, memory_budget_bytes: int | None = None
+) -> list[str]:
     """Write a validation of torch.compile as lines of text."""
     return [
-        f"{validation.verdict}: {validation_phrase(validation)}",
+        f"{validation.verdict}: {validation_phrase(validation, memory_budget_bytes)}",
         *(f"  {reason}" for reason in validation.reasons),
         f"  eager: {trial_line(validation.eager)}",
         f"  compiled: {trial_line(validation.compiled)}",
@@ -61,12 +65,9 @@ def _figures(analysis: Analysis) -> list[str]:
         ),
     ]
     if analysis.speedup is not None:
-        change = change_in_speed(analysis.speedup)
-        lines.append(
-            _line(
-                "Speed-up", f"the recommended batch is {change} ({analysis.target.source} throughput)"
-            )
-        )
+        change, source = change_in_speed(analysis.speedup), analysis.target.source
+        said = f"the recommended batch is {change} ({source} throughput)"
+        lines.append(_line("Speed-up", said))
     return lines
 
 

@@ -10,10 +10,11 @@ declared: one that is added is named with its label, by nobody's doing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from memorymark.errors import MemoryMarkError
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
@@ -142,6 +143,14 @@ def request_phrase(request: Request) -> str:
             gpus or "",
         ]
     )
+
+
+def kept_phrase(request: Mapping[str, Any] | None) -> str:
+    """Name the settings of a request of the run history; nothing where it cannot be read."""
+    try:
+        return request_phrase(Request.from_dict(request)) if request else ""
+    except MemoryMarkError:
+        return ""
 
 
 def target_phrase(target: Target) -> str:
