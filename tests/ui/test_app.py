@@ -73,7 +73,8 @@ def test_one_click_gives_an_analysis(app):
     run_to_end(app, "Analyze")
     assert not app.exception
     assert re.match(
-        r"Largest batch that fits: 1,216\. Recommended: \d+\. At batch 16, 94 % of the memory is idle\.",
+        r"Largest batch that fits: 1,216\. Recommended: \d+\. At batch 16, 94 % of the memory is"
+        r" idle\.",
         subheaders(app)[0],
     )
     settings = "bert · NVIDIA A100 40GB (simulated) · fp32 · adamw"
@@ -365,10 +366,12 @@ def test_figures_on_the_page_equal_the_json_of_the_run(app, capsys):
     capsys.readouterr()
     assert main(["runs", run_id, "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
-    for mark in ("Current", "Optimal", "Max"):
-        card = metric(app, f"{mark} batch size")
-        assert card.value == f"{values[f'{mark.lower()}_batch_size']:,}"
-        assert card.delta == units.gib(values[f"{mark.lower()}_memory_bytes"])
+    cards = {"Current batch": "current", "Recommended batch": "optimal",
+             "Largest batch that fits": "max"}  # fmt: skip
+    for label, mark in cards.items():
+        card = metric(app, label)
+        assert card.value == f"{values[f'{mark}_batch_size']:,}"
+        assert card.delta == units.gib(values[f"{mark}_memory_bytes"])
     shown = {
         "Idle memory": units.percent(values["waste_percent"] / 100),
         "Speed-up": f"{values['speedup']:.2f} x",
