@@ -19,7 +19,7 @@ from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
 from memorymark.service.admission import admit, check_device, check_model
 from memorymark.service.app_history import AppHistory
-from memorymark.service.estimates import Estimates
+from memorymark.service.estimates import Answer, Estimates
 from memorymark.service.job import Job
 from memorymark.service.jobs import JobManager
 from memorymark.service.run_key import RunKeyGuard, network_of
@@ -93,19 +93,26 @@ class AppService:
             admit=partial(admit, visitor.name),
         )
 
-    def estimate(self, request: Request, batch_size: int, visitor: Visitor) -> Trial | None:
-        """Return a simulated trial of one batch; None until it is there, or where it cannot be.
+    def estimate(self, request: Request, batch_size: int, visitor: Visitor) -> Answer | None:
+        """Return what one batch comes to in a simulation; None while that is worked on.
 
-        Open to everybody: it is simulated, never run on a device.
+        Ask again until it is there. Open to everybody: it is never run on a device.
         """
         asked = _one_trial(request, batch_size)
 
-        def simulate() -> Trial:
+        def simulate(cancel: CancelToken) -> Trial:
             check_model(request.model, self.settings)
-            bounds = dataclasses.replace(self._bounds_of(asked), seconds=ESTIMATE_SECONDS)
-            return Trial.from_dict(self._execute(asked, bounds, ignore, CancelToken()))
+            bounds = dataclasses.replace(self._bounds_of(asked), seconds=self._estimate_seconds)
+            return Trial.from_dict(self._execute(asked, bounds, ignore, cancel))
 
-        return self.estimates.ask(asked, simulate, visitor.name)
+        return self.estimates.ask(asked, simulate, visitor.name, visitor.session)
+
+    def first_run(self) -> str | None:
+        """Return the run of the default analysis that was begun when the server started.
+
+        None where none was: the owner's settings leave it out, or it was deleted.
+        """
+        return None
 
     def is_estimating(self, request: Request, batch_size: int) -> bool:
         """Say whether a simulated trial is on its way."""
@@ -193,6 +200,10 @@ class AppService:
             return WorkerBounds()
         bounds = Bounds().multiplied(self.settings.bounds_times or 1.0)
         return WorkerBounds(bounds.process_bytes, bounds.job_seconds)
+
+    @property
+    def _estimate_seconds(self) -> float:
+        return ESTIMATE_SECONDS * (self.settings.bounds_times or 1.0)
 
     def _check_user(self, visitor: Visitor) -> None:
         if visitor.user is None:

@@ -116,7 +116,8 @@ def outside_trial(analysis: Analysis) -> Trial | None:
     if analysis.target.gpu_key is None:
         return None
     request = outside_request(analysis)
-    return app_service().estimate(request, analysis.current.batch_size, visitor())
+    answer = app_service().estimate(request, analysis.current.batch_size, visitor())
+    return answer and answer.trial
 
 
 def outside_request(analysis: Analysis) -> Request:

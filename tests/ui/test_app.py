@@ -487,7 +487,7 @@ def test_the_server_never_loads_torch(home, monkeypatch):
         "while job.status.is_active: time.sleep(0.1)\n"
         "service.estimate(request, 3, Visitor())\n"
         "while service.is_estimating(request, 3): time.sleep(0.1)\n"
-        "assert service.estimate(request, 3, Visitor()).fits\n"
+        "assert service.estimate(request, 3, Visitor()).trial.fits\n"
         "app.query_params['run'] = job.run_id\n"
         "app.run()\n"
         "assert not app.exception\n"
