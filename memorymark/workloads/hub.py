@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import http.client
 import os
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 
 from memorymark.errors import InvalidValue, ModelNotFound, WorkloadError, quoted
 from memorymark.workloads.config_file import read_config_file
+from memorymark.workloads.known_models import KnownModel, find_known_model
 
 _local: ContextVar[bool] = ContextVar("whether only local files are read", default=False)
 _DEFAULT_ENDPOINT = "https://huggingface.co"
@@ -30,7 +32,10 @@ _HUB_ID = re.compile(r"(?=.{1,96}$)[\w.-]+(/[\w.-]+)?", re.ASCII)
 
 
 def load_hf_config(ref: str) -> Any:
-    """Return the configuration of a hub id or a local folder with config.json.
+    """Return the configuration of a local folder with config.json, or of a hub id.
+
+    Of a model whose configuration is shipped, it is that one, whatever the cache holds: so it is
+    the same on every machine, with a network or without. A folder is the way to differ.
 
     Raises:
         ModelNotFound: There is no such folder, id or network.
@@ -38,7 +43,8 @@ def load_hf_config(ref: str) -> Any:
     """
     if _looks_local(ref):
         return _from_folder(Path(os.path.expanduser(ref)))
-    return _from_hub(ref)
+    known = find_known_model(ref)
+    return _from_hub(ref) if known is None else _shipped(known)
 
 
 def check_endpoint() -> str:
@@ -60,6 +66,12 @@ def check_endpoint() -> str:
 
 def _looks_local(ref: str) -> bool:
     return ref.startswith((".", "/", "~")) or os.path.isdir(ref) or ref.count("/") > 1
+
+
+def _shipped(model: KnownModel) -> Any:
+    from transformers import AutoConfig
+
+    return AutoConfig.for_model(**copy.deepcopy(dict(model.config)))
 
 
 def _from_folder(folder: Path) -> Any:

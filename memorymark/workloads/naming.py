@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from memorymark.errors import UnknownChoice
+from memorymark.workloads.known_models import BUILTIN_TASKS, find_known_model
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class ModelForm:
     meaning: str
 
 
-BUILTIN_NAMES = ("bert", "gpt2", "resnet")
+BUILTIN_NAMES = tuple(BUILTIN_TASKS)
 VISION_LIBRARIES = ("torchvision", "timm")
 HUGGING_FACE, CODE = "hf", "code"
 
@@ -53,7 +54,7 @@ def form_of(model: str) -> tuple[str, str]:
     if name in BUILTIN_NAMES:
         return "", name
     prefix, colon, rest = name.partition(":")
-    if not colon and "/" in name:
+    if not colon and ("/" in name or find_known_model(name)):
         return HUGGING_FACE, name
     if prefix in (HUGGING_FACE, *VISION_LIBRARIES) and rest:
         return prefix, rest
