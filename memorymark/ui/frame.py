@@ -13,6 +13,8 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import Page
 
+from memorymark.ui.option_widgets import PAGE
+
 COMPARISON = "Cost comparison"
 LOGO = str(Path(__file__).with_name("logo.svg"))
 _ICON = str(Path(__file__).with_name("icon.svg"))
@@ -49,7 +51,7 @@ def navigate() -> Page:
 
 def run_framed(page: Page) -> None:
     """Run a page within the frame; the page sees that it is."""
-    st.session_state[_FRAMED] = True
+    st.session_state[_FRAMED], st.session_state[PAGE] = True, page.title
     try:
         page.run()
     finally:
