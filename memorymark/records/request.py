@@ -202,7 +202,7 @@ def why_not_on(kind: RequestKind, *, simulated: bool) -> str | None:
     """
     if not simulated or kind not in MEASURED_ONLY:
         return None
-    return "It is measured, not simulated. Choose a device of this machine as the GPU."
+    return "measured, not simulated: choose a device of this machine as the GPU."
 
 
 def _written_options(request: Request) -> dict[str, Any]:

@@ -58,6 +58,11 @@ def run_framed(page: Page) -> None:
         st.session_state[_FRAMED] = False
 
 
+def is_page_drawn() -> bool:
+    """Say whether the whole page is being drawn, and not one fragment of it."""
+    return bool(st.session_state.get(_FRAMED))
+
+
 def need_frame() -> None:
     """Start over with the frame where a page runs without it."""
     if not st.session_state.get(_FRAMED):

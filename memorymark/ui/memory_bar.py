@@ -14,6 +14,7 @@ from memorymark.report.charts.palette import LIMIT
 from memorymark.service.estimates import Answer
 from memorymark.ui import say
 from memorymark.ui.engine import app_service, visitor
+from memorymark.ui.frame import is_page_drawn
 from memorymark.ui.redraw import redraw
 from memorymark.ui.setup import Setup, current_gpu, current_setup
 from memorymark.ui.slots import drawing
@@ -56,9 +57,12 @@ def _request(setup: Setup) -> Request | None:
 
 @st.fragment(run_every=_POLL_SECONDS)
 def _wait(request: Request, batch_size: int) -> None:
-    """Draw the last bar until the estimate is there, then the whole page once more."""
+    """Draw the last bar until the estimate is there, then the whole page once more.
+
+    Never from within a page that is being drawn: what was pressed below would be forgotten.
+    """
     with drawing():
-        if app_service().estimate(request, batch_size, visitor()) is not None:
+        if not is_page_drawn() and app_service().estimate(request, batch_size, visitor()):
             redraw()
         last: MemoryBar | None = st.session_state.get(_LAST)
         say.line("Estimating batch {:,} …", batch_size)

@@ -10,23 +10,28 @@ from memorymark.records.option import options_of
 from memorymark.records.request import Request
 from memorymark.ui.engine import app_service
 from memorymark.ui.option_widgets import show
+from memorymark.workloads.known_models import model_choices
 
-_MODELS = ("bert", "gpt2", "resnet", "torchvision:vit_b_16", "hf:google-t5/t5-small")
+_OTHERS = {"torchvision:vit_b_16": "ViT-B/16 · torchvision:vit_b_16"}
 _KEY = "setup_model"
 
 
 def draw_model(value: str, on_change: Callable[[], None]) -> None:
     """Draw the field, which shows a model's name."""
-    models = list(dict.fromkeys([*_MODELS, *app_service().settings.workloads, value]))
+    own = app_service().settings.workloads
+    names = {**model_choices(), **_OTHERS}
+    models = list(dict.fromkeys([*names, *own, value]))
     show(_KEY, value)
     st.selectbox(
         options_of(Request)["model"].label,
         models,
         key=_KEY,
+        format_func=lambda name: names.get(name, name),
+        filter_mode="contains",
         accept_new_options=True,
         on_change=on_change,
-        help="bert, gpt2, resnet, torchvision:NAME, timm:NAME or hf:ID (a model of the Hugging "
-        "Face hub; only its configuration is read). Type to enter another model.",
+        help="Type to search, or to enter another model: torchvision:NAME, timm:NAME or hf:ID (a "
+        "model of the Hugging Face hub; only its configuration is read).",
     )
 
 

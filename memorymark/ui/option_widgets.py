@@ -62,7 +62,16 @@ def draw_option(
             **calls,
         )
     else:
-        st.number_input(plain(title), *bounds(option), None, key=key, help=plain(said), **calls)
+        by_model = _BY_MODEL if option.default is None else ""
+        st.number_input(
+            plain(title),
+            *bounds(option),
+            None,
+            key=key,
+            help=plain(said),
+            placeholder=plain(by_model),
+            **calls,
+        )
 
 
 def show(key: str, value: Any) -> None:

@@ -31,6 +31,7 @@ from memorymark.ui.targets import (
     target_options,
     target_parts,
 )
+from memorymark.workloads.known_models import lengths_of
 
 LENGTHS = ("seq_len", "image_size", "audio_seconds", "num_frames")
 BATCH = "current_batch_size"
@@ -107,7 +108,7 @@ def current_setup() -> Setup:
 
 def fields_shown(model: str, task: str | None) -> set[str]:
     """Return the training options that a model takes: of the lengths, those of its samples."""
-    lengths = LENGTHS if task is None else task.lengths
+    lengths = lengths_of(model, task) or (LENGTHS if task is None else task.lengths)
     return {name for name in _TRAINING if name not in LENGTHS or name in lengths}
 
 

@@ -26,7 +26,7 @@ from memorymark.ui.setup import (
     set_value,
     setup_values,
 )
-from memorymark.ui.targets import kind_of, target_options
+from memorymark.ui.targets import SIMULATED, kind_of, target_options
 
 _BUDGET = options_of(Request)["memory_budget"]
 _MORE = (
@@ -79,12 +79,12 @@ def _draw(name: str, label: str | None = None) -> None:
 
 
 def _draw_target() -> None:
-    options = target_options()
+    names = {target: words.removesuffix(SIMULATED) for target, words in target_options().items()}
     show(_key("target"), setup_values()["target"])
     st.selectbox(
         "GPU",
-        list(options),
-        format_func=options.__getitem__,
+        list(names),
+        format_func=names.__getitem__,
         key=_key("target"),
         on_change=_take_target,
         help="On a device of this machine, real training steps are measured. A GPU of the "

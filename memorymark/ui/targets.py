@@ -10,12 +10,13 @@ from memorymark.records.trial import Source, Target
 from memorymark.ui.machine_view import local_devices, readings
 
 _DEVICE, _GPU = "device", "gpu"
+SIMULATED = ", simulated"
 
 
 def target_options() -> dict[str, str]:
     """Return all targets by name, with the words that people read."""
     devices = {f"{_DEVICE}={name}": f"{words}, measured" for name, words in local_devices()}
-    gpus = {f"{_GPU}={key}": f"{_short(gpu)}, simulated" for key, gpu in load_catalogue().items()}
+    gpus = {f"{_GPU}={key}": f"{_short(gpu)}{SIMULATED}" for key, gpu in load_catalogue().items()}
     return {**devices, **gpus}
 
 

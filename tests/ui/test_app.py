@@ -21,6 +21,7 @@ from memorymark.gpus.catalogue import load_catalogue
 from memorymark.gpus.telemetry import GpuProcess, Telemetry, read_telemetry
 from memorymark.records.config import TrainingConfig
 from memorymark.service.access import AppService
+from memorymark.service.estimates import Answer
 from memorymark.service.history import RunHistory
 from memorymark.service.job import Job
 from memorymark.service.jobs import JobManager
@@ -616,3 +617,14 @@ def test_sign_in_that_cannot_work_says_so_and_lets_nobody_in(app, monkeypatch):
     assert not app.exception
     assert "MEMORYMARK" in app.sidebar.warning[0].value
     assert next(b for b in app.button if b.label == "Sign in").disabled
+
+
+def test_a_press_is_not_forgotten_though_the_estimate_comes_meanwhile(app, monkeypatch):
+    """The bar is drawn before the buttons."""
+    app.run()
+    answers = iter([None])
+    monkeypatch.setattr(
+        AppService, "estimate", lambda *asked: next(answers, Answer(error="Not today."))
+    )
+    run_to_end(app, "Analyze")
+    assert len(RunHistory().list()) == 1

@@ -64,12 +64,9 @@ class MemoryBar:
         """Say whether it fits, and by how much."""
         capacity, used = gib(self.capacity_bytes), gib(self.used_bytes)
         if not self.fits:
-            needs = "more" if self.used_bytes is None else used
-            has = "the memory budget is" if self.is_budget else "this GPU has"
-            return (
-                f"Does not fit: batch {self.batch_size:,} needs {needs}; {has} {capacity} "
-                "(simulated)."
-            )
+            limit = f"{'the memory budget is' if self.is_budget else 'this GPU has'} {capacity}"
+            needs = f"more than {capacity}" if self.used_bytes is None else used
+            return f"Does not fit: batch {self.batch_size:,} needs {needs}; {limit} (simulated)."
         if self.used_bytes is None:
             return f"Batch {self.batch_size:,} fits into {capacity} (simulated)."
         free = self.capacity_bytes - self.used_bytes
