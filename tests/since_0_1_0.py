@@ -33,6 +33,8 @@ def with_added(value: Any, *, use_cache: str) -> Any:
         made |= {"compile": compiled}
     if "peak_reserved_bytes" in made:
         made = _after(made, "peak_reserved_bytes", _RANGE)
+    if "holders" in made:
+        made = _after({**made, "holder_groups": []}, "holders", ("holder_groups",))
     return made
 
 
@@ -40,7 +42,8 @@ def _after(values: dict[str, Any], name: str, added: tuple[str, ...]) -> dict[st
     """Add keys whose values are unknown behind another one."""
     keys = list(values)
     place = keys.index(name) + 1
-    return {key: values.get(key) for key in (*keys[:place], *added, *keys[place:])}
+    order = dict.fromkeys((*keys[:place], *added, *keys[place:]))
+    return {key: values.get(key) for key in order}
 
 
 def without_ignored_lengths(document: dict[str, Any]) -> dict[str, Any]:

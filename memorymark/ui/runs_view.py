@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from operator import attrgetter
 
 import streamlit as st
 
@@ -10,18 +10,28 @@ from memorymark.errors import MemoryMarkError
 from memorymark.records.request import RequestKind
 from memorymark.report.sentences import verdict
 from memorymark.service.history import Run
-from memorymark.ui import say
+from memorymark.ui import columns, say
 from memorymark.ui.analysis_view import draw_curves, draw_key_figures, source_line
 from memorymark.ui.deletion import ask_to_delete
 from memorymark.ui.engine import analysis_of, app_service, export_run, open_run
 from memorymark.ui.job_view import device_words, queue_words
 from memorymark.ui.pieces import download, file_name
 from memorymark.ui.shown import go_to
-from memorymark.units import UNKNOWN, local_time
+from memorymark.units import local_time
 
 _MOST_RUNS = 500
 _DRAWN = "runs_drawn"
 _ROUND = "runs_round"
+_COLUMNS = (
+    columns.text("Run", attrgetter("run_id"), pinned=True),
+    columns.text("Model", attrgetter("model"), pinned=True),
+    columns.moment("Started", lambda run: local_time(run.created_at)),
+    columns.text("Kind", attrgetter("kind")),
+    columns.text("Device", attrgetter("device")),
+    columns.text("Source", attrgetter("source")),
+    columns.text("Status", attrgetter("status")),
+    columns.text("Error", lambda run: run.error or ""),
+)
 
 
 @st.fragment(run_every=2.0)
@@ -63,16 +73,16 @@ def draw_table() -> list[Run]:
         return []
     ids = [run.run_id for run in runs]
     key = f"runs_{hash((st.session_state.get(_ROUND, 0), *ids))}"
-    event = st.dataframe(
-        [_cells(run) for run in runs],
+    event = columns.draw_table(
+        _COLUMNS,
+        runs,
+        "The runs that are kept on this machine",
         key=key,
-        hide_index=True,
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={
             "selection": {"rows": [row for row, run_id in enumerate(ids) if run_id in ticked]}
         },
-        column_config={"Started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm")},
     )
     st.session_state[_DRAWN] = (key, ids)
     st.caption("Select one run to open it, or two to compare them side by side.")
@@ -152,16 +162,3 @@ def _draw_empty(text: str) -> None:
         "terminal on this machine. Both are listed here.",
         icon=":material/lightbulb:",
     )
-
-
-def _cells(run: Run) -> dict[str, Any]:
-    return {
-        "Run": run.run_id,
-        "Started": local_time(run.created_at),
-        "Kind": run.kind,
-        "Model": run.model or UNKNOWN,
-        "Device": run.device or UNKNOWN,
-        "Source": run.source or UNKNOWN,
-        "Status": str(run.status),
-        "Error": run.error or "",
-    }

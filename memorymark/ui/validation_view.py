@@ -12,7 +12,7 @@ from memorymark.report.charts import validation_charts as charts
 from memorymark.service.history import Run
 from memorymark.ui import say
 from memorymark.ui.analysis_view import source_line
-from memorymark.ui.charting import draw_kept
+from memorymark.ui.charting import draw_spec
 from memorymark.ui.pieces import card, draw_exports
 from memorymark.units import UNKNOWN, count, gib, mib_or_gib, rate, seconds
 
@@ -30,9 +30,9 @@ def draw_backward(run: Run) -> None:
     _head(title, validation.verdict, validation.reasons)
     say.caption("{}", source_line(validation.target, software=validation.trials[0].software))
     _backward_figures(validation)
-    draw_kept(charts.stage_bars, validation, key="stages", name=run.run_id)
+    draw_spec(charts.stage_bars(validation), "stages")
     _draw_gradients(validation.gradients)
-    _draw_overreach(validation, run.run_id)
+    _draw_overreach(validation)
     for finding in validation.findings:
         say.info("{}", finding)
     draw_exports(run)
@@ -54,7 +54,7 @@ def draw_compile(run: Run) -> None:
         card("Eager memory", gib(validation.eager.peak_allocated_bytes), "peak allocated")
         card("Compiled memory", gib(validation.compiled.peak_allocated_bytes), "peak allocated")
     if validation.compile_seconds is not None and validation.eager.step_seconds is not None:
-        draw_kept(charts.break_even, validation, key="break_even", name=run.run_id)
+        draw_spec(charts.break_even(validation), "break_even")
     draw_exports(run)
 
 
@@ -106,7 +106,7 @@ def _draw_gradients(check: GradientCheck | None) -> None:
         say.caption("Without a gradient: {}", ", ".join(check.missing))
 
 
-def _draw_overreach(validation: BackwardValidation, run_id: str) -> None:
+def _draw_overreach(validation: BackwardValidation) -> None:
     recommended = validation.forward_only_max_batch_size
     if recommended is None:
         return
@@ -118,7 +118,7 @@ def _draw_overreach(validation: BackwardValidation, run_id: str) -> None:
             recommended,
             validation.max_batch_size,
         )
-    draw_kept(charts.overreach, validation, key="overreach", name=run_id)
+    draw_spec(charts.overreach(validation), "overreach")
     say.caption(
         "The dashed line extrapolates the memory of the training step beyond the largest batch "
         "size tried; the points are {}.",

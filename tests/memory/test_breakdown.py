@@ -44,29 +44,29 @@ def test_activations_outlive_the_forward_pass_and_temporaries_do_not():
         STEP, FORWARD, ("kept", 100, "a"), ("passing", 10, "a"), "passing",
         ("late", 7, "a"), BACKWARD, ("work", 3), "kept", "late", "work",
     )  # fmt: skip
-    parts, holders = breakdown_at(trace, 1)
+    parts, holders, _ = breakdown_at(trace, 1)
     assert (parts.activations, parts.temporaries) == (100, 10)
     assert (holders[0].path, holders[0].category, holders[0].bytes) == ("a", "activations", 100)
-    parts, _ = breakdown_at(trace, 4)
+    parts, *_ = breakdown_at(trace, 4)
     assert (parts.activations, parts.temporaries) == (107, 3)
 
 
 def test_what_a_checkpoint_makes_again_is_an_activation():
     trace = trace_of(STEP, FORWARD, BACKWARD, ("again", 100, "layer.0"), ("work", 5), "again")
-    parts, _ = breakdown_at(trace, 1)
+    parts, *_ = breakdown_at(trace, 1)
     assert (parts.activations, parts.temporaries) == (100, 5)
 
 
 def test_the_ten_largest_holders_by_module():
     sizes = [(f"t{i}", 10 + i, f"layer.{i}") for i in range(15)]
-    _, holders = breakdown_at(trace_of(STEP, FORWARD, *sizes, BACKWARD), 14)
+    _, holders, _ = breakdown_at(trace_of(STEP, FORWARD, *sizes, BACKWARD), 14)
     assert [holder.bytes for holder in holders] == list(range(24, 14, -1))
     assert holders[0].path == "layer.14"
 
 
 def test_parameters_are_held_by_their_module():
     tracker = run(TinyNet(), TrainingConfig())
-    _, holders = breakdown_at(tracker.trace, peak_position(tracker.trace))
+    _, holders, _ = breakdown_at(tracker.trace, peak_position(tracker.trace))
     assert ("0", "parameters") in {(holder.path, holder.category) for holder in holders}
 
 
@@ -76,14 +76,14 @@ def test_a_breakdown_adds_up_to_what_is_live(checkpointing, position):
     config = TrainingConfig(seq_len=16, gradient_checkpointing=checkpointing)
     trace = run(tiny_bert(), config).trace
     at = peak_position(trace) if position == "peak" else position
-    parts, _ = breakdown_at(trace, at)
+    parts, *_ = breakdown_at(trace, at)
     assert parts.total == sum(size for _, size in trace.events[: at + 1])
     assert parts.total == sum(trace.blocks[block].size_bytes for block in live_at(trace, at))
 
 
 def test_the_categories_of_a_real_step():
     tracker = run(TinyNet(), TrainingConfig(), batch_size=64)
-    parts, _ = breakdown_at(tracker.trace, peak_position(tracker.trace))
+    parts, *_ = breakdown_at(tracker.trace, peak_position(tracker.trace))
     parameters = 4 * (256 * 256 + 256 + 256 * 10 + 10)
     assert parts.parameters == parts.gradients == parameters
     assert parts.optimizer_states == 2 * parameters
