@@ -76,6 +76,18 @@ def without_workspaces(value: Any) -> Any:
     return _without(value, _OF_CONVOLUTIONS)
 
 
+def without_forward_parts(value: Any) -> Any:
+    """Leave out what the memory is for in steps that end after the forward pass.
+
+    Inputs, and activations where a graph is kept, were called temporaries there.
+    """
+    if not isinstance(value, dict):
+        return [without_forward_parts(item) for item in value] if isinstance(value, list) else value
+    if str(value.get("stage")) not in ("forward", "forward-only"):
+        return {key: without_forward_parts(item) for key, item in value.items()}
+    return _without(value, {"breakdown", "holders", "phases"})
+
+
 def _without(value: Any, hidden: set[str]) -> Any:
     if not isinstance(value, dict):
         return value

@@ -46,9 +46,20 @@ class Column:
         return replace(self, optional=True)
 
 
-def text(title: str, value: Value, *, pinned: bool = False) -> Column:
-    """Make a column of words; unknown is a dash, no words are none."""
-    return Column(title, _shown_text(value), _text_column, pinned)
+def text(title: str, value: Value, *, pinned: bool = False, width: str | None = None) -> Column:
+    """Make a column of words; unknown is a dash, no words are none.
+
+    Args:
+        title: Its head.
+        value: Takes the words from what a row is about.
+        pinned: It stays in sight when the table is scrolled sideways.
+        width: small, medium or large; None is as wide as its words.
+    """
+
+    def shown(cells: Sequence[Any], pinned: bool) -> Any:
+        return st.column_config.TextColumn(pinned=pinned, width=width)
+
+    return Column(title, _shown_text(value), shown, pinned)
 
 
 def count(title: str, value: Value) -> Column:
@@ -149,10 +160,6 @@ def _in_gib(value: Value) -> Value:
 
 def _in_percent(value: Value) -> Value:
     return lambda item: None if (part := value(item)) is None else part * 100
-
-
-def _text_column(cells: Sequence[Any], pinned: bool) -> Any:
-    return st.column_config.TextColumn(pinned=pinned)
 
 
 def _moment_column(cells: Sequence[Any], pinned: bool) -> Any:

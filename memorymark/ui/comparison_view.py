@@ -138,7 +138,7 @@ def _columns(least_price: float, most_price: float) -> tuple[Column, ...]:
         columns.text("GPU", _of("name"), pinned=True),
         columns.editable_money(PRICE, lambda pair: pair[0].offer.usd_per_hour,
                               least_price, most_price),
-        columns.text("Price source", _price_source),
+        columns.text("Price source", _price_source, width="medium"),
         columns.text("Price date", _price_date),
         columns.money("$/million samples", _cost("usd_per_million_samples")),
         columns.money("$/run", _cost("usd_per_run")),

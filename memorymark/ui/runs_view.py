@@ -6,14 +6,10 @@ from operator import attrgetter
 
 import streamlit as st
 
-from memorymark.errors import MemoryMarkError
-from memorymark.records.request import RequestKind
-from memorymark.report.sentences import verdict
 from memorymark.service.history import Run
 from memorymark.ui import columns, say
-from memorymark.ui.analysis_view import draw_curves, draw_key_figures, source_line
 from memorymark.ui.deletion import ask_to_delete
-from memorymark.ui.engine import analysis_of, app_service, export_run, open_run
+from memorymark.ui.engine import app_service, export_run, open_run
 from memorymark.ui.job_view import device_words, queue_words
 from memorymark.ui.pieces import download, file_name
 from memorymark.ui.shown import go_to
@@ -85,7 +81,7 @@ def draw_table() -> list[Run]:
         },
     )
     st.session_state[_DRAWN] = (key, ids)
-    st.caption("Select one run to open it, or two to compare them side by side.")
+    st.caption("Select one run to open it, or two and more to compare them.")
     return [runs[row] for row in event["selection"]["rows"] if row < len(runs)]
 
 
@@ -125,29 +121,6 @@ def _draw_export(run_id: str) -> None:
     if run is not None and run.record is not None:
         name = f"{file_name(run_id)}.json"
         download("JSON", lambda: export_run(run_id), name, "application/json")
-
-
-def draw_side_by_side(first: Run, second: Run) -> None:
-    """Draw two analyses beside one another."""
-    for side, run in zip(st.columns(2), (first, second), strict=True):
-        with side:
-            _draw_one(run)
-
-
-def _draw_one(run: Run) -> None:
-    opened = open_run(run.run_id)
-    if opened is None or opened.kind != RequestKind.ANALYSIS or opened.record is None:
-        say.info("Run {} is not a finished analysis. Only those can be compared.", run.run_id)
-        return
-    try:
-        analysis = analysis_of(run.run_id)
-    except MemoryMarkError as error:
-        say.error("{}", error)
-        return
-    say.line("**Run {}: {}**", run.run_id, verdict(analysis))
-    say.caption("{}", source_line(analysis.target, analysis.created_at, analysis.software))
-    draw_key_figures(analysis)
-    draw_curves(analysis, key=f"compare_{run.run_id}")
 
 
 def _draw_empty(text: str) -> None:

@@ -8,6 +8,7 @@ from memorymark.memory.breakdown import breakdown_at, live_at, peak_position, ti
 from memorymark.memory.trace import BACKWARD, FORWARD, OPTIMIZER, STEP, Block, Trace
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Stage
 from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.tracked import run_tracked_steps
 from memorymark.workloads.build import build_model
@@ -117,3 +118,26 @@ def test_the_timeline_of_the_last_step_shows_its_phases_in_order():
     names = [name for name, _ in line.phases]
     assert names == ["forward", "backward", "optimizer", "step-end"]
     assert [at for _, at in line.phases] == sorted(at for _, at in line.phases)
+
+
+@pytest.mark.parametrize("stage", [Stage.FORWARD, Stage.BACKWARD, Stage.STEP])
+def test_activations_are_activations_however_far_the_step_goes(stage):
+    """Also where no backward pass follows: what it would need is kept until the step ends."""
+    config = TrainingConfig(seq_len=16)
+    spec = TrialSpec(tiny_bert(), config, 4, stage)
+    tracker = MemoryTracker("cpu")
+    model = build_model(spec.workload, spec.config, CPU)
+    run_tracked_steps(spec, model, DeviceRuntime(CPU), tracker, steps=2)
+    start = tracker.trace.last_step()
+    parts, *_ = breakdown_at(tracker.trace, peak_position(tracker.trace, start))
+    assert parts.activations > 5 * parts.temporaries
+    assert parts.inputs > 0
+
+
+def test_without_gradients_nothing_is_kept_as_an_activation():
+    spec = TrialSpec(tiny_bert(), TrainingConfig(seq_len=16), 4, Stage.FORWARD_ONLY)
+    tracker = MemoryTracker("cpu")
+    model = build_model(spec.workload, spec.config, CPU)
+    run_tracked_steps(spec, model, DeviceRuntime(CPU), tracker, steps=2)
+    parts, *_ = breakdown_at(tracker.trace, peak_position(tracker.trace, tracker.trace.last_step()))
+    assert parts.activations == 0 and parts.inputs > 0 and parts.temporaries > 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from memorymark.records.costs import MILLION, PricedOffer, hours_for
 from memorymark.report.charts.label_places import label_places
-from memorymark.report.charts.palette import GROUND, MARK_COLOURS
+from memorymark.report.charts.palette import GROUND, MARK_COLOURS, TEXT
 from memorymark.report.charts.vega import NUMBER, Spec, by_label, chart, layer, number, words
 from memorymark.units import hours as hours_text
 from memorymark.units import rate, usd
@@ -105,7 +105,11 @@ def _names(rows: Sequence[dict[str, Any]], both: Spec) -> list[Spec]:
     layers = []
     said, ends = [row["name"] for row in rows], [*WIDTHS[1:], None]
     for least, end in zip(WIDTHS, ends, strict=True):
-        places = label_places(said, pixels(rows, least), least, PLOT_HEIGHT)
+        points = pixels(rows, least)
+        line = sorted(
+            point for point, row in zip(points, rows, strict=True) if row["kind"] == _BEST
+        )
+        places = label_places(said, points, least, PLOT_HEIGHT, line)
         is_drawn = f"width >= {least if least > WIDTHS[0] else 0}"
         is_drawn += f" && width < {end}" if end else ""
         for align in ("left", "right", "center"):
@@ -119,6 +123,7 @@ def _names(rows: Sequence[dict[str, Any]], both: Spec) -> list[Spec]:
                     "align": align,
                     "baseline": "middle",
                     "fontSize": 12,
+                    "color": TEXT,
                     "dx": {"expr": "datum.dx"},
                     "dy": {"expr": "datum.dy"},
                     "opacity": {"expr": f"{is_drawn} ? 1 : 0"},

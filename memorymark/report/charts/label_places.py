@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 CHARACTER = 6.6  # pixels: a wide guess at the mean width of a letter at this size
 LINE = 14
 _POINT = 7
 _GAP = 9
+_STRIDE = 4
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,11 @@ def box_of(name: str, point: tuple[float, float], place: Place) -> Box:
 
 
 def label_places(
-    names: Sequence[str], points: Sequence[tuple[float, float]], width: float, height: float
+    names: Sequence[str],
+    points: Sequence[tuple[float, float]],
+    width: float,
+    height: float,
+    line: Sequence[tuple[float, float]] = (),
 ) -> list[Place | None]:
     """Place names beside their points, the first ones first; None where there is no room.
 
@@ -68,11 +74,13 @@ def label_places(
         points: Where the points are in the plot, in pixels.
         width: The plot's width in pixels.
         height: Its height.
+        line: The corners of a line that no name may cover.
     """
     taken = [Box(x - _POINT, y - _POINT, x + _POINT, y + _POINT) for x, y in points]
+    crossed = _boxes_along(line)
     found: list[Place | None] = []
     for number, (name, point) in enumerate(zip(names, points, strict=True)):
-        others = [*taken[:number], *taken[number + 1 :]]
+        others = [*taken[:number], *taken[number + 1 :], *crossed]
         place = next(
             (
                 place
@@ -86,3 +94,14 @@ def label_places(
         if place is not None:
             taken.append(box_of(name, point, place))
     return found
+
+
+def _boxes_along(line: Sequence[tuple[float, float]]) -> list[Box]:
+    """Return small boxes that follow a line from corner to corner."""
+    boxes = []
+    for (x, y), (to_x, to_y) in pairwise(line):
+        count = max(int(max(abs(to_x - x), abs(to_y - y)) / _STRIDE), 1)
+        for number in range(count + 1):
+            at_x, at_y = x + (to_x - x) * number / count, y + (to_y - y) * number / count
+            boxes.append(Box(at_x - 1, at_y - 1, at_x + 1, at_y + 1))
+    return boxes

@@ -18,6 +18,7 @@ from memorymark.report.charts.palette import (
 from memorymark.report.charts.vega import (
     NUMBER,
     Spec,
+    axis,
     by_label,
     category_colour,
     chart,
@@ -166,15 +167,16 @@ def step_timeline(trial: Trial) -> Spec:
     rows = _timeline_rows(timeline)
     end = max(timeline.positions, default=0)
     title = "Allocations and releases in order"
-    x = number("position", title=title, axis={"tickCount": 4, "format": NUMBER})
-    y = number("memory", title="Allocated (GiB)", axis=_GIB_AXIS)
+    peak = max(timeline.allocated_bytes, default=0)
+    x = axis("position", title, end, 4)
+    y = axis("memory", "Allocated (GiB)", (in_gib(peak) or 1.0) * 1.05, 5)
     tooltip = [words("phase", title="Phase"), *_AMOUNT]
     bands = _phase_bands(timeline, end)
     for row in rows:
         row["phase"] = next(
             (b["phase"] for b in reversed(bands) if b["start"] <= row["position"]), UNKNOWN
         )
-    colours = {PHASE_WORDS.get(name, name): colour for name, colour in _phase_colours(timeline)}
+    colours = {band["phase"]: PHASE_COLOURS.get(band["name"], GROUND) for band in bands}
     band = {
         "x": {**x, "field": "start"},
         "x2": {"field": "end"},
@@ -186,21 +188,15 @@ def step_timeline(trial: Trial) -> Spec:
         layer(bands, "rect", band, opacity=0.3),
         layer(rows, "area", area, color=GROUND, opacity=0.45, line=line, interpolate="step-after"),
     ]
-    peak = max(timeline.allocated_bytes, default=None)
     described = f"Allocated memory during one step; the peak is {gib(peak)}."
     return chart(layers if bands else layers[1:], described, _STEP_HEIGHT)
-
-
-def _phase_colours(timeline: Timeline) -> list[tuple[str, str]]:
-    names = dict.fromkeys(name for name, _ in timeline.phases)
-    return [(name, PHASE_COLOURS.get(name, GROUND)) for name in names]
 
 
 def _phase_bands(timeline: Timeline, end: int) -> list[dict[str, Any]]:
     """Return where each phase begins and ends; phases that hold no event are left out."""
     starts = [start for _, start in timeline.phases]
     return [
-        {"phase": PHASE_WORDS.get(name, name), "start": start, "end": until}
+        {"name": name, "phase": PHASE_WORDS.get(name, name), "start": start, "end": until}
         for (name, start), until in zip(timeline.phases, [*starts[1:], end], strict=True)
         if until > start
     ]

@@ -33,12 +33,14 @@ MARK_WORDS: dict[str, str] = {
 }
 PHASE_COLOURS: dict[str, str] = {
     "forward": "#5f8aa8",
+    "forward-end": "#a8705f",
     "backward": "#a8705f",
     "optimizer": "#7d8a3f",
     "step-end": "#87789c",
 }
 PHASE_WORDS: dict[str, str] = {
     "forward": "Forward",
+    "forward-end": "After the forward pass",
     "backward": "Backward",
     "optimizer": "Optimizer",
     "step-end": "End of step",
@@ -48,6 +50,7 @@ RUN_SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cr
 LINE = "#3f74d8"
 LIMIT = "#d64b4b"
 GROUND = "#8793a1"
+TEXT = "currentColor"  # the page's own colour of text, in either theme
 HEIGHT = 360
 
 
@@ -61,7 +64,8 @@ def category_scale() -> dict[str, Any]:
 
 def category_legend() -> dict[str, Any]:
     """Put the legend of the categories below a chart, as Vega-Lite takes it."""
-    return {"orient": "bottom", "columns": 2, "columnPadding": 6, "symbolType": "square"}
+    columns = {"expr": "width < 480 ? 2 : width < 800 ? 4 : 7"}
+    return {"orient": "bottom", "columns": columns, "columnPadding": 8, "symbolType": "square"}
 
 
 def in_gib(value: int | None) -> float | None:

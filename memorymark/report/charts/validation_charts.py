@@ -9,7 +9,6 @@ from memorymark.records.trial import CATEGORIES, Stage, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.report.charts.palette import (
     CATEGORY_WORDS,
-    GROUND,
     LIMIT,
     LINE,
     MARK_COLOURS,
@@ -87,7 +86,7 @@ def overreach(validation: BackwardValidation) -> Spec:
     x = axis("batch", "Batch size", max([row["batch"] for row in rows], default=1) * 1.06, 8)
     y = axis("memory", "Peak allocated (GiB)", top * 1.08, 6)
     rules = _recommendations(validation)
-    colours = {_FORWARD: MARK_COLOURS["current"], _STEP: LINE, _EXTENDED: LIMIT}
+    colours = {_FORWARD: MARK_COLOURS["current"], _STEP: LINE, _EXTENDED: "#8aa4e0"}
     colours |= {} if capacity is None else {f"Capacity: {capacity:,.2f} GiB": LIMIT}
     colours |= {rule["kind"]: rule["colour"] for rule in rules}
     colour = by_label("kind", colours, symbolType="stroke")
@@ -203,7 +202,7 @@ def _batch(row: dict[str, Any]) -> int:
 def _recommendations(validation: BackwardValidation) -> list[dict[str, Any]]:
     said = [
         (validation.max_batch_size, "Largest that fits", MARK_COLOURS["optimal"]),
-        (validation.forward_only_max_batch_size, "Forward-only tool", GROUND),
+        (validation.forward_only_max_batch_size, "Forward-only tool", "#a8705f"),
     ]
     return [
         {"batch": batch, "kind": f"{text}: {batch:,}", "colour": colour}

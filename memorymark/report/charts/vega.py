@@ -14,6 +14,7 @@ Spec = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]
 NUMBER = ",.6~f"  # thousands separators, no needless zeros
 _WIDE = 480  # pixels of a plot
+_SHORT = 23  # letters, of which two columns have room on a telephone
 
 
 def layer(rows: Rows, mark: str, encoding: Spec, **style: Any) -> Spec:
@@ -59,10 +60,12 @@ def key(labels: Sequence[str], title: str | None = None, wide_columns: int = 4) 
 
     Names that stand in a legend never overprint points or one another, at whatever width.
     """
+    few = 2 if max(map(len, labels), default=0) <= _SHORT else 1
+    many = max(min(len(labels), wide_columns), 1)
     return {
         "title": title,
         "orient": "top",
-        "columns": {"expr": f"width < {_WIDE} ? 1 : {min(max(len(labels), 1), wide_columns)}"},
+        "columns": {"expr": f"width < {_WIDE} ? {few} : {many}"},
         "labelLimit": 0,
         "columnPadding": 16,
     }

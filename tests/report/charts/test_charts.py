@@ -17,11 +17,13 @@ from memorymark.records.costs import Offer, Plan, compare_offers
 from memorymark.records.trial import CATEGORIES, Breakdown, HolderGroup, Stage
 from memorymark.report.charts import (
     batch_charts,
+    compare_charts,
     cost_charts,
     memory_charts,
     palette,
     validation_charts,
 )
+from memorymark.units import gib
 
 CONFIG = TrainingConfig()
 
@@ -215,6 +217,8 @@ def all_charts(analysis):
         "stages": validation_charts.stage_bars(backward),
         "overreach": validation_charts.overreach(backward),
         "break-even": validation_charts.break_even(compiled),
+        "runs": compare_charts.memory_of_runs({"one": analysis, "two": analysis}),
+        "rates of runs": compare_charts.throughput_of_runs({"one": analysis, "two": analysis}),
         "costs": cost_charts.cost_against_time(offers, {"a": "A", "b": "B"}),
     }
 
@@ -255,6 +259,16 @@ def test_lines_and_bars_stand_out_on_both_grounds(ground):
     }  # fmt: skip
     faint = {colour: contrast(colour, ground) for colour in drawn}
     assert {colour: value for colour, value in faint.items() if value < 2.3} == {}
+
+
+def test_words_in_a_plot_have_the_colour_of_the_page_s_text(analysis):
+    texts = [
+        layer["mark"]
+        for spec in all_charts(analysis).values()
+        for layer in layers_of(spec)
+        if layer["mark"]["type"] == "text"
+    ]
+    assert texts and all(mark["color"] == "currentColor" for mark in texts)
 
 
 def test_tooltips_have_titles_and_no_internals(analysis):
@@ -369,3 +383,22 @@ def test_phases_are_bands_with_a_legend(analysis):
     assert bands["encoding"]["color"]["legend"]["orient"] == "top"
     assert area["encoding"]["y"]["title"] == "Allocated (GiB)"
     assert {row["phase"] for row in area["data"]["values"]} == {row["phase"] for row in rows}
+
+
+def test_runs_laid_over_one_another_have_a_colour_and_a_shape_each(analysis):
+    names = [f"A100 · batch {n}" for n in range(compare_charts.MOST_RUNS)]
+    named = dict.fromkeys(names, analysis)
+    for spec in (compare_charts.memory_of_runs(named), compare_charts.throughput_of_runs(named)):
+        altair.Chart.from_dict(spec)
+        points = [layer["encoding"] for layer in spec["layer"] if "shape" in layer["encoding"]]
+        for channel in ("color", "shape"):
+            scale = points[0][channel]["scale"]
+            assert scale["domain"] == names and len(set(scale["range"])) == len(names)
+        assert points[0]["shape"]["legend"] == points[0]["color"]["legend"]
+        rows = [row for row in rows_of(spec) if "batch" in row]
+        fitting = {t.batch_size for t in analysis.trials if t.fits}
+        assert {(row["run"], row["batch"]) for row in rows} == {
+            (name, batch) for name in names for batch in fitting
+        }
+    said = compare_charts.memory_of_runs(named)["description"]
+    assert f"capacity {gib(analysis.capacity_bytes)}" in said
