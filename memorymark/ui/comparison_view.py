@@ -21,15 +21,17 @@ from memorymark.report.comparison_lines import cheapest, cheapest_sentence, comp
 from memorymark.report.exports import comparison_csv
 from memorymark.report.settings_phrase import analysis_phrase, comparison_phrase
 from memorymark.service.history import Run
-from memorymark.ui import say
-from memorymark.ui.charting import draw_kept
+from memorymark.ui import columns, say
+from memorymark.ui.charting import draw_spec
 from memorymark.ui.choices import PLAN, choices, edit_prices, edited_prices, link_inputs
+from memorymark.ui.columns import Column, Value, cells_of, column_config
 from memorymark.ui.engine import request_of
 from memorymark.ui.option_widgets import bounds
 from memorymark.ui.pieces import File, draw_exports
-from memorymark.units import UNKNOWN, count, gib, hours, rate, usd
+from memorymark.units import UNKNOWN, count, hours, rate, usd
 
 PRICE = "$/hour (edit)"
+Pair = tuple[PricedOffer, dict[str, Any]]
 
 
 def draw_savings(analysis: Analysis) -> None:
@@ -64,7 +66,7 @@ def draw_comparison(run: Run) -> None:
     holding = [offer for offer in offers if rows[offer.offer.name]["max_batch_size"] is not None]
     if cheapest(shown) is None:
         st.info("Enter prices in the table below.")
-    draw_kept(cost_against_time, holding, names, key="costs", name=tuple(holding))
+    draw_spec(cost_against_time(holding, names), "costs")
     say.caption("{}", _sources(rows))
     _draw_table(holding, rows)
     for finding in record["findings"]:
@@ -100,16 +102,17 @@ def _draw_table(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -> N
     version = st.session_state.setdefault("price_editor", 0)
     key = f"prices_{version}"
     smallest, largest = bounds(options_of(AnalysisOptions)["price_per_hour"])
+    shown = _columns(smallest, largest)
+    cells = cells_of(shown, [(offer, rows[offer.offer.name]) for offer in offers])
     st.data_editor(
-        [_cells(offer, rows[offer.offer.name]) for offer in offers],
+        cells,
         key=key,
+        width="stretch",
         hide_index=True,
-        disabled=[name for name in _COLUMNS if name != PRICE],
-        column_config={
-            PRICE: st.column_config.NumberColumn(
-                min_value=smallest, max_value=largest, format="$%.2f"
-            )
-        },
+        placeholder=UNKNOWN,
+        disabled=[column.title for column in shown if column.title != PRICE],
+        column_config=column_config(shown, cells),
+        alt="The costs of this training on each GPU",
         on_change=take_prices,
         args=(key, order),
     )
@@ -118,25 +121,46 @@ def _draw_table(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -> N
         st.button(label, icon=":material/undo:", on_click=edit_prices, args=({},))
 
 
-_COLUMNS = (
-    "GPU", "Max batch", "Optimal batch", "Samples/s", "Source", PRICE, "$/million samples", "$/run",
-    "Time per run", "$/year", "Pareto-optimal", "Memory", "Price source", "Price date",
-)  # fmt: skip
-
-
-def _cells(priced: PricedOffer, row: dict[str, Any]) -> dict[str, Any]:
-    cost = priced.cost
-    edited = row["gpu"] in edited_prices()
-    values = (
-        row["name"], count(row["max_batch_size"]), count(row["optimal_batch_size"]),
-        rate(row["samples_per_second"]), row["source"], priced.offer.usd_per_hour,
-        usd(cost.usd_per_million_samples), usd(cost.usd_per_run), hours(cost.hours_per_run),
-        usd(cost.usd_per_year), "yes" if priced.efficient else "",
-        f"{gib(row['memory_bytes'])} of {gib(row['capacity_bytes'])}",
-        "edited" if edited else row["price_source"] or UNKNOWN,
-        "" if edited else row["price_observed_at"] or UNKNOWN,
+def _columns(least_price: float, most_price: float) -> tuple[Column, ...]:
+    """Return the columns; a row is of an offer at its price and the record of its GPU."""
+    return (
+        columns.text("GPU", _of("name"), pinned=True),
+        columns.editable_money(PRICE, lambda pair: pair[0].offer.usd_per_hour,
+                              least_price, most_price),
+        columns.text("Price source", _price_source, width="medium"),
+        columns.text("Price date", _price_date),
+        columns.money("$/million samples", _cost("usd_per_million_samples")),
+        columns.money("$/run", _cost("usd_per_run")),
+        columns.figure("Time per run (h)", _cost("hours_per_run")),
+        columns.money("$/year", _cost("usd_per_year")),
+        columns.figure("Samples/s", _of("samples_per_second")),
+        columns.count("Recommended batch", _of("optimal_batch_size")),
+        columns.count("Largest batch", _of("max_batch_size")),
+        columns.memory("Memory", _of("memory_bytes")),
+        columns.memory("Capacity", _of("capacity_bytes")),
+        columns.text("Pareto-optimal", lambda pair: "yes" if pair[0].efficient else "no"),
+        columns.text("Source", _of("source")),
     )  # fmt: skip
-    return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _of(name: str) -> Value:
+    return lambda pair: pair[1][name]
+
+
+def _cost(name: str) -> Value:
+    return lambda pair: getattr(pair[0].cost, name)
+
+
+def _price_source(pair: Pair) -> str | None:
+    return "edited" if _is_edited(pair) else pair[1]["price_source"]
+
+
+def _price_date(pair: Pair) -> str | None:
+    return None if _is_edited(pair) else pair[1]["price_observed_at"]
+
+
+def _is_edited(pair: Pair) -> bool:
+    return pair[1]["gpu"] in edited_prices()
 
 
 def take_prices(key: str, order: list[str]) -> None:

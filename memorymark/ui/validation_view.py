@@ -15,7 +15,7 @@ from memorymark.report.settings_phrase import validation_phrase
 from memorymark.service.history import Run
 from memorymark.ui import say
 from memorymark.ui.analysis_view import source_line
-from memorymark.ui.charting import draw_kept
+from memorymark.ui.charting import draw_spec
 from memorymark.ui.engine import export_run, request_of
 from memorymark.ui.pieces import File, card, draw_exports
 from memorymark.units import UNKNOWN, count, gib, mib_or_gib, rate, seconds
@@ -34,9 +34,9 @@ def draw_backward(run: Run) -> None:
     _head(validation_phrase(validation, budget), validation.verdict, validation.reasons)
     say.caption("{}", source_line(validation.target, software=validation.trials[0].software))
     _backward_figures(validation)
-    draw_kept(charts.stage_bars, validation, key="stages", name=run.run_id)
+    draw_spec(charts.stage_bars(validation), "stages")
     _draw_gradients(validation.gradients)
-    _draw_overreach(validation, run.run_id)
+    _draw_overreach(validation)
     for finding in validation.findings:
         say.info("{}", finding)
     lines, settings = backward_lines(validation, budget), validation_phrase(validation, budget)
@@ -60,7 +60,7 @@ def draw_compile(run: Run) -> None:
         card("Eager memory", gib(validation.eager.peak_allocated_bytes), "peak allocated")
         card("Compiled memory", gib(validation.compiled.peak_allocated_bytes), "peak allocated")
     if validation.compile_seconds is not None and validation.eager.step_seconds is not None:
-        draw_kept(charts.break_even, validation, key="break_even", name=run.run_id)
+        draw_spec(charts.break_even(validation), "break_even")
     trials = (validation.eager, validation.compiled)
     lines, settings = compile_lines(validation, budget), validation_phrase(validation, budget)
     _draw_exports(run, trials, lines, settings)
@@ -129,7 +129,7 @@ def _draw_gradients(check: GradientCheck | None) -> None:
         say.caption("Without a gradient: {}", ", ".join(check.missing))
 
 
-def _draw_overreach(validation: BackwardValidation, run_id: str) -> None:
+def _draw_overreach(validation: BackwardValidation) -> None:
     recommended = validation.forward_only_max_batch_size
     if recommended is None:
         return
@@ -140,7 +140,7 @@ def _draw_overreach(validation: BackwardValidation, run_id: str) -> None:
             recommended,
             validation.max_batch_size,
         )
-    draw_kept(charts.overreach, validation, key="overreach", name=run_id)
+    draw_spec(charts.overreach(validation), "overreach")
     say.caption(
         "The dashed line extrapolates the memory of the training step beyond the largest batch "
         "size tried; the points are {}.",
