@@ -20,7 +20,7 @@ from memorymark.records.config import (
     without_filled_in_size,
 )  # fmt: skip
 from memorymark.records.option import REQUIRED, changed, changed_words, described, split_names
-from memorymark.records.prices import Prices, prices_text, read_prices
+from memorymark.records.prices import prices_text, read_prices
 from memorymark.units import GIB, MIB, parse_bytes
 
 DEFAULT_BATCH_SIZE = 8  # of a validation
@@ -109,7 +109,7 @@ class Request(Record):
     gpus: tuple[str, ...] = described(
         (), "GPUs", "Comma-separated GPUs, e.g. a10,a100-40gb. Default: all.", read=split_names
     )
-    prices: Prices = described(
+    prices: tuple[tuple[str, float], ...] = described(
         (),
         "Prices",
         "Dollars per hour of GPUs, e.g. a10:0.75,l4:0.8. Default: the catalogue's.",
