@@ -6,6 +6,7 @@ from operator import attrgetter
 
 import streamlit as st
 
+from memorymark.report.settings_phrase import kept_phrase
 from memorymark.service.history import Run
 from memorymark.ui import columns, say
 from memorymark.ui.deletion import ask_to_delete
@@ -24,6 +25,7 @@ _COLUMNS = (
     columns.moment("Started", lambda run: local_time(run.created_at)),
     columns.text("Kind", attrgetter("kind")),
     columns.text("Device", attrgetter("device")),
+    columns.text("Settings", lambda run: kept_phrase(run.request) or None),
     columns.text("Source", attrgetter("source")),
     columns.text("Status", attrgetter("status")),
     columns.text("Error", lambda run: run.error or ""),
