@@ -8,7 +8,7 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.starlette import App
 
-from memorymark.ui.engine import need_settings
+from memorymark.ui.engine import beginning, need_settings
 from memorymark.ui.frame import COMPARISON, LOGO, navigate, run_framed
 from memorymark.ui.headers import MIDDLEWARE
 from memorymark.ui.notices import draw_history_problem
@@ -36,4 +36,4 @@ def draw() -> None:
 if __name__ == "__main__":
     draw()
 else:
-    app = App(__file__, middleware=MIDDLEWARE)
+    app = App(__file__, middleware=MIDDLEWARE, lifespan=beginning)

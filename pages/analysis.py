@@ -20,8 +20,9 @@ ANALYZE = "Analyze"
 def draw_result(run: Run) -> None:
     analysis = as_chosen(analysis_of(run.run_id))
     wait_for_estimate(analysis)
-    draw_analysis(analysis)
-    draw_evidence(analysis, request_of(run))
+    request = request_of(run)
+    draw_analysis(analysis, request.memory_budget if request else None)
+    draw_evidence(analysis, request)
 
 
 need_frame()

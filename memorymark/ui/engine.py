@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import secrets
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -27,6 +28,18 @@ RUN_PARAMETER = "run"
 def app_service() -> AppService:
     """Return the service that all visitors of this server share."""
     return AppService(load_settings())
+
+
+@contextlib.asynccontextmanager
+async def beginning(_: object) -> AsyncIterator[None]:
+    """Get ready as soon as the server starts, beside its start and its first page."""
+    threading.Thread(target=_begin, name="memorymark-begin", daemon=True).start()
+    yield
+
+
+def _begin() -> None:
+    with contextlib.suppress(MemoryMarkError):  # wrong settings: each page says so
+        app_service().begin()
 
 
 def visitor() -> Visitor:

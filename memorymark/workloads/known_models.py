@@ -7,6 +7,7 @@ card names, and the published number of parameters. No weights and no text of a 
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ BUILTIN_TASKS = {
     "gpt2": Task.SEQUENCE_CLASSIFICATION,
     "resnet": Task.IMAGE_CLASSIFICATION,
 }
+# Longer names are none that was mistyped.
+_LONGEST_NAME = 200
 _BUILTIN_LABELS = {"bert": "BERT base", "gpt2": "GPT-2", "resnet": "ResNet-50"}
 
 
@@ -75,6 +78,20 @@ def find_known_model(name: str) -> KnownModel | None:
         'meta-llama/Llama-3.1-8B'
     """
     return _by_name().get(name.strip().removeprefix("hf:").lower())
+
+
+def nearest_known(name: str) -> str | None:
+    """Return the id of the model whose id or short name is nearly the given one, else None.
+
+    Example:
+        >>> nearest_known("meta-lama/Llama3.1-8B")
+        'meta-llama/Llama-3.1-8B'
+    """
+    wanted = name.strip().removeprefix("hf:").lower()
+    if len(wanted) > _LONGEST_NAME:
+        return None
+    near = difflib.get_close_matches(wanted, _by_name(), n=1, cutoff=0.8)
+    return _by_name()[near[0]].name if near else None
 
 
 def model_choices() -> dict[str, str]:

@@ -6,11 +6,11 @@ import dataclasses
 import math
 from typing import Any
 
-from memorymark.errors import BatchTooLong, InvalidValue
+from memorymark.errors import BatchTooLong
 from memorymark.records.config import DEFAULT_IMAGE_SIZE, Task, TrainingConfig, with_image_size
 from memorymark.workloads.inputs.audio import own_seconds
 from memorymark.workloads.inputs.batch_spec import part, text_config, vision_config
-from memorymark.workloads.sample_lengths import lengths_of_sample
+from memorymark.workloads.sample_lengths import check_lengths, lengths_of_sample
 
 _DEFAULT_SECONDS = 10
 _DEFAULT_FRAMES = 16
@@ -49,13 +49,11 @@ def fill_in(hf_config: Any, config: TrainingConfig, name: str) -> TrainingConfig
         hf_config.model_type,
         has_audio=hasattr(hf_config, "audio_config"),
     )
+    check_lengths(config, read, name)
     for length in ("image_size", "audio_seconds", "num_frames"):
         if length in read:
             own, is_fixed = _OWN[length](hf_config, task)
             found[length] = _agreed(getattr(config, length), own, is_fixed, length, name)
-        elif length != "image_size" and getattr(config, length) is not None:
-            taken, _, flag = _WORDS[length]  # of images, every config has a size that is filled in
-            raise InvalidValue(flag, getattr(config, length), f"nothing: {name!r} takes no {taken}")
     if task is Task.CONTRASTIVE:
         found["seq_len"] = min(config.seq_len, _text_positions(hf_config))
     return with_image_size(dataclasses.replace(config, **found))

@@ -103,7 +103,7 @@ def test_running_job_survives_and_is_seen_by_others(address, server_home, chrome
     (server_home / "go").touch()
     other.get_by_text("Export", exact=True).wait_for(timeout=WAIT)
     assert other.url == link
-    assert "optimal batch size" in other.get_by_role("heading", level=3).first.inner_text()
+    assert "Recommended: " in other.get_by_role("heading", level=3).first.inner_text()
     other.context.close()
 
 
@@ -158,7 +158,7 @@ def test_page_change_and_back_keeps_the_run_that_was_shown(address, runs, tab):
     tab.goto(f"{address}/?run={runs['analysis']}")
     tab.get_by_text("Export", exact=True).wait_for(timeout=WAIT)
     tab.get_by_role("link", name="Cost comparison").click()
-    tab.get_by_text("Current vs. optimal batch size").wait_for(timeout=WAIT)
+    tab.get_by_text("Current and recommended batch").wait_for(timeout=WAIT)
     tab.get_by_role("link", name="Analysis").click()
     tab.get_by_text("Export", exact=True).wait_for(timeout=WAIT)
     assert runs["analysis"] in tab.url
