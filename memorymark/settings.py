@@ -13,6 +13,8 @@
 | | probes, and for tests; called with (device, gpu, memory_budget) |
 | MEMORYMARK_BOUNDS | how many times as much work, time and memory as usual a simulation may |
 | | take, such as 10; by default 1 in the app, 4 elsewhere |
+| MEMORYMARK_FIRST_RUN | 0, false, no or off: the app simulates nothing when it starts; |
+| | otherwise its default analysis, unless the run history has it |
 
 A setting that is not understood, or that contradicts another one, is an error and never a guess:
 a guard that somebody meant to set stands, or nothing starts.
@@ -33,7 +35,7 @@ from memorymark.errors import InvalidValue, UsageError
 _MOST_TIMES = 1000
 _SWITCH = {
     **dict.fromkeys(("1", "true", "yes", "y", "on"), True),
-    **dict.fromkeys(("", "0", "false", "no", "n", "off"), False),
+    **dict.fromkeys(("0", "false", "no", "n", "off"), False),
 }
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -53,6 +55,7 @@ class Settings:
         probe_factory: package.module:function that makes probes instead of the engine.
         bounds_times: How many times as much as usual a simulation may take; None: as is usual,
             once in the app and a few times on one's own.
+        first_run: Whether the app simulates its default analysis when it starts.
     """
 
     home: Path
@@ -62,6 +65,7 @@ class Settings:
     workloads: tuple[str, ...] = ()
     probe_factory: str | None = None
     bounds_times: float | None = None
+    first_run: bool = True
 
     @property
     def history_path(self) -> Path:
@@ -93,6 +97,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         workloads=_workloads(values),
         probe_factory=next(iter(_functions("MEMORYMARK_PROBE_FACTORY", values)), None),
         bounds_times=_times(values.get("MEMORYMARK_BOUNDS", "")),
+        first_run=_switch("MEMORYMARK_FIRST_RUN", values, default=True),
     )
 
 
@@ -109,10 +114,10 @@ def same_address(address: str) -> str:
     return address.strip().translate(_LOWER)
 
 
-def _switch(name: str, values: Mapping[str, str]) -> bool:
+def _switch(name: str, values: Mapping[str, str], *, default: bool = False) -> bool:
     given = values.get(name, "")
     try:
-        return _SWITCH[given.strip().lower()]
+        return _SWITCH[given.strip().lower()] if given.strip() else default
     except KeyError:
         raise UsageError(
             f"{name} is {given!r}. Accepted: 1, true, yes or on; 0, false, no, off or nothing."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from memorymark.gpus.catalogue import find_gpu
+
 # Workspaces of convolutions were in the trace and decided; they are optional now, and beside it.
 _OF_CONVOLUTIONS = {
     "peak_allocated_bytes", "peak_reserved_bytes", "peak_reserved_low_bytes",
@@ -31,9 +33,17 @@ def with_added(value: Any, *, use_cache: str) -> Any:
         compiled = made.pop("compile")
         made |= {"use_cache": use_cache, "loop": "plain", "cudnn_benchmark": False}
         made |= {"compile": compiled}
+    if use_cache == "auto" and made.get("kind") == "simulated" and "gpu_key" in made:
+        made |= _budget(made["gpu_key"], made["capacity_bytes"])
     if "peak_reserved_bytes" in made:
         made = _after(made, "peak_reserved_bytes", _RANGE)
     return made
+
+
+def _budget(gpu_key: str, capacity_bytes: int) -> dict[str, int]:
+    """Return what a run says today of a budget, where it had one."""
+    has_budget = capacity_bytes < find_gpu(gpu_key).usable_bytes
+    return {"memory_budget_bytes": capacity_bytes} if has_budget else {}
 
 
 def _after(values: dict[str, Any], name: str, added: tuple[str, ...]) -> dict[str, Any]:

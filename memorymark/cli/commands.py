@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 from rich.console import Console
@@ -75,7 +76,8 @@ def _show_if_known(analysis: Analysis, as_json: bool) -> None:
 def _show_trial(request: Request, as_json: bool) -> None:
     trial = _done(request)
     printed.check_trial(trial)
-    show(trial, as_json, printed.show_trial)
+    budget = request.memory_budget
+    show(trial, as_json, partial(printed.show_trial, memory_budget_bytes=budget))
 
 
 def _show_validation(request: Request, as_json: bool, in_words: Callable[[Any], None]) -> None:
@@ -163,7 +165,8 @@ def compare(
     )
     result = _done(request)
     _keep(request, result)
-    show(result, as_json, printed.show_comparison)
+    budget = request.memory_budget
+    show(result, as_json, partial(printed.show_comparison, memory_budget_bytes=budget))
 
 
 def _keep(request: Request, record: Record) -> None:

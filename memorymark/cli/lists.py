@@ -14,6 +14,7 @@ from memorymark.cli.output import print_json, print_line, print_table
 from memorymark.cli.streams import message_stream
 from memorymark.errors import UnknownChoice
 from memorymark.gpus.catalogue import Gpu, load_catalogue
+from memorymark.report.settings_phrase import kept_phrase
 from memorymark.service.history import Run, RunHistory
 from memorymark.workloads.known_models import KnownModel, known_models
 from memorymark.workloads.naming import MODEL_FORMS, VISION_LIBRARIES
@@ -121,7 +122,7 @@ def _list_runs(history: RunHistory, as_json: bool) -> None:
     if as_json:
         print_json([_run_summary(run) for run in listed])
     else:
-        names = ["run", "started", "kind", "model", "device", "status"]
+        names = ["run", "started", "kind", "model", "device", "settings", "status"]
         print_table(names, [_run_cells(run) for run in listed])
 
 
@@ -152,7 +153,8 @@ def _run_summary(run: Run) -> dict[str, Any]:
 def _run_cells(run: Run) -> list[str]:
     when = units.moment(run.created_at)
     named = [run.model or units.UNKNOWN, run.device or units.UNKNOWN]
-    return [run.run_id, when, run.kind, *named, str(run.status)]
+    settings = kept_phrase(run.request) or units.UNKNOWN
+    return [run.run_id, when, run.kind, *named, settings, str(run.status)]
 
 
 def _machine_rows(machine: dict[str, Any]) -> list[list[str]]:

@@ -71,13 +71,15 @@ class SimulatedProbe:
         self.looked: QuickLook | None = None
         self._kept: dict[TrialSpec, SimulatedSteps] = {}
         usable = gpu.usable_bytes
+        capacity = usable if budget_bytes is None else min(budget_bytes, usable)
         self.target = Target(
             name=gpu.name,
             kind="simulated",
             source=Source.SIMULATED,
-            capacity_bytes=usable if budget_bytes is None else min(budget_bytes, usable),
+            capacity_bytes=capacity,
             total_bytes=gpu.total_bytes,
             gpu_key=gpu.key,
+            memory_budget_bytes=capacity if capacity < usable else None,
         )
 
     def run_trial(self, spec: TrialSpec) -> Trial:

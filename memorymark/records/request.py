@@ -167,8 +167,20 @@ class Request(Record):
         if self.device:
             words += ["--device", self.device]
         if self.memory_budget is not None:
-            words += ["--memory-budget", _amount(self.memory_budget)]
+            words += ["--memory-budget", amount_words(self.memory_budget)]
         return words
+
+
+def why_not_on(kind: RequestKind, *, simulated: bool) -> str | None:
+    """Return why a kind of request has no place on a target; None where it has.
+
+    Args:
+        kind: What is to be done.
+        simulated: Whether the target is a GPU to simulate.
+    """
+    if not simulated or kind not in MEASURED_ONLY:
+        return None
+    return "measured, not simulated: choose a device of this machine as the GPU."
 
 
 def _written_options(request: Request) -> dict[str, Any]:
@@ -176,7 +188,8 @@ def _written_options(request: Request) -> dict[str, Any]:
     return {**changed(request.options), **gpus}
 
 
-def _amount(value: int) -> str:
+def amount_words(value: int) -> str:
+    """Write bytes as the command line takes them: in whole GiB or MiB, else as a number."""
     for unit, size in (("GiB", GIB), ("MiB", MIB)):
         if value % size == 0:
             return f"{value // size}{unit}"

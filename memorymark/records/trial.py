@@ -64,7 +64,11 @@ class Target:
         total_bytes: The device's whole memory, where known.
         gpu_key: Key in the GPU catalogue, where it is one of its rows.
         index: Number of the device among its kind.
+        memory_budget_bytes: The budget that a simulated GPU was given, where it is below what
+            trials could use; measured, capacity and total say it.
     """
+
+    json_optional: ClassVar[tuple[str, ...]] = ("memory_budget_bytes",)
 
     name: str
     kind: str
@@ -73,6 +77,15 @@ class Target:
     total_bytes: int | None = None
     gpu_key: str | None = None
     index: int = 0
+    memory_budget_bytes: int | None = None
+
+    @property
+    def budget_bytes(self) -> int | None:
+        """The budget that its trials had to keep to; None where they could use all of it."""
+        is_capped = self.kind == "cpu" or (self.total_bytes or 0) > (self.capacity_bytes or 0)
+        if self.source is Source.MEASURED:
+            return self.capacity_bytes if is_capped else None
+        return self.memory_budget_bytes
 
     @property
     def lock_name(self) -> str:

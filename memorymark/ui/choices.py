@@ -1,5 +1,6 @@
 """What a visitor chose in the sidebar. A choice holds until it is reset; without one, the
-values of the run that is shown hold, or the catalogue's."""
+values of the run that is shown hold, or the catalogue's. A price belongs to its GPU: with another
+target comes another price."""
 
 from __future__ import annotations
 
@@ -16,14 +17,15 @@ from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
 from memorymark.ui import say
 from memorymark.ui.engine import app_service, visitor
-from memorymark.ui.targets import chosen_gpu
+from memorymark.ui.redraw import redraw
+from memorymark.ui.setup import BATCH, current_batch, current_target
+from memorymark.ui.targets import gpu_of, target_of_result
 
 MONEY = ("price_per_hour", "dataset_size", "epochs", "runs_per_year")
-NAMES = ("current_batch_size", *MONEY)
+NAMES = (BATCH, *MONEY)
+_PRICE, _PRICES = "price_per_hour", "chosen_prices"
 _POLL_SECONDS = 0.5
 _FIRST = {
-    "current_batch_size": 16,
-    "price_per_hour": None,
     "dataset_size": 1_000_000,
     "epochs": 1,
     "runs_per_year": 12,
@@ -32,25 +34,36 @@ _FIRST = {
 
 def choices() -> AnalysisOptions:
     """Return the values that the figures of this page are worked out for."""
-    return AnalysisOptions(**_values())
+    return AnalysisOptions(**_values(current_target()))
 
 
-def _values() -> dict[str, Any]:
-    return {name: value_of(name) for name in NAMES}
+def _values(target: str) -> dict[str, Any]:
+    return {**{name: value_of(name) for name in NAMES}, _PRICE: _price_on(target)}
 
 
 def value_of(name: str) -> Any:
     """Return what the visitor chose, else what the shown run says, else the first value."""
+    if name == BATCH:
+        return current_batch()
+    if name == _PRICE:
+        return _price_on(current_target())
     chosen = st.session_state.setdefault("chosen", {})
     if name in chosen:
         return chosen[name]
     shown = shown_analysis()
-    if shown is not None:
-        return getattr(shown.options, name)
-    if name == "price_per_hour":
-        gpu = chosen_gpu()
-        return gpu.usd_per_hour if gpu else None
-    return _FIRST[name]
+    return _FIRST[name] if shown is None else getattr(shown.options, name)
+
+
+def _price_on(target: str) -> float | None:
+    """Return the price of a target: the visitor's, that of the run shown on it, the catalogue's."""
+    prices = st.session_state.get(_PRICES, {})
+    if target in prices:
+        return prices[target]
+    shown = shown_analysis()
+    if shown is not None and target_of_result(shown.target) == target:
+        return shown.options.price_per_hour
+    gpu = gpu_of(target)
+    return gpu.usd_per_hour if gpu else None
 
 
 def options_to_ask() -> dict[str, Any]:
@@ -59,12 +72,16 @@ def options_to_ask() -> dict[str, Any]:
     A price that was not touched is left out: the engine takes the target's own, while the shown
     run may be of another GPU.
     """
-    touched = st.session_state.get("chosen", {})
-    return {
-        name: value
-        for name, value in _values().items()
-        if name != "price_per_hour" or name in touched
-    }
+    target = current_target()
+    values = _values(target)
+    if target not in st.session_state.get(_PRICES, {}):
+        del values[_PRICE]
+    return values
+
+
+def plan_to_ask() -> dict[str, Any]:
+    """Return the values that a new comparison starts with, which has prices of its own."""
+    return {name: value_of(name) for name in ("dataset_size", "epochs", "runs_per_year")}
 
 
 def set_shown(analysis: Analysis | None) -> None:
@@ -83,22 +100,25 @@ def remember(name: str) -> None:
         value = options_of(AnalysisOptions)[name].check(st.session_state[f"side_{name}"])
     except UsageError:
         return
-    st.session_state.setdefault("chosen", {})[name] = value
+    if name == _PRICE:
+        st.session_state.setdefault(_PRICES, {})[current_target()] = value
+    else:
+        st.session_state.setdefault("chosen", {})[name] = value
 
 
 def has_chosen() -> bool:
     """Say whether the visitor chose anything."""
-    return bool(st.session_state.get("chosen"))
+    return bool(st.session_state.get("chosen") or st.session_state.get(_PRICES))
 
 
 def reset() -> None:
     """Forget what the visitor chose."""
-    st.session_state["chosen"] = {}
+    st.session_state["chosen"], st.session_state[_PRICES] = {}, {}
 
 
 def as_chosen(analysis: Analysis) -> Analysis:
     """Work out an analysis for what the visitor chose; as it is where nothing differs."""
-    values = _values()
+    values = _values(target_of_result(analysis.target))
     changed = {
         name: value for name, value in values.items() if value != getattr(analysis.options, name)
     }
@@ -116,7 +136,8 @@ def outside_trial(analysis: Analysis) -> Trial | None:
     if analysis.target.gpu_key is None:
         return None
     request = outside_request(analysis)
-    return app_service().estimate(request, analysis.current.batch_size, visitor())
+    answer = app_service().estimate(request, analysis.current.batch_size, visitor())
+    return answer and answer.trial
 
 
 def outside_request(analysis: Analysis) -> Request:
@@ -139,7 +160,7 @@ def wait_for_estimate(analysis: Analysis) -> None:
 @st.fragment(run_every=_POLL_SECONDS)
 def _watch(analysis: Analysis) -> None:
     if not _is_pending(analysis):
-        st.rerun()
+        redraw()
     batch_size = analysis.current.batch_size
     say.caption("Simulating batch size {:,}, outside the range tried …", batch_size)
 

@@ -29,7 +29,7 @@ PRICE = "$/hour (edit)"
 def draw_savings(analysis: Analysis) -> None:
     """Draw the costs at the current and at the optimal batch size."""
     costs = analysis.costs
-    st.subheader("Current vs. optimal batch size", anchor=False)
+    st.subheader("Current and recommended batch", anchor=False)
     say.caption(
         "{} on {}, throughput {}, at {} per hour, run {}.",
         analysis.workload,
@@ -42,8 +42,8 @@ def draw_savings(analysis: Analysis) -> None:
         st.info("This analysis has no throughput, so costs cannot be compared.")
         return
     left, right, saved = st.columns(3)
-    _cost_card(left, f"Current batch size {count(analysis.current.batch_size)}", costs.current)
-    _cost_card(right, f"Optimal batch size {count(analysis.optimal.batch_size)}", costs.optimal)
+    _cost_card(left, f"Current batch {count(analysis.current.batch_size)}", costs.current)
+    _cost_card(right, f"Recommended batch {count(analysis.optimal.batch_size)}", costs.optimal)
     with saved.container(border=True):
         st.markdown("**Savings**")
         say.metric("Time per run", hours(costs.hours_per_run))

@@ -8,7 +8,8 @@ import streamlit as st
 
 from memorymark.errors import MemoryMarkError
 from memorymark.records.request import RequestKind
-from memorymark.report.sentences import verdict
+from memorymark.report.settings_phrase import kept_phrase, search_phrase
+from memorymark.report.verdict import verdict
 from memorymark.service.history import Run
 from memorymark.ui import say
 from memorymark.ui.analysis_view import draw_curves, draw_key_figures, source_line
@@ -135,6 +136,7 @@ def _draw_one(run: Run) -> None:
         say.error("{}", error)
         return
     say.line("**Run {}: {}**", run.run_id, verdict(analysis))
+    say.line("{}", search_phrase(analysis))
     say.caption("{}", source_line(analysis.target, analysis.created_at, analysis.software))
     draw_key_figures(analysis)
     draw_curves(analysis, key=f"compare_{run.run_id}")
@@ -161,6 +163,7 @@ def _cells(run: Run) -> dict[str, Any]:
         "Kind": run.kind,
         "Model": run.model or UNKNOWN,
         "Device": run.device or UNKNOWN,
+        "Settings": kept_phrase(run.request) or UNKNOWN,
         "Source": run.source or UNKNOWN,
         "Status": str(run.status),
         "Error": run.error or "",

@@ -11,9 +11,25 @@ from memorymark.records.request import RequestKind
 from memorymark.service.history import Run, RunStatus
 from memorymark.ui import say
 from memorymark.ui.choices import set_shown
-from memorymark.ui.engine import RUN_PARAMETER, analysis_of, open_run, show_run, why_missing
+from memorymark.ui.engine import (
+    RUN_PARAMETER,
+    analysis_of,
+    app_service,
+    open_run,
+    request_of,
+    show_run,
+    why_missing,
+)
 from memorymark.ui.frame import pages
-from memorymark.ui.job_view import draw_ended, watch
+from memorymark.ui.job_view import draw_kept_log, watch_log
+from memorymark.ui.press import mark_if_stale
+from memorymark.ui.setup import (
+    fill_setup,
+    forget_opened,
+    note_opened,
+    said_in_address,
+    setup_values,
+)
 
 _PAGES = {
     RequestKind.ANALYSIS: "analysis",
@@ -39,7 +55,9 @@ def shown_runs(*kinds: RequestKind) -> dict[RequestKind, Run | None]:
     runs = {kind: open_run(st.session_state.get(f"last_{kind}")) for kind in kinds}
     known = [run for run in runs.values() if run is not None]
     if not asked and known:
-        show_run(max(known, key=lambda run: run.created_at or 0.0).run_id)
+        newest = max(known, key=lambda run: run.created_at or 0.0).run_id
+        show_run(newest)
+        note_opened(newest)
     return runs
 
 
@@ -48,27 +66,51 @@ def go_to(run: Run) -> None:
     if run.kind not in _PAGES:
         say.warning("No page of this version shows run {}, of kind {!r}.", run.run_id, run.kind)
         return
+    forget_opened()
     page = pages()[_PAGES[RequestKind(run.kind)]]
     st.switch_page(page, query_params={RUN_PARAMETER: run.run_id})
 
 
-def draw_run(run: Run | None, draw_result: Callable[[Run], None]) -> None:
-    """Draw a run as it stands: its progress, its end without a result, or its result."""
+def draw_run(run: Run | None, draw_result: Callable[[Run], None], button: str) -> None:
+    """Draw a run as it stands: its log, or its result, marked where it is of other settings.
+
+    Args:
+        run: What is shown, if anything is.
+        draw_result: Draws a run with a result.
+        button: What the button says that makes another one.
+    """
     if run is None:
         return
     if run.status.is_active:
-        watch(run.run_id)
+        watch_log(run.run_id)
         return
-    if run.status is not RunStatus.DONE:
-        draw_ended(run)
     if run.record is None:
         if run.status is RunStatus.DONE:
             say.error("The record of run {} is damaged. Delete it on the Runs page.", run.run_id)
+        else:
+            draw_kept_log(run)
         return
+    mark_if_stale(run, button)
     try:
         draw_result(run)
     except MemoryMarkError as error:
         say.error("{}", error)
+
+
+def open_asked_run() -> None:
+    """Fill the setup from the run that the address names, where that is opened now.
+
+    A visitor who asks for nothing sees the first run; the setup stays as it is.
+    """
+    setup_values()
+    asked = st.query_params.get(RUN_PARAMETER)
+    if note_opened(asked):
+        run = open_run(asked)
+        request = request_of(run) if run is not None else None
+        if request is not None:
+            fill_setup(request)
+    elif not (asked or said_in_address() or "last_analysis" in st.session_state):
+        st.session_state["last_analysis"] = app_service().first_run()
 
 
 def note_shown_analysis() -> None:

@@ -67,7 +67,8 @@ def test_analyze_prints_one_json_document(engine: StandInEngine, capsys: Any) ->
 
 def test_analyze_in_words(engine: StandInEngine, capsys: Any) -> None:
     out, _ = run(capsys, "analyze bert")
-    assert out.startswith("bert on Test device (measured): optimal batch size ")
+    assert out.startswith("Largest batch that fits: 192. Recommended: ")
+    assert "\nbert · Test device (measured) · fp32 · adamw · " in out
     assert "8.00 GiB" in out and "Speed-up" in out
 
 
@@ -86,11 +87,11 @@ def test_prints_of_the_users_code_do_not_spoil_the_json(engine: StandInEngine, c
         ("measure bert --batch-size 4", "model", {"batch_size": 4, "source": "measured"},
          "bert at batch size 4 on Test device (measured): fits, "),
         ("validate backward bert", "model_name", {"verdict": "PASS", "max_batch_size": 192},
-         "PASS: bert, batch 8, Test device (measured)"),
+         "PASS: bert · Test device (measured) · batch size 8 · fp32 · adamw"),
         ("validate compile bert", "model_name", {"verdict": "PASS", "break_even_steps": 5358},
-         "PASS: bert, batch 8, Test device (measured)"),
+         "PASS: bert · Test device (measured) · batch size 8 · fp32 · adamw"),
         ("compare bert --gpus l4,a10", "model_name", {"source": "simulated"},
-         "bert (simulated), cheapest first"),
+         "Cheapest: NVIDIA "),
     ],
 )  # fmt: skip
 def test_every_job_answers_in_words_and_in_json(
@@ -122,7 +123,10 @@ def test_nothing_fits_is_said_and_fails(engine: StandInEngine, capsys: Any) -> N
     engine.probe = FakeProbe(target=measured_target(GIB))
     out, err = run(capsys, "analyze bert --json", code=1)
     assert json.loads(out)["max_batch_size"] is None
-    assert "out of memory even at batch size 1" in err and TRACEBACK not in err
+    assert (
+        "Does not fit: batch 1 needs more than the 1.00 GiB of this GPU." in err
+        and TRACEBACK not in err
+    )
 
 
 def test_validations_name_the_stage_of_each_trial(engine: StandInEngine, capsys: Any) -> None:

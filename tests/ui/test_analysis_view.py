@@ -34,5 +34,5 @@ def test_the_range_is_explained_where_there_is_one():
     found = ranged(plain)
     said = legend(found)
     assert "the band along the line is where the peak lies" in said
-    assert said.endswith(f"At the optimal batch size: {found.optimal.trial.reserved_range}.")
+    assert said.endswith(f"At the recommended batch: {found.optimal.trial.reserved_range}.")
     assert any(" to " in row["Range"] for row in trial_rows(found))
