@@ -104,13 +104,21 @@ class UnknownChoice(UsageError):
         given: The name that was given.
         accepted: The names that are accepted.
         hint: A sentence that says what else could be done.
+        others: Further names that are accepted, too many to list; one that is near is named.
     """
 
-    def __init__(self, what: str, given: str, accepted: Iterable[str], hint: str = "") -> None:
+    def __init__(
+        self,
+        what: str,
+        given: str,
+        accepted: Iterable[str],
+        hint: str = "",
+        others: Iterable[str] = (),
+    ) -> None:
         self.what = what
         self.given = given
         self.accepted = tuple(str(name) for name in accepted)
-        self.nearest = _nearest(given, self.accepted)
+        self.nearest = _nearest(given, (*self.accepted, *others))
         super().__init__(self._sentence(hint))
 
     def _sentence(self, hint: str) -> str:

@@ -13,6 +13,8 @@
 | | probes, and for tests; called with (device, gpu, memory_budget) |
 | MEMORYMARK_BOUNDS | how many times as much work, time and memory as usual a simulation may |
 | | take, such as 10; by default 1 in the app, 4 elsewhere |
+| MEMORYMARK_FIRST_RUN | 0, false, no or off: the app simulates nothing when it starts; |
+| | otherwise its default analysis, unless the run history has it |
 
 A setting that is not understood, or that contradicts another one, is an error and never a guess:
 a guard that somebody meant to set stands, or nothing starts.
@@ -33,7 +35,7 @@ from memorymark.errors import InvalidValue, UsageError
 _MOST_TIMES = 1000
 _SWITCH = {
     **dict.fromkeys(("1", "true", "yes", "y", "on"), True),
-    **dict.fromkeys(("", "0", "false", "no", "n", "off"), False),
+    **dict.fromkeys(("0", "false", "no", "n", "off"), False),
 }
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -48,10 +50,12 @@ class Settings:
         sign_in: Whether only signed-in visitors may start or delete.
         allowed_users: E-mail addresses that may, as same_address gives them; empty allows
             everybody who is signed in.
-        workloads: The user's own workloads that the app may run, as package.module:factory.
+        workloads: What the app may run beside the models that everybody may: the user's own
+            workloads as package.module:factory, and folders of models as hf:FOLDER.
         probe_factory: package.module:function that makes probes instead of the engine.
         bounds_times: How many times as much as usual a simulation may take; None: as is usual,
             once in the app and a few times on one's own.
+        first_run: Whether the app simulates its default analysis when it starts.
     """
 
     home: Path
@@ -61,6 +65,7 @@ class Settings:
     workloads: tuple[str, ...] = ()
     probe_factory: str | None = None
     bounds_times: float | None = None
+    first_run: bool = True
 
     @property
     def history_path(self) -> Path:
@@ -89,9 +94,10 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         run_key=_run_key(values.get("MEMORYMARK_RUN_KEY", "")),
         sign_in=sign_in,
         allowed_users=_allowed_users(values.get("MEMORYMARK_ALLOWED_USERS", ""), sign_in),
-        workloads=_functions("MEMORYMARK_WORKLOADS", values),
+        workloads=_workloads(values),
         probe_factory=next(iter(_functions("MEMORYMARK_PROBE_FACTORY", values)), None),
         bounds_times=_times(values.get("MEMORYMARK_BOUNDS", "")),
+        first_run=_switch("MEMORYMARK_FIRST_RUN", values, default=True),
     )
 
 
@@ -108,10 +114,10 @@ def same_address(address: str) -> str:
     return address.strip().translate(_LOWER)
 
 
-def _switch(name: str, values: Mapping[str, str]) -> bool:
+def _switch(name: str, values: Mapping[str, str], *, default: bool = False) -> bool:
     given = values.get(name, "")
     try:
-        return _SWITCH[given.strip().lower()]
+        return _SWITCH[given.strip().lower()] if given.strip() else default
     except KeyError:
         raise UsageError(
             f"{name} is {given!r}. Accepted: 1, true, yes or on; 0, false, no, off or nothing."
@@ -157,13 +163,21 @@ def _allowed_users(given: str, sign_in: bool) -> tuple[str, ...]:
     return users
 
 
-def _functions(setting: str, values: Mapping[str, str]) -> tuple[str, ...]:
+def _workloads(values: Mapping[str, str]) -> tuple[str, ...]:
+    names = _names(values.get("MEMORYMARK_WORKLOADS", ""))
+    functions = ",".join(name for name in names if not name.startswith("hf:"))
+    _functions("MEMORYMARK_WORKLOADS", {"MEMORYMARK_WORKLOADS": functions}, " or hf:FOLDER")
+    return names
+
+
+def _functions(setting: str, values: Mapping[str, str], other: str = "") -> tuple[str, ...]:
     names = _names(values.get(setting, ""))
     for name in names:
         module, colon, function = name.partition(":")
         if not colon or not all(part.isidentifier() for part in (*module.split("."), function)):
             raise UsageError(
-                f"{setting} names {name!r}. Accepted: package.module:function, with commas between."
+                f"{setting} names {name!r}. Accepted: package.module:function{other}, with commas "
+                "between."
             )
     return names
 

@@ -4,7 +4,7 @@ Units: bytes, floating-point operations per second without sparsity, bytes per s
 Tensor figures are those with FP32 accumulation, which training uses; on GeForce cards they are
 half of what is often quoted. Every group of figures carries its source and the date, or month or
 year, on which it was seen; a source that could not be named or opened says so. What is unknown is
-empty in the file and None here. Prices have a file and a rule of their own: prices.py.
+empty in the file and None here. Prices have a file and a rule of their own: price_list.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from importlib import resources
 from typing import Any
 
 from memorymark.errors import UnknownChoice
-from memorymark.gpus.prices import price_of
+from memorymark.gpus.price_list import price_of
 from memorymark.units import MIB
 
 DEFAULT_GPU = "a100-40gb"

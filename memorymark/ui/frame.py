@@ -13,6 +13,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import Page
 
+from memorymark.ui.option_widgets import PAGE
 from memorymark.ui.style import draw_style
 
 COMPARISON = "Cost comparison"
@@ -47,16 +48,23 @@ def navigate() -> Page:
     """
     st.set_page_config(page_title="MemoryMark", page_icon=_ICON, layout="wide")
     draw_style()
-    return st.navigation(list(pages().values()))
+    page = st.navigation(list(pages().values()))
+    st.set_page_config(page_title=f"{page.title} · MemoryMark")
+    return page
 
 
 def run_framed(page: Page) -> None:
     """Run a page within the frame; the page sees that it is."""
-    st.session_state[_FRAMED] = True
+    st.session_state[_FRAMED], st.session_state[PAGE] = True, page.title
     try:
         page.run()
     finally:
         st.session_state[_FRAMED] = False
+
+
+def is_page_drawn() -> bool:
+    """Say whether the whole page is being drawn, and not one fragment of it."""
+    return bool(st.session_state.get(_FRAMED))
 
 
 def need_frame() -> None:

@@ -47,6 +47,21 @@ def test_a_device_keeps_its_worker_and_the_first_takes_the_warm_one(pool):
     assert pids(pool) == both
 
 
+def test_a_line_of_its_own_is_not_held_up_by_a_job(pool, tmp_path):
+    pool.warm(worker_pool.ESTIMATES)
+    pool.warm(worker_pool.ESTIMATES)
+    (kept,) = pids(pool)
+    held = Request(RequestKind.ANALYSIS, "own:held", device="cpu")
+    job = threading.Thread(target=pool.run, args=(held, NO_BOUNDS))
+    job.start()
+    until(lambda: len(pids(pool)) == 2)
+    asked = Request(RequestKind.ANALYSIS, "bert", gpu="l4")  # it waits for no device
+    assert pool.run(asked, NO_BOUNDS, line=worker_pool.ESTIMATES)["model_name"] == "bert"
+    assert kept in pids(pool) and len(pids(pool)) == 2
+    (tmp_path / "go").touch()
+    job.join(20)
+
+
 def test_jobs_at_once_work_in_workers_of_their_own(pool, tmp_path):
     held = Request(RequestKind.ANALYSIS, "own:held", device="cpu")
     threads = [threading.Thread(target=pool.run, args=(held, NO_BOUNDS)) for _ in range(2)]

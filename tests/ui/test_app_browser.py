@@ -79,7 +79,8 @@ def test_cold_deep_link_opens_the_page_in_its_frame(path, tmp_path, tab):
         tab.goto(f"{cold}/{path}")
         settled(tab)
         assert tab.get_by_role("heading", level=1).inner_text() == PAGES[path]
-        tab.get_by_text("Current batch size").wait_for(timeout=WAIT)
+        assert tab.title() == f"{PAGES[path]} · MemoryMark"
+        tab.get_by_role("spinbutton", name="Current batch").wait_for(timeout=WAIT)
         assert tab.locator("[data-testid=stSidebarNav] a").count() == len(PAGES)
 
 
@@ -99,9 +100,9 @@ def test_running_job_survives_and_is_seen_by_others(address, server_home, chrome
     link = tab.url
     run_id = re.search(r"run=(\w+)", link).group(1)
 
-    slider = tab.get_by_role("slider", name="Current batch size")
-    slider.focus()
-    slider.press("ArrowRight")
+    price = tab.get_by_role("slider", name="GPU price")
+    price.focus()
+    price.press("ArrowRight")
     tab.get_by_text(f"Run {run_id}: analysis").wait_for(timeout=WAIT)
     tab.get_by_role("link", name="Runs").click()
     tab.get_by_text(f"{run_id} · analysis of own:held").wait_for(timeout=WAIT)
@@ -114,7 +115,7 @@ def test_running_job_survives_and_is_seen_by_others(address, server_home, chrome
     (server_home / "go").touch()
     other.get_by_text("Export", exact=True).wait_for(timeout=WAIT)
     assert other.url == link
-    assert "optimal batch size" in other.get_by_role("heading", level=3).first.inner_text()
+    assert "Recommended: " in other.get_by_role("heading", level=3).first.inner_text()
     other.context.close()
 
 
@@ -169,7 +170,7 @@ def test_page_change_and_back_keeps_the_run_that_was_shown(address, runs, tab):
     tab.goto(f"{address}/?run={runs['analysis']}")
     tab.get_by_text("Export", exact=True).wait_for(timeout=WAIT)
     tab.get_by_role("link", name="Cost comparison").click()
-    tab.get_by_text("Current vs. optimal batch size").wait_for(timeout=WAIT)
+    tab.get_by_text("Current and recommended batch").wait_for(timeout=WAIT)
     tab.get_by_role("link", name="Analysis").click()
     tab.get_by_text("Export", exact=True).wait_for(timeout=WAIT)
     assert runs["analysis"] in tab.url

@@ -5,9 +5,9 @@ from datetime import date
 
 import pytest
 
-from memorymark.gpus import prices
+from memorymark.gpus import price_list as prices
 from memorymark.gpus.catalogue import find_gpu, load_catalogue
-from memorymark.gpus.prices import KINDS, all_prices, main_provider, price_of, prices_of
+from memorymark.gpus.price_list import KINDS, all_prices, main_provider, price_of, prices_of
 
 PROVIDERS = {"RunPod", "Lambda", "Modal", "Vast.ai"}
 each_price = pytest.mark.parametrize(
