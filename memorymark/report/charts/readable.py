@@ -7,6 +7,7 @@ by the signal `background` that Vega gives every chart.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +20,7 @@ LIGHT_GROUND, DARK_GROUND = "#eef3f1", "#1a252b"
 LIGHT_TEXT, DARK_TEXT = "#0c151c", "#e7eeec"
 _HALF_LIGHT = 0.4  # between the luminances of the grounds
 _STEPS = 20
+_HEX = re.compile("#[0-9a-fA-F]{6}")
 
 
 def readable(spec: Spec) -> Spec:
@@ -50,7 +52,7 @@ def _with_text(part: Any) -> Any:
     encoding = dict(part.get("encoding", {}))
     scaled = encoding.pop("color", None)
     colour = None if scaled else style.get("color")
-    if not isinstance(colour, str):
+    if not isinstance(colour, str) or not _HEX.fullmatch(colour):
         chosen = colour or _either(LIGHT_TEXT, DARK_TEXT)
     else:
         chosen = _either(_against(colour, LIGHT_GROUND), _against(colour, DARK_GROUND))
