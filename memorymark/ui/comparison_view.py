@@ -120,8 +120,12 @@ def _draw_table(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -> N
         args=(key, order),
     )
     if edited_prices():
-        label = "Reset to the prices of the run"
-        st.button(label, icon=":material/undo:", on_click=edit_prices, args=({},))
+        st.button(
+            "Reset to the prices of the run",
+            icon=":material/undo:",
+            on_click=edit_prices,
+            args=({},),
+        )
 
 
 def _columns(least_price: float, most_price: float) -> tuple[Column, ...]:
