@@ -5,9 +5,17 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from memorymark.probes.kept_models import KeptModels
 from memorymark.training.tracked import live_bytes_of
 from memorymark.workloads.base import Workload
-from memorymark.workloads.build import build_model, learn_batches, notes_on, tensors_beside
+from memorymark.workloads.build import (
+    build_model,
+    is_own,
+    learn_batches,
+    notes_on,
+    tensors_beside,
+)
+from memorymark.workloads.naming import is_folder
 from memorymark.workloads.trial_spec import TrialSpec
 
 
@@ -16,10 +24,14 @@ class ModelKeeper:
 
     Args:
         device: Where the models are built.
+        kept: Models that stay beyond this keeper; None keeps none.
+        built_for: What else changes how a model is built, such as the GPU that is simulated.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(
+        self, device: torch.device, kept: KeptModels | None = None, built_for: object = None
+    ) -> None:
+        self._device, self._kept, self._built_for = device, kept, built_for
         self._key: object = None
         self._model: nn.Module | None = None
         self._workload: Workload | None = None
@@ -50,12 +62,28 @@ class ModelKeeper:
         """
         if not self.holds(spec):
             self.release()
-            self._model = build_model(spec.workload, spec.config, self._device)
+            self._model = self._taken(spec) or self._built(spec)
             self._workload = spec.workload
             learn_batches(spec, self._device)
             self._key = spec.workload, spec.config
         assert self._model is not None
         return self._model
+
+    def _taken(self, spec: TrialSpec) -> nn.Module | None:
+        """Return the model of an earlier request; None where there is none."""
+        if self._kept is None or not _is_the_same_each_time(spec.workload):
+            return None
+        return self._kept.take(self._key_of(spec), spec.workload.name)
+
+    def _built(self, spec: TrialSpec) -> nn.Module:
+        model = build_model(spec.workload, spec.config, self._device)
+        if self._kept is not None and _is_the_same_each_time(spec.workload):
+            self._kept.keep(self._key_of(spec), model)
+        return model
+
+    def _key_of(self, spec: TrialSpec) -> object:
+        described = spec.workload.describe(spec.config)
+        return self._device, self._built_for, spec.workload, described
 
     def holds(self, spec: TrialSpec) -> bool:
         """Return whether the model for this is there already."""
@@ -74,3 +102,8 @@ class ModelKeeper:
         if self._model is not None and self._workload is not None:
             self._workload.forget(self._model)
         self._model, self._key, self._workload = None, None, None
+
+
+def _is_the_same_each_time(workload: Workload) -> bool:
+    """Whether no code and no folder of the user's has a say in what is built."""
+    return not (is_own(workload) or is_folder(workload.name))

@@ -18,7 +18,7 @@ import sys
 import threading
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memorymark.errors import Cancelled, MemoryMarkError, one_sentence
 from memorymark.gpus.catalogue import DEFAULT_GPU
@@ -29,6 +29,9 @@ from memorymark.service.messages import Channel, Disconnected
 from memorymark.service.orphans import end_group
 from memorymark.service.workload_cache import kept_workload
 from memorymark.settings import Settings
+
+if TYPE_CHECKING:
+    from memorymark.probes.kept_models import KeptModels
 
 _WARM_UP = Request(RequestKind.ESTIMATE, "bert", gpu=DEFAULT_GPU, batch_size=1)
 _HEAVY = ("torch", "transformers.modeling_utils", "memorymark.probes.simulated")
@@ -63,6 +66,7 @@ class Worker:
         self._todo: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._tokens: dict[int, CancelToken] = {}
         self._process_id = os.getpid()
+        self._kept: KeptModels | None = None
 
     def serve(self) -> None:
         """Work until the server is gone."""
@@ -126,6 +130,7 @@ class Worker:
                 find_workload=partial(kept_workload, settings=settings),
                 on_event=on_event,
                 cancel=self._token(message["job"]),
+                kept=self._kept_within(settings),
             )
             return {"record": record.to_dict()}
         except Cancelled as stop:
@@ -136,6 +141,14 @@ class Worker:
         except BaseException as error:  # sys.exit() of the user's code too
             _log.exception("Job %s failed", message["job"])
             return {"error": one_sentence(error)}
+
+    def _kept_within(self, settings: Settings) -> KeptModels | None:
+        """Return the models that stay between jobs; the owner's own probes keep their own."""
+        if settings.probe_factory is None and self._kept is None:
+            from memorymark.probes.kept_models import KeptModels
+
+            self._kept = KeptModels(settings.kept_model_bytes)
+        return self._kept
 
 
 def load() -> None:
