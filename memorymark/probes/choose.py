@@ -13,7 +13,6 @@ from memorymark.errors import DeviceError, UnknownChoice
 from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu
 
 if TYPE_CHECKING:
-    from memorymark.probes.kept_models import KeptModels
     from memorymark.probes.probe import Probe
 
 DEVICES = ("cuda", "mps", "cpu")
@@ -22,10 +21,7 @@ _WITHOUT = "Use the device cpu, or simulate a GPU of the catalogue."
 
 
 def resolve_probe(
-    device: str | None = None,
-    gpu: str | None = None,
-    memory_budget: int | None = None,
-    kept: KeptModels | None = None,
+    device: str | None = None, gpu: str | None = None, memory_budget: int | None = None
 ) -> Probe:
     """Return the probe for a device, for a simulated GPU, or for what this machine has.
 
@@ -36,33 +32,28 @@ def resolve_probe(
         device: cuda, cuda:N, mps or cpu.
         gpu: Key of the GPU catalogue.
         memory_budget: The most bytes that a trial may use.
-        kept: Models that stay beyond the probe; None keeps none.
 
     Raises:
         UsageError: There is no device or GPU of that name.
         DeviceError: There is no such device here.
     """
     if gpu is None and (device is not None or has_cuda()):
-        return device_probe("cuda" if device is None else device, memory_budget, kept)
-    return simulated_probe(find_gpu(DEFAULT_GPU if gpu is None else gpu), memory_budget, kept)
+        return device_probe("cuda" if device is None else device, memory_budget)
+    return simulated_probe(find_gpu(DEFAULT_GPU if gpu is None else gpu), memory_budget)
 
 
-def measuring_probe(
-    device: str | None = None, memory_budget: int | None = None, kept: KeptModels | None = None
-) -> Probe:
+def measuring_probe(device: str | None = None, memory_budget: int | None = None) -> Probe:
     """Return the probe for a real device; without a name CUDA, else MPS, else the CPU.
 
     Raises:
         UsageError: There is no device of that name.
         DeviceError: There is no such device here.
     """
-    return device_probe(_best_device() if device is None else device, memory_budget, kept)
+    return device_probe(_best_device() if device is None else device, memory_budget)
 
 
-def device_probe(
-    device: str, budget_bytes: int | None = None, kept: KeptModels | None = None
-) -> Probe:
-    """Return the probe for a real device. On an accelerator no model is kept.
+def device_probe(device: str, budget_bytes: int | None = None) -> Probe:
+    """Return the probe for a real device.
 
     Raises:
         UnknownChoice: It is no device's name.
@@ -81,24 +72,22 @@ def device_probe(
         return MpsProbe(budget_bytes=budget_bytes)
     from memorymark.probes.cpu import CpuProbe
 
-    return CpuProbe(budget_bytes, kept)
+    return CpuProbe(budget_bytes)
 
 
-def simulated_probe(
-    gpu: Gpu, budget_bytes: int | None = None, kept: KeptModels | None = None
-) -> Probe:
+def simulated_probe(gpu: Gpu, budget_bytes: int | None = None) -> Probe:
     """Return the probe that simulates a GPU."""
     from memorymark.probes.simulated import SimulatedProbe
 
-    return SimulatedProbe(gpu, budget_bytes=budget_bytes, kept=kept)
+    return SimulatedProbe(gpu, budget_bytes=budget_bytes)
 
 
-def share_simulations(probes: Iterable[Probe], kept: KeptModels | None = None) -> None:
+def share_simulations(probes: Iterable[Probe]) -> None:
     """Let the simulated ones among probes simulate together what they have in common."""
     from memorymark.probes.simulated import SimulatedProbe
     from memorymark.probes.simulations import Simulations
 
-    shared = Simulations(kept)
+    shared = Simulations()
     for probe in probes:
         if isinstance(probe, SimulatedProbe):
             probe.share(shared)

@@ -19,7 +19,6 @@ from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.probes.common import failed_trial, new_trial, timed_trial
-from memorymark.probes.kept_models import KeptModels
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.records.config import Attention
 from memorymark.records.trial import Outcome, Source, Target, Trial
@@ -59,15 +58,14 @@ class CpuProbe:
 
     Args:
         budget_bytes: What a trial may use; None takes `default_budget`.
-        kept: Models that stay beyond this probe; None keeps none.
     """
 
     warmup_steps = 1
 
-    def __init__(self, budget_bytes: int | None = None, kept: KeptModels | None = None) -> None:
+    def __init__(self, budget_bytes: int | None = None) -> None:
         budget = budget_bytes or default_budget()
         name = platform.processor() or platform.machine() or "CPU"
-        self._models = ModelKeeper(_CPU, kept)
+        self._models = ModelKeeper(_CPU)
         self._checked: object = None
         self.target = Target(
             name=f"CPU ({name})", kind="cpu", source=Source.MEASURED, capacity_bytes=budget

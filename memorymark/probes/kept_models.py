@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 import torch
@@ -99,6 +101,31 @@ class KeptModels:
         modules = sum(kept.modules for kept in self._kept.values())
         is_many = len(self._kept) > MOST_MODELS or modules > MOST_MODULES
         return is_many or self.host_bytes > self.most_bytes
+
+
+_current: ContextVar[KeptModels | None] = ContextVar("models that are kept", default=None)
+
+
+def kept_models() -> KeptModels | None:
+    """Return where models are kept; None where none are, as on one's own."""
+    return _current.get()
+
+
+@contextmanager
+def keeping(models: KeptModels | None, say: Callable[[str], None]) -> Iterator[None]:
+    """Keep the models that are built inside.
+
+    Args:
+        models: Where they are kept; None keeps none.
+        say: Told where a model is taken again.
+    """
+    if models is not None:
+        models.say = say
+    outer = _current.set(models)
+    try:
+        yield
+    finally:
+        _current.reset(outer)
 
 
 def _tensors_of(model: nn.Module) -> Iterator[Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from memorymark.probes.kept_models import KeptModels
+from memorymark.probes.kept_models import kept_models
 from memorymark.training.tracked import live_bytes_of
 from memorymark.workloads.base import Workload
 from memorymark.workloads.build import (
@@ -24,14 +24,11 @@ class ModelKeeper:
 
     Args:
         device: Where the models are built.
-        kept: Models that stay beyond this keeper; None keeps none.
         built_for: What else changes how a model is built, such as the GPU that is simulated.
     """
 
-    def __init__(
-        self, device: torch.device, kept: KeptModels | None = None, built_for: object = None
-    ) -> None:
-        self._device, self._kept, self._built_for = device, kept, built_for
+    def __init__(self, device: torch.device, built_for: object = None) -> None:
+        self._device, self._built_for = device, built_for
         self._key: object = None
         self._model: nn.Module | None = None
         self._workload: Workload | None = None
@@ -62,28 +59,27 @@ class ModelKeeper:
         """
         if not self.holds(spec):
             self.release()
-            self._model = self._taken(spec) or self._built(spec)
+            self._model = self._kept_or_built(spec)
             self._workload = spec.workload
             learn_batches(spec, self._device)
             self._key = spec.workload, spec.config
         assert self._model is not None
         return self._model
 
-    def _taken(self, spec: TrialSpec) -> nn.Module | None:
-        """Return the model of an earlier request; None where there is none."""
-        if self._kept is None or not _is_the_same_each_time(spec.workload):
-            return None
-        return self._kept.take(self._key_of(spec), spec.workload.name)
+    def _kept_or_built(self, spec: TrialSpec) -> nn.Module:
+        """Return the model of an earlier request of this process, else a new one.
 
-    def _built(self, spec: TrialSpec) -> nn.Module:
-        model = build_model(spec.workload, spec.config, self._device)
-        if self._kept is not None and _is_the_same_each_time(spec.workload):
-            self._kept.keep(self._key_of(spec), model)
+        Code and folders of the user's may make something else each time: theirs are not kept.
+        """
+        kept, workload = kept_models(), spec.workload
+        if kept is None or is_own(workload) or is_folder(workload.name):
+            return build_model(workload, spec.config, self._device)
+        key = self._device, self._built_for, workload, workload.describe(spec.config)
+        model = kept.take(key, workload.name)
+        if model is None:
+            model = build_model(workload, spec.config, self._device)
+            kept.keep(key, model)
         return model
-
-    def _key_of(self, spec: TrialSpec) -> object:
-        described = spec.workload.describe(spec.config)
-        return self._device, self._built_for, spec.workload, described
 
     def holds(self, spec: TrialSpec) -> bool:
         """Return whether the model for this is there already."""
@@ -102,8 +98,3 @@ class ModelKeeper:
         if self._model is not None and self._workload is not None:
             self._workload.forget(self._model)
         self._model, self._key, self._workload = None, None, None
-
-
-def _is_the_same_each_time(workload: Workload) -> bool:
-    """Whether no code and no folder of the user's has a say in what is built."""
-    return not (is_own(workload) or is_folder(workload.name))

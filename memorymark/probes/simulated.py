@@ -14,7 +14,6 @@ from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.trace import Trace
 from memorymark.placement.pretended_gpu import pretended_gpu
 from memorymark.probes.common import failed_trial, new_trial, timed_trial
-from memorymark.probes.kept_models import KeptModels
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.quick_look import BATCH_SIZES, QuickLook, look
 from memorymark.probes.simulations import Simulations
@@ -58,18 +57,15 @@ class SimulatedProbe:
     Args:
         gpu: The GPU to simulate.
         budget_bytes: The most that a trial may use; None for all of the GPU.
-        kept: Models that stay beyond this probe; None keeps none.
 
     Attributes:
         target: What is simulated.
         looked: The quick look that was taken last, if there was one.
     """
 
-    def __init__(
-        self, gpu: Gpu, *, budget_bytes: int | None = None, kept: KeptModels | None = None
-    ) -> None:
+    def __init__(self, gpu: Gpu, *, budget_bytes: int | None = None) -> None:
         self._gpu = gpu
-        self._models = ModelKeeper(torch.device("meta"), kept, gpu.compute_capability)
+        self._models = ModelKeeper(torch.device("meta"), gpu.compute_capability)
         self._rules = Rules(Platform.CUDA, gpu.compute_capability)
         self._shared: Simulations | None = None
         self.looked: QuickLook | None = None

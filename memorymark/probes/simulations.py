@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from memorymark.errors import MemoryMarkError
-from memorymark.probes.kept_models import KeptModels
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.records.config import MAX_BATCH_SIZE
 from memorymark.simulator.cuda.rules import CapabilityQuestions, Rules
@@ -39,16 +38,13 @@ class _Group:
 class Simulations:
     """Simulates what was not simulated yet.
 
-    Args:
-        kept: Models that stay beyond the comparison; None keeps none.
-
     Attributes:
         models: The model that is simulated.
         simulated: How many simulations ran.
     """
 
-    def __init__(self, kept: KeptModels | None = None) -> None:
-        self.models = ModelKeeper(torch.device("meta"), kept)
+    def __init__(self) -> None:
+        self.models = ModelKeeper(torch.device("meta"))
         self.simulated = 0
         self._training: Any = None
         self._groups: list[_Group] = []

@@ -23,7 +23,6 @@ from memorymark.service.probe_factory import probe_from
 from memorymark.settings import Settings
 
 if TYPE_CHECKING:
-    from memorymark.probes.kept_models import KeptModels
     from memorymark.probes.probe import Probe
     from memorymark.workloads.base import Workload
 
@@ -39,7 +38,6 @@ class Call:
         find_workload: Returns the workload of a model's name; None takes any form of name.
         on_event: Called with each event.
         cancel: Stops the work.
-        kept: Models that stay beyond the call; None keeps none.
     """
 
     request: Request
@@ -48,7 +46,6 @@ class Call:
     find_workload: Callable[[str], Workload] | None
     on_event: OnEvent
     cancel: CancelToken
-    kept: KeptModels | None = None
 
     def note(self, text: str, progress: float | None = None) -> None:
         """Send a note."""
@@ -66,8 +63,8 @@ class Call:
             target = {"device": device, "gpu": gpu, "memory_budget": self.request.memory_budget}
             return probe_from(self.settings.probe_factory, **target)
         if self.request.kind in MEASURED_ONLY:
-            return measuring_probe(device, self.request.memory_budget, self.kept)
-        return resolve_probe(device, gpu, self.request.memory_budget, self.kept)
+            return measuring_probe(device, self.request.memory_budget)
+        return resolve_probe(device, gpu, self.request.memory_budget)
 
     def workload(self, probe: Probe) -> Workload:
         """Return the workload that the request names, or what the user's own probe makes of it.

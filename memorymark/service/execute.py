@@ -31,7 +31,6 @@ from memorymark.workloads.naming import form_of
 from memorymark.workloads.trial_spec import TrialSpec
 
 if TYPE_CHECKING:
-    from memorymark.probes.kept_models import KeptModels
     from memorymark.probes.probe import Probe
     from memorymark.workloads.base import Workload
 
@@ -46,7 +45,6 @@ def execute(
     find_workload: Callable[[str], Workload] | None = None,
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
-    kept: KeptModels | None = None,
 ) -> Record:
     """Do what a request asks for and return its record.
 
@@ -58,7 +56,6 @@ def execute(
         find_workload: Returns the workload of a model's name; None takes any form of name.
         on_event: Called with each event.
         cancel: Checked before each trial, and at each module and operation of a simulation.
-        kept: Models that stay for later requests of this process; None keeps none.
 
     Raises:
         UsageError: An argument is invalid.
@@ -70,8 +67,7 @@ def execute(
     try:
         bounds = Bounds().multiplied(settings.bounds_times or ON_ONES_OWN)
         with working_within(bounds, cancel.check):
-            parts = (request, settings, workload, find_workload, on_event, cancel, kept)
-            return _done(Call(*parts))
+            return _done(Call(request, settings, workload, find_workload, on_event, cancel))
     except SystemExit as end:  # of the user's code: it would end whatever program called us
         sentence = f"The code of {quoted(request.model)} called sys.exit({quoted(end.code)})."
         raise WorkloadError(sentence) from end
@@ -79,8 +75,6 @@ def execute(
 
 def _done(call: Call) -> Record:
     """Do the work and return its record."""
-    if call.kept is not None:
-        call.kept.say = call.note
     if call.given is None and call.find_workload is None and not call.settings.probe_factory:
         form_of(call.request.model)
     with _clean_state():  # what a probe loads is not to be made under the caller's modes
@@ -97,7 +91,7 @@ def _work(call: Call) -> Callable[[], Record]:
         return lambda: _on_one(call, probe)
     gpus = {gpu.key: gpu for gpu in map(find_gpu, request.gpus or load_catalogue())}
     probes = [(gpu, call.probe(gpu.key)) for gpu in gpus.values()]
-    share_simulations((probe for _, probe in probes), call.kept)
+    share_simulations(probe for _, probe in probes)
     return SeveralGpus(call, probes).record
 
 

@@ -7,6 +7,7 @@ the server ends it or is gone.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import importlib
@@ -16,6 +17,7 @@ import queue
 import socket
 import sys
 import threading
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from memorymark.errors import Cancelled, MemoryMarkError, one_sentence
 from memorymark.gpus.catalogue import DEFAULT_GPU
 from memorymark.probes.poisoned import is_anything_poisoned
-from memorymark.records.event import CancelToken, Event
+from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
 from memorymark.records.request import Request, RequestKind
 from memorymark.service.messages import Channel, Disconnected
 from memorymark.service.orphans import end_group
@@ -124,14 +126,14 @@ class Worker:
 
         try:
             settings = read_settings(message["settings"])
-            record = execute(
-                Request.from_dict(message["request"]),
-                settings=settings,
-                find_workload=partial(kept_workload, settings=settings),
-                on_event=on_event,
-                cancel=self._token(message["job"]),
-                kept=self._kept_within(settings),
-            )
+            with self._keeping(settings, on_event):
+                record = execute(
+                    Request.from_dict(message["request"]),
+                    settings=settings,
+                    find_workload=partial(kept_workload, settings=settings),
+                    on_event=on_event,
+                    cancel=self._token(message["job"]),
+                )
             return {"record": record.to_dict()}
         except Cancelled as stop:
             known = getattr(stop, "partial", None)
@@ -142,13 +144,15 @@ class Worker:
             _log.exception("Job %s failed", message["job"])
             return {"error": one_sentence(error)}
 
-    def _kept_within(self, settings: Settings) -> KeptModels | None:
-        """Return the models that stay between jobs; the owner's own probes keep their own."""
-        if settings.probe_factory is None and self._kept is None:
-            from memorymark.probes.kept_models import KeptModels
+    def _keeping(self, settings: Settings, on_event: OnEvent) -> AbstractContextManager[None]:
+        """Keep models between jobs; what the owner's own probes need, they keep themselves."""
+        if settings.probe_factory is not None:
+            return contextlib.nullcontext()
+        from memorymark.probes.kept_models import KeptModels, keeping
 
+        if self._kept is None:
             self._kept = KeptModels(settings.kept_model_bytes)
-        return self._kept
+        return keeping(self._kept, lambda text: on_event(Event(EventKind.NOTE, text)))
 
 
 def load() -> None:
