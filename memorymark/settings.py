@@ -53,7 +53,8 @@ class Settings:
         sign_in: Whether only signed-in visitors may start or delete.
         allowed_users: E-mail addresses that may, as same_address gives them; empty allows
             everybody who is signed in.
-        workloads: The user's own workloads that the app may run, as package.module:factory.
+        workloads: What the app may run beside the models that everybody may: the user's own
+            workloads as package.module:factory, and folders of models as hf:FOLDER.
         probe_factory: package.module:function that makes probes instead of the engine.
         bounds_times: How many times as much as usual a simulation may take; None: as is usual,
             once in the app and a few times on one's own.
@@ -98,7 +99,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         run_key=_run_key(values.get("MEMORYMARK_RUN_KEY", "")),
         sign_in=sign_in,
         allowed_users=_allowed_users(values.get("MEMORYMARK_ALLOWED_USERS", ""), sign_in),
-        workloads=_functions("MEMORYMARK_WORKLOADS", values),
+        workloads=_workloads(values),
         probe_factory=next(iter(_functions("MEMORYMARK_PROBE_FACTORY", values)), None),
         bounds_times=_times(values.get("MEMORYMARK_BOUNDS", "")),
         first_run=_switch("MEMORYMARK_FIRST_RUN", values, default=True),
@@ -168,13 +169,21 @@ def _allowed_users(given: str, sign_in: bool) -> tuple[str, ...]:
     return users
 
 
-def _functions(setting: str, values: Mapping[str, str]) -> tuple[str, ...]:
+def _workloads(values: Mapping[str, str]) -> tuple[str, ...]:
+    names = _names(values.get("MEMORYMARK_WORKLOADS", ""))
+    functions = ",".join(name for name in names if not name.startswith("hf:"))
+    _functions("MEMORYMARK_WORKLOADS", {"MEMORYMARK_WORKLOADS": functions}, " or hf:FOLDER")
+    return names
+
+
+def _functions(setting: str, values: Mapping[str, str], other: str = "") -> tuple[str, ...]:
     names = _names(values.get(setting, ""))
     for name in names:
         module, colon, function = name.partition(":")
         if not colon or not all(part.isidentifier() for part in (*module.split("."), function)):
             raise UsageError(
-                f"{setting} names {name!r}. Accepted: package.module:function, with commas between."
+                f"{setting} names {name!r}. Accepted: package.module:function{other}, with commas "
+                "between."
             )
     return names
 

@@ -110,8 +110,9 @@ def usd(value: float | None) -> str:
     """Write an amount of dollars, a dash where unknown."""
     if value is None:
         return UNKNOWN
-    sign = "-" if value < 0 else ""
-    return f"{sign}${abs(value):,.2f}" if abs(value) < 100 else f"{sign}${abs(value):,.0f}"
+    amount = f"{abs(value):,.2f}" if abs(value) < 100 else f"{abs(value):,.0f}"
+    sign = "-" if value < 0 and amount != "0.00" else ""
+    return f"{sign}${amount}"
 
 
 def percent(value: float | None) -> str:

@@ -136,7 +136,7 @@ class Worker:
                 )
             return {"record": record.to_dict()}
         except Cancelled as stop:
-            known = getattr(stop, "partial", None)
+            known = stop.partial
             return {"cancelled": known and known.to_dict()}
         except MemoryMarkError as error:
             return {"error": str(error)}

@@ -13,6 +13,8 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import Page
 
+from memorymark.ui.option_widgets import PAGE
+
 COMPARISON = "Cost comparison"
 LOGO = str(Path(__file__).with_name("logo.svg"))
 _ICON = str(Path(__file__).with_name("icon.svg"))
@@ -49,11 +51,16 @@ def navigate() -> Page:
 
 def run_framed(page: Page) -> None:
     """Run a page within the frame; the page sees that it is."""
-    st.session_state[_FRAMED] = True
+    st.session_state[_FRAMED], st.session_state[PAGE] = True, page.title
     try:
         page.run()
     finally:
         st.session_state[_FRAMED] = False
+
+
+def is_page_drawn() -> bool:
+    """Say whether the whole page is being drawn, and not one fragment of it."""
+    return bool(st.session_state.get(_FRAMED))
 
 
 def need_frame() -> None:

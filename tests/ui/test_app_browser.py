@@ -7,7 +7,8 @@ import subprocess
 import time
 
 import pytest
-from app_server import SCREENSHOTS, WAIT, browser, server, settled
+from app_server import WAIT, server, settled
+from screens import THEMES, Screen, assert_fits_width, every_width, set_theme, shoot, show
 
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.request import Request, RequestKind
@@ -23,12 +24,6 @@ PAGES = {
     "runs": "Runs",
 }
 PATHS = {"analysis": "", "backward": "backward_validation", "comparison": "cost_comparison"}
-
-
-@pytest.fixture(scope="module")
-def chrome():
-    with browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -60,23 +55,6 @@ def _record(request, settings):
     return execute(request, settings=settings).to_dict()
 
 
-@pytest.fixture
-def tab(chrome):
-    """A tab that notes what goes wrong in it and where it asks for anything elsewhere."""
-    context = chrome.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.elsewhere = []
-    page.on("request", lambda request: _note_elsewhere(page, request.url))
-    yield page
-    assert page.elsewhere == []
-    context.close()
-
-
-def _note_elsewhere(page, url):
-    if not re.match(r"(http|ws)://127\.0\.0\.1|data:|blob:", url):
-        page.elsewhere.append(url)
-
-
 def choose_model(page, name):
     box = page.get_by_role("combobox", name="Model")
     box.click()
@@ -90,7 +68,7 @@ def test_cold_deep_link_opens_the_page_in_its_frame(path, tmp_path, tab):
         tab.goto(f"{cold}/{path}")
         settled(tab)
         assert tab.get_by_role("heading", level=1).inner_text() == PAGES[path]
-        tab.get_by_text("Current batch size").wait_for(timeout=WAIT)
+        tab.get_by_role("spinbutton", name="Current batch").wait_for(timeout=WAIT)
         assert tab.locator("[data-testid=stSidebarNav] a").count() == len(PAGES)
 
 
@@ -110,9 +88,9 @@ def test_running_job_survives_and_is_seen_by_others(address, server_home, chrome
     link = tab.url
     run_id = re.search(r"run=(\w+)", link).group(1)
 
-    slider = tab.get_by_role("slider", name="Current batch size")
-    slider.focus()
-    slider.press("ArrowRight")
+    price = tab.get_by_role("slider", name="GPU price")
+    price.focus()
+    price.press("ArrowRight")
     tab.get_by_text(f"Run {run_id}: analysis").wait_for(timeout=WAIT)
     tab.get_by_role("link", name="Runs").click()
     tab.get_by_text(f"{run_id} · analysis of own:held").wait_for(timeout=WAIT)
@@ -125,7 +103,7 @@ def test_running_job_survives_and_is_seen_by_others(address, server_home, chrome
     (server_home / "go").touch()
     other.get_by_text("Export", exact=True).wait_for(timeout=WAIT)
     assert other.url == link
-    assert "optimal batch size" in other.get_by_role("heading", level=3).first.inner_text()
+    assert "Recommended: " in other.get_by_role("heading", level=3).first.inner_text()
     other.context.close()
 
 
@@ -180,7 +158,7 @@ def test_page_change_and_back_keeps_the_run_that_was_shown(address, runs, tab):
     tab.goto(f"{address}/?run={runs['analysis']}")
     tab.get_by_text("Export", exact=True).wait_for(timeout=WAIT)
     tab.get_by_role("link", name="Cost comparison").click()
-    tab.get_by_text("Current vs. optimal batch size").wait_for(timeout=WAIT)
+    tab.get_by_text("Current and recommended batch").wait_for(timeout=WAIT)
     tab.get_by_role("link", name="Analysis").click()
     tab.get_by_text("Export", exact=True).wait_for(timeout=WAIT)
     assert runs["analysis"] in tab.url
@@ -262,27 +240,13 @@ def tick_row(page, row):
     table.click(position={"x": 15, "y": 35 * (row + 1) + 17})
 
 
+@every_width
 @pytest.mark.parametrize("name", ["analysis", "backward", "compile", "comparison", "runs"])
-def test_screenshots(name, address, runs, tab):
+def test_screenshots(name, width, address, runs, tab):
     run = f"?run={runs[name]}" if name in runs else ""
     path = {**PATHS, "compile": "backward_validation"}.get(name, name)
-    tab.goto(f"{address}/{path}{run}")
-    settled(tab)
-    for width in (1280, 390):
-        for scheme in ("light", "dark"):
-            tab.emulate_media(color_scheme=scheme)
-            shoot(tab, SCREENSHOTS / f"{name}-{scheme}-{width}.png", width)
-
-
-def shoot(page, file, width):
-    """Write the whole page as a picture, and look that nothing hangs over its right edge."""
-    main = "document.querySelector('[data-testid=stMain]')"
-    page.set_viewport_size({"width": width, "height": 900})
-    page.wait_for_timeout(500)
-    height = page.evaluate(f"{main}.scrollHeight")
-    page.set_viewport_size({"width": width, "height": min(height + 20, 6000)})
-    page.wait_for_timeout(400)
-    assert page.evaluate(f"{main}.scrollWidth") <= width
-    file.parent.mkdir(exist_ok=True)
-    page.screenshot(path=file)
-    assert file.stat().st_size > 10_000
+    show(tab, f"{address}/{path}{run}", Screen(width, "light"))
+    for theme in THEMES:
+        set_theme(tab, theme)
+        assert_fits_width(tab)
+        shoot(tab, name)
