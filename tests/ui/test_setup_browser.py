@@ -12,7 +12,7 @@ from memorymark.settings import load_settings
 
 pytestmark = pytest.mark.browser
 SECOND = 1_000
-BAR = "[class*=st-key-memory_bar] [role=img]"
+BAR = "[class*=st-key-memory_bar] div[role=img]"
 
 
 def field(page, name):
@@ -98,8 +98,8 @@ def test_a_run_that_is_opened_fills_the_setup_and_a_change_marks_it(address, ser
     history = RunHistory(server_home / "runs.sqlite3")
     run_id = history.save("analysis", record, request=request.to_dict())
     show(tab, f"{address}/?run={run_id}", Screen(768, "light"))
-    for words in ("GPT-2", "T4", "amp-fp16"):
-        assert tab.locator("[class*=st-key-setup_]").get_by_text(words).first.is_visible()
+    for name, words in {"Model": "GPT-2 · gpt2", "GPU": "T4", "Precision": "amp-fp16"}.items():
+        assert words in (tab.get_by_role("combobox", name=name).get_attribute("value") or "")
     tab.get_by_text("More settings (1 changed)").wait_for(timeout=WAIT)
     stale = tab.get_by_text("This result is of other settings")
     assert stale.count() == 0
