@@ -128,7 +128,7 @@ def test_a_run_that_hangs_is_cancelled_and_the_next_one_runs(tmp_path, tab):
         tab.get_by_role("button", name="Analyze").click()
         tab.get_by_text("batch 8: running").wait_for(timeout=WAIT)
         tab.get_by_role("button", name="Cancel").click()
-        tab.get_by_text("Cancelling").wait_for(timeout=WAIT)
+        tab.get_by_role("button", name="Cancelling").wait_for(timeout=WAIT)
         tab.get_by_text("This run was cancelled").wait_for(timeout=WAIT)
         choose_model(tab, "bert")
         tab.get_by_role("button", name="Analyze").click()
