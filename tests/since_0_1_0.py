@@ -37,6 +37,8 @@ def with_added(value: Any, *, use_cache: str) -> Any:
         made |= _budget(made["gpu_key"], made["capacity_bytes"])
     if "peak_reserved_bytes" in made:
         made = _after(made, "peak_reserved_bytes", _RANGE)
+    if "holders" in made:
+        made = _after({**made, "holder_groups": []}, "holders", ("holder_groups",))
     return made
 
 
@@ -50,7 +52,8 @@ def _after(values: dict[str, Any], name: str, added: tuple[str, ...]) -> dict[st
     """Add keys whose values are unknown behind another one."""
     keys = list(values)
     place = keys.index(name) + 1
-    return {key: values.get(key) for key in (*keys[:place], *added, *keys[place:])}
+    order = dict.fromkeys((*keys[:place], *added, *keys[place:]))
+    return {key: values.get(key) for key in order}
 
 
 def without_ignored_lengths(document: dict[str, Any]) -> dict[str, Any]:
@@ -81,6 +84,18 @@ def without_workspaces(value: Any) -> Any:
     if not (value.get("convolution_workspace_bytes") or value.get("peak_reserved_low_bytes")):
         return {key: without_workspaces(item) for key, item in value.items()}
     return _without(value, _OF_CONVOLUTIONS)
+
+
+def without_forward_parts(value: Any) -> Any:
+    """Leave out what the memory is for in steps that end after the forward pass.
+
+    Inputs, and activations where a graph is kept, were called temporaries there.
+    """
+    if not isinstance(value, dict):
+        return [without_forward_parts(item) for item in value] if isinstance(value, list) else value
+    if str(value.get("stage")) not in ("forward", "forward-only"):
+        return {key: without_forward_parts(item) for key, item in value.items()}
+    return _without(value, {"breakdown", "holders", "phases"})
 
 
 def _without(value: Any, hidden: set[str]) -> Any:

@@ -52,6 +52,10 @@ CATEGORIES = (
 )
 
 
+# Stands in the path of a group of holders for the number of a layer.
+REPEATED = "*"
+
+
 @dataclass(frozen=True)
 class Target:
     """What trials run on.
@@ -137,6 +141,26 @@ class Holder:
 
 
 @dataclass(frozen=True)
+class HolderGroup:
+    """Modules of one kind, as the same one in each layer, and what they hold at the peak.
+
+    Attributes:
+        path: Their path with a star for the number of a layer, as in "encoder.layer.*.attention".
+        count: How many there are.
+        breakdown: Bytes alive at the peak in all of them, by what they are for.
+    """
+
+    path: str
+    count: int
+    breakdown: Breakdown
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes alive at the peak, of all categories."""
+        return self.breakdown.total
+
+
+@dataclass(frozen=True)
 class Timeline:
     """Live bytes over one training step, at most 2,000 points.
 
@@ -194,6 +218,7 @@ class Trial(Record):
         minimum_bytes: Least device memory in which the step still runs.
         breakdown: What was alive at the peak.
         holders: The ten largest holders at the peak.
+        holder_groups: The ten largest groups of holders of one kind, of all holders.
         timeline: Live bytes over the last step.
         step_seconds: Median seconds of one optimizer step.
         first_step_seconds: Seconds of the first step, with all that is done only once.
@@ -226,6 +251,7 @@ class Trial(Record):
     minimum_bytes: int | None = None
     breakdown: Breakdown | None = None
     holders: tuple[Holder, ...] = ()
+    holder_groups: tuple[HolderGroup, ...] = ()
     timeline: Timeline | None = None
     step_seconds: float | None = None
     first_step_seconds: float | None = None
@@ -282,7 +308,7 @@ class Trial(Record):
 
     @property
     def capacity_share(self) -> float | None:
-        """Share of the capacity that the memory takes, at most 1; None where unknown."""
+        """Memory over capacity: above 1 where it does not fit, None where unknown."""
         if self.memory_bytes is None or not self.capacity_bytes:
             return None
-        return min(self.memory_bytes / self.capacity_bytes, 1.0)
+        return self.memory_bytes / self.capacity_bytes

@@ -101,13 +101,13 @@ def validation_phrase(
 
 
 def comparison_phrase(comparison: Comparison, memory_budget_bytes: int | None = None) -> str:
-    """Name all that a comparison is of; each of its GPUs says its own source."""
+    """Name all that a comparison is of; each of its GPUs has a source and a price of its own."""
     return join_settings(
         [
             comparison.model_name,
             *_of_result(comparison.config),
             _budget(memory_budget_bytes),
-            costs_phrase(comparison.plan),
+            costs_phrase(dataclasses.replace(comparison.plan, price_per_hour=None)),
         ]
     )
 
@@ -151,6 +151,11 @@ def kept_phrase(request: Mapping[str, Any] | None) -> str:
         return request_phrase(Request.from_dict(request)) if request else ""
     except MemoryMarkError:
         return ""
+
+
+def setting_words(option: Option, value: Any) -> str:
+    """Name one setting and its value, as in "512 tokens"; one that is not set is "no …"."""
+    return _words(option, False if value is None else value)
 
 
 def target_phrase(target: Target) -> str:

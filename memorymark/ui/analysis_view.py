@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Any
 
 import streamlit as st
 
@@ -13,16 +13,40 @@ from memorymark.records.codec import to_json
 from memorymark.records.request import Request, command_line
 from memorymark.records.trial import Source, Target, Trial
 from memorymark.report.charts import batch_charts, memory_charts
+from memorymark.report.charts.batch_charts import OUTCOME_WORDS
 from memorymark.report.exports import trials_csv
 from memorymark.report.sentences import analysis_lines
 from memorymark.report.settings_phrase import analysis_phrase, search_phrase
 from memorymark.report.verdict import largest_words, verdict
-from memorymark.ui import say
+from memorymark.ui import columns, say
 from memorymark.ui.charting import draw_spec
-from memorymark.ui.pieces import card, download, file_name, share_link
-from memorymark.units import UNKNOWN, count, gib, gib_range, percent, rate, seconds, usd
+from memorymark.ui.choices import link_inputs
+from memorymark.ui.columns import draw_table
+from memorymark.ui.pieces import File, card, draw_exports
+from memorymark.units import UNKNOWN, count, gib, percent, rate, usd
 
 _NONE: Mapping[str, str] = MappingProxyType({})
+_FITS = {True: "yes", False: "no", None: "not tried"}
+_ADVICE = (
+    columns.text("Change", attrgetter("text"), pinned=True),
+    columns.memory("Memory needed", attrgetter("memory_bytes")),
+    columns.memory("Memory saved", attrgetter("saved_bytes")),
+    columns.text("Fits", lambda advice: _FITS[advice.fits]),
+)
+TRIAL_COLUMNS = (
+    columns.count("Batch size", attrgetter("batch_size")),
+    columns.text("Outcome", lambda trial: OUTCOME_WORDS[trial.outcome]),
+    columns.share("Share of capacity", attrgetter("capacity_share")),
+    columns.memory("Memory needed", attrgetter("memory_bytes")),
+    columns.memory("Peak allocated", attrgetter("peak_allocated_bytes")),
+    columns.memory("Peak reserved", attrgetter("peak_reserved_bytes")),
+    columns.memory("Reserved, at least", attrgetter("peak_reserved_low_bytes")).where_known(),
+    columns.memory("Reserved, at most", attrgetter("peak_reserved_high_bytes")).where_known(),
+    columns.memory("Process memory", attrgetter("process_bytes")).where_known(),
+    columns.figure("Step time (s)", attrgetter("step_seconds")),
+    columns.figure("Samples/s", attrgetter("samples_per_second")),
+    columns.text("Source", attrgetter("source")),
+)
 
 
 def draw_analysis(analysis: Analysis, memory_budget_bytes: int | None = None) -> None:
@@ -106,47 +130,26 @@ def draw_advice(analysis: Analysis) -> None:
         "Not even the smallest batch fits. What would make room:",
         icon=":material/block:",
     )
-    rows = [
-        {
-            "Change": advice.text,
-            "Memory needed": gib(advice.memory_bytes),
-            "Memory saved": gib(advice.saved_bytes),
-            "Fits": {True: "yes", False: "no", None: "not tried"}[advice.fits],
-        }
-        for advice in analysis.advice
-    ]
-    if rows:
-        st.dataframe(rows, hide_index=True, width="stretch")
+    if analysis.advice:
+        draw_table(_ADVICE, analysis.advice, "Changes that reduce memory")
         say.caption("{}", _about_gains(analysis.advice))
 
 
 def draw_evidence(analysis: Analysis, request: Request | None) -> None:
     """Draw the trials and the exports."""
     st.subheader("Trials", anchor=False)
-    st.dataframe(
-        trial_rows(analysis),
-        hide_index=True,
-        column_config={
-            "Share of capacity": st.column_config.ProgressColumn(
-                format="percent", min_value=0.0, max_value=1.0
-            )
-        },
-    )
+    draw_table(TRIAL_COLUMNS, analysis.trials, "The trials of this analysis")
     draw_assumptions(analysis)
-    st.subheader("Export", anchor=False)
-    st.caption("Command line")
     budget = request.memory_budget if request else None
-    st.code(command_line(analysis, budget), language="shell", wrap_lines=True)
-    st.caption("Link to this run")
-    st.code(share_link(analysis.run_id), language=None, wrap_lines=True)
-    name, settings = file_name(analysis.run_id), analysis_phrase(analysis, budget)
-    with st.container(horizontal=True):
-        download("JSON", lambda: to_json(analysis), f"{name}.json", "application/json")
-        download(
-            "Trials (CSV)", lambda: trials_csv(analysis.trials, settings), f"{name}.csv", "text/csv"
-        )
-        report = "\n".join(analysis_lines(analysis, budget))
-        download("Report (text)", lambda: report, f"{name}.txt", "text/plain")
+    settings = analysis_phrase(analysis, budget)
+    report = "\n".join(analysis_lines(analysis, budget))
+    files = [
+        File("JSON", lambda: to_json(analysis), "json"),
+        File("Trials (CSV)", lambda: trials_csv(analysis.trials, settings), "csv"),
+        File("Report (text)", lambda: report, "txt"),
+    ]
+    carried = link_inputs(request.options if request else None)
+    draw_exports(analysis.run_id, command_line(analysis, budget), files, carried)
 
 
 def draw_assumptions(analysis: Analysis) -> None:
@@ -163,27 +166,8 @@ def marked_trials(analysis: Analysis) -> dict[str, Trial]:
     trials: dict[str, Trial] = {}
     for names, mark in batch_charts.grouped_marks(analysis):
         if mark.trial is not None and mark.trial.breakdown is not None:
-            trials[f"{' = '.join(names)} ({mark.batch_size:,})"] = mark.trial
+            trials[batch_charts.mark_label(names, mark.batch_size)] = mark.trial
     return trials
-
-
-def trial_rows(analysis: Analysis) -> list[dict[str, Any]]:
-    """Return the trials as rows of a table, in the order in which they ran."""
-    return [
-        {
-            "Batch size": trial.batch_size,
-            "Outcome": str(trial.outcome),
-            "Share of capacity": trial.capacity_share,
-            "Peak allocated": gib(trial.peak_allocated_bytes),
-            "Peak reserved": gib(trial.peak_reserved_bytes),
-            "Range": gib_range(trial.peak_reserved_low_bytes, trial.peak_reserved_high_bytes),
-            "Process memory": gib(trial.process_bytes),
-            "Step time": seconds(trial.step_seconds),
-            "Samples/s": rate(trial.samples_per_second),
-            "Source": str(trial.source),
-        }
-        for trial in analysis.trials
-    ]
 
 
 def source_line(target: Target, created_at: str = "", software: Mapping[str, str] = _NONE) -> str:
