@@ -8,7 +8,16 @@ import time
 
 import pytest
 from app_server import WAIT, server, settled
-from screens import THEMES, Screen, assert_fits_width, every_width, set_theme, shoot, show
+from screens import (
+    THEMES,
+    Screen,
+    assert_chart_words_apart,
+    assert_fits_width,
+    every_width,
+    set_theme,
+    shoot,
+    show,
+)
 
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.request import Request, RequestKind
@@ -249,4 +258,5 @@ def test_screenshots(name, width, address, runs, tab):
     for theme in THEMES:
         set_theme(tab, theme)
         assert_fits_width(tab)
+        assert_chart_words_apart(tab)
         shoot(tab, name)
