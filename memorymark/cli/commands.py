@@ -17,7 +17,8 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
-from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
+from memorymark.records.prices import read_prices
+from memorymark.records.request import COMPARED, DEFAULT_BATCH_SIZE, Request, RequestKind
 from memorymark.service.history import RunHistory
 
 
@@ -149,9 +150,10 @@ def compare(
     model: options.Model,
     config: TrainingConfig,
     gpus: options.ComparedGpus = None,
+    prices: options.GivenPrices = None,
     memory_budget: options.MemoryBudget = None,
     *,
-    asked: Annotated[AnalysisOptions, ("dataset_size", "epochs", "runs_per_year")],
+    asked: Annotated[AnalysisOptions, COMPARED],
     as_json: options.AsJson = False,
 ) -> None:
     """Compare the cost of the same training run on several GPUs."""
@@ -162,6 +164,7 @@ def compare(
         memory_budget=memory_budget,
         options=asked,
         gpus=options.compared(gpus),
+        prices=read_prices(prices or ""),
     )
     result = _done(request)
     _keep(request, result)

@@ -101,13 +101,13 @@ def validation_phrase(
 
 
 def comparison_phrase(comparison: Comparison, memory_budget_bytes: int | None = None) -> str:
-    """Name all that a comparison is of; each of its GPUs says its own source."""
+    """Name all that a comparison is of; each of its GPUs has a source and a price of its own."""
     return join_settings(
         [
             comparison.model_name,
             *_of_result(comparison.config),
             _budget(memory_budget_bytes),
-            costs_phrase(comparison.plan),
+            costs_phrase(dataclasses.replace(comparison.plan, price_per_hour=None)),
         ]
     )
 

@@ -20,8 +20,9 @@ from memorymark.report.settings_phrase import analysis_phrase, search_phrase
 from memorymark.report.verdict import largest_words, verdict
 from memorymark.ui import columns, say
 from memorymark.ui.charting import draw_spec
+from memorymark.ui.choices import link_inputs
 from memorymark.ui.columns import draw_table
-from memorymark.ui.pieces import card, download, file_name, share_link
+from memorymark.ui.pieces import File, card, draw_exports
 from memorymark.units import UNKNOWN, count, gib, percent, rate, usd
 
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -139,20 +140,16 @@ def draw_evidence(analysis: Analysis, request: Request | None) -> None:
     st.subheader("Trials", anchor=False)
     draw_table(TRIAL_COLUMNS, analysis.trials, "The trials of this analysis")
     draw_assumptions(analysis)
-    st.subheader("Export", anchor=False)
-    st.caption("Command line")
     budget = request.memory_budget if request else None
-    st.code(command_line(analysis, budget), language="shell", wrap_lines=True)
-    st.caption("Link to this run")
-    st.code(share_link(analysis.run_id), language=None, wrap_lines=True)
-    name, settings = file_name(analysis.run_id), analysis_phrase(analysis, budget)
-    with st.container(horizontal=True):
-        download("JSON", lambda: to_json(analysis), f"{name}.json", "application/json")
-        download(
-            "Trials (CSV)", lambda: trials_csv(analysis.trials, settings), f"{name}.csv", "text/csv"
-        )
-        report = "\n".join(analysis_lines(analysis, budget))
-        download("Report (text)", lambda: report, f"{name}.txt", "text/plain")
+    settings = analysis_phrase(analysis, budget)
+    report = "\n".join(analysis_lines(analysis, budget))
+    files = [
+        File("JSON", lambda: to_json(analysis), "json"),
+        File("Trials (CSV)", lambda: trials_csv(analysis.trials, settings), "csv"),
+        File("Report (text)", lambda: report, "txt"),
+    ]
+    carried = link_inputs(request.options if request else None)
+    draw_exports(analysis.run_id, command_line(analysis, budget), files, carried)
 
 
 def draw_assumptions(analysis: Analysis) -> None:

@@ -4,14 +4,24 @@ target comes another price."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
 from memorymark.analysis.marks import with_options
 from memorymark.errors import UsageError
+from memorymark.gpus.catalogue import load_catalogue
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.costs import Plan
+from memorymark.records.inputs import (
+    INPUT_NAMES,
+    MONEY,
+    Inputs,
+    inputs_from_query,
+    inputs_to_query,
+)
 from memorymark.records.option import options_of
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
@@ -21,9 +31,10 @@ from memorymark.ui.redraw import redraw
 from memorymark.ui.setup import BATCH, current_batch, current_target
 from memorymark.ui.targets import gpu_of, target_of_result
 
-MONEY = ("price_per_hour", "dataset_size", "epochs", "runs_per_year")
 NAMES = (BATCH, *MONEY)
+PLAN = ("dataset_size", "epochs", "runs_per_year")
 _PRICE, _PRICES = "price_per_hour", "chosen_prices"
+_CHOSEN, _EDITED, _PLAN = "chosen", "edited_prices", "shown_plan"
 _POLL_SECONDS = 0.5
 _FIRST = {
     "dataset_size": 1_000_000,
@@ -47,11 +58,13 @@ def value_of(name: str) -> Any:
         return current_batch()
     if name == _PRICE:
         return _price_on(current_target())
-    chosen = st.session_state.setdefault("chosen", {})
+    chosen = st.session_state.setdefault(_CHOSEN, {})
     if name in chosen:
         return chosen[name]
-    shown = shown_analysis()
-    return _FIRST[name] if shown is None else getattr(shown.options, name)
+    shown, analysis = st.session_state.get(_PLAN), shown_analysis()
+    if shown is None and analysis is not None:
+        shown = analysis.options.plan
+    return _FIRST[name] if shown is None else getattr(shown, name)
 
 
 def _price_on(target: str) -> float | None:
@@ -81,12 +94,23 @@ def options_to_ask() -> dict[str, Any]:
 
 def plan_to_ask() -> dict[str, Any]:
     """Return the values that a new comparison starts with, which has prices of its own."""
-    return {name: value_of(name) for name in ("dataset_size", "epochs", "runs_per_year")}
+    return {name: value_of(name) for name in PLAN}
 
 
-def set_shown(analysis: Analysis | None) -> None:
-    """Note which analysis the page shows."""
-    st.session_state["shown_analysis"] = analysis
+def edited_prices() -> dict[str, float]:
+    """Return the prices of the comparison's table that the visitor edited, by GPU."""
+    return st.session_state.get(_EDITED, {})
+
+
+def edit_prices(prices: Mapping[str, float]) -> None:
+    """Keep prices by GPU, in place of all that were edited before."""
+    st.session_state[_EDITED] = dict(prices)
+    write_inputs()
+
+
+def set_shown(analysis: Analysis | None, plan: Plan | None = None) -> None:
+    """Note which analysis the page shows, and the plan of the comparison that it shows."""
+    st.session_state["shown_analysis"], st.session_state[_PLAN] = analysis, plan
 
 
 def shown_analysis() -> Analysis | None:
@@ -103,17 +127,67 @@ def remember(name: str) -> None:
     if name == _PRICE:
         st.session_state.setdefault(_PRICES, {})[current_target()] = value
     else:
-        st.session_state.setdefault("chosen", {})[name] = value
+        st.session_state.setdefault(_CHOSEN, {})[name] = value
+    write_inputs()
 
 
 def has_chosen() -> bool:
     """Say whether the visitor chose anything."""
-    return bool(st.session_state.get("chosen") or st.session_state.get(_PRICES))
+    return any(st.session_state.get(name) for name in (_CHOSEN, _PRICES, _EDITED))
 
 
 def reset() -> None:
-    """Forget what the visitor chose."""
-    st.session_state["chosen"], st.session_state[_PRICES] = {}, {}
+    """Forget what the visitor chose: the values of the run that is shown hold again."""
+    _choose(Inputs())
+    write_inputs()
+
+
+def inputs() -> Inputs:
+    """Return what the visitor chose, as a link carries it."""
+    chosen = dict(st.session_state.get(_CHOSEN, {}))
+    prices = st.session_state.get(_PRICES, {})
+    if current_target() in prices:
+        chosen[_PRICE] = prices[current_target()]
+    return Inputs(chosen, edited_prices())
+
+
+def read_inputs() -> tuple[str, ...]:
+    """Take the choices from the address of the page, in place of all that were made before.
+
+    Returns:
+        A sentence for each that is not understood.
+    """
+    found, refused = inputs_from_query(st.query_params, load_catalogue())
+    _choose(found)
+    return refused
+
+
+def write_inputs() -> None:
+    """Let the address of the page say the choices."""
+    said = inputs_to_query(inputs())
+    for name in INPUT_NAMES:
+        if name in said and st.query_params.get(name) != said[name]:
+            st.query_params[name] = said[name]
+        elif name not in said and name in st.query_params:
+            del st.query_params[name]
+
+
+def link_inputs(options: AnalysisOptions | None) -> dict[str, str]:
+    """Return what a link to a run carries beside its id: what differs from the run's own.
+
+    Args:
+        options: What the run was asked for; None where it is not known, or says no batch.
+    """
+    is_other = options is not None and options.current_batch_size != current_batch()
+    batch = {BATCH: str(current_batch())} if is_other else {}
+    return batch | inputs_to_query(inputs())
+
+
+def _choose(chosen: Inputs) -> None:
+    values = dict(chosen.values)
+    prices = {current_target(): values.pop(_PRICE)} if _PRICE in values else {}
+    st.session_state[_CHOSEN], st.session_state[_PRICES] = values, prices
+    st.session_state[_EDITED] = dict(chosen.prices)
 
 
 def as_chosen(analysis: Analysis) -> Analysis:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from contextlib import suppress
 from typing import Any
 
@@ -11,19 +13,23 @@ from memorymark.errors import UsageError
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
-from memorymark.records.costs import Offer, PricedOffer, RunCost, compare_offers
+from memorymark.records.costs import PricedOffer, RunCost
 from memorymark.records.option import options_of
+from memorymark.records.request import Request
 from memorymark.report.charts.cost_charts import cost_against_time
+from memorymark.report.comparison_lines import cheapest, cheapest_sentence, comparison_lines
+from memorymark.report.exports import comparison_csv
+from memorymark.report.settings_phrase import analysis_phrase, comparison_phrase
 from memorymark.service.history import Run
 from memorymark.ui import columns, say
 from memorymark.ui.charting import draw_spec
-from memorymark.ui.choices import choices
+from memorymark.ui.choices import PLAN, choices, edit_prices, edited_prices, link_inputs
 from memorymark.ui.columns import Column, Value, cells_of, column_config
+from memorymark.ui.engine import request_of
 from memorymark.ui.option_widgets import bounds
-from memorymark.ui.pieces import draw_exports
+from memorymark.ui.pieces import File, draw_exports
 from memorymark.units import UNKNOWN, count, hours, rate, usd
 
-_PRICES = "edited_prices"
 PRICE = "$/hour (edit)"
 Pair = tuple[PricedOffer, dict[str, Any]]
 
@@ -32,14 +38,8 @@ def draw_savings(analysis: Analysis) -> None:
     """Draw the costs at the current and at the optimal batch size."""
     costs = analysis.costs
     st.subheader("Current and recommended batch", anchor=False)
-    say.caption(
-        "{} on {}, throughput {}, at {} per hour, run {}.",
-        analysis.workload,
-        analysis.target.name,
-        analysis.target.source,
-        usd(analysis.options.price_per_hour),
-        analysis.run_id,
-    )
+    say.line("{}", analysis_phrase(analysis))
+    say.caption("Run {}; throughput {}.", analysis.run_id, analysis.target.source)
     if costs.optimal.samples_per_second is None:
         st.info("This analysis has no throughput, so costs cannot be compared.")
         return
@@ -55,55 +55,45 @@ def draw_savings(analysis: Analysis) -> None:
 
 def draw_comparison(run: Run) -> None:
     """Draw the same training run on every GPU of the catalogue."""
-    record = Comparison.from_dict(run.record or {}).to_dict()
+    shown = Comparison.from_dict(run.record or {}).priced(choices().plan, edited_prices())
+    request = request_of(run)
+    record = shown.to_dict()
     rows = {row["gpu"]: row for row in record["gpus"]}
-    say.heading("{} on every GPU where it fits", record["model_name"])
-    offers = _priced(rows)
+    say.heading("{}", cheapest_sentence(shown))
+    say.line("{}", comparison_phrase(shown, request.memory_budget if request else None))
+    offers = [PricedOffer(row.offer, row.cost, row.efficient) for row in shown.gpus]
     names = {key: row["name"] for key, row in rows.items()}
     holding = [offer for offer in offers if rows[offer.offer.name]["max_batch_size"] is not None]
-    _draw_cheapest(holding, rows)
+    if cheapest(shown) is None:
+        st.info("Enter prices in the table below.")
     draw_spec(cost_against_time(holding, names), "costs")
     say.caption("{}", _sources(rows))
     _draw_table(holding, rows)
     for finding in record["findings"]:
         say.info("{}", finding)
-    draw_exports(run)
+    _draw_exports(run, shown, request)
 
 
-def _priced(rows: dict[str, dict[str, Any]]) -> tuple[PricedOffer, ...]:
-    """Price the rows by the plan of the sidebar and the prices that were edited."""
-    edited = st.session_state.get(_PRICES, {})
-    return compare_offers(
-        choices().plan,
-        [
-            Offer(
-                key,
-                edited.get(key, row["usd_per_hour"]),
-                row["samples_per_second"],
-                row["optimal_batch_size"],
-            )
-            for key, row in rows.items()
-        ],
-    )
+def _draw_exports(run: Run, shown: Comparison, request: Request | None) -> None:
+    """Draw the exports of what is shown: the plan and the prices are those of the page."""
+    budget = request.memory_budget if request else None
+    settings, report = comparison_phrase(shown, budget), "\n".join(comparison_lines(shown, budget))
+    values = {**shown.to_dict(), "run_id": run.run_id}
+    files = [
+        File("JSON", lambda: json.dumps(values, indent=2, allow_nan=False), "json"),
+        File("GPUs (CSV)", lambda: comparison_csv(shown, settings), "csv"),
+        File("Report (text)", lambda: report, "txt"),
+    ]
+    draw_exports(run.run_id, _command(shown, request), files, link_inputs(None))
 
 
-def _draw_cheapest(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -> None:
-    known = [offer for offer in offers if offer.cost.usd_per_million_samples is not None]
-    if not known:
-        st.info("No GPU has both a price and a throughput. Enter prices in the table below.")
-        return
-    best = known[0]
-    row = rows[best.offer.name]
-    say.line(
-        "Cheapest: **{}** at batch size {}, **{} per million samples**, {} and {} per run; "
-        "throughput {}.",
-        row["name"],
-        count(row["optimal_batch_size"]),
-        usd(best.cost.usd_per_million_samples),
-        usd(best.cost.usd_per_run),
-        hours(best.cost.hours_per_run),
-        row["source"],
-    )
+def _command(shown: Comparison, request: Request | None) -> str | None:
+    if request is None:
+        return None
+    plan = {name: getattr(shown.plan, name) for name in PLAN}
+    prices = {**dict(request.prices), **edited_prices()}
+    options = dataclasses.replace(request.options, **plan)
+    return dataclasses.replace(request, options=options, prices=prices).command()
 
 
 def _draw_table(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -> None:
@@ -126,10 +116,9 @@ def _draw_table(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -> N
         on_change=take_prices,
         args=(key, order),
     )
-    edited = st.session_state.get(_PRICES)
-    if edited and st.button("Reset to catalogue prices", icon=":material/undo:"):
-        st.session_state[_PRICES] = {}
-        st.rerun()
+    if edited_prices():
+        label = "Reset to the prices of the run"
+        st.button(label, icon=":material/undo:", on_click=edit_prices, args=({},))
 
 
 def _columns(least_price: float, most_price: float) -> tuple[Column, ...]:
@@ -171,18 +160,18 @@ def _price_date(pair: Pair) -> str | None:
 
 
 def _is_edited(pair: Pair) -> bool:
-    return pair[1]["gpu"] in st.session_state.get(_PRICES, {})
+    return pair[1]["gpu"] in edited_prices()
 
 
 def take_prices(key: str, order: list[str]) -> None:
     """Keep edited prices by GPU: the table is sorted anew, so row numbers mean nothing later."""
-    prices = dict(st.session_state.get(_PRICES, {}))
+    prices = dict(edited_prices())
     price = options_of(AnalysisOptions)["price_per_hour"]
     for number, changes in st.session_state[key]["edited_rows"].items():
         if PRICE in changes and int(number) < len(order):
             with suppress(UsageError):  # the table's limits hold in the browser only
                 prices[order[int(number)]] = price.check(changes[PRICE])
-    st.session_state[_PRICES] = prices
+    edit_prices(prices)
     st.session_state["price_editor"] += 1
 
 

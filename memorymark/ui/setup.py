@@ -9,7 +9,7 @@ follows each change. What is kept here are the values themselves: a widget shows
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from memorymark.errors import MemoryMarkError, UsageError
 from memorymark.gpus.catalogue import Gpu
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
+from memorymark.records.inputs import INPUT_NAMES
 from memorymark.records.option import Option, from_query, options_of, to_query
 from memorymark.records.request import Request, RequestKind, amount_words
 from memorymark.ui.engine import RUN_PARAMETER
@@ -153,6 +154,12 @@ def refused_in_address() -> list[str]:
     return st.session_state.get(_REFUSED, [])
 
 
+def refuse_in_address(sentences: Sequence[str]) -> None:
+    """Note what else the address says and is not understood."""
+    if sentences:
+        st.session_state[_REFUSED] = [*refused_in_address(), *sentences]
+
+
 def said_in_address() -> bool:
     """Say whether the address of the page names any setting."""
     return any(name in st.query_params for name in ADDRESS)
@@ -227,8 +234,10 @@ def write_address() -> None:
     if setup_values()["target"] != default_target():
         said |= {name: getattr(setup, name) for name in _TARGETS}
     said |= to_query(setup.config) | to_query(setup.options)
-    said[RUN_PARAMETER] = st.query_params.get(RUN_PARAMETER)
-    st.query_params.from_dict({name: text for name, text in said.items() if text})
+    said = {name: text for name, text in said.items() if text}
+    kept = (RUN_PARAMETER, *INPUT_NAMES)
+    said |= {name: st.query_params[name] for name in kept if name in st.query_params}
+    st.query_params.from_dict(said)
 
 
 def _from_address() -> dict[str, Any]:

@@ -344,23 +344,26 @@ def test_a_comparison_of_the_command_line_opens_on_the_page(app, monkeypatch):
     app.query_params["run"] = RunHistory().list()[0].run_id
     app.switch_page("pages/cost_comparison.py").run()
     assert not app.exception
-    assert any("on every GPU where it fits" in text for text in subheaders(app))
+    assert any(text.startswith("Cheapest: NVIDIA ") for text in subheaders(app))
+    assert app.number_input(key="side_dataset_size").value == 1000
+
+
+def cheapest(app):
+    return next(text for text in subheaders(app) if text.startswith("Cheapest"))
 
 
 def test_edited_prices_hold_by_gpu_and_sort_the_table_anew(app):
     app.run()
     open_page(app, "cost_comparison")
     run_to_end(app, "Compare GPUs")
-    cheapest = next(m.value for m in app.markdown if m.value.startswith("Cheapest"))
-    assert "H200" not in cheapest
+    assert "H200" not in cheapest(app)
     app.session_state["edited_prices"] = {"h200": 0.01}
     app.run()
-    cheapest = next(m.value for m in app.markdown if m.value.startswith("Cheapest"))
-    assert "H200" in cheapest
-    next(b for b in app.button if "catalogue prices" in b.label).click()
+    assert "H200" in cheapest(app)
+    next(b for b in app.button if "prices of the run" in b.label).click()
     app.run()
     assert not app.exception
-    assert "H200" not in next(m.value for m in app.markdown if m.value.startswith("Cheapest"))
+    assert "H200" not in cheapest(app)
 
 
 def test_edits_of_the_price_table_are_kept_by_gpu():
