@@ -19,6 +19,7 @@ from memorymark.report.visible import visible
 from memorymark.units import GIB, UNKNOWN
 
 Value = Callable[[Any], Any]
+Shown = Callable[[Sequence[Any], bool], Any]
 Cells = list[dict[str, Any]]
 _MOST_DIGITS = 4
 
@@ -37,7 +38,7 @@ class Column:
 
     title: str
     value: Value
-    shown: Callable[[Sequence[Any], bool], Any]
+    shown: Shown
     pinned: bool = False
     optional: bool = False
 
@@ -172,13 +173,11 @@ def _share_column(cells: Sequence[Any], pinned: bool) -> Any:
     )
 
 
-def _numbers(form: str) -> Callable[[Sequence[Any], bool], Any]:
+def _numbers(form: str) -> Shown:
     return lambda cells, pinned: st.column_config.NumberColumn(format=form, pinned=pinned)
 
 
-def _measured_numbers(
-    sign: str, figures: int = 3, least: int = 0
-) -> Callable[[Sequence[Any], bool], Any]:
+def _measured_numbers(sign: str, figures: int = 3, least: int = 0) -> Shown:
     def shown(cells: Sequence[Any], pinned: bool) -> Any:
         form = f"{sign}%,.{max(least, digits(cells, figures))}f"
         return st.column_config.NumberColumn(format=form, pinned=pinned)
