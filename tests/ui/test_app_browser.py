@@ -12,6 +12,7 @@ from contrast import faint_text
 from screens import (
     THEMES,
     Screen,
+    assert_chart_words_apart,
     assert_fits_width,
     calm,
     every_theme,
@@ -264,6 +265,7 @@ def test_each_page_fits_its_screen_and_can_be_read(name, width, address, runs, t
         set_theme(tab, theme)
         assert_fits_width(tab)
         assert faint_text(tab) == []
+        assert_chart_words_apart(tab)
         shoot(tab, name)
 
 
