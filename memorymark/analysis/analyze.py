@@ -253,8 +253,8 @@ def _findings(trials: list[Trial]) -> list[str]:
     thrashing = [trial.batch_size for trial in trials if trial.fits and trial.thrashing]
     if thrashing:
         found.append(
-            f"From batch size {min(thrashing)} up, the caching allocator frees its cache and "
-            "retries within the step (num_alloc_retries): the batch fits, but the step is slow."
+            f"From batch {min(thrashing):,} on, PyTorch must keep freeing cached memory "
+            "(num_alloc_retries); expect it to be slower than shown."
         )
     for trial in trials:
         found += [finding for finding in trial.findings if finding not in found]

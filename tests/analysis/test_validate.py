@@ -47,7 +47,7 @@ def test_the_ratio_is_backward_over_forward_only_with_weights():
     assert result.ratio == pytest.approx((1024 + 512) * MIB / forward_only)
     assert result.verdict is Verdict.PASS
     assert result.weights_bytes == 512 * MIB
-    assert "as usual" in " ".join(result.reasons)
+    assert "(typical)" in " ".join(result.reasons)
 
 
 @pytest.mark.parametrize(("per_sample", "word"), [(200, "above"), (0, "below")])
