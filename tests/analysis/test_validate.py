@@ -57,7 +57,7 @@ def test_an_unusual_ratio_warns_in_words(per_sample, word):
         probe.fixed_bytes, probe.memory = 0, lambda n: GIB
     result = backward(probe)
     assert result.verdict is Verdict.WARN
-    assert f"{word} the usual 2.0 to 3.0" in result.reasons[0]
+    assert f"{word} the typical 2 to 3" in result.reasons[0]
 
 
 @pytest.mark.parametrize(
