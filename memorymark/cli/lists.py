@@ -16,17 +16,35 @@ from memorymark.errors import UnknownChoice
 from memorymark.gpus.catalogue import Gpu, load_catalogue
 from memorymark.report.settings_phrase import kept_phrase
 from memorymark.service.history import Run, RunHistory
+from memorymark.workloads.known_models import KnownModel, known_models
 from memorymark.workloads.naming import MODEL_FORMS, VISION_LIBRARIES
 
 
 def models(library: options.Library = None, as_json: options.AsJson = False) -> None:
-    """List the accepted forms of model names, or the models of a library."""
+    """List the forms of model names and the models that need no network, or a library's."""
     if library is not None:
         _models_of(library, as_json)
     elif as_json:
-        print_json([dataclasses.asdict(form) for form in MODEL_FORMS])
+        forms = [dataclasses.asdict(form) for form in MODEL_FORMS]
+        print_json([*forms, *map(_shipped_facts, known_models())])
     else:
         print_table(["model", "meaning"], [[form.form, form.meaning] for form in MODEL_FORMS])
+        print_line("")
+        print_line("Models whose configurations come with MemoryMark:")
+        names = ["model", "name", "parameters", "task", "licence", "configuration"]
+        print_table(names, map(_shipped_cells, known_models()), right=["parameters"])
+
+
+def _shipped_facts(model: KnownModel) -> dict[str, Any]:
+    values = dataclasses.asdict(model)
+    del values["config"]
+    return {"form": f"hf:{model.name}", "meaning": model.label, **values}
+
+
+def _shipped_cells(model: KnownModel) -> list[str]:
+    parameters = f"{model.parameters / 1e6:,.0f} M"
+    licence = model.licence or units.UNKNOWN
+    return [model.name, model.label, parameters, str(model.task), licence, model.source]
 
 
 def _models_of(library: str, as_json: bool) -> None:

@@ -10,25 +10,19 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.option import options_of
-from memorymark.units import GIB, UNKNOWN
+from memorymark.report.settings_phrase import join_settings, setting_words
+from memorymark.units import GIB, gib
 
 Setting = str | int | float | None
+_MOST_PARTS = 4
+_CAPACITY = "Capacity (GiB)"
+# These follow from the target, or do not change what a step takes: the table has them.
+_FOLLOWS = {"Source", _CAPACITY}
 
 
 def settings_of(analysis: Analysis) -> dict[str, Setting]:
     """Return every setting of an analysis by its name for people; None where it is not set."""
-    target = analysis.target
-    capacity = None if target.capacity_bytes is None else round(target.capacity_bytes / GIB, 2)
-    settings: dict[str, Setting] = {
-        "Model": analysis.workload,
-        "Target": target.name,
-        "Source": str(target.source),
-        "Capacity (GiB)": capacity,
-    }
-    for record, kind in ((analysis.config, TrainingConfig), (analysis.options, AnalysisOptions)):
-        for name, option in options_of(kind).items():
-            settings[option.label] = _as_shown(getattr(record, name))
-    return settings
+    return {name: value for name, (value, _) in _settings(analysis).items()}
 
 
 def differing_settings(analyses: Sequence[Analysis]) -> dict[str, list[Setting]]:
@@ -44,12 +38,12 @@ def run_names(analyses: Sequence[Analysis]) -> list[str]:
 
     No two names are alike.
     """
-    differing = differing_settings(analyses)
-    told = {name: values for name, values in differing.items() if name not in _FOLLOWS}
+    telling = [name for name in differing_settings(analyses) if name not in _FOLLOWS]
     names = []
-    for number, analysis in enumerate(analyses):
-        parts = [_part(name, values[number]) for name, values in told.items()]
-        names.append(" · ".join(parts[:_MOST_PARTS]) or f"run {analysis.run_id}")
+    for analysis in analyses:
+        settings = _settings(analysis)
+        parts = [settings[name][1] for name in telling[:_MOST_PARTS]]
+        names.append(join_settings(parts) or f"run {analysis.run_id}")
     alike = Counter(names)
     return _unlike(
         [
@@ -59,17 +53,21 @@ def run_names(analyses: Sequence[Analysis]) -> list[str]:
     )
 
 
-_MOST_PARTS = 4
-# These follow from the target, or do not change what a step takes: the table has them.
-_FOLLOWS = {"Capacity (GiB)", "Source"}
-_SAYS_ITSELF = {"Model", "Target", "Precision", "Optimizer", "Task"}
-
-
-def _part(name: str, value: Setting) -> str:
-    if name in _SAYS_ITSELF and value is not None:
-        return str(value).removeprefix("NVIDIA ")
-    shown = f"{value:,}" if isinstance(value, int | float) else value or UNKNOWN
-    return f"{name[0].lower()}{name[1:]} {shown}"
+def _settings(analysis: Analysis) -> dict[str, tuple[Setting, str]]:
+    """Return each setting's value, and the words that name it with its value."""
+    target = analysis.target
+    capacity = None if target.capacity_bytes is None else round(target.capacity_bytes / GIB, 2)
+    settings: dict[str, tuple[Setting, str]] = {
+        "Model": (analysis.workload, analysis.workload),
+        "Target": (target.name, target.name.removeprefix("NVIDIA ")),
+        "Source": (str(target.source), str(target.source)),
+        _CAPACITY: (capacity, gib(target.capacity_bytes)),
+    }
+    for record, kind in ((analysis.config, TrainingConfig), (analysis.options, AnalysisOptions)):
+        for name, option in options_of(kind).items():
+            value = getattr(record, name)
+            settings[option.label] = _as_shown(value), setting_words(option, value)
+    return settings
 
 
 def _as_shown(value: Any) -> Setting:

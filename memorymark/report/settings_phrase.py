@@ -153,6 +153,11 @@ def kept_phrase(request: Mapping[str, Any] | None) -> str:
         return ""
 
 
+def setting_words(option: Option, value: Any) -> str:
+    """Name one setting and its value, as in "512 tokens"; one that is not set is "no …"."""
+    return _words(option, False if value is None else value)
+
+
 def target_phrase(target: Target) -> str:
     """Name a target with its source, as in "NVIDIA A100 40GB (simulated)"."""
     return f"{target.name} ({target.source})"

@@ -440,6 +440,36 @@ def test_models(capsys: Any) -> None:
     assert "resnet" in run(capsys, "models")[0]
 
 
+def test_models_lists_the_shipped_ones_with_size_task_licence_and_source(capsys: Any) -> None:
+    rows = {row["form"]: row for row in json.loads(run(capsys, "models --json")[0])}
+    row = rows["hf:meta-llama/Llama-3.1-8B"]
+    assert (row["parameters"], row["task"], row["licence"]) == (
+        8_030_261_248,
+        "causal-lm",
+        "llama3.1",
+    )
+    text = run(capsys, "models")[0]
+    line = next(line for line in text.splitlines() if line.startswith("meta-llama/Llama-3.1-8B "))
+    for part in ("Llama 3.1 8B", "8,030 M", "causal-lm", "llama3.1", row["source"]):
+        assert part in line
+
+
+def test_a_shipped_model_is_estimated_without_a_network_and_says_so(
+    capsys: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    out, _ = run(capsys, "estimate t5-small --batch-size 2 --seq-len 16 --gpu l4 --json")
+    trial = json.loads(out)
+    assert trial["model"] == "hf:google-t5/t5-small" and trial["fits"]
+    assert any("comes with MemoryMark" in text for text in trial["assumptions"])
+
+
+def test_a_length_that_the_model_does_not_take_is_refused(capsys: Any) -> None:
+    words = "estimate hf:gpt2 --batch-size 2 --gpu l4 --image-size 384"
+    _, said = run(capsys, words, code=2)
+    assert "takes no images, but sequence length" in said
+
+
 def test_models_of_a_library(capsys: Any) -> None:
     names = json.loads(run(capsys, "models --library torchvision --json")[0])
     assert "torchvision:resnet50" in names

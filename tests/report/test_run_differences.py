@@ -30,9 +30,9 @@ def test_only_what_differs_is_told_and_numbers_stay_numbers():
         "Sequence length": [128, 512, 128],
     }
     assert run_names(runs) == [
-        "sequence length 128 · fp32",
-        "sequence length 512 · fp32",
-        "sequence length 128 · amp-bf16",
+        "128 tokens · fp32",
+        "512 tokens · fp32",
+        "128 tokens · amp-bf16",
     ]
 
 

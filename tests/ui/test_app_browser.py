@@ -68,7 +68,7 @@ def test_cold_deep_link_opens_the_page_in_its_frame(path, tmp_path, tab):
         tab.goto(f"{cold}/{path}")
         settled(tab)
         assert tab.get_by_role("heading", level=1).inner_text() == PAGES[path]
-        tab.get_by_text("Current batch size").wait_for(timeout=WAIT)
+        tab.get_by_role("spinbutton", name="Current batch").wait_for(timeout=WAIT)
         assert tab.locator("[data-testid=stSidebarNav] a").count() == len(PAGES)
 
 
@@ -88,9 +88,9 @@ def test_running_job_survives_and_is_seen_by_others(address, server_home, chrome
     link = tab.url
     run_id = re.search(r"run=(\w+)", link).group(1)
 
-    slider = tab.get_by_role("slider", name="Current batch size")
-    slider.focus()
-    slider.press("ArrowRight")
+    price = tab.get_by_role("slider", name="GPU price")
+    price.focus()
+    price.press("ArrowRight")
     tab.get_by_text(f"Run {run_id}: analysis").wait_for(timeout=WAIT)
     tab.get_by_role("link", name="Runs").click()
     tab.get_by_text(f"{run_id} · analysis of own:held").wait_for(timeout=WAIT)

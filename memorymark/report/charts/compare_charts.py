@@ -8,12 +8,13 @@ from typing import Any
 from memorymark.records.analysis import Analysis
 from memorymark.records.trial import Trial
 from memorymark.report.charts.batch_charts import latest_by_batch
-from memorymark.report.charts.palette import RUN_COLOURS, RUN_SHAPES, in_gib
+from memorymark.report.charts.palette import HEIGHT, RUN_COLOURS, RUN_SHAPES, in_gib
 from memorymark.report.charts.vega import NUMBER, Spec, axis, by_label, chart, key, layer, number
 from memorymark.report.charts.vega import words as named
 from memorymark.units import gib, rate
 
 MOST_RUNS = len(RUN_COLOURS)
+_LEGEND_LINE = 18
 _TOOLTIP = [
     named("run", title="Run"),
     number("batch", title="Batch size", format=NUMBER),
@@ -89,16 +90,15 @@ def _overlay(
     y = axis("value", title, (max(heights, default=1.0) or 1.0) * 1.08, 6)
     colour = by_label("run", colours, symbolType=None)
     colour["legend"] = key(names, wide_columns=2)
-    plain = {**colour, "legend": None}
     shapes = {"domain": names, "range": list(RUN_SHAPES[: len(names)])}
     shape = named("run", title=None, scale=shapes, legend=colour["legend"])
     both = {"x": x, "y": y}
     point = {**both, "color": colour, "shape": shape, "tooltip": _TOOLTIP}
     best = [row for row in rows if row["mark"] == "recommended"]
     layers = [
-        layer(limits, "rule", {"y": y, "color": plain}, strokeDash=[6, 4], strokeWidth=1.5),
-        layer(rows, "line", {**both, "color": plain}, strokeWidth=2),
+        layer(limits, "rule", {"y": y, "color": colour}, strokeDash=[6, 4], strokeWidth=1.5),
+        layer(rows, "line", {**both, "color": colour}, strokeWidth=2),
         layer(rows, "point", point, filled=True, size=55, opacity=1),
-        layer(best, "point", {**point, "color": plain}, filled=False, size=220, strokeWidth=2),
+        layer(best, "point", {**point, "color": colour}, filled=False, size=220, strokeWidth=2),
     ]
-    return chart(layers, described)
+    return chart(layers, described, HEIGHT + _LEGEND_LINE * len(names))

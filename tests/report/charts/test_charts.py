@@ -402,3 +402,6 @@ def test_runs_laid_over_one_another_have_a_colour_and_a_shape_each(analysis):
         }
     said = compare_charts.memory_of_runs(named)["description"]
     assert f"capacity {gib(analysis.capacity_bytes)}" in said
+    for spec in (compare_charts.memory_of_runs(named), compare_charts.throughput_of_runs(named)):
+        drawn = [layer["encoding"]["color"]["legend"] for layer in spec["layer"]]
+        assert drawn and None not in drawn  # one without a legend takes it from all of them
