@@ -11,6 +11,7 @@ _OF_CONVOLUTIONS = {
     "workspaces", "convolution_workspace_bytes", "step_seconds", "samples_per_second",
 }  # fmt: skip
 # A trial without optional workspaces has one figure, and these are unknown.
+_FACTS = ("max_is_lower_bound", "optimal_is_exact", "gain_is_clear", "already_fine")
 _RANGE = ("peak_reserved_low_bytes", "peak_reserved_high_bytes")
 
 
@@ -33,7 +34,25 @@ def with_added(value: Any, *, use_cache: str) -> Any:
         made |= {"compile": compiled}
     if "peak_reserved_bytes" in made:
         made = _after(made, "peak_reserved_bytes", _RANGE)
+    if "marks" in made:
+        made = _after(made, "stopped_by", _FACTS) | _facts_of(made)
     return made
+
+
+def _facts_of(document: dict[str, Any]) -> dict[str, Any]:
+    """Say what an older analysis comes to, worked out from its own figures."""
+    largest, step = document["max_batch_size"], document["search_granularity"] or 1
+    out = [trial["batch_size"] for trial in document["trials"] if trial["outcome"] == "oom"]
+    following = None if largest is None else largest + (1 if largest < step else step)
+    speedup, least = document["speedup"], 1.05 if document["source"] == "simulated" else 1 / 0.98
+    is_clear = max(speedup, 1 / speedup) > least if speedup else None
+    free = (document["waste_percent"] or 0) / 100 >= document["options"]["headroom"]
+    return {
+        "max_is_lower_bound": following is not None and following not in out,
+        "optimal_is_exact": None,
+        "gain_is_clear": is_clear,
+        "already_fine": is_clear is False and free,
+    }
 
 
 def _after(values: dict[str, Any], name: str, added: tuple[str, ...]) -> dict[str, Any]:
