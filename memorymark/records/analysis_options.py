@@ -75,3 +75,7 @@ class AnalysisOptions(Record):
     def upper_bound(self) -> int:
         """The largest batch that may be tried: no more than the data set holds."""
         return min(self.max_batch_size, self.dataset_size or self.max_batch_size)
+
+    def memory_limit(self, capacity_bytes: int | None) -> int | None:
+        """Return the bytes that leave the headroom of a capacity free."""
+        return None if capacity_bytes is None else int(capacity_bytes * (1 - self.headroom))
