@@ -56,10 +56,10 @@ REWORDED = {
     ),
     r"its seconds are taken at the rate of fp32": "its step time is estimated at the fp32 rate",
     r"Seconds are an estimate from": "Step time is an estimate from",
-    r"The backward pass holds (\S+) times what forward only holds, (.*?), or the forward pass "
-    r"alone holds much": (
-        r"Peak memory with backward is \1 times the forward-only peak, \2, or the forward-only "
-        r"peak is itself high"
+    r"The backward pass holds (\S+) times what forward only holds, (\w+) the usual 2.0 to 3.0: "
+    r"(.*?), or the forward pass alone holds much": (
+        r"Forward and backward need \1 times the memory of forward alone, \2 the typical 2 to 3: "
+        r"\3, or the forward-only peak is itself high"
     ),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The costs of a training run: at the current and the optimal batch size, and on every GPU."""
+"""The costs of a training run: at the current and the recommended batch, and on every GPU."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Pair = tuple[PricedOffer, dict[str, Any]]
 
 
 def draw_savings(analysis: Analysis) -> None:
-    """Draw the costs at the current and at the optimal batch size."""
+    """Draw the costs at the current and at the recommended batch."""
     costs = analysis.costs
     st.subheader("Current and recommended batch", anchor=False)
     say.line("{}", analysis_phrase(analysis))
