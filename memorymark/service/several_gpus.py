@@ -108,7 +108,7 @@ class SeveralGpus:
 
     def _tell(self, done: Sequence[tuple[Gpu, Analysis]]) -> None:
         """Say how many GPUs are done, with what is known by then."""
-        text, share = f"{len(done)} of {self._of} GPUs are done", len(done) / self._of
+        text, share = f"{len(done)} of {self._of} GPUs done", len(done) / self._of
         known = functools.partial(self._comparison, done)
         self._call.on_event(Event(EventKind.NOTE, text, progress=share, known=known))
 
