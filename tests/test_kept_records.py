@@ -38,8 +38,8 @@ REWORDED = {
     r"([\d.,]+ MiB) asked for with": r"tried to allocate \1 with",
     r", and ([\d.,]+ GiB) are there": r", capacity \1",
     r"Batch (\d+) is the largest that may be tried .*?, not what the memory holds\.": (
-        r"Batch size \1 is the upper bound of the search (dataset size or --max-batch-size), not "
-        r"the memory limit: larger batches may fit."
+        r"The search ended at batch \1, the limit that was set (dataset size or --max-batch-size), "
+        r"not at the memory's: larger batches may fit."
     ),
     r"cuDNN's workspaces are an allowance by rule, not known\.": (
         "cuDNN workspaces are an estimate by rule: the reserved peak is a range, and the step "

@@ -225,8 +225,8 @@ def _about_bound(found: SearchResult) -> list[str]:
     if not found.at_upper_bound or found.max_batch_size is None:
         return []
     return [
-        f"The search ended at batch {found.max_batch_size}, the limit that was set (dataset size or "
-        "--max-batch-size), not at the memory's: larger batches may fit."
+        f"The search ended at batch {found.max_batch_size}, the limit that was set (dataset size "
+        "or --max-batch-size), not at the memory's: larger batches may fit."
     ]
 
 
