@@ -51,13 +51,16 @@ class AnalysisOptions(Record):
         None, "Runs per year", "Training runs per year.", largest=LARGEST_RUNS
     )
     objective: Objective = option(
-        Objective.THROUGHPUT, "Objective", "Objective for the optimal batch size."
+        Objective.THROUGHPUT, "Recommend for", "What the recommended batch is chosen for."
     )
     granularity: int = option(
-        8, "Granularity", "Resolution of the max batch size, in samples.", largest=MAX_BATCH_SIZE
+        8,
+        "Search step",
+        "Batch sizes are tried in steps of so many samples.",
+        largest=MAX_BATCH_SIZE,
     )
     headroom: float = option(
-        0.05, "Headroom", "Share of memory kept free at the optimal batch size.", largest=0.9
+        0.05, "Headroom", "Share of memory kept free at the recommended batch.", largest=0.9
     )
     max_batch_size: int = option(
         MAX_BATCH_SIZE, "Largest batch size", "Largest batch size to try.", largest=MAX_BATCH_SIZE
