@@ -79,7 +79,7 @@ def test_the_answer_is_that_of_a_search_without_it(make, budget_mib):
 def test_a_search_simulates_few_batches_and_none_twice(ran):
     found, guess = analyzed(130, tiny_llama())
     assert ran[:2] == list(BATCH_SIZES)
-    assert len(ran) == len(set(ran)) <= 8
+    assert len(ran) == len(set(ran)) <= 10
     assert found.max_batch_size == guess
     assert [trial.batch_size for trial in found.trials][:2] == [guess, guess + 8]
 
