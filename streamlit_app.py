@@ -8,11 +8,12 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.starlette import App
 
-from memorymark.ui.engine import need_settings
+from memorymark.ui.engine import beginning, need_settings
 from memorymark.ui.frame import COMPARISON, LOGO, navigate, run_framed
 from memorymark.ui.headers import MIDDLEWARE
 from memorymark.ui.notices import draw_history_problem
-from memorymark.ui.shown import note_shown_analysis
+from memorymark.ui.redraw import begin
+from memorymark.ui.shown import note_shown, open_asked_run
 from memorymark.ui.sidebar import draw_sidebar
 from memorymark.ui.slots import drawing
 
@@ -23,7 +24,9 @@ def draw() -> None:
     page = navigate()
     need_settings()
     with drawing():
-        note_shown_analysis()
+        begin()
+        open_asked_run()
+        note_shown(comparison=page.title == COMPARISON)
         with st.sidebar:
             draw_sidebar(with_plan=page.title != COMPARISON)
         draw_history_problem()
@@ -33,4 +36,4 @@ def draw() -> None:
 if __name__ == "__main__":
     draw()
 else:
-    app = App(__file__, middleware=MIDDLEWARE)
+    app = App(__file__, middleware=MIDDLEWARE, lifespan=beginning)

@@ -3,13 +3,15 @@
     python benchmarks/breadth.py [--json FILE] [--only TEXT] [--task TASK ...] [--timeout SECONDS]
 
 Takes every architecture in transformers' own mappings for each task, small, from its default
-configuration, and every model of torchvision that can be trained. Each is simulated in a worker
-process with a time limit, so that a crash of the process would be seen and counted.
+configuration, every model of torchvision that can be trained, and every model whose configuration
+is shipped, in its full size. Each is simulated in a worker process with a time limit, so that a
+crash of the process would be seen and counted.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import multiprocessing
@@ -51,6 +53,9 @@ MAPPINGS = {
 }
 
 TORCHVISION = "torchvision"
+SHIPPED = "shipped"
+# Takes any model: a step that ends out of memory would not be simulated to its end.
+ROOM_BYTES = 8 * 2**40
 _LONGEST_REASON = 240
 
 
@@ -59,8 +64,8 @@ class Case:
     """One architecture for one task.
 
     Attributes:
-        task: A key of MAPPINGS, or "torchvision".
-        name: transformers' model type, or torchvision's name.
+        task: A key of MAPPINGS, "torchvision" or "shipped".
+        name: transformers' model type, torchvision's name, or the id of a shipped model.
     """
 
     task: str
@@ -89,9 +94,10 @@ class Result:
 
 
 def list_cases() -> list[Case]:
-    """Return every architecture of the mappings, and torchvision's models."""
+    """Return every architecture of the mappings, torchvision's models and the shipped ones."""
     from transformers.models.auto import modeling_auto
 
+    from memorymark.workloads.known_models import known_models
     from memorymark.workloads.vision import list_vision_models
 
     cases = [
@@ -99,7 +105,8 @@ def list_cases() -> list[Case]:
         for task, mapping in MAPPINGS.items()
         for name in sorted(getattr(modeling_auto, mapping))
     ]
-    return cases + [Case(TORCHVISION, name) for name in list_vision_models("torchvision")]
+    cases += [Case(TORCHVISION, name) for name in list_vision_models("torchvision")]
+    return cases + [Case(SHIPPED, model.name) for model in known_models()]
 
 
 def run_case(case: Case) -> Result:
@@ -120,8 +127,12 @@ def _attempts(case: Case) -> Iterator[tuple[Any, Any]]:
     """Yield the model as small as can be, then less small: not every shrunk one can exist."""
     from memorymark.records.config import TrainingConfig
     from memorymark.workloads.huggingface import HuggingFaceWorkload
+    from memorymark.workloads.registry import resolve
     from memorymark.workloads.vision import vision_workload
 
+    if case.task == SHIPPED:
+        yield resolve(case.name), TrainingConfig(seq_len=SEQ_LEN)
+        return
     if case.task == TORCHVISION:
         yield vision_workload(TORCHVISION, case.name), TrainingConfig(num_labels=10)
         return
@@ -159,13 +170,17 @@ def _simulate(workload: Any, config: Any) -> tuple[str | None, tuple[str, ...]]:
     from memorymark.errors import MemoryMarkError
     from memorymark.gpus.catalogue import find_gpu
     from memorymark.probes.simulated import SimulatedProbe
+    from memorymark.records.trial import Outcome
     from memorymark.workloads.trial_spec import TrialSpec
 
     try:
         spec = TrialSpec(workload, config, BATCH_SIZE)
-        trial = SimulatedProbe(find_gpu(GPU)).run_trial(spec)
+        gpu = dataclasses.replace(find_gpu(GPU), total_bytes=ROOM_BYTES)
+        trial = SimulatedProbe(gpu).run_trial(spec)
     except MemoryMarkError as error:
         return f"{type(error).__name__}: {error}", ()
+    if trial.outcome is not Outcome.OK:
+        return f"it ended with {trial.outcome}: {trial.error}", ()
     return None, tuple(text for text in trial.assumptions if text.startswith("The model"))
 
 
@@ -265,7 +280,7 @@ def summary(results: list[Result]) -> dict[str, dict[str, float]]:
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(result.task, []).append(result)
-        if result.task != TORCHVISION:
+        if result.task not in (TORCHVISION, SHIPPED):
             groups.setdefault("transformers", []).append(result)
     return {task: _counts(group) for task, group in groups.items()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from memorymark.errors import UnknownChoice, UsageError
@@ -13,6 +13,7 @@ from memorymark.records.comparison import Comparison
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.option import options_of
+from memorymark.records.prices import read_prices
 from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
 from memorymark.records.trial import Trial
 from memorymark.service.execute import execute
@@ -195,6 +196,7 @@ def compare_costs(
     dataset_size: int | None = None,
     epochs: int | None = None,
     runs_per_year: float | None = None,
+    prices: Mapping[str, float] | None = None,
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
 ) -> Comparison:
@@ -210,6 +212,7 @@ def compare_costs(
         dataset_size: Samples in the data set.
         epochs: Passes over the data set in one run.
         runs_per_year: Training runs in a year.
+        prices: Dollars per hour by key of the GPU catalogue, in place of the catalogue's.
         on_event: Called with each event.
         cancel: Checked before each trial.
 
@@ -224,6 +227,7 @@ def compare_costs(
     return _execute(
         RequestKind.COMPARISON, model, config, on_event, cancel,
         gpus=tuple(gpus or ()), memory_budget=memory_budget, options=options,
+        prices=read_prices(prices or {}),
     )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ import difflib
 import math
 import reprlib
 from collections.abc import Iterable
+from typing import Any
 
 _LONGEST_QUOTE = 120
 _LONGEST_SENTENCE = 4000
@@ -104,13 +105,21 @@ class UnknownChoice(UsageError):
         given: The name that was given.
         accepted: The names that are accepted.
         hint: A sentence that says what else could be done.
+        others: Further names that are accepted, too many to list; one that is near is named.
     """
 
-    def __init__(self, what: str, given: str, accepted: Iterable[str], hint: str = "") -> None:
+    def __init__(
+        self,
+        what: str,
+        given: str,
+        accepted: Iterable[str],
+        hint: str = "",
+        others: Iterable[str] = (),
+    ) -> None:
         self.what = what
         self.given = given
         self.accepted = tuple(str(name) for name in accepted)
-        self.nearest = _nearest(given, self.accepted)
+        self.nearest = _nearest(given, (*self.accepted, *others))
         super().__init__(self._sentence(hint))
 
     def _sentence(self, hint: str) -> str:
@@ -263,7 +272,16 @@ class RunDeleted(RunNotFound):
 
 
 class Cancelled(BaseException):
-    """The user stopped the work."""
+    """The user stopped the work.
+
+    Args:
+        sentence: Says so.
+        partial: The record of what was known by then; None where nothing was.
+    """
+
+    def __init__(self, sentence: str = "Cancelled by the user.", partial: Any = None) -> None:
+        self.partial = partial
+        super().__init__(sentence)
 
 
 class OutOfMemory(RuntimeError):

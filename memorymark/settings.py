@@ -13,6 +13,10 @@
 | | probes, and for tests; called with (device, gpu, memory_budget) |
 | MEMORYMARK_BOUNDS | how many times as much work, time and memory as usual a simulation may |
 | | take, such as 10; by default 1 in the app, 4 elsewhere |
+| MEMORYMARK_KEPT_MODEL_BYTES | host memory for the models that the app has measured last, on the |
+| | CPU, such as 4GiB, twice the size of each; by default 1GiB; 0 keeps none |
+| MEMORYMARK_FIRST_RUN | 0, false, no or off: the app simulates nothing when it starts; |
+| | otherwise its default analysis, unless the run history has it |
 
 A setting that is not understood, or that contradicts another one, is an error and never a guess:
 a guard that somebody meant to set stands, or nothing starts.
@@ -29,11 +33,12 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from memorymark.errors import InvalidValue, UsageError
+from memorymark.units import GIB, parse_bytes
 
 _MOST_TIMES = 1000
 _SWITCH = {
     **dict.fromkeys(("1", "true", "yes", "y", "on"), True),
-    **dict.fromkeys(("", "0", "false", "no", "n", "off"), False),
+    **dict.fromkeys(("0", "false", "no", "n", "off"), False),
 }
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -48,10 +53,13 @@ class Settings:
         sign_in: Whether only signed-in visitors may start or delete.
         allowed_users: E-mail addresses that may, as same_address gives them; empty allows
             everybody who is signed in.
-        workloads: The user's own workloads that the app may run, as package.module:factory.
+        workloads: What the app may run beside the models that everybody may: the user's own
+            workloads as package.module:factory, and folders of models as hf:FOLDER.
         probe_factory: package.module:function that makes probes instead of the engine.
         bounds_times: How many times as much as usual a simulation may take; None: as is usual,
             once in the app and a few times on one's own.
+        first_run: Whether the app simulates its default analysis when it starts.
+        kept_model_bytes: Host memory for models that were measured on the CPU, in the app.
     """
 
     home: Path
@@ -61,6 +69,8 @@ class Settings:
     workloads: tuple[str, ...] = ()
     probe_factory: str | None = None
     bounds_times: float | None = None
+    first_run: bool = True
+    kept_model_bytes: int = GIB
 
     @property
     def history_path(self) -> Path:
@@ -89,9 +99,11 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         run_key=_run_key(values.get("MEMORYMARK_RUN_KEY", "")),
         sign_in=sign_in,
         allowed_users=_allowed_users(values.get("MEMORYMARK_ALLOWED_USERS", ""), sign_in),
-        workloads=_functions("MEMORYMARK_WORKLOADS", values),
+        workloads=_workloads(values),
         probe_factory=next(iter(_functions("MEMORYMARK_PROBE_FACTORY", values)), None),
         bounds_times=_times(values.get("MEMORYMARK_BOUNDS", "")),
+        first_run=_switch("MEMORYMARK_FIRST_RUN", values, default=True),
+        kept_model_bytes=_kept_model_bytes(values.get("MEMORYMARK_KEPT_MODEL_BYTES", "")),
     )
 
 
@@ -108,10 +120,10 @@ def same_address(address: str) -> str:
     return address.strip().translate(_LOWER)
 
 
-def _switch(name: str, values: Mapping[str, str]) -> bool:
+def _switch(name: str, values: Mapping[str, str], *, default: bool = False) -> bool:
     given = values.get(name, "")
     try:
-        return _SWITCH[given.strip().lower()]
+        return _SWITCH[given.strip().lower()] if given.strip() else default
     except KeyError:
         raise UsageError(
             f"{name} is {given!r}. Accepted: 1, true, yes or on; 0, false, no, off or nothing."
@@ -157,13 +169,21 @@ def _allowed_users(given: str, sign_in: bool) -> tuple[str, ...]:
     return users
 
 
-def _functions(setting: str, values: Mapping[str, str]) -> tuple[str, ...]:
+def _workloads(values: Mapping[str, str]) -> tuple[str, ...]:
+    names = _names(values.get("MEMORYMARK_WORKLOADS", ""))
+    functions = ",".join(name for name in names if not name.startswith("hf:"))
+    _functions("MEMORYMARK_WORKLOADS", {"MEMORYMARK_WORKLOADS": functions}, " or hf:FOLDER")
+    return names
+
+
+def _functions(setting: str, values: Mapping[str, str], other: str = "") -> tuple[str, ...]:
     names = _names(values.get(setting, ""))
     for name in names:
         module, colon, function = name.partition(":")
         if not colon or not all(part.isidentifier() for part in (*module.split("."), function)):
             raise UsageError(
-                f"{setting} names {name!r}. Accepted: package.module:function, with commas between."
+                f"{setting} names {name!r}. Accepted: package.module:function{other}, with commas "
+                "between."
             )
     return names
 
@@ -178,6 +198,16 @@ def _times(text: str) -> float | None:
     if not 0 < times <= _MOST_TIMES:
         raise InvalidValue("MEMORYMARK_BOUNDS", text, f"a number above 0, up to {_MOST_TIMES:,}")
     return times
+
+
+def _kept_model_bytes(text: str) -> int:
+    if text.strip() == "0":
+        return 0
+    try:
+        return parse_bytes(text) if text.strip() else GIB
+    except UsageError:
+        accepted = "0, or an amount such as 512MiB or 4GiB"
+        raise InvalidValue("MEMORYMARK_KEPT_MODEL_BYTES", text, accepted) from None
 
 
 def _names(text: str) -> tuple[str, ...]:

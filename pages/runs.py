@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
+from memorymark.ui.compare_runs import draw_compared
 from memorymark.ui.deletion import draw_deleted, draw_deletion
 from memorymark.ui.frame import need_frame
 from memorymark.ui.runs_view import (
     clear_ticks,
     draw_actions,
     draw_queue,
-    draw_side_by_side,
     draw_table,
 )
 
@@ -27,6 +27,6 @@ with st.container():
 with st.container():
     if chosen:
         draw_actions(chosen)
-    if len(chosen) == 2:
-        draw_side_by_side(*chosen)
+    if len(chosen) > 1:
+        draw_compared(chosen)
 draw_deleted()

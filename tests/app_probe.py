@@ -15,6 +15,7 @@ from pathlib import Path
 from fakes import FakeProbe, FakeWorkload, measured_target, simulated_target
 
 from memorymark.errors import WorkloadError
+from memorymark.memory.holder_groups import group_holders
 from memorymark.records.trial import Holder, Source, Target, Timeline, Trial
 from memorymark.units import GIB
 from memorymark.workloads.trial_spec import TrialSpec
@@ -32,8 +33,12 @@ class AppProbe(FakeProbe):
         if spec.workload.name.endswith("held"):
             _wait_for_go()
         trial = super().run_trial(spec)
+        holders = _holders(trial)
         return dataclasses.replace(
-            trial, holders=_holders(trial), timeline=_timeline(trial) if trial.fits else None
+            trial,
+            holders=holders,
+            holder_groups=group_holders(holders),
+            timeline=_timeline(trial) if trial.fits else None,
         )
 
 

@@ -94,6 +94,7 @@ def _environment(home: Path) -> dict[str, str]:
         "MEMORYMARK_WORKLOADS": "own:held,own:too_big,own:broken",
         "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)]),
         "FAKE_DELAY_SECONDS": "0.02",
+        "MEMORYMARK_FIRST_RUN": "off",
     }
 
 

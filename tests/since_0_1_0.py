@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from memorymark.gpus.catalogue import find_gpu
+
 # Workspaces of convolutions were in the trace and decided; they are optional now, and beside it.
 _OF_CONVOLUTIONS = {
     "peak_allocated_bytes", "peak_reserved_bytes", "peak_reserved_low_bytes",
@@ -32,11 +34,21 @@ def with_added(value: Any, *, use_cache: str) -> Any:
         compiled = made.pop("compile")
         made |= {"use_cache": use_cache, "loop": "plain", "cudnn_benchmark": False}
         made |= {"compile": compiled}
+    if use_cache == "auto" and made.get("kind") == "simulated" and "gpu_key" in made:
+        made |= _budget(made["gpu_key"], made["capacity_bytes"])
     if "peak_reserved_bytes" in made:
         made = _after(made, "peak_reserved_bytes", _RANGE)
+    if "holders" in made:
+        made = _after({**made, "holder_groups": []}, "holders", ("holder_groups",))
     if "marks" in made:
         made = _after(made, "stopped_by", _FACTS) | _facts_of(made)
     return made
+
+
+def _budget(gpu_key: str, capacity_bytes: int) -> dict[str, int]:
+    """Return what a run says today of a budget, where it had one."""
+    has_budget = capacity_bytes < find_gpu(gpu_key).usable_bytes
+    return {"memory_budget_bytes": capacity_bytes} if has_budget else {}
 
 
 def _facts_of(document: dict[str, Any]) -> dict[str, Any]:
@@ -59,7 +71,8 @@ def _after(values: dict[str, Any], name: str, added: tuple[str, ...]) -> dict[st
     """Add keys whose values are unknown behind another one."""
     keys = list(values)
     place = keys.index(name) + 1
-    return {key: values.get(key) for key in (*keys[:place], *added, *keys[place:])}
+    order = dict.fromkeys((*keys[:place], *added, *keys[place:]))
+    return {key: values.get(key) for key in order}
 
 
 def without_ignored_lengths(document: dict[str, Any]) -> dict[str, Any]:
@@ -108,6 +121,18 @@ def without_workspaces(value: Any) -> Any:
     if not (value.get("convolution_workspace_bytes") or value.get("peak_reserved_low_bytes")):
         return {key: without_workspaces(item) for key, item in value.items()}
     return _without(value, _OF_CONVOLUTIONS)
+
+
+def without_forward_parts(value: Any) -> Any:
+    """Leave out what the memory is for in steps that end after the forward pass.
+
+    Inputs, and activations where a graph is kept, were called temporaries there.
+    """
+    if not isinstance(value, dict):
+        return [without_forward_parts(item) for item in value] if isinstance(value, list) else value
+    if str(value.get("stage")) not in ("forward", "forward-only"):
+        return {key: without_forward_parts(item) for key, item in value.items()}
+    return _without(value, {"breakdown", "holders", "phases"})
 
 
 def _without(value: Any, hidden: set[str]) -> Any:

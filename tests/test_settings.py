@@ -70,10 +70,11 @@ def test_a_sign_in_is_asked_for(said: str):
 
 
 def test_lists_are_split_at_commas():
-    values = {"MEMORYMARK_WORKLOADS": " a.b:c, d:e ,", "MEMORYMARK_ALLOWED_USERS": "x@y.z,"}
+    given = " a.b:c, hf:/models/mine, d:e ,"
+    values = {"MEMORYMARK_WORKLOADS": given, "MEMORYMARK_ALLOWED_USERS": "x@y.z,"}
     values["MEMORYMARK_SIGN_IN"] = "1"
     settings = load_settings(values)
-    assert settings.workloads == ("a.b:c", "d:e")
+    assert settings.workloads == ("a.b:c", "hf:/models/mine", "d:e")
     assert settings.allowed_users == ("x@y.z",)
 
 

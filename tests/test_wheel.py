@@ -96,7 +96,7 @@ def test_wheel_holds_the_app_and_nothing_of_the_tests(wheel: Path) -> None:
     pages = {f"memorymark/app/pages/{path.name}" for path in (ROOT / "pages").glob("*.py")}
     assert len(pages) == len(PAGES)
     assert pages < names
-    for suffix in ("py", "csv", "svg"):
+    for suffix in ("py", "csv", "svg", "json"):
         files = list((ROOT / "memorymark").rglob(f"*.{suffix}"))
         assert files and {path.relative_to(ROOT).as_posix() for path in files} <= names
 

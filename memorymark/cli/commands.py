@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 from rich.console import Console
@@ -16,7 +17,8 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
-from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
+from memorymark.records.prices import read_prices
+from memorymark.records.request import COMPARED, DEFAULT_BATCH_SIZE, Request, RequestKind
 from memorymark.service.history import RunHistory
 
 
@@ -31,7 +33,7 @@ def analyze(
     asked: AnalysisOptions,
     as_json: options.AsJson = False,
 ) -> None:
-    """Find the max and optimal batch size, and the memory that the current one leaves unused.
+    """Find the largest batch that fits, the recommended one, and the memory that stays idle.
 
     Measured on a CUDA device or with --device, simulated with --gpu. With none of them,
     simulated for the catalogue's default GPU.
@@ -75,7 +77,8 @@ def _show_if_known(analysis: Analysis, as_json: bool) -> None:
 def _show_trial(request: Request, as_json: bool) -> None:
     trial = _done(request)
     printed.check_trial(trial)
-    show(trial, as_json, printed.show_trial)
+    budget = request.memory_budget
+    show(trial, as_json, partial(printed.show_trial, memory_budget_bytes=budget))
 
 
 def _show_validation(request: Request, as_json: bool, in_words: Callable[[Any], None]) -> None:
@@ -147,9 +150,10 @@ def compare(
     model: options.Model,
     config: TrainingConfig,
     gpus: options.ComparedGpus = None,
+    prices: options.GivenPrices = None,
     memory_budget: options.MemoryBudget = None,
     *,
-    asked: Annotated[AnalysisOptions, ("dataset_size", "epochs", "runs_per_year")],
+    asked: Annotated[AnalysisOptions, COMPARED],
     as_json: options.AsJson = False,
 ) -> None:
     """Compare the cost of the same training run on several GPUs."""
@@ -160,10 +164,12 @@ def compare(
         memory_budget=memory_budget,
         options=asked,
         gpus=options.compared(gpus),
+        prices=read_prices(prices or ""),
     )
     result = _done(request)
     _keep(request, result)
-    show(result, as_json, printed.show_comparison)
+    budget = request.memory_budget
+    show(result, as_json, partial(printed.show_comparison, memory_budget_bytes=budget))
 
 
 def _keep(request: Request, record: Record) -> None:

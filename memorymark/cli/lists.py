@@ -14,18 +14,38 @@ from memorymark.cli.output import print_json, print_line, print_table
 from memorymark.cli.streams import message_stream
 from memorymark.errors import UnknownChoice
 from memorymark.gpus.catalogue import Gpu, load_catalogue
+from memorymark.report.price_words import price_owner
+from memorymark.report.settings_phrase import kept_phrase
 from memorymark.service.history import Run, RunHistory
+from memorymark.workloads.known_models import KnownModel, known_models
 from memorymark.workloads.naming import MODEL_FORMS, VISION_LIBRARIES
 
 
 def models(library: options.Library = None, as_json: options.AsJson = False) -> None:
-    """List the accepted forms of model names, or the models of a library."""
+    """List the forms of model names and the models that need no network, or a library's."""
     if library is not None:
         _models_of(library, as_json)
     elif as_json:
-        print_json([dataclasses.asdict(form) for form in MODEL_FORMS])
+        forms = [dataclasses.asdict(form) for form in MODEL_FORMS]
+        print_json([*forms, *map(_shipped_facts, known_models())])
     else:
         print_table(["model", "meaning"], [[form.form, form.meaning] for form in MODEL_FORMS])
+        print_line("")
+        print_line("Models whose configurations come with MemoryMark:")
+        names = ["model", "name", "parameters", "task", "licence", "configuration"]
+        print_table(names, map(_shipped_cells, known_models()), right=["parameters"])
+
+
+def _shipped_facts(model: KnownModel) -> dict[str, Any]:
+    values = dataclasses.asdict(model)
+    del values["config"]
+    return {"form": f"hf:{model.name}", "meaning": model.label, **values}
+
+
+def _shipped_cells(model: KnownModel) -> list[str]:
+    parameters = f"{model.parameters / 1e6:,.0f} M"
+    licence = model.licence or units.UNKNOWN
+    return [model.name, model.label, parameters, str(model.task), licence, model.source]
 
 
 def _models_of(library: str, as_json: bool) -> None:
@@ -46,8 +66,22 @@ def gpus(as_json: options.AsJson = False) -> None:
     if as_json:
         print_json([dataclasses.asdict(gpu) for gpu in catalogue])
         return
-    names = ["gpu", "name", "memory", "fp32 TFLOP/s", "bf16 TFLOP/s", "GB/s", "$/h", "price date"]
-    print_table(names, [_gpu_cells(gpu) for gpu in catalogue], right=names[2:-1])
+    names = [
+        *(
+            "gpu",
+            "name",
+            "memory",
+            "fp32 TFLOP/s",
+            "bf16 TFLOP/s",
+            "GB/s",
+            "$/h",
+            "price of",
+            "seen",
+        )
+    ]
+    print_table(names, [_gpu_cells(gpu) for gpu in catalogue], right=names[2:-2])
+    if any(gpu.usd_per_hour is None for gpu in catalogue):
+        print_line("Where no price is known, give yours: analyze MODEL --gpu GPU --price USD.")
 
 
 def doctor(as_json: options.AsJson = False) -> None:
@@ -103,7 +137,7 @@ def _list_runs(history: RunHistory, as_json: bool) -> None:
     if as_json:
         print_json([_run_summary(run) for run in listed])
     else:
-        names = ["run", "started", "kind", "model", "device", "status"]
+        names = ["run", "started", "kind", "model", "device", "settings", "status"]
         print_table(names, [_run_cells(run) for run in listed])
 
 
@@ -116,6 +150,7 @@ def _gpu_cells(gpu: Gpu) -> list[str]:
         _tera(gpu.bf16_flops),
         f"{gpu.bandwidth_bytes_per_s / 1e9:,.0f}",
         units.usd(gpu.usd_per_hour),
+        price_owner(gpu.price_source) or units.UNKNOWN,
         gpu.price_observed_at or units.UNKNOWN,
     ]
 
@@ -134,7 +169,8 @@ def _run_summary(run: Run) -> dict[str, Any]:
 def _run_cells(run: Run) -> list[str]:
     when = units.moment(run.created_at)
     named = [run.model or units.UNKNOWN, run.device or units.UNKNOWN]
-    return [run.run_id, when, run.kind, *named, str(run.status)]
+    settings = kept_phrase(run.request) or units.UNKNOWN
+    return [run.run_id, when, run.kind, *named, settings, str(run.status)]
 
 
 def _machine_rows(machine: dict[str, Any]) -> list[list[str]]:

@@ -30,6 +30,7 @@ BatchSize = Annotated[int, _flag("batch_size")]
 Gpu = Annotated[str | None, _flag("gpu")]
 SimulatedGpu = Annotated[str, _flag("gpu")]
 ComparedGpus = Annotated[str | None, _flag("gpus")]
+GivenPrices = Annotated[str | None, _flag("prices")]
 Device = Annotated[str | None, _flag("device")]
 MemoryBudget = Annotated[str | None, _flag("memory_budget")]
 Library = Annotated[

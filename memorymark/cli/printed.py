@@ -12,6 +12,9 @@ from memorymark.records.comparison import ComparedGpu, Comparison
 from memorymark.records.trial import CATEGORIES, Outcome, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation, Verdict
 from memorymark.report import sentences
+from memorymark.report.comparison_lines import DOMINATED, cheapest_sentence, is_dominated
+from memorymark.report.settings_phrase import comparison_phrase, target_phrase, trial_phrase
+from memorymark.report.verdict import verdict
 
 _STYLES = {Verdict.PASS: "bold green", Verdict.WARN: "bold yellow", Verdict.FAIL: "bold red"}
 
@@ -31,10 +34,10 @@ def show_compile(validation: CompileValidation) -> None:
     _show_lines(sentences.compile_lines(validation), _STYLES[validation.verdict])
 
 
-def show_trial(trial: Trial) -> None:
+def show_trial(trial: Trial, memory_budget_bytes: int | None = None) -> None:
     """Print one trial: memory readings, step time, and the breakdown at the peak."""
     print_line(trial_verdict(trial), style="bold")
-    print_line(sentences.training_phrase(trial.config))
+    print_line(trial_phrase(trial, memory_budget_bytes))
     rows = [
         ["peak allocated", units.mib_or_gib(trial.peak_allocated_bytes)],
         ["peak reserved", units.mib_or_gib(trial.peak_reserved_bytes)],
@@ -54,11 +57,13 @@ def show_trial(trial: Trial) -> None:
         print_line(f"Note: {note}")
 
 
-def show_comparison(comparison: Comparison) -> None:
+def show_comparison(comparison: Comparison, memory_budget_bytes: int | None = None) -> None:
     """Print the cost of the training run on each GPU, cheapest first."""
-    print_line(f"{comparison.model_name} ({comparison.source}), cheapest first", style="bold")
-    print_line(sentences.training_phrase(comparison.config))
-    names = ["gpu", "max", "optimal", "samples/s", "$/h", "$/million", "h/run", "$/run", ""]
+    print_line(cheapest_sentence(comparison), style="bold")
+    print_line(comparison_phrase(comparison, memory_budget_bytes))
+    names = [
+        "gpu", "largest", "recommended", "samples/s", "$/h", "$/million", "h/run", "$/run", "",
+    ]  # fmt: skip
     rows = [_compared_cells(row) for row in comparison.gpus]
     print_table(names, rows, right=names[1:-1])
     for finding in comparison.findings:
@@ -70,7 +75,10 @@ def trial_verdict(trial: Trial) -> str:
     where = f"{trial.model} at batch size {trial.batch_size} on {trial.device} ({trial.source})"
     capacity = units.mib_or_gib(trial.capacity_bytes)
     if trial.outcome is Outcome.OOM:
-        return f"{where}: out of memory; capacity {capacity}."
+        if trial.memory_bytes is None:
+            return f"{where}: out of memory at {capacity}."
+        needed = units.mib_or_gib(trial.memory_bytes)
+        return f"{where}: out of memory: it needs {needed}, and {capacity} can be used."
     spread = f" ({trial.reserved_range})" if trial.reserved_range else ""
     return f"{where}: fits, {units.mib_or_gib(trial.memory_bytes)}{spread} of {capacity}."
 
@@ -83,7 +91,8 @@ def check_analysis(analysis: Analysis) -> None:
         WorkloadError: A trial's own error ended it.
     """
     if analysis.nothing_fits:
-        raise NothingFits(sentences.verdict(analysis))
+        place = target_phrase(analysis.target)
+        raise NothingFits(f"{analysis.workload} on {place}: {verdict(analysis)}")
     if not analysis.complete:
         raise WorkloadError(analysis.stopped_by or "The analysis stopped early.")
 
@@ -125,5 +134,5 @@ def _compared_cells(row: ComparedGpu) -> list[str]:
         units.usd(row.cost.usd_per_million_samples),
         units.UNKNOWN if hours is None else f"{hours:,.2f}",
         units.usd(row.cost.usd_per_run),
-        "Pareto-optimal" if row.efficient else "",
+        DOMINATED if is_dominated(row) else "",
     ]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import accumulate
+from typing import NamedTuple
 
+from memorymark.memory.holder_groups import group_holders
 from memorymark.memory.trace import BACKWARD, FORWARD, SETUP, STEP, Block, Trace
-from memorymark.records.trial import Breakdown, Holder, Timeline
+from memorymark.records.trial import Breakdown, Holder, HolderGroup, Timeline
 
 MAX_POINTS = 2000
 MAX_HOLDERS = 10
@@ -31,8 +33,22 @@ def live_at(trace: Trace, position: int) -> list[int]:
     return list(live)
 
 
-def breakdown_at(trace: Trace, position: int) -> tuple[Breakdown, tuple[Holder, ...]]:
-    """Return what the live blocks are for, and the ten largest holders.
+class Held(NamedTuple):
+    """What was alive at an event.
+
+    Attributes:
+        breakdown: All of it, by what it is for.
+        holders: The ten largest holders.
+        groups: The ten largest groups of holders of one kind.
+    """
+
+    breakdown: Breakdown
+    holders: tuple[Holder, ...]
+    groups: tuple[HolderGroup, ...]
+
+
+def breakdown_at(trace: Trace, position: int) -> Held:
+    """Return what the live blocks are for, and who holds most.
 
     Activations are blocks made in a forward pass and still alive in the backward pass or
     later; what a forward pass releases before its end is a temporary.
@@ -44,9 +60,10 @@ def breakdown_at(trace: Trace, position: int) -> tuple[Breakdown, tuple[Holder, 
         block, category = trace.blocks[block_id], categories[block_id]
         totals[category] += block.size_bytes
         holders[_holder(block), category] += block.size_bytes
-    largest = sorted(holders.items(), key=lambda item: (-item[1], item[0]))[:MAX_HOLDERS]
-    named = tuple(Holder(path, category, size) for (path, category), size in largest)
-    return Breakdown(**totals), named
+    ordered = sorted(holders.items(), key=lambda item: (-item[1], item[0]))
+    named = [Holder(path, category, size) for (path, category), size in ordered]
+    groups = group_holders(named)[:MAX_HOLDERS]
+    return Held(Breakdown(**totals), tuple(named[:MAX_HOLDERS]), groups)
 
 
 def timeline(trace: Trace, start: int = 0, end: int | None = None) -> Timeline:

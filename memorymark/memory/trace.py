@@ -66,6 +66,7 @@ class Trace:
 SETUP = "setup"
 STEP = "step"
 FORWARD = "forward"
+FORWARD_END = "forward-end"  # of a step that has no backward pass
 BACKWARD = "backward"
 OPTIMIZER = "optimizer"
 STEP_END = "step-end"

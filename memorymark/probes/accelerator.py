@@ -156,16 +156,17 @@ class AcceleratorProbe:
             why = f"The breakdown could not be recorded: {one_sentence(error)}"
             return dataclasses.replace(trial, findings=(*trial.findings, why))
         trace = tracker.trace
-        parts, holders = breakdown_at(trace, peak_position(trace, trace.last_step()))
+        held = breakdown_at(trace, peak_position(trace, trace.last_step()))
         allocated = peak.allocated_bytes
         if peak.is_sampled:
-            allocated = max(allocated, parts.total)
-        breakdown, notes = with_remainder(parts, allocated)
+            allocated = max(allocated, held.breakdown.total)
+        breakdown, notes = with_remainder(held.breakdown, allocated)
         return dataclasses.replace(
             trial,
             peak_allocated_bytes=allocated,
             breakdown=breakdown,
-            holders=holders,
+            holders=held.holders,
+            holder_groups=held.groups,
             timeline=timeline(trace, trace.last_step()),
             gradient_check=steps.gradient_check,
             assumptions=notes,

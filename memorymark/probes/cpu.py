@@ -138,13 +138,14 @@ class CpuProbe:
 
     def _trial(self, spec: TrialSpec, tracker: MemoryTracker, steps: TrackedSteps) -> Trial:
         trace = tracker.trace
-        parts, holders = breakdown_at(trace, peak_position(trace))
+        held = breakdown_at(trace, peak_position(trace))
         return new_trial(
             self.target, spec, Outcome.OK,
             peak_allocated_bytes=tracker.peak_bytes,
             minimum_bytes=tracker.peak_bytes,
-            breakdown=parts,
-            holders=holders,
+            breakdown=held.breakdown,
+            holders=held.holders,
+            holder_groups=held.groups,
             timeline=timeline(trace, trace.last_step()),
             step_seconds=statistics.median(steps.seconds[self.warmup_steps :]),
             first_step_seconds=steps.seconds[0],

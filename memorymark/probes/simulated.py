@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from memorymark.gpus.catalogue import Gpu
-from memorymark.memory.breakdown import Timeline, breakdown_at, peak_position, timeline
+from memorymark.memory.breakdown import Held, Timeline, breakdown_at, peak_position, timeline
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.trace import Trace
 from memorymark.placement.pretended_gpu import pretended_gpu
@@ -18,7 +18,7 @@ from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.quick_look import BATCH_SIZES, QuickLook, look
 from memorymark.probes.simulations import Simulations
 from memorymark.records.config import Optimizer, Precision, TrainingConfig
-from memorymark.records.trial import Breakdown, Holder, Outcome, Source, Target, Trial
+from memorymark.records.trial import Breakdown, Outcome, Source, Target, Trial
 from memorymark.simulator.allocator.least_capacity import minimum_bytes
 from memorymark.simulator.allocator.replay import Events, ReplayResult, replay
 from memorymark.simulator.cuda.rules import Platform, Rules
@@ -43,8 +43,7 @@ class _Readings:
     events: Events
     free: ReplayResult
     minimum_bytes: int
-    breakdown: Breakdown
-    holders: tuple[Holder, ...]
+    peak: Held
     timeline: Timeline
 
 
@@ -64,18 +63,20 @@ class SimulatedProbe:
 
     def __init__(self, gpu: Gpu, *, budget_bytes: int | None = None) -> None:
         self._gpu = gpu
-        self._models = ModelKeeper(torch.device("meta"))
+        self._models = ModelKeeper(torch.device("meta"), gpu.compute_capability)
         self._rules = Rules(Platform.CUDA, gpu.compute_capability)
         self._shared: Simulations | None = None
         self._kept: dict[TrialSpec, SimulatedSteps] = {}
         usable = gpu.usable_bytes
+        capacity = usable if budget_bytes is None else min(budget_bytes, usable)
         self.target = Target(
             name=gpu.name,
             kind="simulated",
             source=Source.SIMULATED,
-            capacity_bytes=usable if budget_bytes is None else min(budget_bytes, usable),
+            capacity_bytes=capacity,
             total_bytes=gpu.total_bytes,
             gpu_key=gpu.key,
+            memory_budget_bytes=capacity if capacity < usable else None,
         )
 
     def run_trial(self, spec: TrialSpec) -> Trial:
@@ -135,8 +136,9 @@ class SimulatedProbe:
             self.target, spec, Outcome.OK if held.fits else Outcome.OOM,
             peak_allocated_bytes=free.peak_allocated_bytes,
             minimum_bytes=found.minimum_bytes,
-            breakdown=found.breakdown,
-            holders=found.holders,
+            breakdown=found.peak.breakdown,
+            holders=found.peak.holders,
+            holder_groups=found.peak.groups,
             timeline=found.timeline,
             gradient_check=steps.gradient_check,
             convolution_workspace_bytes=largest_workspace(steps.convolutions, benchmark=benchmark),
@@ -212,20 +214,21 @@ def _readings(steps: SimulatedSteps, *, benchmark: bool) -> _Readings:
     if benchmark not in steps.readings:
         events = base_events(steps.trace, steps.convolutions, benchmark=benchmark)
         free = replay(events) if benchmark else steps.free_running
-        parts, holders = _breakdown(steps.trace, free)
+        peak = _breakdown(steps.trace, free)
         steps.readings[benchmark] = _Readings(
-            events, free, minimum_bytes(events, free), parts, holders,
+            events, free, minimum_bytes(events, free), peak,
             timeline(steps.trace, steps.trace.last_step()),
         )  # fmt: skip
     return steps.readings[benchmark]
 
 
-def _breakdown(trace: Trace, free: ReplayResult) -> tuple[Breakdown, tuple[Holder, ...]]:
+def _breakdown(trace: Trace, free: ReplayResult) -> Held:
     """Return what is alive at the peak; the allocator's rounding counts as workspaces."""
-    parts, holders = breakdown_at(trace, peak_position(trace))
+    held = breakdown_at(trace, peak_position(trace))
+    parts = held.breakdown
     rounding = free.peak_allocated_bytes - parts.total
     values = {**vars(parts), "workspaces": parts.workspaces + rounding}
-    return Breakdown(**values), holders
+    return held._replace(breakdown=Breakdown(**values))
 
 
 def _has_units_for(gpu: Gpu, precision: Precision) -> bool:

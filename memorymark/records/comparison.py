@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
-from memorymark.records.costs import Plan, RunCost
+from memorymark.records.costs import Offer, Plan, RunCost, compare_offers
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,11 @@ class ComparedGpu:
     run_id: str | None = None
     assumptions: tuple[str, ...] = ()
 
+    @property
+    def offer(self) -> Offer:
+        """What is priced of it."""
+        return Offer(self.gpu, self.usd_per_hour, self.samples_per_second, self.optimal_batch_size)
+
 
 @dataclass(frozen=True)
 class Comparison(Record):
@@ -67,3 +74,26 @@ class Comparison(Record):
     gpus: tuple[ComparedGpu, ...]
     findings: tuple[str, ...] = ()
     source: str = "simulated"
+
+    def priced(self, plan: Plan, prices: Mapping[str, float]) -> Comparison:
+        """Return the comparison for another plan and other prices, cheapest first.
+
+        Args:
+            plan: What is trained and how often; its price is not used.
+            prices: Dollars per hour by key of the GPU catalogue, where they differ.
+        """
+        rows = {row.gpu: _at_price(row, prices.get(row.gpu)) for row in self.gpus}
+        offers = compare_offers(plan, [row.offer for row in rows.values()])
+        gpus = tuple(
+            dataclasses.replace(rows[offer.offer.name], cost=offer.cost, efficient=offer.efficient)
+            for offer in offers
+        )
+        return dataclasses.replace(self, plan=plan, gpus=gpus)
+
+
+def _at_price(row: ComparedGpu, price: float | None) -> ComparedGpu:
+    if price is None:
+        return row
+    return dataclasses.replace(
+        row, usd_per_hour=price, price_source="given", price_observed_at=None
+    )

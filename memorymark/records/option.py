@@ -9,7 +9,7 @@ the exported command all read the same declaration:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -206,8 +206,12 @@ def changed(record: Any) -> dict[str, Any]:
     return {name: value for name, (value, each) in values.items() if value != each.default}
 
 
-def changed_words(record: Any) -> list[str]:
+def changed_words(record: Any, names: Container[str] | None = None) -> list[str]:
     """Return the command line's words for the options that differ from their defaults.
+
+    Args:
+        record: The record.
+        names: The options that the command takes; None takes all.
 
     Example:
         >>> from memorymark.records.config import TrainingConfig
@@ -216,6 +220,8 @@ def changed_words(record: Any) -> list[str]:
     """
     words: list[str] = []
     for name, value in changed(record).items():
+        if names is not None and name not in names:
+            continue
         words.append(options_of(type(record))[name].flag)
         if not isinstance(value, bool):
             words.append(str(value))

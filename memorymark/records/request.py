@@ -20,10 +20,16 @@ from memorymark.records.config import (
     without_filled_in_size,
 )  # fmt: skip
 from memorymark.records.option import REQUIRED, changed, changed_words, described, split_names
+from memorymark.records.prices import prices_text, read_prices
 from memorymark.units import GIB, MIB, parse_bytes
 
 DEFAULT_BATCH_SIZE = 8  # of a validation
 
+# The options of a comparison: each of its GPUs has a price of its own, and nobody's batch.
+COMPARED = (
+    "dataset_size", "epochs", "runs_per_year", "objective", "granularity", "headroom",
+    "max_batch_size",
+)  # fmt: skip
 # What only changes figures that are worked out afterwards: it makes no other job.
 _MONEY = {"price_per_hour": None, "epochs": None, "runs_per_year": None}
 
@@ -67,6 +73,7 @@ class Request(Record):
         batch_size: The batch of a single trial or of a validation.
         options: What an analysis or a comparison is to find out.
         gpus: Keys of the GPU catalogue to compare; none of them means all.
+        prices: Dollars per hour of GPUs of a comparison, where they are not the catalogue's.
 
     Raises:
         InvalidValue: The budget or the batch size is out of range.
@@ -102,9 +109,16 @@ class Request(Record):
     gpus: tuple[str, ...] = described(
         (), "GPUs", "Comma-separated GPUs, e.g. a10,a100-40gb. Default: all.", read=split_names
     )
+    prices: tuple[tuple[str, float], ...] = described(
+        (),
+        "Prices",
+        "Dollars per hour of GPUs, e.g. a10:0.75,l4:0.8. Default: the catalogue's.",
+        read=read_prices,
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", RequestKind(self.kind))
+        object.__setattr__(self, "prices", read_prices(self.prices))
         if self.memory_budget is not None:
             object.__setattr__(self, "memory_budget", parse_bytes(self.memory_budget))
         if self.batch_size is not None:
@@ -137,15 +151,20 @@ class Request(Record):
     def identity(self) -> dict[str, Any]:
         """What two requests must share to be one job: everything but money."""
         options = dataclasses.replace(self.options, **_MONEY)
-        values = dataclasses.replace(self, options=options).to_dict()
+        values = dataclasses.replace(self, options=options, prices=()).to_dict()
         return {**values, "device": self.device and self.lock_name}
 
     @classmethod
     def before_reading(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read `gpus` from the options, where they are written."""
         options = dict(values.get("options") or {})
-        gpus = options.pop("gpus", None)
-        return {**values, "options": options, "gpus": gpus.split(",") if gpus else ()}
+        gpus, prices = options.pop("gpus", None), options.pop("prices", "")
+        return {
+            **values,
+            "options": options,
+            "gpus": gpus.split(",") if gpus else (),
+            "prices": read_prices(str(prices)),
+        }
 
     def command(self) -> str:
         """Return the command line that asks for the same.
@@ -159,7 +178,10 @@ class Request(Record):
         words += [*self._target_words(), *changed_words(self.config)]
         if self.batch_size is not None:
             words += ["--batch-size", str(self.batch_size)]
-        return shlex.join([*words, *changed_words(self.options)])
+        if self.prices:
+            words += ["--prices", prices_text(self.prices)]
+        taken = COMPARED if self.kind is RequestKind.COMPARISON else None
+        return shlex.join([*words, *changed_words(self.options, taken)])
 
     def _target_words(self) -> list[str]:
         words = ["--gpus", ",".join(self.gpus)] if self.gpus else []
@@ -167,16 +189,30 @@ class Request(Record):
         if self.device:
             words += ["--device", self.device]
         if self.memory_budget is not None:
-            words += ["--memory-budget", _amount(self.memory_budget)]
+            words += ["--memory-budget", amount_words(self.memory_budget)]
         return words
+
+
+def why_not_on(kind: RequestKind, *, simulated: bool) -> str | None:
+    """Return why a kind of request has no place on a target; None where it has.
+
+    Args:
+        kind: What is to be done.
+        simulated: Whether the target is a GPU to simulate.
+    """
+    if not simulated or kind not in MEASURED_ONLY:
+        return None
+    return "measured, not simulated: choose a device of this machine as the GPU."
 
 
 def _written_options(request: Request) -> dict[str, Any]:
     gpus = {"gpus": ",".join(request.gpus)} if request.gpus else {}
-    return {**changed(request.options), **gpus}
+    prices = {"prices": prices_text(request.prices)} if request.prices else {}
+    return {**changed(request.options), **gpus, **prices}
 
 
-def _amount(value: int) -> str:
+def amount_words(value: int) -> str:
+    """Write bytes as the command line takes them: in whole GiB or MiB, else as a number."""
     for unit, size in (("GiB", GIB), ("MiB", MIB)):
         if value % size == 0:
             return f"{value // size}{unit}"

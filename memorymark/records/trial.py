@@ -52,6 +52,10 @@ CATEGORIES = (
 )
 
 
+# Stands in the path of a group of holders for the number of a layer.
+REPEATED = "*"
+
+
 @dataclass(frozen=True)
 class Target:
     """What trials run on.
@@ -64,7 +68,11 @@ class Target:
         total_bytes: The device's whole memory, where known.
         gpu_key: Key in the GPU catalogue, where it is one of its rows.
         index: Number of the device among its kind.
+        memory_budget_bytes: The budget that a simulated GPU was given, where it is below what
+            trials could use; measured, capacity and total say it.
     """
+
+    json_optional: ClassVar[tuple[str, ...]] = ("memory_budget_bytes",)
 
     name: str
     kind: str
@@ -73,6 +81,15 @@ class Target:
     total_bytes: int | None = None
     gpu_key: str | None = None
     index: int = 0
+    memory_budget_bytes: int | None = None
+
+    @property
+    def budget_bytes(self) -> int | None:
+        """The budget that its trials had to keep to; None where they could use all of it."""
+        is_capped = self.kind == "cpu" or (self.total_bytes or 0) > (self.capacity_bytes or 0)
+        if self.source is Source.MEASURED:
+            return self.capacity_bytes if is_capped else None
+        return self.memory_budget_bytes
 
     @property
     def lock_name(self) -> str:
@@ -121,6 +138,26 @@ class Holder:
     path: str
     category: str
     bytes: int
+
+
+@dataclass(frozen=True)
+class HolderGroup:
+    """Modules of one kind, as the same one in each layer, and what they hold at the peak.
+
+    Attributes:
+        path: Their path with a star for the number of a layer, as in "encoder.layer.*.attention".
+        count: How many there are.
+        breakdown: Bytes alive at the peak in all of them, by what they are for.
+    """
+
+    path: str
+    count: int
+    breakdown: Breakdown
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes alive at the peak, of all categories."""
+        return self.breakdown.total
 
 
 @dataclass(frozen=True)
@@ -181,6 +218,7 @@ class Trial(Record):
         minimum_bytes: Least device memory in which the step still runs.
         breakdown: What was alive at the peak.
         holders: The ten largest holders at the peak.
+        holder_groups: The ten largest groups of holders of one kind, of all holders.
         timeline: Live bytes over the last step.
         step_seconds: Median seconds of one optimizer step.
         step_seconds_spread: What timed steps differ by: their interquartile range over their
@@ -216,6 +254,7 @@ class Trial(Record):
     minimum_bytes: int | None = None
     breakdown: Breakdown | None = None
     holders: tuple[Holder, ...] = ()
+    holder_groups: tuple[HolderGroup, ...] = ()
     timeline: Timeline | None = None
     step_seconds: float | None = None
     step_seconds_spread: float | None = None
@@ -273,7 +312,7 @@ class Trial(Record):
 
     @property
     def capacity_share(self) -> float | None:
-        """Share of the capacity that the memory takes, at most 1; None where unknown."""
+        """Memory over capacity: above 1 where it does not fit, None where unknown."""
         if self.memory_bytes is None or not self.capacity_bytes:
             return None
-        return min(self.memory_bytes / self.capacity_bytes, 1.0)
+        return self.memory_bytes / self.capacity_bytes

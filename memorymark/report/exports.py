@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from memorymark.records.comparison import Comparison
 from memorymark.records.trial import CATEGORIES, Trial
 from memorymark.report.visible import visible
 
@@ -14,19 +15,47 @@ _COLUMNS = (
     "batch_size", "outcome", "stage", "source", "device", "peak_allocated_bytes",
     "peak_reserved_bytes", "peak_reserved_low_bytes", "peak_reserved_high_bytes",
     "process_bytes", "capacity_bytes", "minimum_bytes", *CATEGORIES,
-    "step_seconds", "samples_per_second", "elapsed_seconds", "thrashing", "error",
+    "step_seconds", "samples_per_second", "elapsed_seconds", "thrashing", "error", "model",
+    "settings",
+)  # fmt: skip
+_COMPARED = (
+    "gpu", "name", "source", "run_id", "max_batch_size", "optimal_batch_size", "memory_bytes",
+    "capacity_bytes", "samples_per_second", "usd_per_hour", "price_source", "price_observed_at",
+    "usd_per_million_samples", "usd_per_run", "hours_per_run", "usd_per_year", "efficient",
+    "model", "settings",
 )  # fmt: skip
 _FORMULA_SIGNS = ("=", "+", "-", "@")
 
 
-def trials_csv(trials: Iterable[Trial]) -> str:
-    """Write trials as CSV, one a line, smallest batch first; unknown values are empty."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, _COLUMNS, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
+def trials_csv(trials: Iterable[Trial], settings: str = "") -> str:
+    """Write trials as CSV, one a line, smallest batch first; unknown values are empty.
+
+    Args:
+        trials: The trials.
+        settings: What they are of, in one phrase. It stands in each line, in the last column: a
+            line of its own above the names would be read as the names.
+    """
+    rows = []
     for trial in sorted(trials, key=lambda trial: trial.batch_size):
         values = trial.to_dict()
-        row = {**values, **(values["breakdown"] or {})}
+        rows.append({**values, **(values["breakdown"] or {}), "settings": settings})
+    return _csv(_COLUMNS, rows)
+
+
+def comparison_csv(comparison: Comparison, settings: str) -> str:
+    """Write a comparison as CSV, one GPU a line, cheapest first; unknown values are empty."""
+    rows = []
+    for values in comparison.to_dict()["gpus"]:
+        row = {**values, **values["cost"], "model": comparison.model_name, "settings": settings}
+        rows.append(row)
+    return _csv(_COMPARED, rows)
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    for row in rows:
         writer.writerow({name: _cell(value) for name, value in row.items()})
     return out.getvalue()
 

@@ -1,64 +1,20 @@
-"""Records as sentences and lines of text."""
+"""Records as lines of text: the verdict first, then what it is of, then the figures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from memorymark.records.analysis import Advice, Analysis, Mark
-from memorymark.records.config import TrainingConfig
 from memorymark.records.event import trial_line
-from memorymark.records.trial import Target
 from memorymark.records.validation import BackwardValidation, CompileValidation
-from memorymark.units import gib, mib_or_gib, percent, rate, seconds, usd
+from memorymark.report.settings_phrase import analysis_phrase, validation_phrase
+from memorymark.report.verdict import change_in_speed, largest_words, verdict
+from memorymark.units import count, gib, mib_or_gib, percent, rate, seconds, usd
 
 
-def target_phrase(target: Target) -> str:
-    """Name a target with its source, as in "NVIDIA A100 40GB (simulated)"."""
-    return f"{target.name} ({target.source})"
-
-
-def training_phrase(config: TrainingConfig) -> str:
-    """Name the task, the precision, the lengths of a sample and the optimizer.
-
-    Example:
-        >>> training_phrase(TrainingConfig(task="ctc", audio_seconds=10))
-        'ctc, fp32, 10 s of audio, 128 tokens, adamw'
-    """
-    # A pair with a text is an image or audio, never both.
-    left_out = "image_size" if config.audio_seconds else None
-    names = [name for name in (config.task.lengths if config.task else ()) if name != left_out]
-    lengths = [_length(name, getattr(config, name)) for name in names]
-    task = [str(config.task)] if config.task else []
-    optimizer = "no optimizer" if config.optimizer == "none" else str(config.optimizer)
-    return ", ".join([*task, str(config.precision), *filter(None, lengths), optimizer])
-
-
-def _length(name: str, value: int | None) -> str | None:
-    if value is None:
-        return None
-    words = {
-        "seq_len": f"{value} tokens",
-        "image_size": f"images of {value} x {value} pixels",
-        "audio_seconds": f"{value} s of audio",
-        "num_frames": f"{value} frames",
-    }
-    return words[name]
-
-
-def verdict(analysis: Analysis) -> str:
-    """Say in one sentence what the analysis found."""
-    place = target_phrase(analysis.target)
-    if analysis.optimal.batch_size is None:
-        return _without_result(analysis, place)
-    start = f"{analysis.workload} on {place}: optimal batch size {analysis.optimal.batch_size}"
-    clauses = [start, *_about_current(analysis), *_about_gain(analysis)]
-    end = "" if analysis.complete else f" Stopped early: {analysis.stopped_by}"
-    return f"{'; '.join(clauses)}.{end}"
-
-
-def analysis_lines(analysis: Analysis) -> list[str]:
-    """Write an analysis as lines of text: verdict, figures, costs, notes, advice."""
-    lines = [verdict(analysis), f"Training   {training_phrase(analysis.config)}", ""]
+def analysis_lines(analysis: Analysis, memory_budget_bytes: int | None = None) -> list[str]:
+    """Write an analysis as lines of text: verdict, settings, figures, costs, notes, advice."""
+    lines = [verdict(analysis), analysis_phrase(analysis, memory_budget_bytes), ""]
     if analysis.optimal.batch_size is not None:
         lines += [*_figures(analysis), *_cost_lines(analysis)]
     lines += [f"Note: {text}" for text in (*analysis.findings, *analysis.remarks)]
@@ -67,110 +23,71 @@ def analysis_lines(analysis: Analysis) -> list[str]:
     return lines
 
 
-def backward_lines(validation: BackwardValidation) -> list[str]:
+def backward_lines(
+    validation: BackwardValidation, memory_budget_bytes: int | None = None
+) -> list[str]:
     """Write a validation of the backward pass as lines of text."""
-    place = target_phrase(validation.target)
-    start = f"{validation.verdict}: {validation.workload}, batch {validation.batch_size}, {place}"
-    lines = [start, f"  {training_phrase(validation.config)}"]
+    lines = [f"{validation.verdict}: {validation_phrase(validation, memory_budget_bytes)}"]
     lines += [f"  {reason}" for reason in validation.reasons]
     lines += [f"  {trial.stage}: {trial_line(trial)}" for trial in validation.trials]
     if validation.overestimate is not None:
         lines.append(
-            f"Max batch size of a training step: {validation.max_batch_size}; a forward-only tool "
-            f"would recommend {validation.forward_only_max_batch_size}."
+            f"Largest batch that trains: {count(validation.max_batch_size)}; a tool that only runs "
+            f"the forward pass would say {count(validation.forward_only_max_batch_size)}."
         )
     return [*lines, *(f"Note: {finding}" for finding in validation.findings)]
 
 
-def compile_lines(validation: CompileValidation) -> list[str]:
+def compile_lines(
+    validation: CompileValidation, memory_budget_bytes: int | None = None
+) -> list[str]:
     """Write a validation of torch.compile as lines of text."""
-    place = target_phrase(validation.target)
-    start = f"{validation.verdict}: {validation.workload}, batch {validation.batch_size}, {place}"
     return [
-        start,
-        f"  {training_phrase(validation.config)}",
+        f"{validation.verdict}: {validation_phrase(validation, memory_budget_bytes)}",
         *(f"  {reason}" for reason in validation.reasons),
         f"  eager: {trial_line(validation.eager)}",
         f"  compiled: {trial_line(validation.compiled)}",
     ]
 
 
-def _without_result(analysis: Analysis, place: str) -> str:
-    if not analysis.complete:
-        return f"{analysis.workload} on {place}: no batch size found. {analysis.stopped_by}"
-    tried = min((trial.batch_size for trial in analysis.trials), default=1)
-    return (
-        f"{analysis.workload} on {place}: out of memory even at batch size {tried}; capacity "
-        f"{mib_or_gib(analysis.capacity_bytes)}."
-    )
-
-
-def _about_current(analysis: Analysis) -> Iterable[str]:
-    current, optimal = analysis.current, analysis.optimal
-    if current.batch_size == optimal.batch_size:
-        yield "same as the current one"
-    elif current.fits is False:
-        yield f"current batch size {current.batch_size} does not fit"
-    elif analysis.waste_share is None:
-        yield f"current batch size {current.batch_size}"
-    else:
-        yield (
-            f"current batch size {current.batch_size} leaves "
-            f"{_whole_percent(analysis.waste_share)} of the memory unused"
-        )
-
-
-def _about_gain(analysis: Analysis) -> Iterable[str]:
-    current, optimal = analysis.current, analysis.optimal
-    if current.batch_size == optimal.batch_size or analysis.speedup is None:
-        return
-    which = "larger" if optimal.batch_size > current.batch_size else "smaller"
-    yield f"the {which} batch has {analysis.speedup:.2g} times the throughput{_saving(analysis)}"
-
-
-def _saving(analysis: Analysis) -> str:
-    saved = analysis.costs.usd_per_run
-    if saved is None:
-        return ""
-    return f" and {'saves' if saved >= 0 else 'costs an extra'} {usd(abs(saved))} per run"
-
-
-def _whole_percent(share: float) -> str:
-    return f"{share * 100:.0f} %"
-
-
 def _figures(analysis: Analysis) -> list[str]:
     total = gib(analysis.capacity_bytes)
     lines = [
         _mark_line("Current", analysis.current),
-        _mark_line("Optimal", analysis.optimal),
-        _mark_line("Max", analysis.max),
+        _mark_line("Recommended", analysis.optimal),
+        _mark_line("Largest that fits", analysis.max, largest_words(analysis)),
         *_range_line(analysis.optimal),
-        f"Capacity   {total}; unused at the current batch size {gib(analysis.waste_bytes)} "
-        f"({percent(analysis.waste_share)}), free at the optimal {gib(analysis.headroom_bytes)}",
+        _line(
+            "Memory",
+            f"{total}; idle at the current batch {gib(analysis.waste_bytes)} "
+            f"({percent(analysis.waste_share)}), free at the recommended batch "
+            f"{gib(analysis.headroom_bytes)}",
+        ),
     ]
     if analysis.speedup is not None:
-        source = "measured" if analysis.target.source == "measured" else "simulated"
-        lines.append(
-            f"Speed-up   {analysis.speedup:.2f} ({source} throughput); "
-            f"batch size ratio {analysis.batch_ratio:.1f}"
-        )
+        is_clear, source = analysis.gain_is_clear is not False, analysis.target.source
+        change = change_in_speed(analysis.speedup) if is_clear else "about as fast"
+        said = f"the recommended batch is {change} ({source} throughput)"
+        lines.append(_line("Speed-up", said))
     return lines
 
 
-def _mark_line(label: str, mark: Mark) -> str:
+def _line(label: str, text: str) -> str:
+    return f"{label:<18} {text}"
+
+
+def _mark_line(label: str, mark: Mark, batch: str | None = None) -> str:
+    batch = batch or count(mark.batch_size)
     if mark.fits is False:
-        return f"{label:<10} batch size {mark.batch_size}: does not fit"
+        return _line(label, f"batch {batch}: does not fit")
     how = " (interpolated)" if mark.interpolated else ""
-    return (
-        f"{label:<10} batch size {mark.batch_size}: {mib_or_gib(mark.memory_bytes)}, "
-        f"{rate(mark.samples_per_second)} samples/s{how}"
-    )
+    speed = f"{rate(mark.samples_per_second)} samples/s{how}"
+    return _line(label, f"batch {batch}: {mib_or_gib(mark.memory_bytes)}, {speed}")
 
 
 def _range_line(optimal: Mark) -> Iterable[str]:
     if optimal.trial is not None and optimal.trial.reserved_range is not None:
-        yield f"Range      at the optimal batch size, {optimal.trial.reserved_range}"
+        yield _line("Range", f"at the recommended batch, {optimal.trial.reserved_range}")
 
 
 def _cost_lines(analysis: Analysis) -> list[str]:
@@ -178,15 +95,15 @@ def _cost_lines(analysis: Analysis) -> list[str]:
     lines = []
     million = (costs.current.usd_per_million_samples, costs.optimal.usd_per_million_samples)
     if any(value is not None for value in million):
-        lines.append(
-            f"Cost       per million samples: current {usd(million[0])}, optimal {usd(million[1])}"
-        )
+        said = f"per million samples: current {usd(million[0])}, recommended {usd(million[1])}"
+        lines.append(_line("Cost", said))
     if costs.current.usd_per_run is not None or costs.optimal.usd_per_run is not None:
-        lines.append(
-            f"           per run: current {usd(costs.current.usd_per_run)}, optimal "
-            f"{usd(costs.optimal.usd_per_run)}; savings {usd(costs.usd_per_run)} per run, "
+        said = (
+            f"per run: current {usd(costs.current.usd_per_run)}, recommended "
+            f"{usd(costs.optimal.usd_per_run)}; saved {usd(costs.usd_per_run)} per run, "
             f"{usd(costs.usd_per_year)} per year"
         )
+        lines.append(_line("", said))
     return lines
 
 

@@ -5,30 +5,36 @@ A page only shows what a visitor may do. Whether it is done is decided here.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from memorymark.bounds import Bounds
-from memorymark.errors import NotAllowed
+from memorymark.errors import MemoryMarkError, NotAllowed
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
 from memorymark.service.admission import admit, check_device, check_model
 from memorymark.service.app_history import AppHistory
-from memorymark.service.estimates import Estimates
+from memorymark.service.estimates import Answer, Estimates
+from memorymark.service.first_run import finished_run, first_request
 from memorymark.service.job import Job
 from memorymark.service.jobs import JobManager
 from memorymark.service.run_key import RunKeyGuard, network_of
-from memorymark.service.worker_pool import WorkerPool
-from memorymark.service.worker_process import WorkerBounds
+from memorymark.service.worker_pool import ESTIMATES, WorkerPool
+from memorymark.service.worker_process import WorkerBounds, WorkerFailed
 from memorymark.service.workload_cache import kept_workload
 from memorymark.settings import Settings, same_address
 
 ESTIMATE_SECONDS = 60.0
+_TICK_SECONDS = 0.05
+_DECISION_SECONDS = 1.0  # the run is begun by then, or something holds up the history
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,29 @@ class AppService:
         self._run_key = RunKeyGuard(settings.run_key)
         self.workers = WorkerPool(settings)
         self._execute_with = execute
-        if execute is None:
-            self.workers.warm()
+        self._first_run: str | None = None
+        self._first_run_known = threading.Event()
+        self._first_run_known.set()
+
+    def begin(self) -> None:
+        """Get ready for visitors, as a server does once when it starts: seconds of work.
+
+        The default analysis is begun, or found, and processes load torch meanwhile: first for
+        jobs, then for estimates, which otherwise would hold up one another.
+        """
+        self._first_run_known.clear()
+        try:
+            job = self._begin_first_run() if self.settings.first_run else None
+        finally:
+            self._first_run_known.set()
+        if self._execute_with is not None:
+            return
+        with contextlib.suppress(WorkerFailed):  # the first job says what is wrong
+            if job is None:
+                self.workers.warm()
+            while job is not None and job.status.is_active:
+                time.sleep(_TICK_SECONDS)
+            self.workers.warm(ESTIMATES)
 
     def start(self, request: Request, visitor: Visitor) -> Job:
         """Queue a job for a request, or return the active job for an equal one.
@@ -83,29 +110,32 @@ class AppService:
         self.check(visitor)
         check_model(request.model, self.settings)
         check_device(request.device)
-        return self.jobs.submit(
-            request.kind,
-            request.to_dict(),
-            request.lock_name,
-            partial(self._execute, request, self._bounds_of(request)),
-            identity=request.identity,
-            visitor=visitor.name,
-            admit=partial(admit, visitor.name),
-        )
+        return self._submit(request, visitor=visitor.name, admit=partial(admit, visitor.name))
 
-    def estimate(self, request: Request, batch_size: int, visitor: Visitor) -> Trial | None:
-        """Return a simulated trial of one batch; None until it is there, or where it cannot be.
+    def estimate(self, request: Request, batch_size: int, visitor: Visitor) -> Answer | None:
+        """Return what one batch comes to in a simulation; None while that is worked on.
 
-        Open to everybody: it is simulated, never run on a device.
+        Ask again until it is there. Open to everybody: it is never run on a device.
         """
         asked = _one_trial(request, batch_size)
 
-        def simulate() -> Trial:
+        def simulate(cancel: CancelToken) -> Trial:
             check_model(request.model, self.settings)
-            bounds = dataclasses.replace(self._bounds_of(asked), seconds=ESTIMATE_SECONDS)
-            return Trial.from_dict(self._execute(asked, bounds, ignore, CancelToken()))
+            bounds = dataclasses.replace(self._bounds_of(asked), seconds=self._estimate_seconds)
+            return Trial.from_dict(self._execute(asked, bounds, ignore, cancel, ESTIMATES))
 
-        return self.estimates.ask(asked, simulate, visitor.name)
+        return self.estimates.ask(asked, simulate, visitor.name, visitor.session)
+
+    def first_run(self) -> str | None:
+        """Return the run of the default analysis that was begun when the server started.
+
+        None where there is none: the owner's settings leave it out, or somebody deleted it.
+        """
+        self._first_run_known.wait(_DECISION_SECONDS)
+        if self._first_run is not None:
+            with contextlib.suppress(MemoryMarkError):
+                return self.history.summary(self._first_run).run_id
+        return None
 
     def is_estimating(self, request: Request, batch_size: int) -> bool:
         """Say whether a simulated trial is on its way."""
@@ -173,11 +203,37 @@ class AppService:
             return False
         return self._run_key.knows(visitor.run_key, visitor.session)
 
+    def _begin_first_run(self) -> Job | None:
+        """Begin the default analysis, or take the one that the history has."""
+        request = first_request()
+        self._first_run = finished_run(self.history, request)
+        if self._first_run is not None:
+            return None
+        job = self._submit(request)
+        self._first_run = job.run_id
+        return job
+
+    def _submit(self, request: Request, **how: Any) -> Job:
+        work = partial(self._execute, request, self._bounds_of(request))
+        return self.jobs.submit(
+            request.kind,
+            request.to_dict(),
+            request.lock_name,
+            work,
+            identity=request.identity,
+            **how,
+        )
+
     def _execute(
-        self, request: Request, bounds: WorkerBounds, on_event: OnEvent, cancel: CancelToken
+        self,
+        request: Request,
+        bounds: WorkerBounds,
+        on_event: OnEvent,
+        cancel: CancelToken,
+        line: str | None = None,
     ) -> dict[str, Any]:
         if self._execute_with is None:
-            return self.workers.run(request, bounds, on_event, cancel)
+            return self.workers.run(request, bounds, on_event, cancel, line)
         record = self._execute_with(
             request,
             settings=self.settings,
@@ -193,6 +249,10 @@ class AppService:
             return WorkerBounds()
         bounds = Bounds().multiplied(self.settings.bounds_times or 1.0)
         return WorkerBounds(bounds.process_bytes, bounds.job_seconds)
+
+    @property
+    def _estimate_seconds(self) -> float:
+        return ESTIMATE_SECONDS * (self.settings.bounds_times or 1.0)
 
     def _check_user(self, visitor: Visitor) -> None:
         if visitor.user is None:

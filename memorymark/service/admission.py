@@ -6,16 +6,22 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from memorymark.errors import InvalidValue, NotAllowed, UsageError
+from memorymark.errors import InvalidValue, NotAllowed, UnknownChoice, UsageError
 from memorymark.probes.choose import parse_device
 from memorymark.service.job import Job
 from memorymark.settings import Settings
+from memorymark.workloads.naming import form_of
 
 MAX_ACTIVE_JOBS = 20
 MAX_JOBS_OF_A_VISITOR = 5
 _MOST_DEVICES = 64
 _BUILT_IN_OR_LIBRARY = re.compile(r"(bert|gpt2|resnet|(torchvision|timm):[\w.\-]+)")
 _LONGEST_MODEL = 200
+_INSTEAD_OF_FOLDERS = (
+    "Choose a model of the list, or give torchvision:NAME or an id such as "
+    "hf:google-bert/bert-base-uncased; or use the command line. The owner can allow a folder with "
+    "MEMORYMARK_WORKLOADS=hf:FOLDER."
+)
 _HUB_ID = re.compile(r"(hf:)?([A-Za-z0-9][\w.\-]*/)?[A-Za-z0-9][\w.\-]*")
 
 
@@ -70,24 +76,37 @@ def check_model(model: str, settings: Settings) -> None:
         return
     if _HUB_ID.fullmatch(model):
         _check_no_folder(model)
+        _check_form(model)
         return
     prefix, _, rest = model.partition(":")
     if prefix == "hf" or "/" in model:
         raise NotAllowed(
-            f"{model!r} is not a Hugging Face model id, and the app opens no folders. "
-            "Give an id such as hf:google-bert/bert-base-uncased, or use the command line."
+            f"{model!r} is not a Hugging Face model id, and the app opens no folder that the owner "
+            f"of this machine has not allowed. {_INSTEAD_OF_FOLDERS}"
         )
     if rest:
         raise NotAllowed(
             f"{model!r} would run custom code. The owner of this machine can allow it with "
-            "MEMORYMARK_WORKLOADS; or use the command line."
+            f"MEMORYMARK_WORKLOADS={model}; or use the command line."
         )
-    raise UsageError(f"{model!r} is not a model name. Give bert, gpt2, resnet or hf:ID.")
+    _check_form(model)
+
+
+def _check_form(model: str) -> None:
+    """Let a name of one of the forms pass; say at once which model a mistyped one may mean."""
+    try:
+        form_of(model)
+    except UnknownChoice as error:
+        meant = f"Did you mean {error.nearest}? " if error.nearest else ""
+        raise UsageError(
+            f"{model!r} is not a model's name. {meant}Choose a model of the list, or give hf:ID, "
+            "torchvision:NAME or timm:NAME."
+        ) from None
 
 
 def _check_no_folder(model: str) -> None:
     if Path(model.removeprefix("hf:")).exists():
         raise NotAllowed(
-            f"{model!r} is also a folder on this machine, and the app opens no folders. "
-            "Use the command line for it."
+            f"{model!r} is also a folder on this machine, and the app opens no folder that its "
+            f"owner has not allowed. {_INSTEAD_OF_FOLDERS}"
         )

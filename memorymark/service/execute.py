@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
 from memorymark.bounds import ON_ONES_OWN, Bounds, working_within
 from memorymark.errors import WorkloadError, quoted
-from memorymark.gpus.catalogue import find_gpu, load_catalogue
+from memorymark.gpus.catalogue import Gpu, find_gpu, load_catalogue
 from memorymark.probes.choose import share_simulations
 from memorymark.records.analysis import Analysis
 from memorymark.records.comparison import Comparison
@@ -89,10 +89,21 @@ def _work(call: Call) -> Callable[[], Record]:
     if request.kind is not RequestKind.COMPARISON:
         probe = call.probe(request.gpu)
         return lambda: _on_one(call, probe)
-    gpus = {gpu.key: gpu for gpu in map(find_gpu, request.gpus or load_catalogue())}
+    prices = {find_gpu(name).key: price for name, price in request.prices}
+    found = map(find_gpu, request.gpus or load_catalogue())
+    gpus = {gpu.key: _priced(gpu, prices.get(gpu.key)) for gpu in found}
     probes = [(gpu, call.probe(gpu.key)) for gpu in gpus.values()]
     share_simulations(probe for _, probe in probes)
     return SeveralGpus(call, probes).record
+
+
+def _priced(gpu: Gpu, price: float | None) -> Gpu:
+    """Return a GPU at a price that was given, where one was."""
+    if price is None:
+        return gpu
+    return dataclasses.replace(
+        gpu, usd_per_hour=price, price_source="given", price_observed_at=None
+    )
 
 
 def _on_one(call: Call, probe: Probe) -> Record:

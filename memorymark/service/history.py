@@ -33,10 +33,17 @@ from memorymark.units import moment
 
 KEPT_DELETED_SECONDS = 7 * 24 * 3600.0
 _LONGEST_TEXT = 500  # letters of a text in a list
+_LONGEST_REQUEST = 20_000
 _PLAIN = ("run_id", "created_at", "finished_at", "deleted_at")
 _TEXTS = ("kind", "status", "model", "device", "source", "owner", "error")
 _LONG = ("request", "record")
-_SUMMARY = ", ".join([*_PLAIN, *(f"substr({it}, 1, {_LONGEST_TEXT}) AS {it}" for it in _TEXTS)])
+_SUMMARY = ", ".join(
+    [
+        *_PLAIN,
+        *(f"substr({it}, 1, {_LONGEST_TEXT}) AS {it}" for it in _TEXTS),
+        f"CASE WHEN length(request) <= {_LONGEST_REQUEST} THEN request END AS request",
+    ]
+)
 _WHOLE = ", ".join([*_PLAIN, *_TEXTS, *_LONG])
 _KEPT = (*_PLAIN[:-1], *_TEXTS, *_LONG)  # a run that is written again stays deleted
 _KEEP = (
@@ -180,7 +187,7 @@ class RunHistory:
         return self._one(run_id, _WHOLE)
 
     def summary(self, run_id: str) -> Run:
-        """Return a run without its request and its record, which may be damaged.
+        """Return a run without its record, which may be damaged.
 
         Raises:
             RunNotFound: There is no such run, or it was deleted.

@@ -51,7 +51,7 @@ class Run:
         finished_at: Seconds since the epoch; None while it is active.
         error: The sentence of the error, where it failed.
         deleted_at: Seconds since the epoch; None for a run that is not deleted.
-        request: What was asked for; None in a list, or where it is damaged.
+        request: What was asked for; None where it is damaged, and in a list where it is long.
         record: The result as its JSON; None in a list, or where there is none.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -14,21 +15,26 @@ from memorymark.settings import Settings
 from memorymark.units import GIB
 
 IDLE_SECONDS = 300.0  # then its memory is given back
-KEPT_BYTES = 2 * GIB  # a worker that holds more after a job is replaced
-_FRESH = ""  # a worker that has served no device yet
+ESTIMATES_IDLE_SECONDS = 3600.0  # sliders and the memory bar do not wait for torch
+KEPT_BYTES = 2 * GIB  # a worker that holds more after a job, beside kept models, is replaced
+ESTIMATES = "estimates"  # a line of their own: no job holds them up
+_ON_ACCELERATORS = ("cuda", "mps")
+_FRESH = ""  # a worker that has served no line yet
 
 
 @dataclass(frozen=True)
 class _Idle:
-    """A worker that waits for its device's next job, until its timer ends it."""
+    """A worker that waits for its line's next job, until its timer ends it."""
 
-    device: str
+    line: str
     worker: WorkerProcess
     timer: threading.Timer
 
 
 class WorkerPool:
-    """Lends each job a process that has served its device before, or a fresh one.
+    """Lends each job a process that has served its line before, or a fresh one.
+
+    Each device has a line, so that what a job has loaded is there for the next one on it.
 
     Args:
         settings: The owner's settings.
@@ -39,14 +45,25 @@ class WorkerPool:
         self._guard = OrphanGuard()
         self._lock = threading.Lock()
         self._idle: list[_Idle] = []
-        self._busy: set[WorkerProcess] = set()
+        self._busy: dict[WorkerProcess, str] = {}
         self._is_closed = False
 
-    def warm(self) -> None:
-        """Start a process that loads torch meanwhile, so that the first job need not wait."""
+    def warm(self, line: str = _FRESH) -> None:
+        """Start a process that loads torch meanwhile, so that the first job need not wait.
+
+        Args:
+            line: Whose job it is kept for; by default it takes the first that comes. Where one
+                waits or works there already, nothing is done.
+
+        Raises:
+            WorkerFailed: No process can be started.
+        """
+        with self._lock:
+            if line in self._busy.values() or any(idle.line == line for idle in self._idle):
+                return
         # The owner's own probes load what they need themselves.
         is_own = self._settings.probe_factory is not None
-        self._give(_FRESH, self._start(warm=not is_own))
+        self._give(line, self._start(line, warm=not is_own))
 
     def run(
         self,
@@ -54,20 +71,31 @@ class WorkerPool:
         bounds: WorkerBounds,
         on_event: OnEvent = ignore,
         cancel: CancelToken | None = None,
+        line: str | None = None,
     ) -> dict[str, Any]:
         """Have a request executed in a worker process and return its record, as JSON.
+
+        Args:
+            request: What is asked for.
+            bounds: What it may take.
+            on_event: Called with each event.
+            cancel: Stops the work.
+            line: Whose workers do it; None takes those of the request's device.
 
         Raises:
             WorkerFailed: The work failed, or its process ended.
             Cancelled: The work was stopped.
         """
-        device, cancel = request.lock_name, cancel or CancelToken()
+        line, cancel = line or request.lock_name, cancel or CancelToken()
         cancel.check()
-        worker = self._take(device)
+        worker = self._take(line)
         try:
             return worker.run(request, self._settings, bounds, on_event, cancel)
         finally:
-            self._give(device, worker)
+            if line.startswith(_ON_ACCELERATORS):
+                self._replace(worker)
+            else:
+                self._give(line, worker)
 
     @property
     def workers(self) -> tuple[WorkerProcess, ...]:
@@ -88,25 +116,25 @@ class WorkerPool:
             worker.end()
         self._guard.close()
 
-    def _take(self, device: str) -> WorkerProcess:
-        for wanted in (device, _FRESH):
-            while (worker := self._pop(wanted)) is not None:
+    def _take(self, line: str) -> WorkerProcess:
+        for wanted in (line, _FRESH):
+            while (worker := self._pop(wanted, line)) is not None:
                 if worker.is_alive:
                     return worker
                 self._drop(worker)
-        return self._start()
+        return self._start(line)
 
-    def _pop(self, device: str) -> WorkerProcess | None:
+    def _pop(self, wanted: str, line: str) -> WorkerProcess | None:
         with self._lock:
             for idle in self._idle:
-                if idle.device == device:
+                if idle.line == wanted:
                     self._idle.remove(idle)
                     idle.timer.cancel()
-                    self._busy.add(idle.worker)
+                    self._busy[idle.worker] = line
                     return idle.worker
         return None
 
-    def _start(self, *, warm: bool = False) -> WorkerProcess:
+    def _start(self, line: str, *, warm: bool = False) -> WorkerProcess:
         with self._lock:
             if self._is_closed:
                 raise WorkerFailed("The server is stopping. Start the run again on the next one.")
@@ -114,20 +142,21 @@ class WorkerPool:
                 worker = WorkerProcess(self._guard, warm=warm)
             except OSError as error:
                 raise WorkerFailed(f"No process could be started for the job: {error}.") from error
-            self._busy.add(worker)
+            self._busy[worker] = line
             return worker
 
-    def _give(self, device: str, worker: WorkerProcess) -> None:
+    def _give(self, line: str, worker: WorkerProcess) -> None:
         """Take a worker back, unless it is of no more use."""
-        is_small = (worker.memory_bytes or 0) <= KEPT_BYTES
+        is_small = (worker.memory_bytes or 0) <= KEPT_BYTES + self._settings.kept_model_bytes
         with self._lock:
             is_kept = worker.is_ready and is_small and not self._is_closed
             if is_kept:
-                self._busy.discard(worker)
-                timer = threading.Timer(IDLE_SECONDS, self._expire, args=(worker, worker.jobs))
+                self._busy.pop(worker, None)
+                seconds = ESTIMATES_IDLE_SECONDS if line == ESTIMATES else IDLE_SECONDS
+                timer = threading.Timer(seconds, self._expire, args=(worker, worker.jobs))
                 timer.daemon = True
                 timer.start()
-                self._idle.append(_Idle(device, worker, timer))
+                self._idle.append(_Idle(line, worker, timer))
         if not is_kept:
             self._drop(worker)
 
@@ -140,7 +169,16 @@ class WorkerPool:
         if still:
             worker.end()
 
+    def _replace(self, worker: WorkerProcess) -> None:
+        """End a worker that has used a GPU, on which its context would stay.
+
+        Another one loads torch meanwhile for the next job, without touching a GPU.
+        """
+        self._drop(worker)
+        with contextlib.suppress(WorkerFailed):  # the next job says what is wrong
+            self.warm()
+
     def _drop(self, worker: WorkerProcess) -> None:
         with self._lock:
-            self._busy.discard(worker)
+            self._busy.pop(worker, None)
         worker.end()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from memorymark.errors import WorkloadError
-from memorymark.memory.trace import BACKWARD, FORWARD, OPTIMIZER, STEP, STEP_END
+from memorymark.memory.trace import BACKWARD, FORWARD, FORWARD_END, OPTIMIZER, STEP, STEP_END
 from memorymark.placement.ownership import is_live
 from memorymark.records.config import ZeroGrad
 from memorymark.records.trial import Stage
@@ -146,6 +146,7 @@ class TrainingStep:
 
     def _backward(self, loss: Tensor) -> None:
         if self._spec.stage in (Stage.FORWARD_ONLY, Stage.FORWARD):
+            self._on_phase(FORWARD_END)
             # No backward pass will free the graph that loss and outputs hold on to.
             self.loss, self.outputs = None, None
             return

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from memorymark.memory.gradients import check_gradients
 from memorymark.memory.storage import parts_of, storage_key
 from memorymark.memory.torch_parts import tree_leaves, without_modes
-from memorymark.memory.trace import BACKWARD, OPTIMIZER, STEP_END
+from memorymark.memory.trace import BACKWARD, FORWARD_END, OPTIMIZER, STEP_END
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.placement.patches import SharedByThreads
 from memorymark.records.trial import GradientCheck, Stage
@@ -94,8 +94,10 @@ class _Labels:
 
     def begin(self, phase: str) -> None:
         assert self.step is not None
-        if phase == BACKWARD:
+        if phase in (BACKWARD, FORWARD_END):
             self._label_inputs(self.step.batches)
+        if phase == FORWARD_END and self._stage is Stage.FORWARD_ONLY:
+            return  # nothing that lives until here is kept for a backward pass
         if phase == OPTIMIZER:
             self._label_gradients(self.step.model)
         if phase == STEP_END:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Any
 
 import streamlit as st
 
@@ -13,19 +13,46 @@ from memorymark.records.codec import to_json
 from memorymark.records.request import Request, command_line
 from memorymark.records.trial import Source, Target, Trial
 from memorymark.report.charts import batch_charts, memory_charts
+from memorymark.report.charts.batch_charts import OUTCOME_WORDS
 from memorymark.report.exports import trials_csv
-from memorymark.report.sentences import analysis_lines, verdict
-from memorymark.ui import say
+from memorymark.report.sentences import analysis_lines
+from memorymark.report.settings_phrase import analysis_phrase, search_phrase
+from memorymark.report.verdict import largest_words, speedup_words, verdict
+from memorymark.ui import columns, say
 from memorymark.ui.charting import draw_spec
-from memorymark.ui.pieces import card, download, file_name, share_link
-from memorymark.units import UNKNOWN, count, gib, gib_range, percent, rate, seconds, usd
+from memorymark.ui.choices import link_inputs
+from memorymark.ui.columns import draw_table
+from memorymark.ui.pieces import File, card, draw_exports
+from memorymark.units import count, gib, percent, rate, usd
 
 _NONE: Mapping[str, str] = MappingProxyType({})
+_FITS = {True: "yes", False: "no", None: "not tried"}
+_ADVICE = (
+    columns.text("Change", attrgetter("text"), pinned=True),
+    columns.memory("Memory needed", attrgetter("memory_bytes")),
+    columns.memory("Memory saved", attrgetter("saved_bytes")),
+    columns.text("Fits", lambda advice: _FITS[advice.fits]),
+)
+TRIAL_COLUMNS = (
+    columns.count("Batch size", attrgetter("batch_size")),
+    columns.text("Outcome", lambda trial: OUTCOME_WORDS[trial.outcome]),
+    columns.share("Share of capacity", attrgetter("capacity_share")),
+    columns.memory("Memory needed", attrgetter("memory_bytes")),
+    columns.memory("Peak allocated", attrgetter("peak_allocated_bytes")),
+    columns.memory("Peak reserved", attrgetter("peak_reserved_bytes")),
+    columns.memory("Reserved, at least", attrgetter("peak_reserved_low_bytes")).where_known(),
+    columns.memory("Reserved, at most", attrgetter("peak_reserved_high_bytes")).where_known(),
+    columns.memory("Process memory", attrgetter("process_bytes")).where_known(),
+    columns.figure("Step time (s)", attrgetter("step_seconds")),
+    columns.figure("Samples/s", attrgetter("samples_per_second")),
+    columns.text("Source", attrgetter("source")),
+)
 
 
-def draw_analysis(analysis: Analysis) -> None:
-    """Draw the results from top to bottom."""
+def draw_analysis(analysis: Analysis, memory_budget_bytes: int | None = None) -> None:
+    """Draw the results from top to bottom; the budget is the one that was asked for."""
     say.heading("{}", verdict(analysis))
+    say.line("{}", search_phrase(analysis, memory_budget_bytes))
     say.caption("{}", source_line(analysis.target, analysis.created_at, analysis.software))
     if analysis.nothing_fits:
         draw_advice(analysis)
@@ -40,18 +67,18 @@ def draw_key_figures(analysis: Analysis) -> None:
     """Draw the figures that matter as cards."""
     current, optimal, largest = analysis.current, analysis.optimal, analysis.max
     with st.grid(4, min_column_width=180):
-        _card("Current batch size", current, analysis)
-        _card("Optimal batch size", optimal, analysis)
-        _card("Max batch size", largest, analysis)
+        _card("Current batch", current, analysis)
+        _card("Recommended batch", optimal, analysis)
+        _card("Largest batch that fits", largest, analysis, largest_words(analysis))
         card(
-            "Unused memory", percent(analysis.waste_share), gib(analysis.waste_bytes),
-            "Share of the capacity that the current batch size leaves unused.",
+            "Idle memory", percent(analysis.waste_share), gib(analysis.waste_bytes),
+            "Share of the memory that the current batch leaves idle.",
         )  # fmt: skip
         _speed_card(analysis)
         _saving_card("Savings per run", analysis.costs.usd_per_run, analysis)
         _saving_card("Savings per year", analysis.costs.usd_per_year, analysis)
         free = gib(analysis.headroom_bytes)
-        card("Free at optimal", free, f"of {gib(analysis.capacity_bytes)}")
+        card("Free at the recommended batch", free, f"of {gib(analysis.capacity_bytes)}")
 
 
 def draw_findings(analysis: Analysis) -> None:
@@ -69,7 +96,7 @@ def draw_curves(analysis: Analysis, key: str = "analysis") -> None:
     if any(trial.samples_per_second is not None for trial in analysis.trials):
         draw_spec(batch_charts.throughput_over_batch(analysis), f"{key}_throughput")
         say.caption(
-            "The optimal batch size is the smallest that reaches 98 % of the best throughput "
+            "The recommended batch is the smallest that reaches 98 % of the best throughput "
             "with {} of the memory free. Throughput is {}.",
             percent(analysis.options.headroom),
             analysis.target.source,
@@ -100,48 +127,29 @@ def draw_memory(analysis: Analysis) -> None:
 def draw_advice(analysis: Analysis) -> None:
     """Say what to change where nothing fits, with each change's simulated gain."""
     st.error(
-        "Out of memory at the smallest batch size. Changes that reduce memory:",
+        "Not even the smallest batch fits. What would make room:",
         icon=":material/block:",
     )
-    rows = [
-        {
-            "Change": advice.text,
-            "Memory needed": gib(advice.memory_bytes),
-            "Memory saved": gib(advice.saved_bytes),
-            "Fits": {True: "yes", False: "no", None: "not tried"}[advice.fits],
-        }
-        for advice in analysis.advice
-    ]
-    if rows:
-        st.dataframe(rows, hide_index=True, width="stretch")
+    if analysis.advice:
+        draw_table(_ADVICE, analysis.advice, "Changes that reduce memory")
         say.caption("{}", _about_gains(analysis.advice))
 
 
 def draw_evidence(analysis: Analysis, request: Request | None) -> None:
     """Draw the trials and the exports."""
     st.subheader("Trials", anchor=False)
-    st.dataframe(
-        trial_rows(analysis),
-        hide_index=True,
-        column_config={
-            "Share of capacity": st.column_config.ProgressColumn(
-                format="percent", min_value=0.0, max_value=1.0
-            )
-        },
-    )
+    draw_table(TRIAL_COLUMNS, analysis.trials, "The trials of this analysis")
     draw_assumptions(analysis)
-    st.subheader("Export", anchor=False)
-    st.caption("Command line")
     budget = request.memory_budget if request else None
-    st.code(command_line(analysis, budget), language="shell", wrap_lines=True)
-    st.caption("Link to this run")
-    st.code(share_link(analysis.run_id), language=None, wrap_lines=True)
-    name = file_name(analysis.run_id)
-    with st.container(horizontal=True):
-        download("JSON", lambda: to_json(analysis), f"{name}.json", "application/json")
-        download("Trials (CSV)", lambda: trials_csv(analysis.trials), f"{name}.csv", "text/csv")
-        report = "\n".join(analysis_lines(analysis))
-        download("Report (text)", lambda: report, f"{name}.txt", "text/plain")
+    settings = analysis_phrase(analysis, budget)
+    report = "\n".join(analysis_lines(analysis, budget))
+    files = [
+        File("JSON", lambda: to_json(analysis), "json"),
+        File("Trials (CSV)", lambda: trials_csv(analysis.trials, settings), "csv"),
+        File("Report (text)", lambda: report, "txt"),
+    ]
+    carried = link_inputs(request.options if request else None)
+    draw_exports(analysis.run_id, command_line(analysis, budget), files, carried)
 
 
 def draw_assumptions(analysis: Analysis) -> None:
@@ -158,27 +166,8 @@ def marked_trials(analysis: Analysis) -> dict[str, Trial]:
     trials: dict[str, Trial] = {}
     for names, mark in batch_charts.grouped_marks(analysis):
         if mark.trial is not None and mark.trial.breakdown is not None:
-            trials[f"{' = '.join(names)} ({mark.batch_size:,})"] = mark.trial
+            trials[batch_charts.mark_label(names, mark.batch_size)] = mark.trial
     return trials
-
-
-def trial_rows(analysis: Analysis) -> list[dict[str, Any]]:
-    """Return the trials as rows of a table, in the order in which they ran."""
-    return [
-        {
-            "Batch size": trial.batch_size,
-            "Outcome": str(trial.outcome),
-            "Share of capacity": trial.capacity_share,
-            "Peak allocated": gib(trial.peak_allocated_bytes),
-            "Peak reserved": gib(trial.peak_reserved_bytes),
-            "Range": gib_range(trial.peak_reserved_low_bytes, trial.peak_reserved_high_bytes),
-            "Process memory": gib(trial.process_bytes),
-            "Step time": seconds(trial.step_seconds),
-            "Samples/s": rate(trial.samples_per_second),
-            "Source": str(trial.source),
-        }
-        for trial in analysis.trials
-    ]
 
 
 def source_line(target: Target, created_at: str = "", software: Mapping[str, str] = _NONE) -> str:
@@ -189,7 +178,7 @@ def source_line(target: Target, created_at: str = "", software: Mapping[str, str
     return " · ".join(part for part in (f"{how} {target.name}", when, versions) if part)
 
 
-def _card(label: str, mark: Mark, analysis: Analysis) -> None:
+def _card(label: str, mark: Mark, analysis: Analysis, words: str | None = None) -> None:
     how = " (interpolated)" if mark.interpolated else ""
     if mark.fits is False:
         how = " does not fit"
@@ -197,16 +186,15 @@ def _card(label: str, mark: Mark, analysis: Analysis) -> None:
         how = " (simulated)"
     told = f"Peak memory, {analysis.target.source}; throughput {rate(mark.samples_per_second)} "
     memory = f"{gib(mark.memory_bytes)}{how}"
-    card(label, count(mark.batch_size), memory, f"{told}samples/s.")
+    card(label, words or count(mark.batch_size), memory, f"{told}samples/s.")
 
 
 def _speed_card(analysis: Analysis) -> None:
-    speedup = analysis.speedup
     before, after = analysis.current.samples_per_second, analysis.optimal.samples_per_second
     card(
-        "Speed-up", UNKNOWN if speedup is None else f"{speedup:.2f} x",
+        "Speed-up", speedup_words(analysis),
         f"{rate(before)} to {rate(after)} samples/s",
-        "Throughput at the optimal batch size divided by throughput at the current one, "
+        "Throughput at the recommended batch divided by throughput at the current one, "
         f"{analysis.target.source}. It is not the ratio of the batch sizes.",
     )  # fmt: skip
 
@@ -219,7 +207,7 @@ def _saving_card(label: str, saved: float | None, analysis: Analysis) -> None:
 def _money_note(price: float | None, no_size: bool) -> str:
     if price is None:
         return "needs a GPU price"
-    return "needs a dataset size" if no_size else f"at {usd(price)} per hour"
+    return "needs a data set size" if no_size else f"at {usd(price)} per hour"
 
 
 def _holders(trial: Trial) -> None:
@@ -258,5 +246,5 @@ def _legend(analysis: Analysis) -> str:
         )
     optimal = analysis.optimal.trial
     spread = optimal.reserved_range if optimal is not None else None
-    about = f" At the optimal batch size: {spread}." if spread else ""
+    about = f" At the recommended batch: {spread}." if spread else ""
     return "; ".join(said) + f". Diamonds are interpolated. Hover for exact bytes.{about}"

@@ -1,29 +1,42 @@
 """What a visitor chose in the sidebar. A choice holds until it is reset; without one, the
-values of the run that is shown hold, or the catalogue's."""
+values of the run that is shown hold, or the catalogue's. A price belongs to its GPU: with another
+target comes another price."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
 from memorymark.analysis.marks import with_options
 from memorymark.errors import UsageError
+from memorymark.gpus.catalogue import load_catalogue
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.costs import Plan
+from memorymark.records.inputs import (
+    INPUT_NAMES,
+    MONEY,
+    Inputs,
+    inputs_from_query,
+    inputs_to_query,
+)
 from memorymark.records.option import options_of
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
 from memorymark.ui import say
 from memorymark.ui.engine import app_service, visitor
-from memorymark.ui.targets import chosen_gpu
+from memorymark.ui.redraw import redraw
+from memorymark.ui.setup import BATCH, current_batch, current_target
+from memorymark.ui.targets import gpu_of, target_of_result
 
-MONEY = ("price_per_hour", "dataset_size", "epochs", "runs_per_year")
-NAMES = ("current_batch_size", *MONEY)
+NAMES = (BATCH, *MONEY)
+PLAN = ("dataset_size", "epochs", "runs_per_year")
+_PRICE, _PRICES = "price_per_hour", "chosen_prices"
+_CHOSEN, _EDITED, _PLAN = "chosen", "edited_prices", "shown_plan"
 _POLL_SECONDS = 0.5
 _FIRST = {
-    "current_batch_size": 16,
-    "price_per_hour": None,
     "dataset_size": 1_000_000,
     "epochs": 1,
     "runs_per_year": 12,
@@ -32,25 +45,38 @@ _FIRST = {
 
 def choices() -> AnalysisOptions:
     """Return the values that the figures of this page are worked out for."""
-    return AnalysisOptions(**_values())
+    return AnalysisOptions(**_values(current_target()))
 
 
-def _values() -> dict[str, Any]:
-    return {name: value_of(name) for name in NAMES}
+def _values(target: str) -> dict[str, Any]:
+    return {**{name: value_of(name) for name in NAMES}, _PRICE: _price_on(target)}
 
 
 def value_of(name: str) -> Any:
     """Return what the visitor chose, else what the shown run says, else the first value."""
-    chosen = st.session_state.setdefault("chosen", {})
+    if name == BATCH:
+        return current_batch()
+    if name == _PRICE:
+        return _price_on(current_target())
+    chosen = st.session_state.setdefault(_CHOSEN, {})
     if name in chosen:
         return chosen[name]
+    shown, analysis = st.session_state.get(_PLAN), shown_analysis()
+    if shown is None and analysis is not None:
+        shown = analysis.options.plan
+    return _FIRST[name] if shown is None else getattr(shown, name)
+
+
+def _price_on(target: str) -> float | None:
+    """Return the price of a target: the visitor's, that of the run shown on it, the catalogue's."""
+    prices = st.session_state.get(_PRICES, {})
+    if target in prices:
+        return prices[target]
     shown = shown_analysis()
-    if shown is not None:
-        return getattr(shown.options, name)
-    if name == "price_per_hour":
-        gpu = chosen_gpu()
-        return gpu.usd_per_hour if gpu else None
-    return _FIRST[name]
+    if shown is not None and target_of_result(shown.target) == target:
+        return shown.options.price_per_hour
+    gpu = gpu_of(target)
+    return gpu.usd_per_hour if gpu else None
 
 
 def options_to_ask() -> dict[str, Any]:
@@ -59,17 +85,32 @@ def options_to_ask() -> dict[str, Any]:
     A price that was not touched is left out: the engine takes the target's own, while the shown
     run may be of another GPU.
     """
-    touched = st.session_state.get("chosen", {})
-    return {
-        name: value
-        for name, value in _values().items()
-        if name != "price_per_hour" or name in touched
-    }
+    target = current_target()
+    values = _values(target)
+    if target not in st.session_state.get(_PRICES, {}):
+        del values[_PRICE]
+    return values
 
 
-def set_shown(analysis: Analysis | None) -> None:
-    """Note which analysis the page shows."""
-    st.session_state["shown_analysis"] = analysis
+def plan_to_ask() -> dict[str, Any]:
+    """Return the values that a new comparison starts with, which has prices of its own."""
+    return {name: value_of(name) for name in PLAN}
+
+
+def edited_prices() -> dict[str, float]:
+    """Return the prices of the comparison's table that the visitor edited, by GPU."""
+    return st.session_state.get(_EDITED, {})
+
+
+def edit_prices(prices: Mapping[str, float]) -> None:
+    """Keep prices by GPU, in place of all that were edited before."""
+    st.session_state[_EDITED] = dict(prices)
+    write_inputs()
+
+
+def set_shown(analysis: Analysis | None, plan: Plan | None = None) -> None:
+    """Note which analysis the page shows, and the plan of the comparison that it shows."""
+    st.session_state["shown_analysis"], st.session_state[_PLAN] = analysis, plan
 
 
 def shown_analysis() -> Analysis | None:
@@ -83,22 +124,75 @@ def remember(name: str) -> None:
         value = options_of(AnalysisOptions)[name].check(st.session_state[f"side_{name}"])
     except UsageError:
         return
-    st.session_state.setdefault("chosen", {})[name] = value
+    if name == _PRICE:
+        st.session_state.setdefault(_PRICES, {})[current_target()] = value
+    else:
+        st.session_state.setdefault(_CHOSEN, {})[name] = value
+    write_inputs()
 
 
 def has_chosen() -> bool:
     """Say whether the visitor chose anything."""
-    return bool(st.session_state.get("chosen"))
+    return any(st.session_state.get(name) for name in (_CHOSEN, _PRICES, _EDITED))
 
 
 def reset() -> None:
-    """Forget what the visitor chose."""
-    st.session_state["chosen"] = {}
+    """Forget what the visitor chose: the values of the run that is shown hold again."""
+    _choose(Inputs())
+    write_inputs()
+
+
+def inputs() -> Inputs:
+    """Return what the visitor chose, as a link carries it."""
+    chosen = dict(st.session_state.get(_CHOSEN, {}))
+    prices = st.session_state.get(_PRICES, {})
+    if current_target() in prices:
+        chosen[_PRICE] = prices[current_target()]
+    return Inputs(chosen, edited_prices())
+
+
+def read_inputs() -> tuple[str, ...]:
+    """Take the choices from the address of the page, in place of all that were made before.
+
+    Returns:
+        A sentence for each that is not understood.
+    """
+    found, refused = inputs_from_query(st.query_params, load_catalogue())
+    _choose(found)
+    return refused
+
+
+def write_inputs() -> None:
+    """Let the address of the page say the choices."""
+    said = inputs_to_query(inputs())
+    for name in INPUT_NAMES:
+        if name in said and st.query_params.get(name) != said[name]:
+            st.query_params[name] = said[name]
+        elif name not in said and name in st.query_params:
+            del st.query_params[name]
+
+
+def link_inputs(options: AnalysisOptions | None) -> dict[str, str]:
+    """Return what a link to a run carries beside its id: what differs from the run's own.
+
+    Args:
+        options: What the run was asked for; None where it is not known, or says no batch.
+    """
+    is_other = options is not None and options.current_batch_size != current_batch()
+    batch = {BATCH: str(current_batch())} if is_other else {}
+    return batch | inputs_to_query(inputs())
+
+
+def _choose(chosen: Inputs) -> None:
+    values = dict(chosen.values)
+    prices = {current_target(): values.pop(_PRICE)} if _PRICE in values else {}
+    st.session_state[_CHOSEN], st.session_state[_PRICES] = values, prices
+    st.session_state[_EDITED] = dict(chosen.prices)
 
 
 def as_chosen(analysis: Analysis) -> Analysis:
     """Work out an analysis for what the visitor chose; as it is where nothing differs."""
-    values = _values()
+    values = _values(target_of_result(analysis.target))
     changed = {
         name: value for name, value in values.items() if value != getattr(analysis.options, name)
     }
@@ -116,7 +210,8 @@ def outside_trial(analysis: Analysis) -> Trial | None:
     if analysis.target.gpu_key is None:
         return None
     request = outside_request(analysis)
-    return app_service().estimate(request, analysis.current.batch_size, visitor())
+    answer = app_service().estimate(request, analysis.current.batch_size, visitor())
+    return answer and answer.trial
 
 
 def outside_request(analysis: Analysis) -> Request:
@@ -139,7 +234,7 @@ def wait_for_estimate(analysis: Analysis) -> None:
 @st.fragment(run_every=_POLL_SECONDS)
 def _watch(analysis: Analysis) -> None:
     if not _is_pending(analysis):
-        st.rerun()
+        redraw()
     batch_size = analysis.current.batch_size
     say.caption("Simulating batch size {:,}, outside the range tried …", batch_size)
 

@@ -1,7 +1,9 @@
-"""The costs of a training run: at the current and the optimal batch size, and on every GPU."""
+"""The costs of a training run: at the current and the recommended batch, and on every GPU."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from contextlib import suppress
 from typing import Any
 
@@ -11,39 +13,40 @@ from memorymark.errors import UsageError
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
-from memorymark.records.costs import Offer, PricedOffer, RunCost, compare_offers
+from memorymark.records.costs import PricedOffer, RunCost
 from memorymark.records.option import options_of
+from memorymark.records.request import Request
 from memorymark.report.charts.cost_charts import cost_against_time
+from memorymark.report.comparison_lines import cheapest, cheapest_sentence, comparison_lines
+from memorymark.report.exports import comparison_csv
+from memorymark.report.price_words import price_owner, price_words
+from memorymark.report.settings_phrase import analysis_phrase, comparison_phrase
 from memorymark.service.history import Run
-from memorymark.ui import say
-from memorymark.ui.charting import draw_kept
-from memorymark.ui.choices import choices
+from memorymark.ui import columns, say
+from memorymark.ui.charting import draw_spec
+from memorymark.ui.choices import PLAN, choices, edit_prices, edited_prices, link_inputs
+from memorymark.ui.columns import Column, Value, cells_of, column_config
+from memorymark.ui.engine import request_of
 from memorymark.ui.option_widgets import bounds
-from memorymark.ui.pieces import draw_exports
-from memorymark.units import UNKNOWN, count, gib, hours, rate, usd
+from memorymark.ui.pieces import File, draw_exports
+from memorymark.units import UNKNOWN, count, hours, rate, usd
 
-_PRICES = "edited_prices"
 PRICE = "$/hour (edit)"
+Pair = tuple[PricedOffer, dict[str, Any]]
 
 
 def draw_savings(analysis: Analysis) -> None:
-    """Draw the costs at the current and at the optimal batch size."""
+    """Draw the costs at the current and at the recommended batch."""
     costs = analysis.costs
-    st.subheader("Current vs. optimal batch size", anchor=False)
-    say.caption(
-        "{} on {}, throughput {}, at {} per hour, run {}.",
-        analysis.workload,
-        analysis.target.name,
-        analysis.target.source,
-        usd(analysis.options.price_per_hour),
-        analysis.run_id,
-    )
+    st.subheader("Current and recommended batch", anchor=False)
+    say.line("{}", analysis_phrase(analysis))
+    say.caption("Run {}; throughput {}.", analysis.run_id, analysis.target.source)
     if costs.optimal.samples_per_second is None:
         st.info("This analysis has no throughput, so costs cannot be compared.")
         return
     left, right, saved = st.columns(3)
-    _cost_card(left, f"Current batch size {count(analysis.current.batch_size)}", costs.current)
-    _cost_card(right, f"Optimal batch size {count(analysis.optimal.batch_size)}", costs.optimal)
+    _cost_card(left, f"Current batch {count(analysis.current.batch_size)}", costs.current)
+    _cost_card(right, f"Recommended batch {count(analysis.optimal.batch_size)}", costs.optimal)
     with saved.container(border=True):
         st.markdown("**Savings**")
         say.metric("Time per run", hours(costs.hours_per_run))
@@ -53,55 +56,47 @@ def draw_savings(analysis: Analysis) -> None:
 
 def draw_comparison(run: Run) -> None:
     """Draw the same training run on every GPU of the catalogue."""
-    record = Comparison.from_dict(run.record or {}).to_dict()
+    shown = Comparison.from_dict(run.record or {}).priced(choices().plan, edited_prices())
+    request = request_of(run)
+    record = shown.to_dict()
     rows = {row["gpu"]: row for row in record["gpus"]}
-    say.heading("{} on every GPU where it fits", record["model_name"])
-    offers = _priced(rows)
+    say.heading("{}", cheapest_sentence(shown))
+    say.line("{}", comparison_phrase(shown, request.memory_budget if request else None))
+    offers = [PricedOffer(row.offer, row.cost, row.efficient) for row in shown.gpus]
     names = {key: row["name"] for key, row in rows.items()}
     holding = [offer for offer in offers if rows[offer.offer.name]["max_batch_size"] is not None]
-    _draw_cheapest(holding, rows)
-    draw_kept(cost_against_time, holding, names, key="costs", name=tuple(holding))
+    if cheapest(shown) is None:
+        st.info("Enter prices in the table below.")
+    draw_spec(cost_against_time(holding, names), "costs")
+    edited = edited_prices().keys() & rows.keys()
+    say.caption("{}", price_words(rows.values(), edited, "type one into the table"))
     say.caption("{}", _sources(rows))
     _draw_table(holding, rows)
     for finding in record["findings"]:
         say.info("{}", finding)
-    draw_exports(run)
+    _draw_exports(run, shown, request)
 
 
-def _priced(rows: dict[str, dict[str, Any]]) -> tuple[PricedOffer, ...]:
-    """Price the rows by the plan of the sidebar and the prices that were edited."""
-    edited = st.session_state.get(_PRICES, {})
-    return compare_offers(
-        choices().plan,
-        [
-            Offer(
-                key,
-                edited.get(key, row["usd_per_hour"]),
-                row["samples_per_second"],
-                row["optimal_batch_size"],
-            )
-            for key, row in rows.items()
-        ],
-    )
+def _draw_exports(run: Run, shown: Comparison, request: Request | None) -> None:
+    """Draw the exports of what is shown: the plan and the prices are those of the page."""
+    budget = request.memory_budget if request else None
+    settings, report = comparison_phrase(shown, budget), "\n".join(comparison_lines(shown, budget))
+    values = {**shown.to_dict(), "run_id": run.run_id}
+    files = [
+        File("JSON", lambda: json.dumps(values, indent=2, allow_nan=False), "json"),
+        File("GPUs (CSV)", lambda: comparison_csv(shown, settings), "csv"),
+        File("Report (text)", lambda: report, "txt"),
+    ]
+    draw_exports(run.run_id, _command(shown, request), files, link_inputs(None))
 
 
-def _draw_cheapest(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -> None:
-    known = [offer for offer in offers if offer.cost.usd_per_million_samples is not None]
-    if not known:
-        st.info("No GPU has both a price and a throughput. Enter prices in the table below.")
-        return
-    best = known[0]
-    row = rows[best.offer.name]
-    say.line(
-        "Cheapest: **{}** at batch size {}, **{} per million samples**, {} and {} per run; "
-        "throughput {}.",
-        row["name"],
-        count(row["optimal_batch_size"]),
-        usd(best.cost.usd_per_million_samples),
-        usd(best.cost.usd_per_run),
-        hours(best.cost.hours_per_run),
-        row["source"],
-    )
+def _command(shown: Comparison, request: Request | None) -> str | None:
+    if request is None:
+        return None
+    plan = {name: getattr(shown.plan, name) for name in PLAN}
+    prices = {**dict(request.prices), **edited_prices()}
+    options = dataclasses.replace(request.options, **plan)
+    return dataclasses.replace(request, options=options, prices=prices).command()
 
 
 def _draw_table(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -> None:
@@ -110,55 +105,80 @@ def _draw_table(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -> N
     version = st.session_state.setdefault("price_editor", 0)
     key = f"prices_{version}"
     smallest, largest = bounds(options_of(AnalysisOptions)["price_per_hour"])
+    shown = _columns(smallest, largest)
+    cells = cells_of(shown, [(offer, rows[offer.offer.name]) for offer in offers])
     st.data_editor(
-        [_cells(offer, rows[offer.offer.name]) for offer in offers],
+        cells,
         key=key,
+        width="stretch",
         hide_index=True,
-        disabled=[name for name in _COLUMNS if name != PRICE],
-        column_config={
-            PRICE: st.column_config.NumberColumn(
-                min_value=smallest, max_value=largest, format="$%.2f"
-            )
-        },
+        placeholder=UNKNOWN,
+        disabled=[column.title for column in shown if column.title != PRICE],
+        column_config=column_config(shown, cells),
+        alt="The costs of this training on each GPU",
         on_change=take_prices,
         args=(key, order),
     )
-    edited = st.session_state.get(_PRICES)
-    if edited and st.button("Reset to catalogue prices", icon=":material/undo:"):
-        st.session_state[_PRICES] = {}
-        st.rerun()
+    if edited_prices():
+        st.button(
+            "Reset to the prices of the run",
+            icon=":material/undo:",
+            on_click=edit_prices,
+            args=({},),
+        )
 
 
-_COLUMNS = (
-    "GPU", "Max batch", "Optimal batch", "Samples/s", "Source", PRICE, "$/million samples", "$/run",
-    "Time per run", "$/year", "Pareto-optimal", "Memory", "Price source", "Price date",
-)  # fmt: skip
-
-
-def _cells(priced: PricedOffer, row: dict[str, Any]) -> dict[str, Any]:
-    cost = priced.cost
-    edited = row["gpu"] in st.session_state.get(_PRICES, {})
-    values = (
-        row["name"], count(row["max_batch_size"]), count(row["optimal_batch_size"]),
-        rate(row["samples_per_second"]), row["source"], priced.offer.usd_per_hour,
-        usd(cost.usd_per_million_samples), usd(cost.usd_per_run), hours(cost.hours_per_run),
-        usd(cost.usd_per_year), "yes" if priced.efficient else "",
-        f"{gib(row['memory_bytes'])} of {gib(row['capacity_bytes'])}",
-        "edited" if edited else row["price_source"] or UNKNOWN,
-        "" if edited else row["price_observed_at"] or UNKNOWN,
+def _columns(least_price: float, most_price: float) -> tuple[Column, ...]:
+    """Return the columns; a row is of an offer at its price and the record of its GPU."""
+    return (
+        columns.text("GPU", _of("name"), pinned=True),
+        columns.editable_money(PRICE, lambda pair: pair[0].offer.usd_per_hour,
+                              least_price, most_price),
+        columns.text("Price source", _price_source, width="medium"),
+        columns.text("Price date", _price_date),
+        columns.money("$/million samples", _cost("usd_per_million_samples")),
+        columns.money("$/run", _cost("usd_per_run")),
+        columns.figure("Time per run (h)", _cost("hours_per_run")),
+        columns.money("$/year", _cost("usd_per_year")),
+        columns.figure("Samples/s", _of("samples_per_second")),
+        columns.count("Recommended batch", _of("optimal_batch_size")),
+        columns.count("Largest batch", _of("max_batch_size")),
+        columns.memory("Memory", _of("memory_bytes")),
+        columns.memory("Capacity", _of("capacity_bytes")),
+        columns.text("Pareto-optimal", lambda pair: "yes" if pair[0].efficient else "no"),
+        columns.text("Source", _of("source")),
     )  # fmt: skip
-    return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _of(name: str) -> Value:
+    return lambda pair: pair[1][name]
+
+
+def _cost(name: str) -> Value:
+    return lambda pair: getattr(pair[0].cost, name)
+
+
+def _price_source(pair: Pair) -> str | None:
+    return "yours" if _is_edited(pair) else price_owner(pair[1]["price_source"])
+
+
+def _price_date(pair: Pair) -> str | None:
+    return None if _is_edited(pair) else pair[1]["price_observed_at"]
+
+
+def _is_edited(pair: Pair) -> bool:
+    return pair[1]["gpu"] in edited_prices()
 
 
 def take_prices(key: str, order: list[str]) -> None:
     """Keep edited prices by GPU: the table is sorted anew, so row numbers mean nothing later."""
-    prices = dict(st.session_state.get(_PRICES, {}))
+    prices = dict(edited_prices())
     price = options_of(AnalysisOptions)["price_per_hour"]
     for number, changes in st.session_state[key]["edited_rows"].items():
         if PRICE in changes and int(number) < len(order):
             with suppress(UsageError):  # the table's limits hold in the browser only
                 prices[order[int(number)]] = price.check(changes[PRICE])
-    st.session_state[_PRICES] = prices
+    edit_prices(prices)
     st.session_state["price_editor"] += 1
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import secrets
-from collections.abc import Sequence
+import threading
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
 from memorymark.errors import MemoryMarkError
 from memorymark.records.analysis import Analysis
-from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event
-from memorymark.records.request import Request, RequestKind
+from memorymark.records.request import Request
 from memorymark.service.access import AppService, Visitor
 from memorymark.service.history import Run
 from memorymark.service.sign_in import check_sign_in
@@ -27,6 +28,18 @@ RUN_PARAMETER = "run"
 def app_service() -> AppService:
     """Return the service that all visitors of this server share."""
     return AppService(load_settings())
+
+
+@contextlib.asynccontextmanager
+async def beginning(_: object) -> AsyncIterator[None]:
+    """Get ready as soon as the server starts, beside its start and its first page."""
+    threading.Thread(target=_begin, name="memorymark-begin", daemon=True).start()
+    yield
+
+
+def _begin() -> None:
+    with contextlib.suppress(MemoryMarkError):  # wrong settings: each page says so
+        app_service().begin()
 
 
 def visitor() -> Visitor:
@@ -70,17 +83,6 @@ def sign_in_problem() -> str | None:
     except MemoryMarkError as error:
         return str(error)
     return None
-
-
-def start(kind: RequestKind, model: str, config: TrainingConfig, **parts: Any) -> None:
-    """Start a job for a request, or join an equal one, and go on to its link."""
-    try:
-        job = app_service().start(Request(kind, model, config, **parts), visitor())
-    except MemoryMarkError as error:
-        say.error("{}", error)
-        return
-    show_run(job.run_id)
-    st.rerun()
 
 
 def show_run(run_id: str | None) -> None:
@@ -132,11 +134,27 @@ def events_of(run_id: str) -> Sequence[Event]:
 
 
 def request_of(run: Run) -> Request | None:
-    """Return what a run was asked for; None where the history does not say."""
+    """Return what a run was asked for, with the target it was on; None where that is not known."""
     try:
-        return Request.from_dict(run.request) if run.request else None
+        request = Request.from_dict(run.request) if run.request else None
+        if request is None or request.device or request.gpu:
+            return request
+        return dataclasses.replace(request, **_target_fields(run.record))
     except MemoryMarkError:
         return None
+
+
+def _target_fields(record: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the target of a record as fields of a request; none where it has no single one."""
+    target = (record or {}).get("target")
+    match target:
+        case {"source": "simulated", "gpu_key": str(key)}:
+            return {"gpu": key}
+        case {"kind": "cuda", "index": int(number)}:
+            return {"device": f"cuda:{number}"}
+        case {"kind": "cpu" | "mps" as kind}:
+            return {"device": kind}
+    return {}
 
 
 def export_run(run_id: str) -> str:

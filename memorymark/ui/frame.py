@@ -13,6 +13,9 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import Page
 
+from memorymark.ui.option_widgets import PAGE
+from memorymark.ui.style import draw_style
+
 COMPARISON = "Cost comparison"
 LOGO = str(Path(__file__).with_name("logo.svg"))
 _ICON = str(Path(__file__).with_name("icon.svg"))
@@ -44,16 +47,24 @@ def navigate() -> Page:
     the page from a font server.
     """
     st.set_page_config(page_title="MemoryMark", page_icon=_ICON, layout="wide")
-    return st.navigation(list(pages().values()))
+    draw_style()
+    page = st.navigation(list(pages().values()))
+    st.set_page_config(page_title=f"{page.title} · MemoryMark")
+    return page
 
 
 def run_framed(page: Page) -> None:
     """Run a page within the frame; the page sees that it is."""
-    st.session_state[_FRAMED] = True
+    st.session_state[_FRAMED], st.session_state[PAGE] = True, page.title
     try:
         page.run()
     finally:
         st.session_state[_FRAMED] = False
+
+
+def is_page_drawn() -> bool:
+    """Say whether the whole page is being drawn, and not one fragment of it."""
+    return bool(st.session_state.get(_FRAMED))
 
 
 def need_frame() -> None:

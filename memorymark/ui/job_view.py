@@ -13,6 +13,7 @@ from memorymark.service.history import Run, RunStatus
 from memorymark.service.job import Job
 from memorymark.ui import say
 from memorymark.ui.engine import app_service, events_of, open_run, visitor
+from memorymark.ui.redraw import note_error, noted_error, redraw
 from memorymark.ui.slots import drawing
 from memorymark.units import clock, seconds
 
@@ -24,9 +25,19 @@ _STOP = ":material/stop_circle:"
 
 @st.fragment(run_every=POLL_SECONDS)
 def watch(run_id: str) -> None:
-    """Draw a run until it ends, then draw the whole page once more."""
+    """Draw how far a run is until it ends, then draw the whole page once more."""
     with drawing():
         _draw_active(run_id)
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def watch_log(run_id: str) -> None:
+    """Draw the phases and the log of an active run."""
+    with drawing():
+        job = app_service().jobs.get(run_id)
+        events = events_of(run_id)
+        draw_phases(events, RunStatus.RUNNING if job is None else job.status)
+        draw_log(events, run_id)
 
 
 def _draw_active(run_id: str) -> None:
@@ -34,20 +45,27 @@ def _draw_active(run_id: str) -> None:
     run = open_run(run_id) if job is None else None
     status = job.status if job else (run.status if run else None)
     if status is None or not status.is_active:
-        st.rerun()
+        redraw()
     say.line("**{}**", _headline(job) if job else _elsewhere(run))
     say.progress((job.share if job else None) or 0.0, "{}", _time_left(job))
-    events = events_of(run_id)
-    draw_phases(events, status)
-    draw_log(events, run_id)
-    if job is not None and job.token.cancelled:
-        st.caption("Cancelling … What was found so far is kept.")
-    elif job is not None and st.button("Cancel", key=f"cancel_{run_id}", icon=_STOP):
-        _cancel(run_id)
+    if job is None:
+        return
+    is_ending = job.token.cancelled
+    st.button(
+        "Cancelling…" if is_ending else "Cancel",
+        key=f"cancel_{run_id}",
+        icon=_STOP,
+        disabled=is_ending,
+        help="What was found so far is kept.",
+        on_click=_cancel,
+        args=(run_id,),
+    )
+    if error := noted_error(run_id):
+        say.error("{}", error)
 
 
-def draw_ended(run: Run) -> None:
-    """Say how a run without a result ended, and show its log."""
+def say_ended(run: Run) -> None:
+    """Say how a run without a result ended."""
     words = {
         RunStatus.FAILED: "This run failed.",
         RunStatus.CANCELLED: "This run was cancelled.",
@@ -56,6 +74,10 @@ def draw_ended(run: Run) -> None:
     }
     draw = say.error if run.status is RunStatus.FAILED else say.warning
     draw("{} {}", words[run.status], run.error or "", icon=":material/error:")
+
+
+def draw_kept_log(run: Run) -> None:
+    """Show the log of a run that ended without a result, where there is one."""
     events = events_of(run.run_id)
     if events:
         draw_log(events, run.run_id)
@@ -76,7 +98,7 @@ def draw_log(events: Sequence[Event], run_id: str) -> None:
     """Draw the engine's own events as a terminal does."""
     lines = [_line(event) for event in events[-_LOG_LINES:]]
     with st.container(height=260, autoscroll=True, key=f"log_{run_id}"):
-        st.code("\n".join(lines) or "Waiting for the first event.", language=None, wrap_lines=True)
+        st.code("\n".join(lines) or "Loading the model…", language=None, wrap_lines=True)
 
 
 def queue_words(job: Job) -> str:
@@ -122,6 +144,4 @@ def _cancel(run_id: str) -> None:
     try:
         app_service().cancel(run_id, visitor())
     except MemoryMarkError as error:
-        say.error("{}", error)
-    else:
-        st.rerun()
+        note_error(run_id, error)

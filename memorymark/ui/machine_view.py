@@ -15,8 +15,8 @@ REFRESH_SECONDS = 5
 _MOST_GPUS = 16
 
 
-@st.cache_data(ttl=REFRESH_SECONDS - 1, show_spinner=False)
-def readings() -> list[Telemetry]:
+@st.cache_resource(ttl=REFRESH_SECONDS - 1, show_spinner=False)
+def readings() -> tuple[Telemetry, ...]:
     """Return a reading of each GPU; all visitors share it for a few seconds."""
     found = []
     for index in range(_MOST_GPUS):
@@ -24,7 +24,7 @@ def readings() -> list[Telemetry]:
         if not reading.is_here:
             break
         found.append(reading)
-    return found
+    return tuple(found)
 
 
 def local_devices() -> list[tuple[str, str]]:

@@ -1,38 +1,102 @@
-"""A widget for each option of a record, by the type of its values."""
+"""A widget for each option of a record, by the type of its values.
+
+What an option is set to is kept elsewhere: a widget shows it, and is read when it was changed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
-from memorymark.records.option import Option, options_of
+from memorymark.records.option import Option
+from memorymark.ui.say import plain
 
 _BY_MODEL = "model default"
 _PERCENT = 100.0
+_NOTHING = object()
+_DRAWN_ON = "drawn_on"
+PAGE = "page_drawn"
+_NONE: Mapping[str, str] = {}
 
 
-def draw_options(page: str, record: Any, *names: str) -> dict[str, Any]:
-    """Draw widgets for options of a record, which gives their first values; return what is set.
+def draw_option(
+    option: Option,
+    key: str,
+    value: Any,
+    reasons: Mapping[str, str] = _NONE,
+    label: str | None = None,
+    **calls: Any,
+) -> None:
+    """Draw the widget of an option.
 
     Args:
-        page: Name of the page, which keeps the widgets of pages apart.
-        record: A record with options.
-        names: Names of the options, in the order in which they are drawn.
+        option: The option.
+        key: Name of the widget.
+        value: What it is set to.
+        reasons: Why some of its values cannot be chosen; a choice that is set stays.
+        label: What it is called here, where it has a shorter name.
+        calls: What is called when it was changed, as Streamlit takes it.
     """
-    options = options_of(type(record))
-    return {name: _draw(options[name], getattr(record, name), page) for name in names}
-
-
-def _draw(option: Option, value: Any, page: str) -> Any:
-    shared = {"key": f"{page}_{option.name}", "help": option.help, "persist_state": "session"}
+    show(key, _as_shown(option, value))
+    said = " ".join([option.help, *reasons.values()])
+    title = label or option.label
     if option.choices:
-        return _choice(option, value, shared)
-    if option.kind is bool:
-        return st.toggle(option.label, value, **shared)
-    if option.is_share:
-        return _share(option, value, shared)
-    return st.number_input(option.label, *bounds(option), value, **shared)
+        names = [*([_BY_MODEL] if option.default is None else []), *option.choices]
+        open_ones = [name for name in names if name not in reasons or name == str(value)]
+        st.selectbox(plain(title), open_ones, key=key, help=plain(said), **calls)
+    elif option.kind is bool:
+        off = bool(reasons) and not value
+        st.toggle(plain(title), key=key, help=plain(said), disabled=off, **calls)
+    elif option.is_share:
+        ends = [round(end * _PERCENT, 6) for end in (option.smallest, option.largest)]
+        st.number_input(
+            f"{plain(title)} (%)",
+            *ends,
+            None,
+            step=1.0,
+            format="%g",
+            key=key,
+            help=plain(said),
+            **calls,
+        )
+    else:
+        by_model = _BY_MODEL if option.default is None else ""
+        st.number_input(
+            plain(title),
+            *bounds(option),
+            None,
+            key=key,
+            help=plain(said),
+            placeholder=plain(by_model),
+            **calls,
+        )
+
+
+def show(key: str, value: Any) -> None:
+    """Let a widget show a value; what it shows already is left, with what is being typed in it.
+
+    On another page it is another widget, of the same key, and shows nothing yet.
+    """
+    page, drawn_on = st.session_state.get(PAGE), st.session_state.setdefault(_DRAWN_ON, {})
+    if drawn_on.get(key, _NOTHING) != page or st.session_state.get(key, _NOTHING) != value:
+        st.session_state[key] = value
+    drawn_on[key] = page
+
+
+def entered(option: Option, key: str) -> Any:
+    """Return what a widget was set to, as a record keeps it.
+
+    Raises:
+        UsageError: It is not accepted: the limits of widgets hold in the browser only.
+    """
+    value = st.session_state.get(key)
+    if option.choices and value == _BY_MODEL:
+        value = None
+    if option.is_share and isinstance(value, int | float):
+        value = value / _PERCENT
+    return option.check(value)
 
 
 def bounds(option: Option) -> tuple[Any, Any]:
@@ -41,13 +105,7 @@ def bounds(option: Option) -> tuple[Any, Any]:
     return option.kind(option.smallest), largest
 
 
-def _choice(option: Option, value: Any, shared: dict[str, Any]) -> str | None:
-    names = [*([_BY_MODEL] if option.default is None else []), *option.choices]
-    chosen = st.selectbox(option.label, names, names.index(value or _BY_MODEL), **shared)
-    return None if chosen == _BY_MODEL else chosen
-
-
-def _share(option: Option, value: float, shared: dict[str, Any]) -> float:
-    ends = [round(end * _PERCENT, 6) for end in (option.smallest, option.largest, value)]
-    chosen = st.number_input(f"{option.label} (%)", *ends, step=1.0, format="%g", **shared)
-    return chosen / _PERCENT
+def _as_shown(option: Option, value: Any) -> Any:
+    if option.choices:
+        return _BY_MODEL if value is None else str(value)
+    return value * _PERCENT if option.is_share else value

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from operator import attrgetter
 
 import streamlit as st
 
-from memorymark.errors import MemoryMarkError
-from memorymark.records.request import RequestKind
-from memorymark.report.sentences import verdict
+from memorymark.report.settings_phrase import kept_phrase
 from memorymark.service.history import Run
-from memorymark.ui import say
-from memorymark.ui.analysis_view import draw_curves, draw_key_figures, source_line
+from memorymark.ui import columns, say
 from memorymark.ui.deletion import ask_to_delete
-from memorymark.ui.engine import analysis_of, app_service, export_run, open_run
+from memorymark.ui.engine import app_service, export_run, open_run
 from memorymark.ui.job_view import device_words, queue_words
 from memorymark.ui.pieces import download, file_name
 from memorymark.ui.shown import go_to
-from memorymark.units import UNKNOWN, local_time
+from memorymark.units import local_time
 
 _MOST_RUNS = 500
 _DRAWN = "runs_drawn"
 _ROUND = "runs_round"
+_COLUMNS = (
+    columns.text("Run", attrgetter("run_id"), pinned=True),
+    columns.text("Model", attrgetter("model"), pinned=True),
+    columns.moment("Started", lambda run: local_time(run.created_at)),
+    columns.text("Kind", attrgetter("kind")),
+    columns.text("Device", attrgetter("device")),
+    columns.text("Settings", lambda run: kept_phrase(run.request) or None),
+    columns.text("Source", attrgetter("source")),
+    columns.text("Status", attrgetter("status")),
+    columns.text("Error", lambda run: run.error or ""),
+)
 
 
 @st.fragment(run_every=2.0)
@@ -63,19 +71,19 @@ def draw_table() -> list[Run]:
         return []
     ids = [run.run_id for run in runs]
     key = f"runs_{hash((st.session_state.get(_ROUND, 0), *ids))}"
-    event = st.dataframe(
-        [_cells(run) for run in runs],
+    event = columns.draw_table(
+        _COLUMNS,
+        runs,
+        "The runs that are kept on this machine",
         key=key,
-        hide_index=True,
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={
             "selection": {"rows": [row for row, run_id in enumerate(ids) if run_id in ticked]}
         },
-        column_config={"Started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm")},
     )
     st.session_state[_DRAWN] = (key, ids)
-    st.caption("Select one run to open it, or two to compare them side by side.")
+    st.caption("Select one run to open it, or two and more to compare them.")
     return [runs[row] for row in event["selection"]["rows"] if row < len(runs)]
 
 
@@ -117,29 +125,6 @@ def _draw_export(run_id: str) -> None:
         download("JSON", lambda: export_run(run_id), name, "application/json")
 
 
-def draw_side_by_side(first: Run, second: Run) -> None:
-    """Draw two analyses beside one another."""
-    for side, run in zip(st.columns(2), (first, second), strict=True):
-        with side:
-            _draw_one(run)
-
-
-def _draw_one(run: Run) -> None:
-    opened = open_run(run.run_id)
-    if opened is None or opened.kind != RequestKind.ANALYSIS or opened.record is None:
-        say.info("Run {} is not a finished analysis. Only those can be compared.", run.run_id)
-        return
-    try:
-        analysis = analysis_of(run.run_id)
-    except MemoryMarkError as error:
-        say.error("{}", error)
-        return
-    say.line("**Run {}: {}**", run.run_id, verdict(analysis))
-    say.caption("{}", source_line(analysis.target, analysis.created_at, analysis.software))
-    draw_key_figures(analysis)
-    draw_curves(analysis, key=f"compare_{run.run_id}")
-
-
 def _draw_empty(text: str) -> None:
     if text.strip():
         say.info("No run matches {!r}.", text.strip(), icon=":material/search_off:")
@@ -152,16 +137,3 @@ def _draw_empty(text: str) -> None:
         "terminal on this machine. Both are listed here.",
         icon=":material/lightbulb:",
     )
-
-
-def _cells(run: Run) -> dict[str, Any]:
-    return {
-        "Run": run.run_id,
-        "Started": local_time(run.created_at),
-        "Kind": run.kind,
-        "Model": run.model or UNKNOWN,
-        "Device": run.device or UNKNOWN,
-        "Source": run.source or UNKNOWN,
-        "Status": str(run.status),
-        "Error": run.error or "",
-    }

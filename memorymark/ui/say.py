@@ -12,6 +12,7 @@ files of the app to it. A label of a widget that is not fixed goes through `plai
 
 from __future__ import annotations
 
+import html as html_text
 import re
 import string
 from typing import Any
@@ -67,7 +68,35 @@ class _Template(string.Formatter):
         return plain(super().format_field(value, format_spec))
 
 
+class Markup(str):
+    """Markup that `markup` made: what was filled in was escaped."""
+
+    __slots__ = ()
+
+
+class _Html(string.Formatter):
+    """Formats as str.format does, with every value as text that HTML reads literally."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if isinstance(value, Markup):
+            return str(value)
+        if isinstance(value, list):
+            return "".join(self.format_field(each, format_spec) for each in value)
+        return html_text.escape(visible(super().format_field(value, format_spec)))
+
+
 _format = _Template().format
+_fill = _Html().format
+
+
+def markup(template: str, *values: Any) -> Markup:
+    """Fill values into markup of ours; a list's items follow one another."""
+    return Markup(_fill(template, *values))
+
+
+def html(template: str, *values: Any) -> None:
+    """Draw markup of ours with values in it, which stay text."""
+    st.html(_fill(template, *values))
 
 
 def line(template: str, *values: Any) -> None:

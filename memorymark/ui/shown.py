@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import streamlit as st
 
 from memorymark.errors import MemoryMarkError
+from memorymark.records.analysis import Analysis
+from memorymark.records.comparison import Comparison
+from memorymark.records.costs import Plan
+from memorymark.records.inputs import INPUT_NAMES
 from memorymark.records.request import RequestKind
 from memorymark.service.history import Run, RunStatus
 from memorymark.ui import say
-from memorymark.ui.choices import set_shown
-from memorymark.ui.engine import RUN_PARAMETER, analysis_of, open_run, show_run, why_missing
+from memorymark.ui.choices import read_inputs, set_shown, write_inputs
+from memorymark.ui.engine import (
+    RUN_PARAMETER,
+    analysis_of,
+    app_service,
+    open_run,
+    request_of,
+    show_run,
+    why_missing,
+)
 from memorymark.ui.frame import pages
-from memorymark.ui.job_view import draw_ended, watch
+from memorymark.ui.job_view import draw_kept_log, watch_log
+from memorymark.ui.press import mark_if_stale
+from memorymark.ui.setup import (
+    BATCH,
+    fill_setup,
+    forget_opened,
+    note_opened,
+    refuse_in_address,
+    said_in_address,
+    setup_values,
+)
 
+_CARRIED = (BATCH, *INPUT_NAMES)
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_MET = "met"  # whether this visitor's first page was drawn
 _PAGES = {
     RequestKind.ANALYSIS: "analysis",
     RequestKind.BACKWARD: "backward",
@@ -33,52 +59,109 @@ def shown_runs(*kinds: RequestKind) -> dict[RequestKind, Run | None]:
     if asked and run is None:
         say.warning("{}", why_missing(asked), icon=":material/link_off:")
     elif run is not None and run.kind not in kinds:
-        go_to(run)
+        go_to(run, {name: st.query_params[name] for name in _CARRIED if name in st.query_params})
     elif run is not None:
         st.session_state[f"last_{run.kind}"] = run.run_id
     runs = {kind: open_run(st.session_state.get(f"last_{kind}")) for kind in kinds}
     known = [run for run in runs.values() if run is not None]
     if not asked and known:
-        show_run(max(known, key=lambda run: run.created_at or 0.0).run_id)
+        newest = max(known, key=lambda run: run.created_at or 0.0).run_id
+        show_run(newest)
+        note_opened(newest)
     return runs
 
 
-def go_to(run: Run) -> None:
-    """Lead on to the page that shows a run."""
+def go_to(run: Run, carried: Mapping[str, str] = _NOTHING) -> None:
+    """Lead on to the page that shows a run.
+
+    Args:
+        run: The run.
+        carried: What its address says beside it.
+    """
     if run.kind not in _PAGES:
         say.warning("No page of this version shows run {}, of kind {!r}.", run.run_id, run.kind)
         return
+    forget_opened()
     page = pages()[_PAGES[RequestKind(run.kind)]]
-    st.switch_page(page, query_params={RUN_PARAMETER: run.run_id})
+    st.switch_page(page, query_params={RUN_PARAMETER: run.run_id, **carried})
 
 
-def draw_run(run: Run | None, draw_result: Callable[[Run], None]) -> None:
-    """Draw a run as it stands: its progress, its end without a result, or its result."""
+def draw_run(run: Run | None, draw_result: Callable[[Run], None], button: str) -> None:
+    """Draw a run as it stands: its log, or its result, marked where it is of other settings.
+
+    Args:
+        run: What is shown, if anything is.
+        draw_result: Draws a run with a result.
+        button: What the button says that makes another one.
+    """
     if run is None:
         return
     if run.status.is_active:
-        watch(run.run_id)
+        watch_log(run.run_id)
         return
-    if run.status is not RunStatus.DONE:
-        draw_ended(run)
     if run.record is None:
         if run.status is RunStatus.DONE:
             say.error("The record of run {} is damaged. Delete it on the Runs page.", run.run_id)
+        else:
+            draw_kept_log(run)
         return
+    mark_if_stale(run, button)
     try:
         draw_result(run)
     except MemoryMarkError as error:
         say.error("{}", error)
 
 
-def note_shown_analysis() -> None:
-    """Note the analysis that the address or the last page named, before the sidebar is drawn."""
+def open_asked_run() -> None:
+    """Fill the setup from the run that the address names, where that is opened now.
+
+    A visitor who asks for nothing sees the first run; the setup stays as it is.
+    """
+    setup_values()
+    asked = st.query_params.get(RUN_PARAMETER)
+    is_first = _MET not in st.session_state
+    st.session_state[_MET] = True
+    if note_opened(asked):
+        run = open_run(asked)
+        request = request_of(run) if run is not None else None
+        if request is not None:
+            fill_setup(request)
+        refuse_in_address(read_inputs())
+    elif is_first:
+        refuse_in_address(read_inputs())
+    if not (asked or said_in_address() or "last_analysis" in st.session_state):
+        st.session_state["last_analysis"] = app_service().first_run()
+
+
+def note_shown(*, comparison: bool) -> None:
+    """Note what the address or the last page named, before the sidebar is drawn.
+
+    Args:
+        comparison: Whether it is the page of comparisons, which shows the plan of one.
+    """
+    set_shown(_shown_analysis(), _shown_plan() if comparison else None)
+    write_inputs()
+
+
+def _shown_plan() -> Plan | None:
+    asked = open_run(st.query_params.get(RUN_PARAMETER))
+    if asked is None or asked.kind != RequestKind.COMPARISON:
+        asked = open_run(st.session_state.get(f"last_{RequestKind.COMPARISON}"))
+    if asked is None or asked.record is None:
+        return None
+    try:
+        return Comparison.from_dict(asked.record).plan
+    except MemoryMarkError:
+        return None  # the page itself says what is wrong
+
+
+def _shown_analysis() -> Analysis | None:
     run_id = st.query_params.get(RUN_PARAMETER) or st.session_state.get("last_analysis")
     run = open_run(run_id)
     if run is None or run.kind != RequestKind.ANALYSIS or run.record is None:
         run = open_run(st.session_state.get("last_analysis"))
     is_shown = run is not None and run.kind == RequestKind.ANALYSIS and run.record is not None
     try:
-        set_shown(analysis_of(run.run_id) if is_shown else None)
+        return analysis_of(run.run_id) if is_shown else None
     except MemoryMarkError:
-        set_shown(None)  # the page itself says what is wrong
+        return None  # the page itself says what is wrong

@@ -1,4 +1,4 @@
-"""The sidebar of every page: this machine, the target, the price, the current batch."""
+"""The sidebar of every page: this machine, the price, what is trained and how often, the key."""
 
 from __future__ import annotations
 
@@ -8,23 +8,19 @@ from memorymark.errors import NotAllowed
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.option import Option, options_of
 from memorymark.ui import say
-from memorymark.ui.choices import has_chosen, remember, reset, shown_analysis, value_of
+from memorymark.ui.choices import has_chosen, remember, reset, value_of
 from memorymark.ui.engine import app_service, sign_in_problem, signed_in_address, visitor
 from memorymark.ui.machine_view import draw_machine
 from memorymark.ui.option_widgets import bounds
-from memorymark.ui.targets import draw_target
 
 _OPTIONS = options_of(AnalysisOptions)
 _LARGEST_PRICE = 20.0
-_SMALLEST_RANGE = 128
 
 
 def draw_sidebar(with_plan: bool) -> None:
     """Draw the sidebar; a page may draw the plan itself instead."""
     draw_machine()
-    draw_target()
     _price()
-    _current_batch()
     if with_plan:
         with st.expander("Dataset and runs", icon=":material/dataset:"):
             draw_plan()
@@ -55,28 +51,7 @@ def _price() -> None:
         args=("price_per_hour",),
     )
     if price is None:
-        st.caption("No price is known for this device. Set one to see costs.")
-
-
-def _current_batch() -> None:
-    option, batch = _OPTIONS["current_batch_size"], value_of("current_batch_size")
-    smallest, largest = bounds(option)
-    st.session_state["side_current_batch_size"] = batch
-    st.slider(
-        option.label,
-        smallest,
-        min(_range_end(batch), largest),
-        key="side_current_batch_size",
-        on_change=remember,
-        args=("current_batch_size",),
-        help=f"{option.help} Changing it starts no run.",
-    )
-
-
-def _range_end(batch: int) -> int:
-    shown = shown_analysis()
-    largest = (shown.max_batch_size if shown else None) or 0
-    return max(_SMALLEST_RANGE, largest + largest // 4, batch)
+        st.caption("No price is known for this GPU. Set one to see costs.")
 
 
 def draw_plan() -> None:

@@ -9,11 +9,15 @@ import streamlit as st
 from memorymark.records.trial import GradientCheck, Stage, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation, Verdict
 from memorymark.report.charts import validation_charts as charts
+from memorymark.report.exports import trials_csv
+from memorymark.report.sentences import backward_lines, compile_lines
+from memorymark.report.settings_phrase import validation_phrase
 from memorymark.service.history import Run
 from memorymark.ui import say
 from memorymark.ui.analysis_view import source_line
-from memorymark.ui.charting import draw_kept
-from memorymark.ui.pieces import card, draw_exports
+from memorymark.ui.charting import draw_spec
+from memorymark.ui.engine import export_run, request_of
+from memorymark.ui.pieces import File, card, draw_exports
 from memorymark.units import UNKNOWN, count, gib, mib_or_gib, rate, seconds
 
 _BADGES = {
@@ -26,22 +30,24 @@ _BADGES = {
 def draw_backward(run: Run) -> None:
     """Draw a validation of the backward pass."""
     validation = BackwardValidation.from_dict(run.record or {})
-    title = f"{validation.workload} at batch size {validation.batch_size}"
-    _head(title, validation.verdict, validation.reasons)
+    budget = _budget(run)
+    _head(validation_phrase(validation, budget), validation.verdict, validation.reasons)
     say.caption("{}", source_line(validation.target, software=validation.trials[0].software))
     _backward_figures(validation)
-    draw_kept(charts.stage_bars, validation, key="stages", name=run.run_id)
+    draw_spec(charts.stage_bars(validation), "stages")
     _draw_gradients(validation.gradients)
-    _draw_overreach(validation, run.run_id)
+    _draw_overreach(validation)
     for finding in validation.findings:
         say.info("{}", finding)
-    draw_exports(run)
+    lines, settings = backward_lines(validation, budget), validation_phrase(validation, budget)
+    _draw_exports(run, validation.trials, lines, settings)
 
 
 def draw_compile(run: Run) -> None:
     """Draw a validation of torch.compile."""
     validation = CompileValidation.from_dict(run.record or {})
-    title = f"torch.compile: {validation.workload} at batch size {validation.batch_size}"
+    budget = _budget(run)
+    title = f"torch.compile · {validation_phrase(validation, budget)}"
     _head(title, validation.verdict, validation.reasons)
     say.caption("{}", source_line(validation.target, software=validation.eager.software))
     speedup, steps = validation.speedup, validation.break_even_steps
@@ -54,8 +60,25 @@ def draw_compile(run: Run) -> None:
         card("Eager memory", gib(validation.eager.peak_allocated_bytes), "peak allocated")
         card("Compiled memory", gib(validation.compiled.peak_allocated_bytes), "peak allocated")
     if validation.compile_seconds is not None and validation.eager.step_seconds is not None:
-        draw_kept(charts.break_even, validation, key="break_even", name=run.run_id)
-    draw_exports(run)
+        draw_spec(charts.break_even(validation), "break_even")
+    trials = (validation.eager, validation.compiled)
+    lines, settings = compile_lines(validation, budget), validation_phrase(validation, budget)
+    _draw_exports(run, trials, lines, settings)
+
+
+def _budget(run: Run) -> int | None:
+    request = request_of(run)
+    return request.memory_budget if request else None
+
+
+def _draw_exports(run: Run, trials: Sequence[Trial], lines: Sequence[str], settings: str) -> None:
+    request, report = request_of(run), "\n".join(lines)
+    files = [
+        File("JSON", lambda: export_run(run.run_id), "json"),
+        File("Trials (CSV)", lambda: trials_csv(trials, settings), "csv"),
+        File("Report (text)", lambda: report, "txt"),
+    ]
+    draw_exports(run.run_id, request.command() if request else None, files, {})
 
 
 def _head(title: str, verdict: Verdict, reasons: Sequence[str]) -> None:
@@ -77,11 +100,11 @@ def _backward_figures(validation: BackwardValidation) -> None:
         for stage, words in charts.STAGE_WORDS.items():
             trial = validation.trial(stage)
             card(words, mib_or_gib(trial.peak_allocated_bytes), str(trial.outcome))
-        card("Max batch size", count(validation.max_batch_size), "training step")
+        card("Largest batch that trains", count(validation.max_batch_size), "whole training step")
         card(
-            "Forward-only tool",
+            "Forward pass only would say",
             count(validation.forward_only_max_batch_size),
-            "max batch size" if over is None else f"{over:.1f} times too large",
+            "largest batch" if over is None else f"{over:.1f} times too large",
         )
 
 
@@ -106,19 +129,18 @@ def _draw_gradients(check: GradientCheck | None) -> None:
         say.caption("Without a gradient: {}", ", ".join(check.missing))
 
 
-def _draw_overreach(validation: BackwardValidation, run_id: str) -> None:
+def _draw_overreach(validation: BackwardValidation) -> None:
     recommended = validation.forward_only_max_batch_size
     if recommended is None:
         return
-    st.subheader("What a forward-only tool would recommend", anchor=False)
+    st.subheader("What a tool that only runs the forward pass would say", anchor=False)
     if validation.max_batch_size is not None:
         say.line(
-            "It would recommend batch size **{:,}**. The max batch size of a training step is "
-            "**{:,}**; larger batches are out of memory.",
+            "It would say that batch **{:,}** fits. The largest batch that trains is **{:,}**.",
             recommended,
             validation.max_batch_size,
         )
-    draw_kept(charts.overreach, validation, key="overreach", name=run_id)
+    draw_spec(charts.overreach(validation), "overreach")
     say.caption(
         "The dashed line extrapolates the memory of the training step beyond the largest batch "
         "size tried; the points are {}.",

@@ -164,6 +164,7 @@ def _place(workload: Workload, model: nn.Module, device: torch.device, twins: Tw
             "(nn.LazyLinear and the like). Call it once with a small batch before returning it."
         )
     note_modes(model)
+    _notes[model] = workload.notes(model)
     filled = move_module(model, device, twins, attributes=is_own(workload))
     if is_own(workload):
         beside = workload.beside(model)
@@ -172,7 +173,6 @@ def _place(workload: Workload, model: nn.Module, device: torch.device, twins: Tw
                 keep(module, with_data=device.type != "meta")
             filled |= move_module(module, device, twins)
         move_tensors(beside.tensors, twins)
-        _notes[model] = workload.notes(model)
         if is_kept(model):
             _notes[model] = (*notes_on(model), _WAS_LIVE)
     if filled:

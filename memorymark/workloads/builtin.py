@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from memorymark.records.config import Task
 from memorymark.workloads.base import Workload
+from memorymark.workloads.known_models import BUILTIN_TASKS
 
 
 def _bert() -> Any:
@@ -30,10 +30,10 @@ def _resnet() -> Any:
     return ResNetConfig()
 
 
-_BUILTIN: dict[str, tuple[Callable[[], Any], Task, int]] = {
-    "bert": (_bert, Task.SEQUENCE_CLASSIFICATION, 2),
-    "gpt2": (_gpt2, Task.SEQUENCE_CLASSIFICATION, 2),
-    "resnet": (_resnet, Task.IMAGE_CLASSIFICATION, 1000),
+_BUILTIN: dict[str, tuple[Callable[[], Any], int]] = {
+    "bert": (_bert, 2),
+    "gpt2": (_gpt2, 2),
+    "resnet": (_resnet, 1000),
 }
 
 
@@ -41,5 +41,5 @@ def builtin_workload(name: str) -> Workload:
     """Return the built-in workload of that name."""
     from memorymark.workloads.huggingface import HuggingFaceWorkload
 
-    make_config, task, num_labels = _BUILTIN[name]
-    return HuggingFaceWorkload(name, make_config(), task, num_labels)
+    make_config, num_labels = _BUILTIN[name]
+    return HuggingFaceWorkload(name, make_config(), BUILTIN_TASKS[name], num_labels)

@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 
 from memorymark.errors import InvalidValue, ModelNotFound, WorkloadError, quoted
 from memorymark.workloads.config_file import read_config_file
+from memorymark.workloads.known_models import KnownModel, find_known_model, nearest_known
+from memorymark.workloads.shipped import note_own_head, shipped_config
 
 _local: ContextVar[bool] = ContextVar("whether only local files are read", default=False)
 _DEFAULT_ENDPOINT = "https://huggingface.co"
@@ -30,7 +32,10 @@ _HUB_ID = re.compile(r"(?=.{1,96}$)[\w.-]+(/[\w.-]+)?", re.ASCII)
 
 
 def load_hf_config(ref: str) -> Any:
-    """Return the configuration of a hub id or a local folder with config.json.
+    """Return the configuration of a local folder with config.json, or of a hub id.
+
+    Of a model whose configuration is shipped, it is that one, whatever the cache holds: so it is
+    the same on every machine, with a network or without. A folder is the way to differ.
 
     Raises:
         ModelNotFound: There is no such folder, id or network.
@@ -38,7 +43,13 @@ def load_hf_config(ref: str) -> Any:
     """
     if _looks_local(ref):
         return _from_folder(Path(os.path.expanduser(ref)))
-    return _from_hub(ref)
+    known = shipped_model(ref)
+    return _from_hub(ref) if known is None else shipped_config(known)
+
+
+def shipped_model(ref: str) -> KnownModel | None:
+    """Return the shipped model that a reference means; None for folders and other ids."""
+    return None if _looks_local(ref) else find_known_model(ref)
 
 
 def check_endpoint() -> str:
@@ -129,10 +140,10 @@ def _load(ref: str, *, local: bool) -> Any:
 
     try:
         file = cached_file(ref, "config.json", local_files_only=local)
-        if file is not None:
-            read_config_file(Path(file))
+        values = {} if file is None else read_config_file(Path(file))
         with only_local_files() if local else contextlib.nullcontext():
-            return AutoConfig.from_pretrained(ref, local_files_only=local, trust_remote_code=False)
+            found = AutoConfig.from_pretrained(ref, local_files_only=local, trust_remote_code=False)
+        return note_own_head(found, values)
     except OSError as error:
         if os.path.isdir(ref):
             raise WorkloadError(
@@ -140,9 +151,14 @@ def _load(ref: str, *, local: bool) -> Any:
                 "not in the local cache. Write that one's configuration into the file, as "
                 "backbone_config."
             ) from error
+        if "gated" in str(error):
+            raise ModelNotFound(
+                f"The model {quoted(ref)} is gated: on its page of the hub, ask for access, and "
+                f"sign in on this machine with `hf auth login`. {_instead(ref)}"
+            ) from error
         raise ModelNotFound(
-            f"No configuration was found for {quoted(ref)}: check the spelling of the hub id, or "
-            "give a local folder with config.json as hf:FOLDER."
+            f"No configuration was found for {quoted(ref)} on the hub: check the spelling of its "
+            f"id; a private model needs `hf auth login` on this machine. {_instead(ref)}"
         ) from error
     except WorkloadError:
         raise
@@ -197,9 +213,13 @@ def _reason(error: Exception) -> str:
     return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
+def _is_offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
+
+
 def _hub_answers(ref: str) -> bool:
     """Ask once, through the proxies that are set, and take any answer for one."""
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
+    if _is_offline():
         return False
     proxies = urllib.request.getproxies()
     if "all" in proxies or any(value.startswith("socks") for value in proxies.values()):
@@ -217,7 +237,20 @@ def _hub_answers(ref: str) -> bool:
 
 
 def _unreachable(ref: str) -> ModelNotFound:
+    off = " (HF_HUB_OFFLINE is set)" if _is_offline() else ""
     return ModelNotFound(
-        f"The Hugging Face hub cannot be reached and {quoted(ref)} is not in the local cache. "
-        "Download its config.json elsewhere, put it into a folder and use hf:FOLDER."
+        f"The Hugging Face hub cannot be reached{off} and {quoted(ref)} is not in the local cache. "
+        f"{_instead(ref)}"
+    )
+
+
+def _instead(ref: str) -> str:
+    """Say what can be done without the hub, on the command line and in the app."""
+    nearest = nearest_known(ref)
+    return (
+        (f"Did you mean hf:{nearest}? " if nearest else "")
+        + "Without the hub, take a model that comes with MemoryMark (`memorymark models` and the "
+        "model field list them) or torchvision:NAME, or put its config.json into a folder and give "
+        "hf:FOLDER on the command line. In the app, the owner of the machine can allow that folder "
+        "with MEMORYMARK_WORKLOADS=hf:FOLDER."
     )

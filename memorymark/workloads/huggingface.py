@@ -24,6 +24,7 @@ from memorymark.records.config import Attention, Task, TrainingConfig, UseCache
 from memorymark.workloads import lengths, objectives, tasks
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.hub import only_local_files
+from memorymark.workloads.shipped import give_own_head
 
 
 class HuggingFaceWorkload(Workload):
@@ -34,6 +35,7 @@ class HuggingFaceWorkload(Workload):
         hf_config: The model's configuration; it is copied, never changed.
         task: The task where the training config names none; None derives it.
         num_labels: Classes where the training config names none.
+        note: What a reader of a result should know of the configuration.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class HuggingFaceWorkload(Workload):
         hf_config: Any,
         task: Task | None = None,
         num_labels: int | None = None,
+        note: str = "",
     ) -> None:
         self.name = name
         self._hf_config = hf_config
         self._task = task
         self._num_labels = num_labels
+        self._note = note
 
     def describe(self, config: TrainingConfig) -> TrainingConfig:
         """Fill in the task and the number of labels.
@@ -85,6 +89,7 @@ class HuggingFaceWorkload(Workload):
                 hf_config = self._training_config(config)
                 auto = tasks.auto_class(self._hf_config, config.task)
                 model = auto.from_config(hf_config, **attention)
+            give_own_head(model, hf_config)
         except Exception as error:
             if is_out_of_memory(error):
                 raise
@@ -105,6 +110,10 @@ class HuggingFaceWorkload(Workload):
         own, targets = objectives.split(batch)
         outputs = model(**own)
         return objectives.loss(outputs, targets) if targets else outputs.loss, outputs
+
+    def notes(self, model: nn.Module) -> tuple[str, ...]:
+        """Return what is to be said of the configuration."""
+        return (self._note,) if self._note else ()
 
     def enable_checkpointing(self, model: nn.Module) -> None:
         """Use the model's own checkpointing where it has one."""

@@ -6,10 +6,11 @@ import dataclasses
 import math
 from typing import Any
 
-from memorymark.errors import BatchTooLong, InvalidValue
+from memorymark.errors import BatchTooLong
 from memorymark.records.config import DEFAULT_IMAGE_SIZE, Task, TrainingConfig, with_image_size
 from memorymark.workloads.inputs.audio import own_seconds
 from memorymark.workloads.inputs.batch_spec import part, text_config, vision_config
+from memorymark.workloads.sample_lengths import check_lengths, lengths_of_sample
 
 _DEFAULT_SECONDS = 10
 _DEFAULT_FRAMES = 16
@@ -33,7 +34,6 @@ _OF_ANY_SIZE = {
     "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "pix2struct", "florence2",
 }  # fmt: skip
 _TILED = {"llava_next", "llava_onevision"}
-_WITH_VIDEO = {"xclip", "videoprism"}
 
 
 def fill_in(hf_config: Any, config: TrainingConfig, name: str) -> TrainingConfig:
@@ -44,26 +44,19 @@ def fill_in(hf_config: Any, config: TrainingConfig, name: str) -> TrainingConfig
         InvalidValue: A length was given of what the model does not take.
     """
     task, found = config.task, {}
-    read = (task or Task.CAUSAL_LM).lengths
-    if task is Task.CONTRASTIVE:
-        read = _of_pairs(hf_config)
+    read = lengths_of_sample(
+        task or Task.CAUSAL_LM,
+        hf_config.model_type,
+        has_audio=hasattr(hf_config, "audio_config"),
+    )
+    check_lengths(config, read, name)
     for length in ("image_size", "audio_seconds", "num_frames"):
         if length in read:
             own, is_fixed = _OWN[length](hf_config, task)
             found[length] = _agreed(getattr(config, length), own, is_fixed, length, name)
-        elif length != "image_size" and getattr(config, length) is not None:
-            taken, _, flag = _WORDS[length]  # of images, every config has a size that is filled in
-            raise InvalidValue(flag, getattr(config, length), f"nothing: {name!r} takes no {taken}")
     if task is Task.CONTRASTIVE:
         found["seq_len"] = min(config.seq_len, _text_positions(hf_config))
     return with_image_size(dataclasses.replace(config, **found))
-
-
-def _of_pairs(hf_config: Any) -> tuple[str, ...]:
-    if hasattr(hf_config, "audio_config"):
-        return ("audio_seconds", "seq_len")
-    video = ("num_frames",) if hf_config.model_type in _WITH_VIDEO else ()
-    return (*video, "image_size", "seq_len")
 
 
 def _agreed(given: int | None, own: int, is_fixed: bool, length: str, name: str) -> int:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from memorymark.errors import UnknownChoice
+from memorymark.workloads.known_models import BUILTIN_TASKS, find_known_model, known_models
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class ModelForm:
     meaning: str
 
 
-BUILTIN_NAMES = ("bert", "gpt2", "resnet")
+BUILTIN_NAMES = tuple(BUILTIN_TASKS)
 VISION_LIBRARIES = ("torchvision", "timm")
 HUGGING_FACE, CODE = "hf", "code"
 
@@ -29,14 +30,21 @@ MODEL_FORMS = (
     ModelForm("bert", "google-bert/bert-base-uncased with a sequence-classification head"),
     ModelForm("gpt2", "openai-community/gpt2 with a sequence-classification head"),
     ModelForm("resnet", "microsoft/resnet-50"),
-    ModelForm("hf:ID", "any Hugging Face model by hub id; only its configuration is read"),
+    ModelForm(
+        "hf:ID",
+        "any Hugging Face model by hub id; only its configuration is read; those "
+        "below need no network, and go by their short names too, as in llama-3.1-8b",
+    ),
     ModelForm("hf:FOLDER", "a local folder with config.json"),
     ModelForm("torchvision:NAME", "any torchvision model for images or video"),
     ModelForm("timm:NAME", "any timm model, where timm is installed"),
     ModelForm("package.module:factory", "your own workload; command line and Python only"),
 )
 
-_FORMS = "Other forms: hf:ID, hf:FOLDER, torchvision:NAME, timm:NAME, package.module:factory."
+_FORMS = (
+    "Other forms: hf:ID, hf:FOLDER, torchvision:NAME, timm:NAME, package.module:factory. "
+    "`memorymark models` lists the models that need no network."
+)
 
 
 def form_of(model: str) -> tuple[str, str]:
@@ -53,13 +61,14 @@ def form_of(model: str) -> tuple[str, str]:
     if name in BUILTIN_NAMES:
         return "", name
     prefix, colon, rest = name.partition(":")
-    if not colon and "/" in name:
+    if not colon and ("/" in name or find_known_model(name)):
         return HUGGING_FACE, name
     if prefix in (HUGGING_FACE, *VISION_LIBRARIES) and rest:
         return prefix, rest
     if colon and rest and all(part.isidentifier() for part in prefix.split(".")):
         return CODE, name
-    raise UnknownChoice("model", model, BUILTIN_NAMES, _FORMS)
+    others = [known.short_name for known in known_models()]
+    raise UnknownChoice("model", model, BUILTIN_NAMES, _FORMS, others)
 
 
 def is_folder(model: str) -> bool:

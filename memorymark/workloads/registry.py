@@ -5,7 +5,7 @@ from __future__ import annotations
 from memorymark.errors import UsageError
 from memorymark.workloads.base import Workload
 from memorymark.workloads.builtin import builtin_workload
-from memorymark.workloads.hub import check_endpoint, load_hf_config
+from memorymark.workloads.hub import check_endpoint, load_hf_config, shipped_model
 from memorymark.workloads.naming import CODE, HUGGING_FACE, VISION_LIBRARIES, form_of
 
 
@@ -36,7 +36,14 @@ def resolve(model: str, *, allow_code: bool = True) -> Workload:
 def _hugging_face(ref: str) -> Workload:
     from memorymark.workloads.huggingface import HuggingFaceWorkload
 
-    return HuggingFaceWorkload(f"hf:{ref}", load_hf_config(ref))
+    known = shipped_model(ref)
+    if known is None:
+        return HuggingFaceWorkload(f"hf:{ref}", load_hf_config(ref))
+    note = (
+        f"The configuration of {known.name} is the one that comes with MemoryMark, as seen on "
+        f"{known.seen_on}."
+    )
+    return HuggingFaceWorkload(f"hf:{known.name}", load_hf_config(known.name), note=note)
 
 
 def _custom(name: str, allow_code: bool) -> Workload:

@@ -67,7 +67,8 @@ def test_analyze_prints_one_json_document(engine: StandInEngine, capsys: Any) ->
 
 def test_analyze_in_words(engine: StandInEngine, capsys: Any) -> None:
     out, _ = run(capsys, "analyze bert")
-    assert out.startswith("bert on Test device (measured): optimal batch size ")
+    assert out.startswith("Largest batch that fits: 192. Recommended: ")
+    assert "\nbert · Test device (measured) · fp32 · adamw · " in out
     assert "8.00 GiB" in out and "Speed-up" in out
 
 
@@ -86,11 +87,11 @@ def test_prints_of_the_users_code_do_not_spoil_the_json(engine: StandInEngine, c
         ("measure bert --batch-size 4", "model", {"batch_size": 4, "source": "measured"},
          "bert at batch size 4 on Test device (measured): fits, "),
         ("validate backward bert", "model_name", {"verdict": "PASS", "max_batch_size": 192},
-         "PASS: bert, batch 8, Test device (measured)"),
+         "PASS: bert · Test device (measured) · batch size 8 · fp32 · adamw"),
         ("validate compile bert", "model_name", {"verdict": "PASS", "break_even_steps": 5358},
-         "PASS: bert, batch 8, Test device (measured)"),
+         "PASS: bert · Test device (measured) · batch size 8 · fp32 · adamw"),
         ("compare bert --gpus l4,a10", "model_name", {"source": "simulated"},
-         "bert (simulated), cheapest first"),
+         "Cheapest: NVIDIA "),
     ],
 )  # fmt: skip
 def test_every_job_answers_in_words_and_in_json(
@@ -122,7 +123,10 @@ def test_nothing_fits_is_said_and_fails(engine: StandInEngine, capsys: Any) -> N
     engine.probe = FakeProbe(target=measured_target(GIB))
     out, err = run(capsys, "analyze bert --json", code=1)
     assert json.loads(out)["max_batch_size"] is None
-    assert "out of memory even at batch size 1" in err and TRACEBACK not in err
+    assert (
+        "Does not fit: batch 1 needs more than the 1.00 GiB of this GPU." in err
+        and TRACEBACK not in err
+    )
 
 
 def test_validations_name_the_stage_of_each_trial(engine: StandInEngine, capsys: Any) -> None:
@@ -434,6 +438,36 @@ def test_models(capsys: Any) -> None:
     out, _ = run(capsys, "models --json")
     assert {"bert", "gpt2", "resnet"} <= {row["form"] for row in json.loads(out)}
     assert "resnet" in run(capsys, "models")[0]
+
+
+def test_models_lists_the_shipped_ones_with_size_task_licence_and_source(capsys: Any) -> None:
+    rows = {row["form"]: row for row in json.loads(run(capsys, "models --json")[0])}
+    row = rows["hf:meta-llama/Llama-3.1-8B"]
+    assert (row["parameters"], row["task"], row["licence"]) == (
+        8_030_261_248,
+        "causal-lm",
+        "llama3.1",
+    )
+    text = run(capsys, "models")[0]
+    line = next(line for line in text.splitlines() if line.startswith("meta-llama/Llama-3.1-8B "))
+    for part in ("Llama 3.1 8B", "8,030 M", "causal-lm", "llama3.1", row["source"]):
+        assert part in line
+
+
+def test_a_shipped_model_is_estimated_without_a_network_and_says_so(
+    capsys: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    out, _ = run(capsys, "estimate t5-small --batch-size 2 --seq-len 16 --gpu l4 --json")
+    trial = json.loads(out)
+    assert trial["model"] == "hf:google-t5/t5-small" and trial["fits"]
+    assert any("comes with MemoryMark" in text for text in trial["assumptions"])
+
+
+def test_a_length_that_the_model_does_not_take_is_refused(capsys: Any) -> None:
+    words = "estimate hf:gpt2 --batch-size 2 --gpu l4 --image-size 384"
+    _, said = run(capsys, words, code=2)
+    assert "takes no images; its lengths: sequence length" in said
 
 
 def test_models_of_a_library(capsys: Any) -> None:

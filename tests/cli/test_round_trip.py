@@ -17,10 +17,9 @@ from memorymark.gpus.catalogue import load_catalogue
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig
 from memorymark.records.option import Option, options_of
-from memorymark.records.request import Request, RequestKind
+from memorymark.records.request import COMPARED, Request, RequestKind
 
 GPUS = sorted(load_catalogue())
-COMPARED = ("dataset_size", "epochs", "runs_per_year")
 VALIDATIONS = (RequestKind.BACKWARD, RequestKind.COMPILE)
 SIMULATED = (RequestKind.ANALYSIS, RequestKind.BACKWARD)
 
@@ -69,6 +68,7 @@ def requests(draw: st.DrawFn) -> Request:
     elif kind is RequestKind.COMPARISON:
         more["options"] = draw(records(AnalysisOptions, COMPARED))
         more["gpus"] = draw(st.lists(st.sampled_from(GPUS), unique=True).map(tuple))
+        more["prices"] = draw(st.dictionaries(st.sampled_from(GPUS), st.floats(0, 10**9)))
     else:
         more["batch_size"] = draw(st.integers(1, MAX_BATCH_SIZE))
     more["memory_budget"] = draw(st.none() | st.integers(1, 2**40))

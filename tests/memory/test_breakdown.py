@@ -8,6 +8,7 @@ from memorymark.memory.breakdown import breakdown_at, live_at, peak_position, ti
 from memorymark.memory.trace import BACKWARD, FORWARD, OPTIMIZER, STEP, Block, Trace
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Stage
 from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.tracked import run_tracked_steps
 from memorymark.workloads.build import build_model
@@ -44,29 +45,29 @@ def test_activations_outlive_the_forward_pass_and_temporaries_do_not():
         STEP, FORWARD, ("kept", 100, "a"), ("passing", 10, "a"), "passing",
         ("late", 7, "a"), BACKWARD, ("work", 3), "kept", "late", "work",
     )  # fmt: skip
-    parts, holders = breakdown_at(trace, 1)
+    parts, holders, _ = breakdown_at(trace, 1)
     assert (parts.activations, parts.temporaries) == (100, 10)
     assert (holders[0].path, holders[0].category, holders[0].bytes) == ("a", "activations", 100)
-    parts, _ = breakdown_at(trace, 4)
+    parts, *_ = breakdown_at(trace, 4)
     assert (parts.activations, parts.temporaries) == (107, 3)
 
 
 def test_what_a_checkpoint_makes_again_is_an_activation():
     trace = trace_of(STEP, FORWARD, BACKWARD, ("again", 100, "layer.0"), ("work", 5), "again")
-    parts, _ = breakdown_at(trace, 1)
+    parts, *_ = breakdown_at(trace, 1)
     assert (parts.activations, parts.temporaries) == (100, 5)
 
 
 def test_the_ten_largest_holders_by_module():
     sizes = [(f"t{i}", 10 + i, f"layer.{i}") for i in range(15)]
-    _, holders = breakdown_at(trace_of(STEP, FORWARD, *sizes, BACKWARD), 14)
+    _, holders, _ = breakdown_at(trace_of(STEP, FORWARD, *sizes, BACKWARD), 14)
     assert [holder.bytes for holder in holders] == list(range(24, 14, -1))
     assert holders[0].path == "layer.14"
 
 
 def test_parameters_are_held_by_their_module():
     tracker = run(TinyNet(), TrainingConfig())
-    _, holders = breakdown_at(tracker.trace, peak_position(tracker.trace))
+    _, holders, _ = breakdown_at(tracker.trace, peak_position(tracker.trace))
     assert ("0", "parameters") in {(holder.path, holder.category) for holder in holders}
 
 
@@ -76,14 +77,14 @@ def test_a_breakdown_adds_up_to_what_is_live(checkpointing, position):
     config = TrainingConfig(seq_len=16, gradient_checkpointing=checkpointing)
     trace = run(tiny_bert(), config).trace
     at = peak_position(trace) if position == "peak" else position
-    parts, _ = breakdown_at(trace, at)
+    parts, *_ = breakdown_at(trace, at)
     assert parts.total == sum(size for _, size in trace.events[: at + 1])
     assert parts.total == sum(trace.blocks[block].size_bytes for block in live_at(trace, at))
 
 
 def test_the_categories_of_a_real_step():
     tracker = run(TinyNet(), TrainingConfig(), batch_size=64)
-    parts, _ = breakdown_at(tracker.trace, peak_position(tracker.trace))
+    parts, *_ = breakdown_at(tracker.trace, peak_position(tracker.trace))
     parameters = 4 * (256 * 256 + 256 + 256 * 10 + 10)
     assert parts.parameters == parts.gradients == parameters
     assert parts.optimizer_states == 2 * parameters
@@ -117,3 +118,26 @@ def test_the_timeline_of_the_last_step_shows_its_phases_in_order():
     names = [name for name, _ in line.phases]
     assert names == ["forward", "backward", "optimizer", "step-end"]
     assert [at for _, at in line.phases] == sorted(at for _, at in line.phases)
+
+
+@pytest.mark.parametrize("stage", [Stage.FORWARD, Stage.BACKWARD, Stage.STEP])
+def test_activations_are_activations_however_far_the_step_goes(stage):
+    """Also where no backward pass follows: what it would need is kept until the step ends."""
+    config = TrainingConfig(seq_len=16)
+    spec = TrialSpec(tiny_bert(), config, 4, stage)
+    tracker = MemoryTracker("cpu")
+    model = build_model(spec.workload, spec.config, CPU)
+    run_tracked_steps(spec, model, DeviceRuntime(CPU), tracker, steps=2)
+    start = tracker.trace.last_step()
+    parts, *_ = breakdown_at(tracker.trace, peak_position(tracker.trace, start))
+    assert parts.activations > 5 * parts.temporaries
+    assert parts.inputs > 0
+
+
+def test_without_gradients_nothing_is_kept_as_an_activation():
+    spec = TrialSpec(tiny_bert(), TrainingConfig(seq_len=16), 4, Stage.FORWARD_ONLY)
+    tracker = MemoryTracker("cpu")
+    model = build_model(spec.workload, spec.config, CPU)
+    run_tracked_steps(spec, model, DeviceRuntime(CPU), tracker, steps=2)
+    parts, *_ = breakdown_at(tracker.trace, peak_position(tracker.trace, tracker.trace.last_step()))
+    assert parts.activations == 0 and parts.inputs > 0 and parts.temporaries > 0

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import pytest
+import streamlit
 from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
@@ -28,6 +29,10 @@ from memorymark.records.option import (
     to_query,
 )
 from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
+from memorymark.service.access import AppService
+from memorymark.ui.choices import MONEY
+from memorymark.ui.say import plain
+from memorymark.ui.setup import BATCH, SEARCH
 from memorymark.units import GIB
 
 OPTIONS = [
@@ -184,7 +189,7 @@ REQUEST = options_of(Request)
 
 
 def test_all_of_a_request_but_its_kind_and_its_records_is_an_option():
-    names = ("model", "device", "gpu", "memory_budget", "batch_size", "gpus")
+    names = ("model", "device", "gpu", "memory_budget", "batch_size", "gpus", "prices")
     assert tuple(REQUEST) == names
     assert all(each.label and each.help.endswith(".") for each in REQUEST.values())
 
@@ -242,7 +247,6 @@ def _plan() -> None:
     from memorymark.ui.choices import choices
 
     sidebar._price()
-    sidebar._current_batch()
     sidebar.draw_plan()
     sidebar.st.session_state["worked_out_for"] = choices()
 
@@ -264,39 +268,41 @@ def test_the_page_takes_labels_and_bounds_from_the_options():
     page = AppTest.from_function(_plan).run(timeout=30)
     assert not page.exception
     known = options_of(AnalysisOptions)
-    for name in ("price_per_hour", "current_batch_size"):
-        slider = page.slider(key=f"side_{name}")
-        assert (slider.label, slider.min) == (known[name].label, known[name].smallest)
+    price = page.slider(key="side_price_per_hour")
+    assert (price.label, price.min) == (known["price_per_hour"].label, 0)
     for name in ("dataset_size", "epochs", "runs_per_year"):
         number = page.number_input(key=f"side_{name}")
         assert (number.label, number.min) == (known[name].label, known[name].smallest)
         assert known[name].largest is None or number.max == known[name].largest
 
 
-def _forms() -> None:
-    import streamlit
+def _setup() -> None:
+    from memorymark.ui.setup_fields import draw_setup
 
-    from memorymark.records.analysis_options import AnalysisOptions
-    from memorymark.ui import training_form
-
-    streamlit.session_state["asked"] = {
-        **training_form.analysis_options(AnalysisOptions(max_batch_size=512)),
-        **training_form.validation_options(AnalysisOptions()),
-    }
-    training_form._budget("analysis", "")
+    draw_setup()
 
 
-def test_the_forms_ask_for_every_option_and_say_what_is_declared():
-    page = AppTest.from_function(_forms).run(timeout=30)
+def test_the_setup_asks_for_every_option_and_says_what_is_declared(monkeypatch, tmp_path):
+    monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
+    monkeypatch.setattr(AppService, "estimate", lambda *asked: None)
+    streamlit.cache_resource.clear()
+    page = AppTest.from_function(_setup).run(timeout=30)
+    streamlit.cache_resource.clear()
     assert not page.exception
-    assert page.session_state["asked"]["max_batch_size"] == 512
-    size, budget = page.number_input(key="backward_batch_size"), page.text_input[0]
-    assert size.value == DEFAULT_BATCH_SIZE
-    for shown, name in ((size, "batch_size"), (budget, "memory_budget")):
-        assert (shown.label, shown.help) == (REQUEST[name].label, REQUEST[name].help)
+    kinds = ("selectbox", "number_input", "toggle", "text_input")
+    drawn = {each.key: each for kind in kinds for each in getattr(page, kind)}
+    options = {**options_of(TrainingConfig), **options_of(AnalysisOptions)}
+    options["memory_budget"] = REQUEST["memory_budget"]
+    assert {f"setup_{name}" for name in options if name not in MONEY} <= set(drawn)
+    for name, option in options.items():
+        if name not in MONEY:
+            widget = drawn[f"setup_{name}"]
+            short = {"current_batch_size": "Current batch"}.get(name, option.label)
+            assert widget.label == (f"{short} (%)" if option.is_share else short)
+            assert widget.help.startswith(plain(option.help))
+    largest = drawn["setup_max_batch_size"]
+    assert (largest.min, largest.max) == (1, options["max_batch_size"].largest)
 
 
 def test_the_pages_offer_every_option_of_an_analysis():
-    from memorymark.ui import choices, training_form
-
-    assert {*choices.NAMES, *training_form._ANALYSIS} == set(options_of(AnalysisOptions))
+    assert {*MONEY, BATCH, *SEARCH} == set(options_of(AnalysisOptions))

@@ -67,7 +67,7 @@ def test_memory_out_of_memory_is_what_it_would_take(needed):
     assert failed.memory_bytes == needed
 
 
-def test_the_share_of_the_capacity_is_at_most_one_and_unknown_without_either():
+def test_the_share_of_the_capacity_is_above_one_where_it_does_not_fit_and_unknown_without_either():
     def share(memory, capacity):
         trial = Trial(
             model="any", batch_size=1, config=TrainingConfig(), source=Source.MEASURED,
@@ -76,6 +76,6 @@ def test_the_share_of_the_capacity_is_at_most_one_and_unknown_without_either():
         return trial.capacity_share
 
     assert share(50, 200) == 0.25
-    assert share(300, 200) == 1.0
+    assert share(300, 200) == 1.5
     assert share(None, 200) is None
     assert share(50, None) is None

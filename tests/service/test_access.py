@@ -195,7 +195,7 @@ def test_work_is_done_in_a_process_that_can_be_ended(tmp_path, monkeypatch):
     simulated = replace(REQUEST, device=None, gpu="l4")
     assert service.estimate(simulated, 4, visitor) is None
     until(lambda: not service.is_estimating(simulated, 4))
-    assert service.estimate(simulated, 4, visitor).batch_size == 4
+    assert service.estimate(simulated, 4, visitor).trial.batch_size == 4
     service.close()
     assert service.workers.workers == ()
 
@@ -208,7 +208,9 @@ def test_a_batch_is_simulated_only_of_a_model_that_may_run(make_service):
     while service.is_estimating(asked, 4):
         assert time.monotonic() < end
         time.sleep(0.01)
-    assert service.estimate(asked, 4, Visitor()) is None
+    answer = service.estimate(asked, 4, Visitor())
+    assert answer.trial is None
+    assert "would run custom code" in answer.error
     service._execute_with.assert_not_called()
 
 

@@ -9,10 +9,12 @@ from memorymark.service import worker_pool
 from memorymark.service.worker_pool import WorkerPool
 from memorymark.service.worker_process import WorkerBounds, WorkerFailed
 from memorymark.settings import Settings
+from memorymark.units import GIB
 
 NO_BOUNDS = WorkerBounds()
 REQUEST = Request(RequestKind.ANALYSIS, "bert", device="cpu")
-ELSEWHERE = Request(RequestKind.ANALYSIS, "bert", device="cuda:0")
+ELSEWHERE = Request(RequestKind.ANALYSIS, "bert", gpu="l4")
+ON_A_GPU = Request(RequestKind.ANALYSIS, "bert", device="cuda:0")
 
 
 @pytest.fixture
@@ -45,6 +47,29 @@ def test_a_device_keeps_its_worker_and_the_first_takes_the_warm_one(pool):
     pool.run(REQUEST, NO_BOUNDS)
     pool.run(ELSEWHERE, NO_BOUNDS)
     assert pids(pool) == both
+
+
+def test_nothing_of_a_job_stays_on_a_gpu_and_the_next_one_finds_a_fresh_worker(pool):
+    pool.run(ON_A_GPU, NO_BOUNDS)
+    (first,) = pids(pool)
+    pool.run(ON_A_GPU, NO_BOUNDS)
+    (second,) = pids(pool)
+    assert first != second
+
+
+def test_a_line_of_its_own_is_not_held_up_by_a_job(pool, tmp_path):
+    pool.warm(worker_pool.ESTIMATES)
+    pool.warm(worker_pool.ESTIMATES)
+    (kept,) = pids(pool)
+    held = Request(RequestKind.ANALYSIS, "own:held", device="cpu")
+    job = threading.Thread(target=pool.run, args=(held, NO_BOUNDS))
+    job.start()
+    until(lambda: len(pids(pool)) == 2)
+    asked = Request(RequestKind.ANALYSIS, "bert", gpu="l4")  # it waits for no device
+    assert pool.run(asked, NO_BOUNDS, line=worker_pool.ESTIMATES)["model_name"] == "bert"
+    assert kept in pids(pool) and len(pids(pool)) == 2
+    (tmp_path / "go").touch()
+    job.join(20)
 
 
 def test_jobs_at_once_work_in_workers_of_their_own(pool, tmp_path):
@@ -91,7 +116,7 @@ def test_many_quick_jobs_leave_no_thread_each(pool):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
 def test_a_worker_that_has_grown_is_replaced(pool, monkeypatch):
-    monkeypatch.setattr(worker_pool, "KEPT_BYTES", 1)
+    monkeypatch.setattr(worker_pool, "KEPT_BYTES", 1 - GIB)  # beside the kept models' share
     pool.run(REQUEST, NO_BOUNDS)
     assert pool.workers == ()
 

@@ -98,7 +98,7 @@ def test_stages_agree(stage):
 
 def test_breakdowns_agree():
     trial, trace = assert_same(workload_of("bert"), TrainingConfig(seq_len=16), 8)
-    parts, _ = breakdown_at(trace, peak_position(trace))
+    parts, *_ = breakdown_at(trace, peak_position(trace))
     assert parts == trial.breakdown
 
 

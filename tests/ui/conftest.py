@@ -1,11 +1,12 @@
 """The app of the tests of pages, in this process, and that of the tests with a browser, served."""
 
+import re
 from functools import partial
 from pathlib import Path
 
 import pytest
 import streamlit as st
-from app_server import server
+from app_server import browser, server
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest, app_test
 
@@ -51,3 +52,36 @@ def server_home(tmp_path_factory):
 def address(server_home):
     with server(server_home) as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def chrome():
+    """One browser for the tests of a module."""
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def window(chrome):
+    """A window whose tabs share what was fetched once; each tab is a session of its own."""
+    context = chrome.new_context(
+        viewport={"width": 1280, "height": 900}, reduced_motion="reduce", color_scheme="light"
+    )
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def tab(window):
+    """A tab that notes where it asks for anything elsewhere."""
+    page = window.new_page()
+    elsewhere = []
+    page.on("request", lambda request: _note_elsewhere(elsewhere, request.url))
+    yield page
+    assert elsewhere == []
+    page.close()
+
+
+def _note_elsewhere(elsewhere, url):
+    if not re.match(r"(http|ws)://127\.0\.0\.1|data:|blob:", url):
+        elsewhere.append(url)

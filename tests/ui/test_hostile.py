@@ -18,9 +18,10 @@ from memorymark.report.charts import batch_charts, memory_charts
 from memorymark.service.execute import execute
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.settings import load_settings
-from memorymark.ui import choices, comparison_view, machine_view, targets
+from memorymark.ui import choices, comparison_view, machine_view, setup, setup_fields
 from memorymark.ui.pieces import file_name
-from memorymark.ui.training_form import _ADDRESS
+from memorymark.ui.setup import ADDRESS, OPTIONS, current_gpu, current_target
+from memorymark.ui.targets import default_target
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["analysis", "backward_validation", "cost_comparison", "runs"]
@@ -104,7 +105,7 @@ def hostile_run(kind):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_parameter_of_a_link(app, page):
-    said = draw(app, page, **dict.fromkeys((*_ADDRESS, "run", "embed_options", "x"), HOSTILE))
+    said = draw(app, page, **dict.fromkeys((*ADDRESS, "run", "embed_options", "x"), HOSTILE))
     assert page == "runs" or any("SIGN IN" in (text or "") for text in said)
 
 
@@ -160,7 +161,7 @@ def test_what_is_entered(app):
     app.run()
     assert "SIGN IN" in app.info[0].value and "**SIGN" not in app.info[0].value
     draw(app, "analysis")
-    app.text_input(key="analysis_budget").set_value(HOSTILE)
+    app.text_input(key="setup_memory_budget").set_value(HOSTILE)
     next(button for button in app.button if button.label == "Analyze").click()
     app.run()
     assert "SIGN IN" in app.error[0].value and "**SIGN" not in app.error[0].value
@@ -206,23 +207,36 @@ def test_all_pages_are_here():
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 1e308, "x", None])
 def test_forged_values_of_widgets_break_no_page(app, monkeypatch, value):
     draw(app, "analysis")
-    for name in choices.NAMES:
+    first = app.session_state["setup"]
+    for name in choices.MONEY:
         app.session_state[f"side_{name}"] = value
-        forged = {f"side_{name}": value}
+        forged = {f"side_{name}": value, "setup": {**first}}
         monkeypatch.setattr(choices.st, "session_state", forged)
         choices.remember(name)
         monkeypatch.undo()
-        kept = forged.get("chosen", {}).get(name)
+        prices = forged.get("chosen_prices", {})
+        kept = forged.get("chosen", prices).get(name, prices.get(first["target"]))
         AnalysisOptions(**{name: kept} if kept is not None else {})
+    for name in OPTIONS:
+        forged = {f"setup_{name}": value, "setup": {**first}}
+        with monkeypatch.context() as patch:
+            patch.setattr(setup_fields.st, "session_state", forged)
+            patch.setattr(setup, "write_address", lambda: None)
+            setup_fields._take(name)
+            assert setup.current_setup()
 
 
 @pytest.mark.parametrize(
     "target", ["gpu=nothing", "device=cuda:99", "device=cuda:x", "device=../x", "=", HOSTILE]
 )
 def test_a_forged_target_is_the_first_one(app, monkeypatch, target):
-    monkeypatch.setattr(targets.st, "session_state", {"target": target})
-    assert targets.chosen_target() == targets.chosen_target() and targets.chosen_gpu() is not None
-    assert target.partition("=")[2] not in targets.chosen_target().values()
+    draw(app, "analysis")
+    state = {"setup": {**app.session_state["setup"]}, "setup_target": target}
+    monkeypatch.setattr(setup_fields.st, "session_state", state)
+    setup_fields._take_target()
+    assert current_target() == default_target() and current_gpu() is not None
+    state["setup"]["target"] = target
+    assert current_target() == default_target()
 
 
 def test_forged_prices_are_left_out(monkeypatch):

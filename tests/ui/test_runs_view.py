@@ -180,7 +180,7 @@ def test_every_page_says_what_is_wrong_and_work_goes_on(app, tmp_path, damage):
     press(app, "Analyze")
     wait_for_jobs(app)
     assert "1 run is kept in memory only" in said(app)
-    assert any(metric.label == "Max batch size" for metric in app.metric)
+    assert any(metric.label == "Largest batch that fits" for metric in app.metric)
     for page in ("backward_validation", "cost_comparison", "runs"):
         app.query_params.clear()
         app.switch_page(f"pages/{page}.py").run()
@@ -198,7 +198,7 @@ def test_every_page_opens_in_a_read_only_home(app, monkeypatch):
     app.run()
     press(app, "Analyze")
     wait_for_jobs(app)
-    assert any(metric.label == "Max batch size" for metric in app.metric)
+    assert any(metric.label == "Largest batch that fits" for metric in app.metric)
     for page in ("backward_validation", "cost_comparison", "runs"):
         app.switch_page(f"pages/{page}.py").run()
         assert not app.exception

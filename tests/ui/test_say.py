@@ -29,7 +29,8 @@ WIDGETS = {
 }  # fmt: skip
 MARKED_UP = {"help", "label", "placeholder", "title", "text", "captions", "body"}
 FUNCTIONS = {
-    "line", "heading", "caption", "info", "warning", "error", "step", "progress",
+    "line", "heading", "caption", "info", "warning", "error", "step", "progress", "html",
+    "markup",
 }  # fmt: skip
 
 

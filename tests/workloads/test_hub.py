@@ -5,6 +5,7 @@ from unittest.mock import create_autospec
 import pytest
 
 from memorymark.errors import InvalidValue, ModelNotFound, WorkloadError
+from memorymark.records.config import TrainingConfig
 from memorymark.workloads import hub
 from memorymark.workloads.hub import load_hf_config
 from memorymark.workloads.registry import resolve
@@ -103,3 +104,48 @@ def test_a_folder_never_asks_the_hub_for_the_backbone_that_it_names(tmp_path, te
     with pytest.raises(WorkloadError, match="names another model, as its backbone"):
         load_hf_config(folder(tmp_path, text))
     assert not asked
+
+
+@pytest.mark.parametrize("ref", ["meta-lama/Llama-3.1-8B", "mistralai/Mistral-7B-v0.2"])
+def test_offline_the_error_names_the_nearest_model_and_what_works_in_the_app(monkeypatch, ref):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelNotFound, match=r"HF_HUB_OFFLINE is set.*Did you mean hf:m") as caught:
+        load_hf_config(ref)
+    said = str(caught.value)
+    for way in ("memorymark models", "torchvision:NAME", "MEMORYMARK_WORKLOADS=hf:FOLDER"):
+        assert way in said
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("You are trying to access a gated repo.", "is gated.*ask for access.*hf auth login"),
+        ("is not a valid repository name", "check the spelling.*private model.*hf auth login"),
+    ],
+)
+def test_gated_private_and_missing_models(monkeypatch, reason, said):
+    import transformers.utils
+
+    def refuse(ref, name, *, local_files_only):
+        raise OSError(reason)
+
+    monkeypatch.setattr(transformers.utils, "cached_file", refuse)
+    monkeypatch.setattr(hub, "_hub_answers", lambda ref: True)
+    with pytest.raises(ModelNotFound, match=said):
+        load_hf_config("somebody/secret")
+
+
+def test_a_gated_model_that_is_shipped_needs_no_token(monkeypatch):
+    monkeypatch.setattr(hub, "_hub_answers", lambda ref: pytest.fail("the hub was asked"))
+    assert load_hf_config("meta-llama/Llama-3.2-1B").hidden_size == 2048
+
+
+def test_a_t5_in_a_folder_keeps_the_head_of_its_own(tmp_path):
+    values = '"model_type": "t5", "d_model": 32, "d_kv": 8, "d_ff": 32, "num_layers": 1, '
+    values += '"num_heads": 2, "vocab_size": 40'
+    parameters = {}
+    for tied in ("true", "false"):
+        ref = folder(tmp_path, f'{{{values}, "tie_word_embeddings": {tied}}}')
+        model = resolve(f"hf:{ref}").build(TrainingConfig())
+        parameters[tied] = sum(parameter.numel() for parameter in model.parameters())
+    assert parameters["false"] - parameters["true"] == 32 * 40

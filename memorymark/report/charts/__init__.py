@@ -1,1 +1,1 @@
-"""Charts, from Analysis and Trial to Altair. Imported only where they are drawn."""
+"""Charts, from records to Vega-Lite. Imported only where they are drawn."""

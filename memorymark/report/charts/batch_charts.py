@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from memorymark.records.analysis import Analysis, Mark
 from memorymark.records.trial import Outcome, Trial
-from memorymark.report.charts.palette import GROUND, LIMIT, LINE, MARK_COLOURS, exact, in_gib
-from memorymark.report.charts.vega import Spec, axis, chart, layer, number, words
-from memorymark.units import gib, gib_range, rate
+from memorymark.report.charts.palette import (
+    GROUND,
+    LIMIT,
+    LINE,
+    MARK_COLOURS,
+    MARK_WORDS,
+    exact,
+    in_gib,
+)
+from memorymark.report.charts.vega import NUMBER, Spec, axis, by_label, chart, layer, number, words
+from memorymark.units import gib, gib_range, percent, rate
 
 MARKS = ("current", "optimal", "max")
 _TOOLTIP = [
-    number("batch", title="Batch size"),
+    number("batch", title="Batch size", format=NUMBER),
     words("what", title="Outcome"),
     words("memory_text", title="Memory"),
-    words("range_text", title="Range"),
-    words("bytes", title="Bytes"),
-    words("rate_text", title="Samples/s"),
+    words("share", title="Share of capacity"),
+    words("bytes", title="Exactly"),
+    words("rate_text", title="Throughput"),
     words("source", title="Source"),
 ]
-_WORDS = {
+OUTCOME_WORDS = {
     Outcome.OK: "fits",
     Outcome.OOM: "out of memory",
     Outcome.ERROR: "error",
 }
-_ROOM = 1.2
-_MARK_LINE_PIXELS = 15
+_RANGE = words("range_text", title="Range")
+_ROOM = 1.08
 
 
 def latest_by_batch(trials: Sequence[Trial]) -> list[Trial]:
@@ -43,7 +52,9 @@ def memory_over_batch(analysis: Analysis) -> Spec:
     axes = _Axes(analysis, rows, "memory", "Peak memory (GiB)", in_gib(analysis.capacity_bytes))
     layers = [
         *_capacity(analysis, axes),
-        *_mark_layers(analysis, axes, lambda mark: in_gib(mark.memory_bytes)),
+        *_mark_layers(
+            analysis, axes, lambda mark: in_gib(mark.memory_bytes), _capacity_label(analysis)
+        ),
         *_range_band(trials, axes),
         _line([row for row in rows if row["ok"]], axes),
         *_points(rows, axes),
@@ -52,7 +63,7 @@ def memory_over_batch(analysis: Analysis) -> Spec:
 
 
 def throughput_over_batch(analysis: Analysis) -> Spec:
-    """Draw the samples per second of each trial and the marks; the knee is the optimal one."""
+    """Draw the samples per second of each trial and the marks; the knee is the recommended one."""
     fitting = [t for t in latest_by_batch(analysis.trials) if t.samples_per_second is not None]
     rows = [{**_row(trial), "rate": trial.samples_per_second} for trial in fitting]
     axes = _Axes(analysis, rows, "rate", "Throughput (samples/s)")
@@ -79,8 +90,20 @@ def grouped_marks(analysis: Analysis) -> list[tuple[list[str], Mark]]:
     return [groups[batch_size] for batch_size in sorted(groups)]
 
 
+def mark_label(names: Sequence[str], batch_size: int) -> str:
+    """Name the marks at one batch size for people.
+
+    Example:
+        >>> mark_label(["current", "optimal"], 1496)
+        'Current = recommended: 1,496'
+    """
+    first, *others = [MARK_WORDS[name] for name in names]
+    said = " = ".join([first, *(other[0].lower() + other[1:] for other in others)])
+    return f"{said}: {batch_size:,}"
+
+
 class _Axes:
-    """The two axes of a chart, with room for the marks' names above and beside the points."""
+    """The two axes of a chart, with room beyond the outermost points."""
 
     def __init__(
         self,
@@ -103,11 +126,12 @@ def _row(trial: Trial) -> dict[str, Any]:
     return {
         "batch": trial.batch_size,
         "ok": trial.fits,
-        "what": _WORDS[trial.outcome],
+        "what": OUTCOME_WORDS[trial.outcome],
         "memory_text": gib(trial.memory_bytes),
         "range_text": gib_range(trial.peak_reserved_low_bytes, trial.peak_reserved_high_bytes),
+        "share": percent(trial.capacity_share),
         "bytes": exact(trial.memory_bytes),
-        "rate_text": rate(trial.samples_per_second),
+        "rate_text": f"{rate(trial.samples_per_second)} samples/s",
         "source": str(trial.source),
     }
 
@@ -141,7 +165,8 @@ def _range_band(trials: Sequence[Trial], axes: _Axes) -> list[Spec]:
 
 
 def _points(rows: Sequence[dict[str, Any]], axes: _Axes) -> list[Spec]:
-    encoding = {**axes.both, "tooltip": _TOOLTIP}
+    ranged = [_RANGE] if any(" to " in row["range_text"] for row in rows) else []
+    encoding = {**axes.both, "tooltip": [*_TOOLTIP, *ranged]}
     same = {"size": 70, "opacity": 1, "color": LINE}
     kinds = {source: _fitting(rows, source) for source in ("measured", "simulated")}
     failed = [row for row in rows if not row["ok"]]
@@ -162,57 +187,57 @@ def _capacity(analysis: Analysis, axes: _Axes) -> list[Spec]:
     if capacity is None:
         return []
     kept = capacity * (1 - analysis.options.headroom)
-    rows = [{"memory": capacity, "kept": kept, "text": f"capacity {capacity:,.2f} GiB"}]
+    rows = [{"memory": capacity, "kept": kept}]
     band = {"y": {**axes.y, "field": "kept"}, "y2": {"field": "memory"}}
-    text = {"y": axes.y, "x": {"value": 0}, "text": words("text")}
-    place = {"align": "left", "baseline": "bottom", "dx": 4, "dy": -4, "fontWeight": "bold"}
     return [
         layer(rows, "rect", band, color=LIMIT, opacity=0.12),
         layer(rows, "rule", {"y": axes.y}, color=LIMIT, strokeWidth=2),
-        layer(rows, "text", text, color=LIMIT, **place),
     ]
 
 
+def _capacity_label(analysis: Analysis) -> dict[str, str]:
+    """Return what the legend says of the capacity; nothing where it is unknown."""
+    capacity = analysis.capacity_bytes
+    return {} if capacity is None else {f"Capacity: {gib(capacity)}": LIMIT}
+
+
 def _mark_layers(
-    analysis: Analysis, axes: _Axes, value: Callable[[Mark], float | None]
+    analysis: Analysis,
+    axes: _Axes,
+    value: Callable[[Mark], float | None],
+    also: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Spec]:
+    """Draw a rule at each mark; the legend names them, and what else it is given."""
     rows = [
         {
             "batch": mark.batch_size,
-            "text": f"{' = '.join(names)} {mark.batch_size:,}",
+            "label": mark_label(names, mark.batch_size),
             "colour": MARK_COLOURS[names[-1]],
             axes.field: value(mark),
             "between": mark.interpolated,
         }
         for names, mark in grouped_marks(analysis)
     ]
-    rule = {"x": axes.x, "color": words("colour", scale=None)}
+    colours = {row["label"]: row["colour"] for row in rows} | dict(also)
+    if not colours:
+        return []
+    rule = {"x": axes.x, "color": by_label("label", colours, symbolType="stroke")}
     between = [row for row in rows if row["between"]]
     diamond = {"shape": "diamond", "size": 110, "strokeWidth": 2, "color": GROUND}
     return [
-        layer(rows, "rule", rule, strokeDash=[4, 4], strokeWidth=1.5),
-        *[_mark_name(row, number, axes) for number, row in enumerate(rows)],
+        layer(rows, "rule", rule, strokeDash=[4, 4], strokeWidth=2),
         layer(between, "point", axes.both, filled=False, **diamond),
     ]
 
 
-def _mark_name(row: dict[str, Any], line: int, axes: _Axes) -> Spec:
-    """Write a mark's name on a line of its own, on the side of its rule that has room."""
-    is_right = row["batch"] > axes.largest / 2
-    side = {"align": "right", "dx": -5} if is_right else {"align": "left", "dx": 5}
-    encoding = {"x": axes.x, "y": {"value": 8 + _MARK_LINE_PIXELS * line}, "text": words("text")}
-    return layer([row], "text", encoding, color=row["colour"], fontWeight="bold", **side)
-
-
 def _memory_words(analysis: Analysis) -> str:
     marks = ", ".join(
-        f"{name} batch size {mark.batch_size} at {gib(mark.memory_bytes)}"
-        for name in MARKS
-        if (mark := getattr(analysis, name)).batch_size is not None
+        f"{mark_label(names, mark.batch_size)} at {gib(mark.memory_bytes)}"
+        for names, mark in grouped_marks(analysis)
     )
     trial = analysis.optimal.trial
     ranged = trial is not None and has_range(trial)
-    band = f" At the optimal one {trial.reserved_range}." if ranged else ""
+    band = f" At the recommended one {trial.reserved_range}." if ranged else ""
     return (
         f"Peak memory by batch size: {analysis.workload} on {analysis.target.name}, "
         f"{analysis.target.source}; capacity {gib(analysis.capacity_bytes)}; "
@@ -224,5 +249,5 @@ def _throughput_words(analysis: Analysis) -> str:
     return (
         f"Throughput by batch size: {analysis.workload} on {analysis.target.name}, "
         f"{analysis.target.source}; {rate(analysis.current.samples_per_second)} samples/s at the "
-        f"current batch size, {rate(analysis.optimal.samples_per_second)} at the optimal one."
+        f"current batch size, {rate(analysis.optimal.samples_per_second)} at the recommended one."
     )

@@ -2,62 +2,143 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import altair as alt
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from memorymark.records.costs import MILLION, PricedOffer, hours_for
-from memorymark.report.charts.altair_layers import data, finish
-from memorymark.report.charts.palette import GROUND, MARK_COLOURS
+from memorymark.report.charts.label_places import label_places
+from memorymark.report.charts.palette import GROUND, MARK_COLOURS, TEXT
+from memorymark.report.charts.vega import NUMBER, Spec, by_label, chart, layer, number, words
 from memorymark.units import hours as hours_text
-from memorymark.units import usd
+from memorymark.units import rate, usd
 
-_BEST, _DOMINATED = "Pareto-optimal", "dominated"
+# A plot is at least as wide as the greatest of these that is not above its width: names are
+# placed for each, since those that have room on a wide page collide on a narrow one.
+WIDTHS = (230, 420, 640, 860)
+HEIGHT = 420
+PLOT_HEIGHT = 300  # what axes and legend leave of it, or more
+_COLOURS = {"Pareto-optimal": MARK_COLOURS["optimal"], "Slower or dearer than another": GROUND}
+_BEST, _BEATEN = _COLOURS
+_MARGIN = 0.12
 
 
-def cost_against_time(offers: Sequence[PricedOffer], names: dict[str, str]) -> alt.LayerChart:
+def cost_against_time(offers: Sequence[PricedOffer], names: Mapping[str, str]) -> Spec:
     """Draw dollars over hours, a point for each GPU, the Pareto-optimal ones marked and joined.
+
+    Names are written where they cover nothing, the Pareto-optimal ones first; the tooltips and
+    the table below the chart have them all.
 
     Args:
         offers: The priced offers; those without a cost or a throughput are left out.
         names: What people call each offer's GPU.
     """
     per_run = any(offer.cost.usd_per_run is not None for offer in offers)
-    rows = [row for offer in offers if (row := _row(offer, names, per_run))]
+    rows = cost_rows(offers, names, per_run)
     what = "per run" if per_run else "per million samples"
-    x = alt.X("hours:Q", title=f"Hours {what}", scale=alt.Scale(zero=False, padding=30))
-    y = alt.Y("usd:Q", title=f"Dollars {what}", scale=alt.Scale(zero=False, padding=20))
+    x = _log_axis("hours", f"Hours {what}", [row["hours"] for row in rows])
+    y = _log_axis("usd", f"US dollars {what}", [row["usd"] for row in rows])
+    both = {"x": x, "y": y}
     tooltip = [
-        alt.Tooltip("name:N", title="GPU"),
-        alt.Tooltip("time_text:N", title=f"Time {what}"),
-        alt.Tooltip("usd_text:N", title=f"Cost {what}"),
-        alt.Tooltip("kind:N", title="Trade-off"),
+        words("name", title="GPU"),
+        words("time_text", title=f"Time {what}"),
+        words("usd_text", title=f"Cost {what}"),
+        words("price_text", title="Price"),
+        words("rate_text", title="Throughput"),
+        words("kind", title="Trade-off"),
     ]
-    best = [row for row in rows if row["kind"] == _BEST]
-    scale = alt.Scale(domain=[_BEST, _DOMINATED], range=[MARK_COLOURS["optimal"], GROUND])
-    colour = alt.Color("kind:N", title=None, scale=scale, legend=alt.Legend(orient="bottom"))
-    line = alt.Chart(data(sorted(best, key=lambda row: row["hours"])))
-    points = alt.Chart(data(rows))
+    best = sorted((row for row in rows if row["kind"] == _BEST), key=lambda row: row["hours"])
+    colour = by_label("kind", _COLOURS, symbolType="circle")
     layers = [
-        line.mark_line(color=MARK_COLOURS["optimal"], strokeDash=[4, 4]).encode(x=x, y=y),
-        points.mark_point(filled=True, size=110, opacity=1).encode(
-            x=x, y=y, color=colour, tooltip=tooltip
+        layer(best, "line", both, color=MARK_COLOURS["optimal"], strokeDash=[4, 4]),
+        layer(
+            rows, "point", {**both, "color": colour, "tooltip": tooltip},
+            filled=True, size=90, opacity=1,
         ),
-        points.mark_text(align="left", dx=9, dy=-7, fontSize=12).encode(
-            x=x, y=y, text="name:N", color=colour
-        ),
-    ]
+        *_names(rows, both),
+    ]  # fmt: skip
     said = ", ".join(row["name"] for row in best) or "none"
-    return finish(layers, f"Cost vs. time {what} by GPU. Pareto-optimal: {said}.", 420)
+    return chart(layers, f"Cost vs. time {what} by GPU. Pareto-optimal: {said}.", HEIGHT)
 
 
-def _row(priced: PricedOffer, names: dict[str, str], per_run: bool) -> dict | None:
+def cost_rows(
+    offers: Sequence[PricedOffer], names: Mapping[str, str], per_run: bool
+) -> list[dict[str, Any]]:
+    """Return the points, the Pareto-optimal ones first."""
+    rows = [row for offer in offers if (row := _row(offer, names, per_run))]
+    return sorted(rows, key=lambda row: row["kind"] != _BEST)
+
+
+def pixels(rows: Sequence[Mapping[str, Any]], width: float) -> list[tuple[float, float]]:
+    """Return where the points lie in a plot of a width."""
+    across = _placed([row["hours"] for row in rows])
+    up = _placed([row["usd"] for row in rows])
+    return [(x * width, (1 - y) * PLOT_HEIGHT) for x, y in zip(across, up, strict=True)]
+
+
+def _placed(values: Sequence[float]) -> list[float]:
+    """Return where values lie on a logarithmic axis, from 0 to 1."""
+    low, high = (math.log(end) for end in _domain(values))
+    return [(math.log(value) - low) / (high - low) for value in values]
+
+
+def _domain(values: Sequence[float]) -> tuple[float, float]:
+    """Return the ends of a logarithmic axis with a margin on both sides."""
+    if not values:
+        return 1.0, 10.0
+    low, high = min(values), max(values)
+    span = max(math.log(high / low), math.log(1.5))
+    return low * math.exp(-span * _MARGIN), high * math.exp(span * _MARGIN)
+
+
+def _log_axis(field: str, title: str, values: Sequence[float]) -> Spec:
+    return number(
+        field,
+        title=title,
+        scale={"type": "log", "domain": list(_domain(values)), "nice": False},
+        axis={"format": NUMBER, "tickCount": 6, "labelOverlap": "greedy", "labelSeparation": 6},
+    )
+
+
+def _names(rows: Sequence[dict[str, Any]], both: Spec) -> list[Spec]:
+    """Write the names, for each width those that have room there."""
+    layers = []
+    said, ends = [row["name"] for row in rows], [*WIDTHS[1:], None]
+    for least, end in zip(WIDTHS, ends, strict=True):
+        points = pixels(rows, least)
+        line = sorted(
+            point for point, row in zip(points, rows, strict=True) if row["kind"] == _BEST
+        )
+        places = label_places(said, points, least, PLOT_HEIGHT, line)
+        is_drawn = f"width >= {least if least > WIDTHS[0] else 0}"
+        is_drawn += f" && width < {end}" if end else ""
+        for align in ("left", "right", "center"):
+            placed = [
+                {**row, "dx": place.dx, "dy": place.dy}
+                for row, place in zip(rows, places, strict=True)
+                if place is not None and place.align == align
+            ]
+            if placed:
+                style = {
+                    "align": align,
+                    "baseline": "middle",
+                    "fontSize": 12,
+                    "color": TEXT,
+                    "dx": {"expr": "datum.dx"},
+                    "dy": {"expr": "datum.dy"},
+                    "opacity": {"expr": f"{is_drawn} ? 1 : 0"},
+                }
+                layers.append(layer(placed, "text", {**both, "text": words("name")}, **style))
+    return layers
+
+
+def _row(priced: PricedOffer, names: Mapping[str, str], per_run: bool) -> dict[str, Any] | None:
     cost = priced.cost
     usd_amount = cost.usd_per_run if per_run else cost.usd_per_million_samples
-    if usd_amount is None or not cost.samples_per_second:
+    if not usd_amount or not cost.samples_per_second:
         return None
     hours = cost.hours_per_run if per_run else hours_for(MILLION, cost.samples_per_second)
-    if hours is None:
+    if not hours:
         return None
     return {
         "name": names[priced.offer.name].removeprefix("NVIDIA "),
@@ -65,5 +146,7 @@ def _row(priced: PricedOffer, names: dict[str, str], per_run: bool) -> dict | No
         "usd": usd_amount,
         "time_text": hours_text(hours),
         "usd_text": usd(usd_amount),
-        "kind": _BEST if priced.efficient else _DOMINATED,
+        "price_text": f"{usd(priced.offer.usd_per_hour)} per hour",
+        "rate_text": f"{rate(cost.samples_per_second)} samples/s",
+        "kind": _BEST if priced.efficient else _BEATEN,
     }

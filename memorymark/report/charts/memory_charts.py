@@ -2,34 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memorymark.records.trial import CATEGORIES, Timeline, Trial
+from memorymark.records.trial import CATEGORIES, REPEATED, HolderGroup, Timeline, Trial
 from memorymark.report.charts.palette import (
-    CATEGORY_COLOURS,
     CATEGORY_WORDS,
     GROUND,
+    PHASE_COLOURS,
+    PHASE_WORDS,
     exact,
     in_gib,
 )
-from memorymark.report.charts.vega import Spec, category_colour, chart, layer, number, words
-from memorymark.units import gib, mib_or_gib
+from memorymark.report.charts.vega import (
+    NUMBER,
+    Spec,
+    axis,
+    by_label,
+    category_colour,
+    chart,
+    layer,
+    number,
+    words,
+)
+from memorymark.units import UNKNOWN, gib, mib_or_gib
 
 _BAR = 34
 _AXIS = 70
 _AXIS_AND_LEGEND = 175
 _STEP_HEIGHT = 370
 _MAX_POINTS = 600
-_LONGEST_PATH = 32
-_AMOUNT = [words("text", title="Memory"), words("bytes", title="Bytes")]
+_LONGEST_PATH = 40
+_HOLDER = 36
+_NAME_LINE = 7
+_AMOUNT = [words("text", title="Memory"), words("bytes", title="Exactly")]
+_GIB_AXIS = {"tickCount": 4, "format": NUMBER, "labelOverlap": True}
+# Names stand above their bars: beside them they would take half of a narrow page.
+_NAMES_ABOVE_BARS = {
+    "labelAlign": "left",
+    "labelPadding": -4,
+    "labelOffset": -_NAME_LINE - 3,
+    "labelLimit": 0,
+    "ticks": False,
+    "domain": False,
+    "grid": False,
+    "zindex": 1,
+}
 
 
 def category_bars(trials: Mapping[str, Trial]) -> Spec:
     """Draw what is alive at the peak, stacked by category, a bar for each labelled trial."""
     rows = [row for label, trial in trials.items() for row in _category_rows(label, trial)]
     encoding = {
-        "x": number("memory", title="Peak allocated (GiB)", stack=True),
+        "x": number("memory", title="Peak allocated (GiB)", stack=True, axis=_GIB_AXIS),
         "y": words("label", title=None, sort=list(trials), axis={"labelLimit": 260}),
         "color": category_colour(),
         "order": number("order"),
@@ -42,57 +68,136 @@ def category_bars(trials: Mapping[str, Trial]) -> Spec:
 
 
 def holder_bars(trial: Trial) -> Spec:
-    """Draw the largest holders at the peak, coloured by their category."""
+    """Draw the largest holders at the peak, modules of one kind as one bar, by category."""
+    labels = holder_labels(trial)
+    bars = {label: sum(parts.values()) for label, parts in labels.items()}
+    order = sorted(bars, key=lambda label: -bars[label])
     rows = [
         {
-            "path": holder.path,
-            "label": _shortened(holder.path),
-            "category": CATEGORY_WORDS.get(holder.category, holder.category),
-            "memory": in_gib(holder.bytes),
-            "text": mib_or_gib(holder.bytes),
-            "bytes": exact(holder.bytes),
+            "label": label,
+            "category": CATEGORY_WORDS.get(name, name),
+            "order": CATEGORIES.index(name),
+            "memory": in_gib(value),
+            "text": mib_or_gib(value),
+            "whole": mib_or_gib(bars[label]),
+            "bytes": exact(value),
         }
-        for holder in trial.holders
+        for label in order
+        for name, value in labels[label].items()
     ]
-    order = list(dict.fromkeys(row["label"] for row in rows))
     encoding = {
-        "x": number("memory", title="GiB", stack=True, axis={"tickCount": 4}),
-        "y": words("label", title=None, sort=order, axis={"labelLimit": 240}),
+        "x": number("memory", title="Memory at the peak (GiB)", stack=True, axis=_GIB_AXIS),
+        "y": words("label", title=None, sort=order, axis=_NAMES_ABOVE_BARS),
         "color": category_colour(with_legend=False),
-        "tooltip": [words("path", title="Module"), words("category", title="Category"), *_AMOUNT],
+        "order": number("order"),
+        "tooltip": [
+            words("label", title="Module"),
+            words("whole", title="All it holds"),
+            words("category", title="Category"),
+            *_AMOUNT,
+        ],
     }
-    named = ", ".join(f"{holder.path} {mib_or_gib(holder.bytes)}" for holder in trial.holders[:3])
-    height = 26 * max(len(order), 1) + _AXIS
-    bars = layer(rows, "bar", encoding)
-    return chart([bars], f"The largest consumers of memory at the peak: {named}.", height)
+    named = ", ".join(f"{label} {mib_or_gib(bars[label])}" for label in order[:3])
+    height = _HOLDER * max(len(order), 1) + _AXIS
+    drawn = layer(rows, "bar", encoding, height=12, yOffset=_NAME_LINE)
+    return chart([drawn], f"The largest consumers of memory at the peak: {named}.", height)
+
+
+def holder_labels(trial: Trial) -> dict[str, dict[str, int]]:
+    """Return bytes by category for each bar's label; no two kinds of module have one label.
+
+    A record that is older than its groups has the ten largest holders, each drawn for itself.
+    """
+    groups = trial.holder_groups
+    held: dict[str, dict[str, int]] = {}
+    if groups:
+        labels = group_labels(groups)
+        for group in groups:
+            parts = {name: getattr(group.breakdown, name) for name in CATEGORIES}
+            held[labels[group.path]] = {name: size for name, size in parts.items() if size}
+        return held
+    labels = _unlike({holder.path: holder.path for holder in trial.holders})
+    for holder in trial.holders:
+        parts = held.setdefault(labels[holder.path], {})
+        parts[holder.category] = parts.get(holder.category, 0) + holder.bytes
+    return held
+
+
+def group_labels(groups: Sequence[HolderGroup]) -> dict[str, str]:
+    """Return what people call each group, by its path, as in "12 × intermediate.dense"."""
+    ends = {group.path: _end(group) for group in groups}
+    met = Counter(ends.values())
+    told = {path: path if met[end] > 1 else end for path, end in ends.items()}
+    counts = {group.path: group.count for group in groups}
+    return {
+        path: name if counts[path] == 1 else f"{counts[path]} × {name}"
+        for path, name in _unlike(told).items()
+    }
+
+
+def _end(group: HolderGroup) -> str:
+    """Return the end of a path that says which part of a layer it is."""
+    if group.count == 1:
+        return group.path
+    layers = group.path.removesuffix(f".{REPEATED}")
+    return layers.rpartition("." if layers != group.path else f"{REPEATED}.")[2]
+
+
+def _unlike(names: Mapping[str, str]) -> dict[str, str]:
+    """Shorten long names, by key, to their ends; those that would read alike are numbered."""
+    short: dict[str, str] = {}
+    taken: set[str] = set()
+    for key, name in names.items():
+        label, number_of = _shortened(name), 1
+        while label in taken:
+            number_of += 1
+            label = f"{_shortened(name)} ({number_of})"
+        taken.add(label)
+        short[key] = label
+    return short
 
 
 def step_timeline(trial: Trial) -> Spec:
-    """Draw live bytes over one step, with where its phases begin."""
+    """Draw live bytes over one step, its phases as bands that the legend names."""
     timeline = trial.timeline
     if timeline is None:
         raise ValueError("the trial has no timeline")
-    colour = CATEGORY_COLOURS["activations"]
-    area = {
-        "x": number("position", title="Allocations and frees", axis={"tickCount": 5}),
-        "y": number("memory", title="Allocated (GiB)"),
-        "tooltip": [number("position", title="Event"), *_AMOUNT],
+    rows = _timeline_rows(timeline)
+    end = max(timeline.positions, default=0)
+    title = "Allocations and releases in order"
+    peak = max(timeline.allocated_bytes, default=0)
+    x = axis("position", title, end, 4)
+    y = axis("memory", "Allocated (GiB)", (in_gib(peak) or 1.0) * 1.05, 5)
+    tooltip = [words("phase", title="Phase"), *_AMOUNT]
+    bands = _phase_bands(timeline, end)
+    for row in rows:
+        row["phase"] = next(
+            (b["phase"] for b in reversed(bands) if b["start"] <= row["position"]), UNKNOWN
+        )
+    colours = {band["phase"]: PHASE_COLOURS.get(band["name"], GROUND) for band in bands}
+    band = {
+        "x": {**x, "field": "start"},
+        "x2": {"field": "end"},
+        "color": by_label("phase", colours, symbolType="square"),
     }
-    phases = [{"phase": name, "position": position} for name, position in timeline.phases]
-    at = {"x": number("position")}
-    name = {**at, "y": {"value": 0}, "text": words("phase")}
-    place = {"align": "right", "baseline": "top", "angle": 270, "dx": -4, "dy": 3, "fontSize": 12}
+    line = {"color": GROUND, "strokeWidth": 1.5}
+    area = {"x": x, "y": y, "tooltip": tooltip}
     layers = [
-        layer(
-            _timeline_rows(timeline), "area", area, color=colour, opacity=0.35,
-            line={"color": colour}, interpolate="step-after",
-        ),
-        layer(phases, "rule", at, color=GROUND, strokeDash=[3, 3]),
-        layer(phases, "text", name, color=GROUND, **place),
-    ]  # fmt: skip
-    peak = max(timeline.allocated_bytes, default=None)
+        layer(bands, "rect", band, opacity=0.3),
+        layer(rows, "area", area, color=GROUND, opacity=0.45, line=line, interpolate="step-after"),
+    ]
     described = f"Allocated memory during one step; the peak is {gib(peak)}."
-    return chart(layers, described, _STEP_HEIGHT)
+    return chart(layers if bands else layers[1:], described, _STEP_HEIGHT)
+
+
+def _phase_bands(timeline: Timeline, end: int) -> list[dict[str, Any]]:
+    """Return where each phase begins and ends; phases that hold no event are left out."""
+    starts = [start for _, start in timeline.phases]
+    return [
+        {"name": name, "phase": PHASE_WORDS.get(name, name), "start": start, "end": until}
+        for (name, start), until in zip(timeline.phases, [*starts[1:], end], strict=True)
+        if until > start
+    ]
 
 
 def _shortened(path: str) -> str:

@@ -26,9 +26,31 @@ CATEGORY_WORDS: dict[str, str] = {
     "workspaces": "Workspaces",
 }
 MARK_COLOURS: dict[str, str] = {"current": "#8793a1", "optimal": "#1f9e88", "max": "#3f74d8"}
+MARK_WORDS: dict[str, str] = {
+    "current": "Current",
+    "optimal": "Recommended",
+    "max": "Largest that fits",
+}
+PHASE_COLOURS: dict[str, str] = {
+    "forward": "#5f8aa8",
+    "forward-end": "#a8705f",
+    "backward": "#a8705f",
+    "optimizer": "#7d8a3f",
+    "step-end": "#87789c",
+}
+PHASE_WORDS: dict[str, str] = {
+    "forward": "Forward",
+    "forward-end": "After the forward pass",
+    "backward": "Backward",
+    "optimizer": "Optimizer",
+    "step-end": "End of step",
+}
+RUN_COLOURS = ("#3f74d8", "#e08a2c", "#1f9e88", "#c45a92", "#8d62d3", "#a08a10")
+RUN_SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
 LINE = "#3f74d8"
 LIMIT = "#d64b4b"
 GROUND = "#8793a1"
+TEXT = "currentColor"  # the page's own colour of text, in either theme
 HEIGHT = 360
 
 
@@ -42,7 +64,8 @@ def category_scale() -> dict[str, Any]:
 
 def category_legend() -> dict[str, Any]:
     """Put the legend of the categories below a chart, as Vega-Lite takes it."""
-    return {"orient": "bottom", "columns": 2, "columnPadding": 6, "symbolType": "square"}
+    columns = {"expr": "width < 480 ? 2 : width < 800 ? 4 : 7"}
+    return {"orient": "bottom", "columns": columns, "columnPadding": 8, "symbolType": "square"}
 
 
 def in_gib(value: int | None) -> float | None:

@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import altair as alt
-
 from memorymark.records.trial import CATEGORIES, Stage, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
-from memorymark.report.charts.altair_layers import category_colour, data, finish
 from memorymark.report.charts.palette import (
     CATEGORY_WORDS,
-    GROUND,
     LIMIT,
     LINE,
     MARK_COLOURS,
     exact,
     in_gib,
+)
+from memorymark.report.charts.vega import (
+    NUMBER,
+    Spec,
+    axis,
+    by_label,
+    category_colour,
+    chart,
+    layer,
+    number,
+    words,
 )
 from memorymark.units import gib, seconds
 
@@ -28,60 +35,80 @@ STAGE_WORDS = {
     Stage.STEP: "Training step",
 }
 _WEIGHTS = "Weights"
+_STEP, _FORWARD, _EXTENDED = "Training step", "Forward only", "Extrapolated"
 _BAR = 38
 _AXIS_AND_LEGEND = 175
 
 
-def stage_bars(validation: BackwardValidation) -> alt.LayerChart:
+def stage_bars(validation: BackwardValidation) -> Spec:
     """Draw the peak of each stage by category, from the weights to the training step."""
     rows = [row for trial in validation.trials for row in _stage_rows(trial)]
     weights = validation.weights_bytes
     if weights is not None:
         rows.insert(0, _stage_row(_WEIGHTS, "parameters", weights))
     order = [_WEIGHTS, *STAGE_WORDS.values()]
-    bars = (
-        alt.Chart(data(rows))
-        .mark_bar(height=_BAR - 10)
-        .encode(
-            x=alt.X("memory:Q", title="Peak allocated (GiB)", stack=True),
-            y=alt.Y("stage:N", title=None, sort=order, axis=alt.Axis(labelLimit=220)),
-            color=category_colour(),
-            order=alt.Order("order:Q"),
-            tooltip=[
-                alt.Tooltip("stage:N", title="Stage"),
-                alt.Tooltip("category:N", title="Category"),
-                alt.Tooltip("text:N", title="Memory"),
-                alt.Tooltip("bytes:N", title="Bytes"),
-            ],
-        )
-    )
+    title = "Peak allocated (GiB)"
+    ticks = {"tickCount": 5, "format": NUMBER, "labelOverlap": True}
+    encoding = {
+        "x": number("memory", title=title, stack=True, axis=ticks),
+        "y": words("stage", title=None, sort=order, axis={"labelLimit": 220}),
+        "color": category_colour(),
+        "order": number("order"),
+        "tooltip": [
+            words("stage", title="Stage"),
+            words("category", title="Category"),
+            words("text", title="Memory"),
+            words("bytes", title="Exactly"),
+        ],
+    }
     said = "; ".join(
         f"{STAGE_WORDS[t.stage]} {gib(t.peak_allocated_bytes)}" for t in validation.trials
     )
     described = f"Memory of each stage at batch {validation.batch_size}: {said}."
-    return finish([bars], described, _BAR * len(order) + _AXIS_AND_LEGEND)
+    bars = layer(rows, "bar", encoding, height=_BAR - 10)
+    return chart([bars], described, _BAR * len(order) + _AXIS_AND_LEGEND)
 
 
-def overreach(validation: BackwardValidation) -> alt.LayerChart:
+def overreach(validation: BackwardValidation) -> Spec:
     """Draw the training step's memory by batch size, up to what a forward-only tool recommends."""
     capacity = in_gib(validation.target.capacity_bytes)
     whole = _by_stage(validation, Stage.STEP)
     forward = _by_stage(validation, Stage.FORWARD_ONLY)
     recommended = validation.forward_only_max_batch_size
     needed = _needed_at(whole, recommended)
-    rows = [_point(trial, "training step") for trial in whole]
-    rows += [_point(trial, "forward only") for trial in forward]
-    end = [{"batch": recommended, "memory": needed, "kind": "extrapolated"}]
+    rows = [_point(trial, _STEP) for trial in whole]
+    rows += [_point(trial, _FORWARD) for trial in forward]
     if needed is not None and rows:
-        last = max((r for r in rows if r["kind"] == "training step"), key=_batch, default=None)
-        rows += [{**last, "kind": "extrapolated"}, *end] if last else []
-    top = max([row["memory"] for row in rows] + [capacity or 0.0], default=1.0)
-    axes = _axes(max([row["batch"] for row in rows], default=1), top)
-    layers = [_limit(capacity), _lines(rows, axes), *_recommendations(validation, needed, axes)]
-    return finish([layer for layer in layers if layer is not None], _overreach_words(validation))
+        last = max((row for row in rows if row["kind"] == _STEP), key=_batch, default=None)
+        end = {"batch": recommended, "memory": needed, "text": f"about {needed:,.2f} GiB"}
+        rows += [{**last, "kind": _EXTENDED}, {**end, "kind": _EXTENDED}] if last else []
+    top = max([row["memory"] for row in rows] + [capacity or 0.0], default=1.0) or 1.0
+    x = axis("batch", "Batch size", max([row["batch"] for row in rows], default=1) * 1.06, 8)
+    y = axis("memory", "Peak allocated (GiB)", top * 1.08, 6)
+    rules = _recommendations(validation)
+    colours = {_FORWARD: MARK_COLOURS["current"], _STEP: LINE, _EXTENDED: "#8aa4e0"}
+    colours |= {} if capacity is None else {f"Capacity: {capacity:,.2f} GiB": LIMIT}
+    colours |= {rule["kind"]: rule["colour"] for rule in rules}
+    colour = by_label("kind", colours, symbolType="stroke")
+    tooltip = [
+        words("kind", title="Memory of"),
+        number("batch", title="Batch size", format=NUMBER),
+        words("text", title="Peak allocated"),
+    ]
+    drawn = {"x": x, "y": y, "color": colour}
+    limits = [] if capacity is None else [{"memory": capacity}]
+    layers = [layer(limits, "rule", {"y": y}, color=LIMIT, strokeWidth=2)]
+    for kind, dash in ((_FORWARD, [1, 0]), (_STEP, [1, 0]), (_EXTENDED, [5, 4])):
+        its = [row for row in rows if row["kind"] == kind]
+        layers += [
+            layer(its, "line", drawn, strokeWidth=2, strokeDash=dash),
+            layer(its, "point", {**drawn, "tooltip": tooltip}, filled=True, size=50, opacity=1),
+        ]
+    layers.append(layer(rules, "rule", {"x": x, "color": colour}, strokeDash=[4, 4], strokeWidth=2))
+    return chart(layers, _overreach_words(validation))
 
 
-def break_even(validation: CompileValidation) -> alt.LayerChart:
+def break_even(validation: CompileValidation) -> Spec:
     """Draw time over training steps: eager, and compiled with its compile time."""
     eager, compiled = validation.eager.step_seconds, validation.compiled.step_seconds
     if eager is None or compiled is None or validation.compile_seconds is None:
@@ -89,36 +116,37 @@ def break_even(validation: CompileValidation) -> alt.LayerChart:
     meet = validation.break_even_steps
     last = 2 * meet if meet else max(100, round(validation.compile_seconds / eager))
     rows = [
-        {"steps": steps, "seconds": start + steps * each, "kind": kind}
+        {
+            "steps": steps,
+            "seconds": start + steps * each,
+            "kind": kind,
+            "text": seconds(start + steps * each),
+        }
         for kind, start, each in (
-            ("eager", 0.0, eager),
-            ("compiled", validation.compile_seconds, compiled),
+            ("Eager", 0.0, eager),
+            ("Compiled", validation.compile_seconds, compiled),
         )
         for steps in (0, last)
     ]
-    scale = alt.Scale(
-        domain=["eager", "compiled"], range=[MARK_COLOURS["current"], MARK_COLOURS["optimal"]]
-    )
-    x = alt.X("steps:Q", title="Training steps", axis=alt.Axis(tickCount=6))
-    layers: list[alt.Chart] = [
-        alt.Chart(data(rows))
-        .mark_line(strokeWidth=3)
-        .encode(
-            x=x,
-            y=alt.Y("seconds:Q", title="Total time (s)"),
-            color=alt.Color("kind:N", title=None, scale=scale, legend=alt.Legend(orient="bottom")),
-        )
+    colours = {"Eager": MARK_COLOURS["current"], "Compiled": MARK_COLOURS["optimal"]}
+    broken_even = f"Break-even: {meet:,} steps" if meet else None
+    if broken_even:
+        colours[broken_even] = LIMIT
+    colour = by_label("kind", colours, symbolType="stroke")
+    x = axis("steps", "Training steps", last, 5)
+    y = axis("seconds", "Total time (s)", max(row["seconds"] for row in rows) * 1.05, 5)
+    tooltip = [
+        words("kind", title="Step"),
+        number("steps", title="After steps", format=NUMBER),
+        words("text", title="Total time"),
     ]
-    if meet:
-        mark = alt.Chart(data([{"steps": meet, "text": f"break-even: {meet:,} steps"}]))
-        layers += [
-            mark.mark_rule(color=GROUND, strokeDash=[4, 4]).encode(x=x),
-            mark.mark_text(color=GROUND, align="left", dx=5, fontWeight="bold").encode(
-                x=x, y=alt.value(10), text="text:N"
-            ),
-        ]
+    drawn = {"x": x, "y": y, "color": colour, "tooltip": tooltip}
+    layers = [layer(rows, "line", drawn, strokeWidth=3)]
+    if broken_even:
+        marks = [{"steps": meet, "kind": broken_even}]
+        layers.append(layer(marks, "rule", {"x": x, "color": colour}, strokeDash=[4, 4]))
     said = f"break-even after {meet:,} steps" if meet else "no break-even"
-    return finish(
+    return chart(
         layers, f"Eager steps take {seconds(eager)}, compiled {seconds(compiled)}; {said}."
     )
 
@@ -163,81 +191,29 @@ def _needed_at(trials: Sequence[Trial], batch_size: int | None) -> float | None:
 
 
 def _point(trial: Trial, kind: str) -> dict[str, Any]:
-    memory = in_gib(trial.peak_allocated_bytes)
-    return {"batch": trial.batch_size, "memory": memory, "kind": kind}
+    size = trial.peak_allocated_bytes
+    return {"batch": trial.batch_size, "memory": in_gib(size), "kind": kind, "text": gib(size)}
 
 
 def _batch(row: dict[str, Any]) -> int:
     return row["batch"]
 
 
-def _axes(largest: int, top: float) -> dict[str, Any]:
-    return {
-        "x": alt.X(
-            "batch:Q",
-            title="Batch size",
-            scale=alt.Scale(domain=[0, largest * 1.06], nice=False),
-            axis=alt.Axis(tickCount=8),
-        ),
-        "y": alt.Y(
-            "memory:Q",
-            title="Peak allocated (GiB)",
-            scale=alt.Scale(domain=[0, top * 1.15], nice=False),
-        ),
-    }
-
-
-def _limit(capacity: float | None) -> alt.LayerChart | None:
-    if capacity is None:
-        return None
-    base = alt.Chart(data([{"memory": capacity, "text": f"capacity {capacity:,.2f} GiB"}]))
-    rule = base.mark_rule(color=LIMIT, strokeWidth=2).encode(y="memory:Q")
-    text = base.mark_text(color=LIMIT, align="left", dx=4, dy=-8, fontWeight="bold")
-    return rule + text.encode(y="memory:Q", x=alt.value(0), text="text:N")
-
-
-def _lines(rows: Sequence[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
-    kinds = ["forward only", "training step", "extrapolated"]
-    colour = alt.Scale(domain=kinds, range=[MARK_COLOURS["current"], LINE, LIMIT])
-    dash = alt.Scale(domain=kinds, range=[[1, 0], [1, 0], [5, 4]])
-    legend = alt.Legend(orient="bottom", columns=2)  # the same twice: they become one
-    return (
-        alt.Chart(data(rows))
-        .mark_line(point=True, strokeWidth=2)
-        .encode(
-            **axes,
-            color=alt.Color("kind:N", title=None, scale=colour, legend=legend),
-            strokeDash=alt.StrokeDash("kind:N", title=None, scale=dash, legend=legend),
-        )
-    )
-
-
-def _recommendations(
-    validation: BackwardValidation, needed: float | None, axes: dict[str, Any]
-) -> list[alt.Chart]:
+def _recommendations(validation: BackwardValidation) -> list[dict[str, Any]]:
     said = [
-        (validation.max_batch_size, "max batch size", MARK_COLOURS["optimal"]),
-        (validation.forward_only_max_batch_size, "forward-only tool", LIMIT),
+        (validation.max_batch_size, "Largest that fits", MARK_COLOURS["optimal"]),
+        (validation.forward_only_max_batch_size, "Forward-only tool", "#a8705f"),
     ]
-    layers = []
-    for number, (batch, text, colour) in enumerate(said):
-        if batch is None:
-            continue
-        base = alt.Chart(data([{"batch": batch, "text": f"{text}: {batch:,}", "memory": needed}]))
-        right = number == 1
-        layers += [
-            base.mark_rule(color=colour, strokeDash=[4, 4]).encode(x=axes["x"]),
-            base.mark_text(
-                color=colour, align="right" if right else "left", dx=-5 if right else 5,
-                fontWeight="bold",
-            ).encode(x=axes["x"], y=alt.value(8 + 16 * number), text="text:N"),
-        ]  # fmt: skip
-    return layers
+    return [
+        {"batch": batch, "kind": f"{text}: {batch:,}", "colour": colour}
+        for batch, text, colour in said
+        if batch is not None
+    ]
 
 
 def _overreach_words(validation: BackwardValidation) -> str:
     return (
-        f"Memory by batch size. The max batch size is {validation.max_batch_size}; "
+        f"Memory by batch size. The largest batch that fits is {validation.max_batch_size}; "
         f"a tool that only runs the forward pass would recommend "
         f"{validation.forward_only_max_batch_size}, beyond the capacity."
     )

@@ -1,4 +1,4 @@
-"""Pieces of Vega-Lite as plain data, for the charts that are redrawn while a slider moves.
+"""Pieces of Vega-Lite as plain data: charts are redrawn while a slider moves.
 
 Altair takes 0.2 s and more to build and check a chart of ten layers; these take a millisecond.
 """
@@ -12,12 +12,17 @@ from memorymark.report.charts.palette import HEIGHT, category_legend, category_s
 
 Spec = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]
+NUMBER = ",.6~f"  # thousands separators, no needless zeros
+_WIDE = 480  # pixels of a plot
+_SHORT = 23  # letters, of which two columns have room on a telephone
 
 
 def layer(rows: Rows, mark: str, encoding: Spec, **style: Any) -> Spec:
     """Return a layer: what is drawn, how, and from which rows."""
     values = [dict(row) for row in rows]
-    return {"data": {"values": values}, "mark": {"type": mark, **style}, "encoding": encoding}
+    told = {} if "tooltip" in encoding else {"tooltip": None}  # else all fields, by their names
+    drawn = {"type": mark, **told, **style}
+    return {"data": {"values": values}, "mark": drawn, "encoding": encoding}
 
 
 def chart(layers: Sequence[Spec], described: str, height: int = HEIGHT) -> Spec:
@@ -46,8 +51,30 @@ def axis(field: str, title: str, end: float, ticks: int) -> Spec:
         field,
         title=title,
         scale={"domain": [0, end], "nice": False},
-        axis={"tickCount": ticks, "labelOverlap": True},
+        axis={"tickCount": ticks, "labelOverlap": True, "format": NUMBER},
     )
+
+
+def key(labels: Sequence[str], title: str | None = None, wide_columns: int = 4) -> Spec:
+    """Put a legend above a chart, in as many columns as its width has room for.
+
+    Names that stand in a legend never overprint points or one another, at whatever width.
+    """
+    few = 2 if max(map(len, labels), default=0) <= _SHORT else 1
+    many = max(min(len(labels), wide_columns), 1)
+    return {
+        "title": title,
+        "orient": "top",
+        "columns": {"expr": f"width < {_WIDE} ? {few} : {many}"},
+        "labelLimit": 0,
+        "columnPadding": 16,
+    }
+
+
+def by_label(field: str, colours: Mapping[str, str], **more: Any) -> Spec:
+    """Colour by label, with a legend of all labels above the chart."""
+    scale = {"domain": list(colours), "range": list(colours.values())}
+    return words(field, title=None, scale=scale, legend={**key(list(colours)), **more})
 
 
 def category_colour(*, with_legend: bool = True) -> Spec:

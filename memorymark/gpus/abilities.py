@@ -1,0 +1,45 @@
+"""What a device cannot do, with the reason: the app disables it, and says why."""
+
+from __future__ import annotations
+
+from memorymark.gpus.catalogue import Gpu
+from memorymark.records.config import Precision
+
+_CPU = "cpu"
+
+
+def why_not(option: str, value: object, kind: str, gpu: Gpu | None = None) -> str | None:
+    """Return why a value of a training option has no place on a device; None where it has.
+
+    Args:
+        option: Name of a field of TrainingConfig.
+        value: A value that it may be set to.
+        kind: cuda, mps, cpu or simulated.
+        gpu: The catalogue's row of the device, where it has one.
+
+    Example:
+        >>> from memorymark.gpus.catalogue import find_gpu
+        >>> why_not("precision", "amp-bf16", "simulated", find_gpu("t4"))
+        'amp-bf16: the T4 has no BF16 units.'
+        >>> why_not("precision", "amp-bf16", "simulated", find_gpu("l4"))
+    """
+    words = _reason(option, str(value), kind, gpu)
+    if words is None:
+        return None
+    return f"cuDNN: {words}" if option == "cudnn_benchmark" else f"{value}: {words}"
+
+
+def _reason(option: str, value: str, kind: str, gpu: Gpu | None) -> str | None:
+    if option == "precision" and gpu is not None:
+        units = Precision(value).value.removeprefix("amp-")
+        name = gpu.name.removeprefix("NVIDIA ")
+        return None if gpu.peak_flops[units] else f"the {name} has no {units.upper()} units."
+    return _NEEDS_CUDA.get((option, value)) if kind in (_CPU, "mps") else None
+
+
+_NEEDS_CUDA = {
+    ("precision", "tf32"): "only NVIDIA GPUs have TF32 units.",
+    ("attention", "flash"): "it needs an NVIDIA GPU.",
+    ("optimizer", "adamw-8bit"): "bitsandbytes needs an NVIDIA GPU.",
+    ("cudnn_benchmark", "True"): "it runs on NVIDIA GPUs only.",
+}

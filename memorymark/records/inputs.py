@@ -1,0 +1,78 @@
+"""What a link carries beside its run: the inputs of the costs that a visitor changed."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from memorymark.errors import UsageError
+from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.option import options_of
+from memorymark.records.prices import prices_text, read_prices
+
+MONEY = ("price_per_hour", "dataset_size", "epochs", "runs_per_year")
+PRICES = "prices"
+INPUT_NAMES = (*MONEY, PRICES)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Inputs that were changed.
+
+    Attributes:
+        values: Options by name; None where one was emptied.
+        prices: Dollars per hour by key of the GPU catalogue.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    prices: Mapping[str, float] = field(default_factory=dict)
+
+
+def inputs_to_query(inputs: Inputs) -> dict[str, str]:
+    """Write inputs as parameters of an address; an emptied one is an empty parameter.
+
+    Example:
+        >>> inputs_to_query(Inputs({"epochs": 3, "dataset_size": None}, {"l4": 0.8}))
+        {'dataset_size': '', 'epochs': '3', 'prices': 'l4:0.8'}
+    """
+    said = {
+        name: "" if inputs.values[name] is None else str(inputs.values[name])
+        for name in MONEY
+        if name in inputs.values
+    }
+    return said | ({PRICES: prices_text(inputs.prices)} if inputs.prices else {})
+
+
+def inputs_from_query(
+    query: Mapping[str, str], gpus: Container[str]
+) -> tuple[Inputs, tuple[str, ...]]:
+    """Read inputs from the parameters of an address.
+
+    Args:
+        query: The parameters.
+        gpus: The keys of the GPUs that have a price.
+
+    Returns:
+        The inputs, and a sentence for each that is not accepted and was left out.
+    """
+    declared, values, refused = options_of(AnalysisOptions), {}, []
+    for name in MONEY:
+        text = query.get(name)
+        try:
+            if text is not None:
+                values[name] = declared[name].parse(text) if text.strip() else None
+        except UsageError as error:
+            refused.append(str(error))
+    prices, more = _read_prices(query.get(PRICES, ""), gpus)
+    return Inputs(values, prices), (*refused, *more)
+
+
+def _read_prices(text: str, gpus: Container[str]) -> tuple[dict[str, float], list[str]]:
+    try:
+        prices = dict(read_prices(text))
+    except UsageError as error:
+        return {}, [str(error)]
+    unknown = [name for name in prices if name not in gpus]
+    said = [f"There is no GPU {name!r} in the catalogue to give a price." for name in unknown]
+    return {name: price for name, price in prices.items() if name not in unknown}, said

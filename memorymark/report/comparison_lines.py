@@ -1,0 +1,69 @@
+"""A comparison of GPUs as lines of text: the cheapest first, then what it is of, then all."""
+
+from __future__ import annotations
+
+from memorymark.records.comparison import ComparedGpu, Comparison
+from memorymark.report.settings_phrase import comparison_phrase
+from memorymark.units import count, gib, hours, rate, usd
+
+DOMINATED = "slower and dearer than another GPU"
+
+
+def cheapest(comparison: Comparison) -> ComparedGpu | None:
+    """Return the GPU with the cheapest samples; None where no cost is known."""
+    known = [row for row in comparison.gpus if row.cost.usd_per_million_samples is not None]
+    return min(known, key=lambda row: row.cost.usd_per_million_samples, default=None)
+
+
+def cheapest_sentence(comparison: Comparison) -> str:
+    """Say which GPU trains cheapest, at which batch and for how much."""
+    best = cheapest(comparison)
+    if best is None:
+        return "No GPU has both a price and a throughput, so none is known to be the cheapest."
+    per_run = ""
+    if best.cost.usd_per_run is not None:
+        per_run = f", {usd(best.cost.usd_per_run)} and {hours(best.cost.hours_per_run)} per run"
+    return (
+        f"Cheapest: {best.name} at batch {count(best.optimal_batch_size)}, "
+        f"{usd(best.cost.usd_per_million_samples)} per million samples{per_run} "
+        f"({best.source} throughput)."
+    )
+
+
+def comparison_lines(comparison: Comparison, memory_budget_bytes: int | None = None) -> list[str]:
+    """Write a comparison as lines of text."""
+    return [
+        cheapest_sentence(comparison),
+        comparison_phrase(comparison, memory_budget_bytes),
+        "",
+        *(_row(row) for row in comparison.gpus),
+        *(f"Note: {finding}" for finding in comparison.findings),
+    ]
+
+
+def is_dominated(row: ComparedGpu) -> bool:
+    """Whether another GPU is known to be as cheap and as fast, and better in one."""
+    return row.cost.usd_per_million_samples is not None and not row.efficient
+
+
+def _row(row: ComparedGpu) -> str:
+    if row.max_batch_size is None:
+        return f"{row.name} ({row.source}): no batch size found."
+    parts = [
+        f"largest batch {count(row.max_batch_size)}",
+        f"recommended {count(row.optimal_batch_size)}",
+        f"{gib(row.memory_bytes)} of {gib(row.capacity_bytes)}",
+        f"{rate(row.samples_per_second)} samples/s",
+        f"{usd(row.usd_per_hour)} per hour ({_price_source(row)})",
+        f"{usd(row.cost.usd_per_million_samples)} per million samples",
+        f"{usd(row.cost.usd_per_run)} and {hours(row.cost.hours_per_run)} per run",
+        f"{usd(row.cost.usd_per_year)} per year",
+        *([DOMINATED] if is_dominated(row) else []),
+    ]
+    return f"{row.name} ({row.source}): {', '.join(parts)}."
+
+
+def _price_source(row: ComparedGpu) -> str:
+    if row.usd_per_hour is None:
+        return "no price known"
+    return ", ".join(filter(None, (row.price_source, row.price_observed_at))) or "price given"

@@ -1,0 +1,270 @@
+"""What a result is of, in one phrase.
+
+    bert · NVIDIA L4 (simulated) · sequence-classification · amp-bf16 · 512 tokens · adamw
+
+It names model and target, and of the settings the precision, the lengths, the optimizer and
+everything that differs from its default. Settings are taken from the options as they are
+declared: one that is added is named with its label, by nobody's doing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from memorymark.errors import MemoryMarkError
+from memorymark.records.analysis import Analysis
+from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.comparison import Comparison
+from memorymark.records.config import (
+    DEFAULT_IMAGE_SIZE,
+    TrainingConfig,
+    without_filled_in_size,
+)
+from memorymark.records.costs import Plan
+from memorymark.records.option import Option, changed, options_of
+from memorymark.records.request import Request
+from memorymark.records.trial import Target, Trial
+from memorymark.records.validation import BackwardValidation, CompileValidation
+from memorymark.units import GIB, MIB
+
+SEPARATOR = " · "
+COSTS = ("price_per_hour", "dataset_size", "epochs", "runs_per_year")
+_LENGTHS = ("num_frames", "image_size", "audio_seconds", "seq_len")
+_ALWAYS = ("task", "precision", *_LENGTHS, "optimizer")
+
+
+def join_settings(parts: Iterable[str]) -> str:
+    """Join parts of a phrase; empty ones are left out."""
+    return SEPARATOR.join(filter(None, parts))
+
+
+def training_phrase(config: TrainingConfig) -> str:
+    """Name how something was trained.
+
+    Example:
+        >>> training_phrase(TrainingConfig(task="ctc", audio_seconds=10, dropout=False))
+        'ctc · fp32 · 10 s of audio · 128 tokens · adamw · no dropout'
+    """
+    return join_settings(_of_result(config))
+
+
+def costs_phrase(plan: Plan | AnalysisOptions) -> str:
+    """Name what costs are worked out for, as far as it is given.
+
+    Example:
+        >>> costs_phrase(Plan(price_per_hour=1.29, dataset_size=1_000_000, epochs=3))
+        '$1.29 per hour · 1,000,000 samples · 3 epochs'
+    """
+    declared = options_of(AnalysisOptions)
+    given = {name: getattr(plan, name) for name in COSTS}
+    return join_settings(
+        _words(declared[name], value) for name, value in given.items() if value is not None
+    )
+
+
+def analysis_phrase(analysis: Analysis, memory_budget_bytes: int | None = None) -> str:
+    """Name all that an analysis is of.
+
+    Args:
+        analysis: The analysis.
+        memory_budget_bytes: The budget that was asked for, where the record does not say it.
+    """
+    return join_settings(
+        [*_analysis_head(analysis, memory_budget_bytes), *_asked(analysis.options)]
+    )
+
+
+def search_phrase(analysis: Analysis, memory_budget_bytes: int | None = None) -> str:
+    """Name what an analysis is of, without current batch and costs, which its page shows."""
+    return join_settings(
+        [*_analysis_head(analysis, memory_budget_bytes), *_searched(analysis.options)]
+    )
+
+
+def validation_phrase(
+    validation: BackwardValidation | CompileValidation, memory_budget_bytes: int | None = None
+) -> str:
+    """Name all that a validation is of."""
+    target = validation.target
+    return join_settings(
+        [
+            validation.workload,
+            target_phrase(target),
+            _batch(validation.batch_size),
+            *_of_result(validation.config),
+            _budget(memory_budget_bytes or target.budget_bytes),
+        ]
+    )
+
+
+def comparison_phrase(comparison: Comparison, memory_budget_bytes: int | None = None) -> str:
+    """Name all that a comparison is of; each of its GPUs has a source and a price of its own."""
+    return join_settings(
+        [
+            comparison.model_name,
+            *_of_result(comparison.config),
+            _budget(memory_budget_bytes),
+            costs_phrase(dataclasses.replace(comparison.plan, price_per_hour=None)),
+        ]
+    )
+
+
+def trial_phrase(trial: Trial, memory_budget_bytes: int | None = None) -> str:
+    """Name all that one trial is of."""
+    return join_settings(
+        [
+            trial.model,
+            f"{trial.device} ({trial.source})",
+            _batch(trial.batch_size),
+            *_of_result(trial.config),
+            _budget(memory_budget_bytes),
+        ]
+    )
+
+
+def request_phrase(request: Request) -> str:
+    """Name the settings of a request, without its model and its target.
+
+    Example:
+        >>> request_phrase(Request("analysis", "bert", TrainingConfig(seq_len=512), gpu="l4"))
+        'fp32 · 512 tokens · adamw'
+    """
+    batch = None if request.batch_size is None else _batch(request.batch_size)
+    gpus = f"GPUs {', '.join(request.gpus)}" if request.gpus else None
+    return join_settings(
+        [
+            batch or "",
+            *_training(request.config),
+            _budget(request.memory_budget),
+            *_asked(request.options),
+            gpus or "",
+        ]
+    )
+
+
+def kept_phrase(request: Mapping[str, Any] | None) -> str:
+    """Name the settings of a request of the run history; nothing where it cannot be read."""
+    try:
+        return request_phrase(Request.from_dict(request)) if request else ""
+    except MemoryMarkError:
+        return ""
+
+
+def setting_words(option: Option, value: Any) -> str:
+    """Name one setting and its value, as in "512 tokens"; one that is not set is "no …"."""
+    return _words(option, False if value is None else value)
+
+
+def target_phrase(target: Target) -> str:
+    """Name a target with its source, as in "NVIDIA A100 40GB (simulated)"."""
+    return f"{target.name} ({target.source})"
+
+
+def _analysis_head(analysis: Analysis, budget: int | None) -> list[str]:
+    return [
+        analysis.workload,
+        target_phrase(analysis.target),
+        *_of_result(analysis.config),
+        _budget(budget or analysis.target.budget_bytes),
+    ]
+
+
+def _training(config: TrainingConfig) -> list[str]:
+    """Name task, precision, lengths and optimizer, then what differs from its default."""
+    declared = options_of(TrainingConfig)
+    lengths = config.task.lengths if config.task else ()
+    differing = changed(config)
+    first = {
+        name: getattr(config, name)
+        for name in _ALWAYS
+        if name in differing or name in lengths or name not in ("task", *_LENGTHS)
+    }
+    rest = {name: value for name, value in differing.items() if name not in first}
+    named = [
+        _words(declared[name], value) for name, value in (first | rest).items() if value is not None
+    ]
+    return [*named, "compiled"] if config.compile else named
+
+
+def _of_result(config: TrainingConfig) -> list[str]:
+    """Name a training, without a size of images that nobody gave: the engine fills it in.
+
+    A pair with a text is an image or audio, never both.
+    """
+    config = without_filled_in_size(config)
+    if config.audio_seconds is not None and config.image_size == DEFAULT_IMAGE_SIZE:
+        config = dataclasses.replace(config, image_size=None)
+    return _training(config)
+
+
+def _asked(options: AnalysisOptions) -> list[str]:
+    """Name what an analysis is asked, as far as it differs from its defaults."""
+    own = [_words(options_of(AnalysisOptions)[name], value) for name, value in _own(options)]
+    return [*own, costs_phrase(options)]
+
+
+def _searched(options: AnalysisOptions) -> list[str]:
+    declared = options_of(AnalysisOptions)
+    return [
+        _words(declared[name], value)
+        for name, value in _own(options)
+        if name != "current_batch_size"
+    ]
+
+
+def _own(options: AnalysisOptions) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in changed(options).items() if name not in COSTS]
+
+
+def _batch(batch_size: int) -> str:
+    return f"batch size {batch_size:,}"
+
+
+def _budget(size: int | None) -> str:
+    """Name a budget exactly: two of them that differ read differently."""
+    if size is None:
+        return ""
+    for unit, unit_bytes in (("GiB", GIB), ("MiB", MIB)):
+        if size % unit_bytes == 0:
+            return f"memory budget {size // unit_bytes:,} {unit}"
+    return f"memory budget {size:,} bytes"
+
+
+def _words(option: Option, value: Any) -> str:
+    """Name one setting and its value."""
+    if option.name in _OWN_WORDS:
+        return _OWN_WORDS[option.name](value)
+    label = option.label if option.label[1:2].isupper() else _lower_first(option.label)
+    if isinstance(value, bool):
+        return label if value else f"no {label}"
+    if option.is_share:
+        return f"{label} {(Decimal(str(value)) * 100).normalize():f} %"
+    return f"{label} {value}" if isinstance(value, str) else f"{label} {value:,}"
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _counted(one: str, more: str) -> Callable[[float], str]:
+    return lambda value: f"{value:,} {one if value == 1 else more}"
+
+
+_OWN_WORDS: dict[str, Callable[[Any], str]] = {
+    "task": str,
+    "precision": str,
+    "optimizer": lambda name: "no optimizer" if name == "none" else str(name),
+    "seq_len": _counted("token", "tokens"),
+    "image_size": lambda pixels: f"images of {pixels:,} x {pixels:,} pixels",
+    "audio_seconds": lambda seconds: f"{seconds:,} s of audio",
+    "num_frames": _counted("frame", "frames"),
+    "num_labels": _counted("label", "labels"),
+    "price_per_hour": lambda usd: f"${usd:,.2f} per hour" if usd == round(usd, 2)
+    else f"${usd:,} per hour",
+    "dataset_size": _counted("sample", "samples"),
+    "epochs": _counted("epoch", "epochs"),
+    "runs_per_year": _counted("run per year", "runs per year"),
+}  # fmt: skip

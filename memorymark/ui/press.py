@@ -1,0 +1,116 @@
+"""The buttons that start a run, and beside them all that comes of a press.
+
+What is running, how far it is, its end without a result and what went wrong stand here, where one
+looks, and not further down among the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import streamlit as st
+
+from memorymark.errors import MemoryMarkError
+from memorymark.records.request import RequestKind
+from memorymark.service.history import Run, RunStatus
+from memorymark.ui import say
+from memorymark.ui.engine import app_service, request_of, show_run, visitor
+from memorymark.ui.job_view import say_ended, watch
+from memorymark.ui.redraw import note_error, noted_error
+from memorymark.ui.say import plain
+from memorymark.ui.setup import current_setup, differences, note_opened, write_address
+
+_START = "start"
+Reasons = Mapping[str, str]
+_NONE: Reasons = {}
+
+
+@contextmanager
+def press_area() -> Iterator[None]:
+    """Hold the buttons and what comes of them in view, however much is unfolded above them."""
+    st.html(
+        "<style>div:has(> .st-key-press_area) {position: sticky; bottom: 0; z-index: 5;"
+        " max-height: 60vh; overflow-y: auto; padding: .4rem 0; backdrop-filter: blur(14px);}"
+        "</style>"
+    )
+    with st.container(key="press_area"):
+        yield
+
+
+def pressed(buttons: Sequence[str], reasons: Reasons = _NONE) -> str | None:
+    """Draw the buttons; return the one that was pressed.
+
+    Args:
+        buttons: What they say.
+        reasons: Why some of them cannot be pressed.
+    """
+    found = None
+    with st.container(horizontal=True, key="press"):
+        for button in buttons:
+            why = reasons.get(button)
+            if st.button(
+                plain(button),
+                key=f"press_{button}",
+                type="primary",
+                icon=":material/play_arrow:",
+                disabled=why is not None,
+                help=None if why is None else plain(why),
+            ):
+                found = button
+    return found
+
+
+def say_reasons(reasons: Reasons) -> None:
+    """Say why some of the buttons cannot be pressed."""
+    for button, why in reasons.items():
+        say.caption("{}: {}", button, why)
+
+
+def start(kind: RequestKind, **money: Any) -> None:
+    """Start a job for the setup, or join an equal one, and go on to its link."""
+    try:
+        job = app_service().start(current_setup().request(kind, **money), visitor())
+    except MemoryMarkError as error:
+        note_error(_START, error)
+        return
+    show_run(job.run_id)
+    note_opened(job.run_id)
+    write_address()
+    st.rerun()
+
+
+def draw_outcome(runs: Sequence[Run | None]) -> None:
+    """Draw what came of a press: an error, the progress of a run, or its end without a result."""
+    error = noted_error(_START)
+    if error is not None:
+        say.error("{}", error)
+    for run in runs:
+        if run is None:
+            continue
+        if run.status.is_active:
+            watch(run.run_id)
+        elif run.status is not RunStatus.DONE and not _is_of_others(run):
+            say_ended(run)
+
+
+def mark_if_stale(run: Run, button: str) -> None:
+    """Say which settings differ from those of the result that is shown."""
+    found = _differences(run)
+    if found:
+        say.warning(
+            "This result is of other settings: {}. Press {} for these.",
+            "; ".join(found),
+            button,
+            icon=":material/history_toggle_off:",
+        )
+
+
+def _is_of_others(run: Run) -> bool:
+    return bool(_differences(run))
+
+
+def _differences(run: Run) -> tuple[str, ...]:
+    request = request_of(run)
+    return () if request is None else differences(request)

@@ -1,0 +1,29 @@
+"""Tells a page that draws itself anew, since something was ready, from one that somebody used."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+_OWN, _ERRORS = "redrawn", "press_errors"
+
+
+def redraw() -> None:
+    """Draw the whole page once more, though nobody did anything."""
+    st.session_state[_OWN] = True
+    st.rerun()
+
+
+def begin() -> None:
+    """Forget what went wrong at the last press, once somebody did something else."""
+    if not st.session_state.pop(_OWN, False):
+        st.session_state.pop(_ERRORS, None)
+
+
+def note_error(button: str, error: Exception) -> None:
+    """Note what went wrong at a press, to be said beside the button."""
+    st.session_state.setdefault(_ERRORS, {})[button] = str(error)
+
+
+def noted_error(button: str) -> str | None:
+    """Return what went wrong when a button was pressed last."""
+    return st.session_state.get(_ERRORS, {}).get(button)

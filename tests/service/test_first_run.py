@@ -1,0 +1,139 @@
+"""The default analysis: begun once when a server starts, else taken from the history."""
+
+import dataclasses
+import time
+from unittest.mock import create_autospec
+
+import pytest
+from fakes import FakeProbe, FakeWorkload
+
+from memorymark.analysis.analyze import analyze_on
+from memorymark.gpus.catalogue import DEFAULT_GPU, find_gpu
+from memorymark.gpus.telemetry import Telemetry
+from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Source, Target
+from memorymark.service import execute as execute_module
+from memorymark.service import first_run
+from memorymark.service.access import AppService, Visitor
+from memorymark.service.history import RunHistory, RunStatus
+from memorymark.service.run import begun_run
+from memorymark.settings import Settings
+from memorymark.ui import choices
+
+
+@pytest.fixture(autouse=True)
+def versions(monkeypatch):
+    """Versions that the fake trials can have: they name no packages."""
+    now = {"memorymark": "1", "torch": "2", "transformers": "3"}
+    monkeypatch.setattr(first_run, "_version", now.__getitem__)
+    monkeypatch.setattr(first_run, "read_telemetry", lambda index: Telemetry())
+    return now
+
+
+def analysis_of(request, versions):
+    gpu = find_gpu(request.gpu)
+    target = Target(
+        gpu.name, "simulated", Source.SIMULATED, gpu.usable_bytes, gpu.total_bytes, gpu_key=gpu.key
+    )
+    options = dataclasses.replace(request.options, price_per_hour=gpu.usd_per_hour)
+    found = analyze_on(FakeProbe(target=target), FakeWorkload("bert"), TrainingConfig(), options)
+    return dataclasses.replace(found, software=dict(versions))
+
+
+@pytest.fixture
+def make_service(tmp_path, versions):
+    services = []
+
+    def make(**settings):
+        execute = create_autospec(
+            execute_module.execute, side_effect=lambda request, **_: analysis_of(request, versions)
+        )
+        services.append(AppService(Settings(home=tmp_path, **settings), execute))
+        return services[-1]
+
+    yield make
+    for service in services:
+        service.close()
+
+
+def until(said):
+    end = time.monotonic() + 10
+    while not said():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
+
+
+def begun(service):
+    service.begin()
+    until(lambda: not service.jobs.active())
+    return service.first_run()
+
+
+def test_nothing_is_begun_by_a_service_that_serves_nobody(make_service):
+    service = make_service()
+    assert service.first_run() is None
+    assert service.history.list() == []
+
+
+def test_the_default_analysis_is_a_run_like_others_and_made_once(make_service):
+    first = make_service(run_key="a key that the server needs not")
+    run_id = begun(first)
+    run = first.history.open(run_id)
+    assert (run.status, run.model, run.source) == (RunStatus.DONE, "bert", "simulated")
+    again = make_service()
+    assert begun(again) == run_id
+    again._execute_with.assert_not_called()
+
+
+def test_the_owner_can_leave_it_out(make_service):
+    service = make_service(first_run=False)
+    assert begun(service) is None
+    service._execute_with.assert_not_called()
+
+
+def test_a_deleted_one_is_none_and_made_anew_at_the_next_start(make_service):
+    service = make_service()
+    run_id = begun(service)
+    service.delete(run_id, Visitor())
+    assert service.first_run() is None
+    assert begun(make_service()) not in (None, run_id)
+
+
+@pytest.mark.parametrize("package", ["memorymark", "torch", "transformers"])
+def test_other_software_makes_another(make_service, versions, package):
+    run_id = begun(make_service())
+    versions[package] = "other"
+    assert begun(make_service()) != run_id
+
+
+def test_another_row_of_the_catalogue_makes_another(make_service, monkeypatch):
+    run_id = begun(make_service())
+    dearer = dataclasses.replace(find_gpu(DEFAULT_GPU), usd_per_hour=99.0)
+    monkeypatch.setattr(first_run, "find_gpu", lambda key: dearer)
+    assert begun(make_service()) != run_id
+
+
+def test_a_damaged_run_and_one_of_other_settings_are_passed_over(make_service, tmp_path, versions):
+    history, request = RunHistory(tmp_path / "runs.sqlite3"), first_run.first_request()
+    other = dataclasses.replace(request, config=TrainingConfig(seq_len=64))
+    damaged = begun_run("damaged0", "analysis", request.to_dict(), RunStatus.DONE, "x")
+    history.keep(dataclasses.replace(damaged, record={"trials": 3}, source="simulated"))
+    wrong = begun_run("othersee", "analysis", other.to_dict(), RunStatus.DONE, "x")
+    history.keep(dataclasses.replace(wrong, record=analysis_of(other, versions).to_dict()))
+    assert first_run.finished_run(history, request) is None
+    assert begun(make_service()) not in ("damaged0", "othersee")
+
+
+def test_the_machines_own_gpu_is_simulated_where_the_catalogue_has_it(monkeypatch):
+    assert first_run.first_request().gpu == DEFAULT_GPU
+    for name, gpu in (("NVIDIA L4", "l4"), ("NVIDIA Unheard Of", DEFAULT_GPU)):
+        monkeypatch.setattr(first_run, "read_telemetry", lambda index, n=name: Telemetry(name=n))
+        assert first_run.first_request().gpu == gpu
+
+
+def test_it_is_what_the_page_is_set_to_at_the_start():
+    request = first_run.first_request()
+    assert choices._FIRST
+    for name, first in choices._FIRST.items():
+        assert getattr(request.options, name) == first
+    assert request.config == TrainingConfig()
