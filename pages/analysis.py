@@ -10,7 +10,7 @@ from memorymark.ui.analysis_view import draw_analysis, draw_evidence
 from memorymark.ui.choices import as_chosen, options_to_ask, wait_for_estimate
 from memorymark.ui.engine import analysis_of, request_of
 from memorymark.ui.frame import need_frame
-from memorymark.ui.press import draw_outcome, pressed, start
+from memorymark.ui.press import draw_outcome, press_area, pressed, start
 from memorymark.ui.setup_fields import draw_setup
 from memorymark.ui.shown import draw_run, shown_runs
 
@@ -28,13 +28,14 @@ def draw_result(run: Run) -> None:
 need_frame()
 st.title("Analysis", anchor=False)
 draw_setup()
-if pressed([ANALYZE]):
-    start(RequestKind.ANALYSIS, **options_to_ask())
-shown = shown_runs(RequestKind.ANALYSIS)[RequestKind.ANALYSIS]
+with press_area():
+    if pressed([ANALYZE]):
+        start(RequestKind.ANALYSIS, **options_to_ask())
+    shown = shown_runs(RequestKind.ANALYSIS)[RequestKind.ANALYSIS]
+    draw_outcome([shown])
 if shown is None:
     st.caption(
         "Analyze finds the largest batch that fits, the smallest that is as fast as any, and what "
         "fills the memory."
     )
-draw_outcome([shown])
 draw_run(shown, draw_result, ANALYZE)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from memorymark.records.request import RequestKind, why_not_on
 from memorymark.ui.frame import need_frame
-from memorymark.ui.press import draw_outcome, pressed, start
+from memorymark.ui.press import draw_outcome, press_area, pressed, say_reasons, start
 from memorymark.ui.setup import is_simulated
 from memorymark.ui.setup_fields import draw_setup
 from memorymark.ui.shown import draw_run, shown_runs
@@ -23,16 +23,18 @@ reasons = {
     for button, kind in BUTTONS.items()
     if (why := why_not_on(kind, simulated=is_simulated()))
 }
-button = pressed(list(BUTTONS), reasons)
-if button is not None:
-    start(BUTTONS[button])
-shown = shown_runs(*BUTTONS.values())
+with press_area():
+    button = pressed(list(BUTTONS), reasons)
+    if button is not None:
+        start(BUTTONS[button])
+    shown = shown_runs(*BUTTONS.values())
+    draw_outcome(list(shown.values()))
+say_reasons(reasons)
 if not any(shown.values()):
     st.caption(
         "Validate the backward pass runs the current batch in four stages, from forward only to "
         "the whole training step, and checks every gradient. Validate torch.compile says how many "
         "steps it takes until compiling has paid off."
     )
-draw_outcome(list(shown.values()))
 draw_run(shown[RequestKind.BACKWARD], draw_backward, BACKWARD)
 draw_run(shown[RequestKind.COMPILE], draw_compile, COMPILE)

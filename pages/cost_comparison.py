@@ -8,7 +8,7 @@ from memorymark.records.request import RequestKind
 from memorymark.ui.choices import as_chosen, plan_to_ask, shown_analysis
 from memorymark.ui.comparison_view import draw_comparison, draw_savings
 from memorymark.ui.frame import need_frame
-from memorymark.ui.press import draw_outcome, pressed, start
+from memorymark.ui.press import draw_outcome, press_area, pressed, start
 from memorymark.ui.setup_fields import draw_setup
 from memorymark.ui.shown import draw_run, shown_runs
 from memorymark.ui.sidebar import draw_plan
@@ -18,15 +18,16 @@ COMPARE = "Compare GPUs"
 need_frame()
 st.title("Cost comparison", anchor=False)
 draw_setup()
-if pressed([COMPARE]):
-    start(RequestKind.COMPARISON, **plan_to_ask())
-shown = shown_runs(RequestKind.COMPARISON)[RequestKind.COMPARISON]
+with press_area():
+    if pressed([COMPARE]):
+        start(RequestKind.COMPARISON, **plan_to_ask())
+    shown = shown_runs(RequestKind.COMPARISON)[RequestKind.COMPARISON]
+    draw_outcome([shown])
 if shown is None:
     st.caption(
         "Compare GPUs simulates this training on every GPU of the catalogue, or takes a measured "
         "run from the history. It takes a few minutes."
     )
-draw_outcome([shown])
 draw_plan()
 draw_run(shown, draw_comparison, COMPARE)
 analysis = shown_analysis()

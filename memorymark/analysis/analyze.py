@@ -29,18 +29,6 @@ if TYPE_CHECKING:
 _ENDED = "The run ended before the search was done."
 
 
-class AnalysisStopped(Cancelled):
-    """The analysis was stopped by the user.
-
-    Args:
-        partial: What was known by then; its `complete` is False.
-    """
-
-    def __init__(self, partial: Analysis) -> None:
-        self.partial = partial
-        super().__init__(partial.stopped_by)
-
-
 def analyze_on(
     probe: Probe,
     workload: Workload,
@@ -68,7 +56,7 @@ def analyze_on(
         guess: Where the max batch is expected, as from a simulation.
 
     Raises:
-        AnalysisStopped: The user cancelled or interrupted; carries what was known by then.
+        Cancelled: The user cancelled or interrupted; carries what was known by then.
         MemoryMarkError: The workload cannot be built or fed, or the device is unusable.
     """
     reporter = Reporter(on_event, cancel or CancelToken())
@@ -77,7 +65,8 @@ def analyze_on(
     try:
         return work.analyze(guess)
     except (Cancelled, KeyboardInterrupt) as stop:
-        raise AnalysisStopped(work.partial("Cancelled by the user.")) from stop
+        stopped = work.partial("Cancelled by the user.")
+        raise Cancelled(partial=stopped) from stop
     except Exception as error:
         if not work.trials:
             raise

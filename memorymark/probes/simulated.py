@@ -63,7 +63,7 @@ class SimulatedProbe:
 
     def __init__(self, gpu: Gpu, *, budget_bytes: int | None = None) -> None:
         self._gpu = gpu
-        self._models = ModelKeeper(torch.device("meta"))
+        self._models = ModelKeeper(torch.device("meta"), gpu.compute_capability)
         self._rules = Rules(Platform.CUDA, gpu.compute_capability)
         self._shared: Simulations | None = None
         self._kept: dict[TrialSpec, SimulatedSteps] = {}

@@ -25,18 +25,6 @@ if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
 
 
-class ComparisonStopped(Cancelled):
-    """A comparison was stopped by the user.
-
-    Args:
-        partial: The GPUs that were done by then.
-    """
-
-    def __init__(self, partial: Comparison) -> None:
-        self.partial = partial
-        super().__init__("Cancelled by the user.")
-
-
 class SeveralGpus:
     """Compares the GPUs that a call names.
 
@@ -128,7 +116,7 @@ class SeveralGpus:
         """End with the analyses that are done, of which there may be none."""
         if not self._done:
             raise Cancelled(str(stop)) from stop
-        raise ComparisonStopped(self._comparison(self._done)) from stop
+        raise Cancelled(partial=self._comparison(self._done)) from stop
 
     def _measured(self, workload: Workload) -> list[Analysis]:
         """Return what the history has measured of a workload, as far as it may be taken again."""

@@ -6,7 +6,8 @@ looks, and not further down among the results.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
@@ -24,6 +25,18 @@ from memorymark.ui.setup import current_setup, differences, note_opened, write_a
 _START = "start"
 Reasons = Mapping[str, str]
 _NONE: Reasons = {}
+
+
+@contextmanager
+def press_area() -> Iterator[None]:
+    """Hold the buttons and what comes of them in view, however much is unfolded above them."""
+    st.html(
+        "<style>div:has(> .st-key-press_area) {position: sticky; bottom: 0; z-index: 5;"
+        " max-height: 60vh; overflow-y: auto; padding: .4rem 0; backdrop-filter: blur(14px);}"
+        "</style>"
+    )
+    with st.container(key="press_area"):
+        yield
 
 
 def pressed(buttons: Sequence[str], reasons: Reasons = _NONE) -> str | None:
@@ -46,9 +59,13 @@ def pressed(buttons: Sequence[str], reasons: Reasons = _NONE) -> str | None:
                 help=None if why is None else plain(why),
             ):
                 found = button
+    return found
+
+
+def say_reasons(reasons: Reasons) -> None:
+    """Say why some of the buttons cannot be pressed."""
     for button, why in reasons.items():
         say.caption("{}: {}", button, why)
-    return found
 
 
 def start(kind: RequestKind, **money: Any) -> None:

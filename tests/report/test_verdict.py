@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 from fakes import FakeProbe, FakeWorkload, simulated_target
 
-from memorymark.analysis.analyze import AnalysisOptions, AnalysisStopped, analyze_on, with_options
+from memorymark.analysis.analyze import AnalysisOptions, analyze_on, with_options
+from memorymark.errors import Cancelled
 from memorymark.records.config import TrainingConfig
 from memorymark.report.verdict import change_in_speed, does_not_fit, largest_words, verdict
 from memorymark.units import GIB, MIB, short_percent
@@ -112,7 +113,7 @@ def test_an_error_is_said():
 
 
 def test_a_search_that_was_stopped_knows_a_lower_bound():
-    with pytest.raises(AnalysisStopped) as caught:
+    with pytest.raises(Cancelled) as caught:
         analysis(FakeProbe(raises={3: KeyboardInterrupt()}))
     partial = caught.value.partial
     assert largest_words(partial) == f"at least {partial.max_batch_size:,}"

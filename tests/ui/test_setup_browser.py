@@ -1,0 +1,111 @@
+"""The setup in a real browser: an answer without a click, the bar, progress beside the button."""
+
+import pytest
+from app_server import WAIT, settled
+from screens import Screen, assert_fits_width, assert_in_view, calm, show
+
+from memorymark.records.config import TrainingConfig
+from memorymark.records.request import Request, RequestKind
+from memorymark.service.execute import execute
+from memorymark.service.history import RunHistory
+from memorymark.settings import load_settings
+
+pytestmark = pytest.mark.browser
+SECOND = 1_000
+BAR = "[class*=st-key-memory_bar] div[role=img]"
+
+
+def field(page, name):
+    return page.get_by_role("spinbutton", name=name)
+
+
+def enter(page, name, value):
+    field(page, name).fill(str(value))
+    field(page, name).press("Enter")
+
+
+def errors(page):
+    return page.locator("[data-testid=stAlertContentError]")
+
+
+@pytest.mark.parametrize(
+    "screen", [Screen(1280, "light"), Screen(768, "dark"), Screen(390, "dark")], ids=str
+)
+def test_the_page_answers_without_a_click(screen, address, tab):
+    show(tab, address, screen)
+    assert_in_view(tab.get_by_text("free (simulated)"))
+    assert_in_view(tab.locator(BAR))
+    for name in ("Model", "GPU", "Precision"):
+        assert_in_view(tab.get_by_role("combobox", name=name))
+    assert_in_view(field(tab, "Current batch"))
+    assert_in_view(tab.get_by_role("button", name="Analyze"))
+    tab.get_by_text("Export", exact=True).wait_for(timeout=WAIT)  # of the first run
+    assert_fits_width(tab)
+
+
+def test_the_bar_follows_a_changed_setting(address, tab):
+    show(tab, address, Screen(390, "light"))
+    tab.get_by_text("free (simulated)").wait_for(timeout=WAIT)
+    enter(tab, "Current batch", 2000)
+    tab.get_by_text("Does not fit: batch 2,000 needs").wait_for(timeout=WAIT)
+    assert "Does not fit" in tab.locator(BAR).get_attribute("aria-label")
+    settled(tab)
+    assert "current_batch_size=2000" in tab.url
+    enter(tab, "Current batch", 20)
+    tab.get_by_text("free (simulated)").wait_for(timeout=WAIT)
+    assert "Activations" in tab.locator(BAR).get_attribute("aria-label")
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_press_shows_its_progress_where_the_button_is(is_open, address, server_home, tab):
+    """Whatever is unfolded above it."""
+    (server_home / "go").unlink(missing_ok=True)
+    show(tab, f"{address}/?model=own:held&seq_len={100 + is_open}", Screen(390, "light"))
+    if is_open:
+        tab.get_by_text("More settings").click()
+        calm(tab)
+    button = tab.get_by_role("button", name="Analyze")
+    button.scroll_into_view_if_needed()
+    button.click()
+    cancel = tab.get_by_role("button", name="Cancel")
+    cancel.wait_for(timeout=WAIT)
+    calm(tab)
+    assert_in_view(tab.get_by_text("analysis of own:held on the simulator"))
+    assert_in_view(cancel)
+    cancel.click()
+    tab.get_by_text("This run was cancelled").wait_for(timeout=WAIT)
+
+
+def test_an_error_is_beside_the_button_and_gone_after_a_change(address, tab):
+    show(tab, f"{address}/?model=os:system", Screen(390, "dark"))
+    tab.get_by_role("button", name="Analyze").click()
+    errors(tab).wait_for(timeout=WAIT)
+    calm(tab)
+    assert_in_view(errors(tab))
+    assert "would run custom code" in errors(tab).inner_text()
+    enter(tab, "Current batch", 17)
+    errors(tab).wait_for(state="detached", timeout=WAIT)
+
+
+def test_a_run_that_is_opened_fills_the_setup_and_a_change_marks_it(address, server_home, tab):
+    config = TrainingConfig(precision="amp-fp16", seq_len=256)
+    request = Request(RequestKind.ANALYSIS, "gpt2", config, gpu="t4")
+    environment = {
+        "MEMORYMARK_HOME": str(server_home),
+        "MEMORYMARK_PROBE_FACTORY": "app_probe:make_probe",
+    }
+    record = execute(request, settings=load_settings(environment)).to_dict()
+    history = RunHistory(server_home / "runs.sqlite3")
+    run_id = history.save("analysis", record, request=request.to_dict())
+    show(tab, f"{address}/?run={run_id}", Screen(768, "light"))
+    for name, words in {"Model": "GPT-2 · gpt2", "GPU": "T4", "Precision": "amp-fp16"}.items():
+        assert words in (tab.get_by_role("combobox", name=name).get_attribute("value") or "")
+    tab.get_by_text("More settings (1 changed)").wait_for(timeout=WAIT)
+    stale = tab.get_by_text("This result is of other settings")
+    assert stale.count() == 0
+    tab.get_by_text("More settings").click()
+    enter(tab, "Sequence length", 128)
+    stale.wait_for(timeout=WAIT)
+    assert "sequence length 256 (now 128)" in stale.inner_text()
+    # It stays unfolded, though its label changed.
+    assert field(tab, "Sequence length").is_visible()
