@@ -68,7 +68,7 @@ def test_cold_deep_link_opens_the_page_in_its_frame(path, tmp_path, tab):
         tab.goto(f"{cold}/{path}")
         settled(tab)
         assert tab.get_by_role("heading", level=1).inner_text() == PAGES[path]
-        tab.get_by_role("spinbutton", name="Current batch").wait_for(timeout=WAIT)
+        tab.get_by_role("slider", name="GPU price").wait_for(timeout=WAIT)
         assert tab.locator("[data-testid=stSidebarNav] a").count() == len(PAGES)
 
 
