@@ -5,7 +5,9 @@
 First paint, a slider's redraw and a job that 50 people watch, on a server of its own with the
 tests' probe, which waits as a device does. Then a crowd (`crowd.py`) on a server with the engine
 itself: 200 page loads, 30 parallel sessions, 60 simultaneous starts and their analyses, and what
-all of it leaves in the memory of the server and its workers. A viewer is a WebSocket client that
+all of it leaves in the memory of the server and its workers. Before, how soon a server has its
+first answer, and how soon the memory bar's answer follows a changed setting (`answers.py`; a page
+looks for it twice a second). A viewer is a WebSocket client that
 speaks Streamlit's protocol and reruns the page's fragments as often as the page tells a browser
 to. Limits: no browser draws anything, so times are the server's.
 """
@@ -25,6 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from answers import ANSWER_LIMITS, answer_figures
 from app_server import server
 from crowd import CROWD_LIMITS, crowd_figures
 from viewer import Viewer
@@ -32,7 +35,8 @@ from viewer import Viewer
 from memorymark.service.history import RunHistory, RunStatus
 
 LIMITS = {
-    "first_paint_seconds": 2.0, "slider_seconds": 0.2, "slowdown": 0.05, **CROWD_LIMITS
+    "first_paint_seconds": 2.0, "slider_seconds": 0.2, "slowdown": 0.05,
+    **CROWD_LIMITS, **ANSWER_LIMITS,
 }  # fmt: skip
 
 
@@ -123,7 +127,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=2, help="of the crowd; growth is the last's")
     parser.add_argument("--json", type=Path)
     words = parser.parse_args()
-    figures = asyncio.run(measure(words.viewers, words.trial_seconds))
+    figures = answer_figures()
+    figures |= asyncio.run(measure(words.viewers, words.trial_seconds))
     figures |= asyncio.run(crowd_figures(words.rounds))
     for name, value in figures.items():
         limit = LIMITS.get(name)

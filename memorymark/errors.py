@@ -36,6 +36,7 @@ import difflib
 import math
 import reprlib
 from collections.abc import Iterable
+from typing import Any
 
 _LONGEST_QUOTE = 120
 _LONGEST_SENTENCE = 4000
@@ -271,7 +272,16 @@ class RunDeleted(RunNotFound):
 
 
 class Cancelled(BaseException):
-    """The user stopped the work."""
+    """The user stopped the work.
+
+    Args:
+        sentence: Says so.
+        partial: The record of what was known by then; None where nothing was.
+    """
+
+    def __init__(self, sentence: str = "Cancelled by the user.", partial: Any = None) -> None:
+        self.partial = partial
+        super().__init__(sentence)
 
 
 class OutOfMemory(RuntimeError):

@@ -13,6 +13,8 @@
 | | probes, and for tests; called with (device, gpu, memory_budget) |
 | MEMORYMARK_BOUNDS | how many times as much work, time and memory as usual a simulation may |
 | | take, such as 10; by default 1 in the app, 4 elsewhere |
+| MEMORYMARK_KEPT_MODEL_BYTES | host memory for the models that the app has measured last, on the |
+| | CPU, such as 4GiB, twice the size of each; by default 1GiB; 0 keeps none |
 | MEMORYMARK_FIRST_RUN | 0, false, no or off: the app simulates nothing when it starts; |
 | | otherwise its default analysis, unless the run history has it |
 
@@ -31,6 +33,7 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from memorymark.errors import InvalidValue, UsageError
+from memorymark.units import GIB, parse_bytes
 
 _MOST_TIMES = 1000
 _SWITCH = {
@@ -56,6 +59,7 @@ class Settings:
         bounds_times: How many times as much as usual a simulation may take; None: as is usual,
             once in the app and a few times on one's own.
         first_run: Whether the app simulates its default analysis when it starts.
+        kept_model_bytes: Host memory for models that were measured on the CPU, in the app.
     """
 
     home: Path
@@ -66,6 +70,7 @@ class Settings:
     probe_factory: str | None = None
     bounds_times: float | None = None
     first_run: bool = True
+    kept_model_bytes: int = GIB
 
     @property
     def history_path(self) -> Path:
@@ -98,6 +103,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         probe_factory=next(iter(_functions("MEMORYMARK_PROBE_FACTORY", values)), None),
         bounds_times=_times(values.get("MEMORYMARK_BOUNDS", "")),
         first_run=_switch("MEMORYMARK_FIRST_RUN", values, default=True),
+        kept_model_bytes=_kept_model_bytes(values.get("MEMORYMARK_KEPT_MODEL_BYTES", "")),
     )
 
 
@@ -192,6 +198,16 @@ def _times(text: str) -> float | None:
     if not 0 < times <= _MOST_TIMES:
         raise InvalidValue("MEMORYMARK_BOUNDS", text, f"a number above 0, up to {_MOST_TIMES:,}")
     return times
+
+
+def _kept_model_bytes(text: str) -> int:
+    if text.strip() == "0":
+        return 0
+    try:
+        return parse_bytes(text) if text.strip() else GIB
+    except UsageError:
+        accepted = "0, or an amount such as 512MiB or 4GiB"
+        raise InvalidValue("MEMORYMARK_KEPT_MODEL_BYTES", text, accepted) from None
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -110,14 +110,26 @@ def usd(value: float | None) -> str:
     """Write an amount of dollars, a dash where unknown."""
     if value is None:
         return UNKNOWN
-    amount = f"{abs(value):,.2f}" if abs(value) < 100 else f"{abs(value):,.0f}"
-    sign = "-" if value < 0 and amount != "0.00" else ""
-    return f"{sign}${amount}"
+    sign = "-" if round(value, 2) < 0 else ""
+    return f"{sign}${abs(value):,.2f}" if abs(value) < 100 else f"{sign}${abs(value):,.0f}"
 
 
 def percent(value: float | None) -> str:
     """Write a share of one as percent, a dash where unknown."""
     return UNKNOWN if value is None else f"{value * 100:.1f} %"
+
+
+def short_percent(value: float | None) -> str:
+    """Write a share of one as percent for a sentence, a dash where unknown.
+
+    Example:
+        >>> short_percent(0.05), short_percent(0.125), short_percent(0.0119)
+        ('5 %', '12.5 %', '1.2 %')
+    """
+    if value is None:
+        return UNKNOWN
+    digits = ".3g" if value >= 0.1 else ".2g"
+    return f"{value * 100:{digits}} %"
 
 
 def local_time(at: float | None) -> datetime | None:

@@ -58,6 +58,25 @@ _WIDEST = """() => Math.max(
     document.documentElement.scrollWidth, document.body.scrollWidth,
     document.querySelector('[data-testid=stMain]').scrollWidth
 )"""
+# Names the words of each chart that overprint one another.
+_OVERPRINTED = """() => [...document.querySelectorAll('[data-testid=stVegaLiteChart] svg')].flatMap(
+    chart => {
+        const seen = text => {
+            for (let up = text; up && up !== chart; up = up.parentElement) {
+                if (getComputedStyle(up).opacity === '0') return false;
+            }
+            return text.textContent.trim() !== '';
+        };
+        const words = [...chart.querySelectorAll('text')].filter(seen).map(
+            text => ({said: text.textContent, box: text.getBoundingClientRect()})
+        );
+        return words.flatMap(({said, box}, n) => words.slice(n + 1).filter(other =>
+            Math.min(box.right, other.box.right) - Math.max(box.left, other.box.left) > 1 &&
+            Math.min(box.bottom, other.box.bottom) - Math.max(box.top, other.box.top) > 3
+        ).map(other => `${said} / ${other.said}`));
+    }
+)"""
+_WORDS_IN_CHARTS = "document.querySelectorAll('[data-testid=stVegaLiteChart] svg text').length"
 _FULL_HEIGHT = "document.querySelector('[data-testid=stMain]').scrollHeight"
 
 
@@ -115,6 +134,13 @@ def assert_in_view(locator: Any) -> None:
 def assert_fits_width(page: Any) -> None:
     """Hold a page to its window's width: nobody has to scroll sideways."""
     assert page.evaluate(_WIDEST) <= page.viewport_size["width"], page.evaluate(_HANGING)
+
+
+def assert_chart_words_apart(page: Any) -> None:
+    """Hold the words of each chart to be written beside one another."""
+    charts = page.get_by_test_id("stVegaLiteChart").count()
+    assert page.evaluate(_WORDS_IN_CHARTS) >= charts
+    assert page.evaluate(_OVERPRINTED) == []
 
 
 def shoot(page: Any, name: str) -> Path:

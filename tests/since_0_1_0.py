@@ -13,6 +13,7 @@ _OF_CONVOLUTIONS = {
     "workspaces", "convolution_workspace_bytes", "step_seconds", "samples_per_second",
 }  # fmt: skip
 # A trial without optional workspaces has one figure, and these are unknown.
+_FACTS = ("max_is_lower_bound", "optimal_is_exact", "gain_is_clear", "already_fine")
 _RANGE = ("peak_reserved_low_bytes", "peak_reserved_high_bytes")
 
 
@@ -39,6 +40,8 @@ def with_added(value: Any, *, use_cache: str) -> Any:
         made = _after(made, "peak_reserved_bytes", _RANGE)
     if "holders" in made:
         made = _after({**made, "holder_groups": []}, "holders", ("holder_groups",))
+    if "marks" in made:
+        made = _after(made, "stopped_by", _FACTS) | _facts_of(made)
     return made
 
 
@@ -46,6 +49,22 @@ def _budget(gpu_key: str, capacity_bytes: int) -> dict[str, int]:
     """Return what a run says today of a budget, where it had one."""
     has_budget = capacity_bytes < find_gpu(gpu_key).usable_bytes
     return {"memory_budget_bytes": capacity_bytes} if has_budget else {}
+
+
+def _facts_of(document: dict[str, Any]) -> dict[str, Any]:
+    """Say what an older analysis comes to, worked out from its own figures."""
+    largest, step = document["max_batch_size"], document["search_granularity"] or 1
+    out = [trial["batch_size"] for trial in document["trials"] if trial["outcome"] == "oom"]
+    following = None if largest is None else largest + (1 if largest < step else step)
+    speedup, least = document["speedup"], 1.05 if document["source"] == "simulated" else 1 / 0.98
+    is_clear = max(speedup, 1 / speedup) > least if speedup else None
+    free = (document["waste_percent"] or 0) / 100 >= document["options"]["headroom"]
+    return {
+        "max_is_lower_bound": following is not None and following not in out,
+        "optimal_is_exact": None,
+        "gain_is_clear": is_clear,
+        "already_fine": is_clear is False and free,
+    }
 
 
 def _after(values: dict[str, Any], name: str, added: tuple[str, ...]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ transformers than the kept records name, memory may differ, and keys and types a
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import re
@@ -26,6 +27,7 @@ from since_0_1_0 import (
 from torch import Tensor
 
 from memorymark.cli import main
+from memorymark.gpus import catalogue
 from memorymark.training.step import TrainingStep
 
 KEPT = Path(__file__).parent / "kept"
@@ -54,10 +56,10 @@ REWORDED = {
     ),
     r"its seconds are taken at the rate of fp32": "its step time is estimated at the fp32 rate",
     r"Seconds are an estimate from": "Step time is an estimate from",
-    r"The backward pass holds (\S+) times what forward only holds, (.*?), or the forward pass "
-    r"alone holds much": (
-        r"Peak memory with backward is \1 times the forward-only peak, \2, or the forward-only "
-        r"peak is itself high"
+    r"The backward pass holds (\S+) times what forward only holds, (\w+) the usual 2.0 to 3.0: "
+    r"(.*?), or the forward pass alone holds much": (
+        r"Forward and backward need \1 times the memory of forward alone, \2 the typical 2 to 3: "
+        r"\3, or the forward-only peak is itself high"
     ),
 }  # fmt: skip
 
@@ -74,6 +76,17 @@ def letting_the_loss_go(backward: Callable[[TrainingStep, Tensor], None]) -> Any
         step.loss = None
 
     return backward_of_0_1_0
+
+
+@pytest.fixture
+def prices_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The catalogue with the prices that version 0.1.0 knew: newer ones change dollars only."""
+    rows = json.loads(RECORDS["compare-tiny"]["stdout"])["gpus"]
+    names = ("usd_per_hour", "price_source", "price_observed_at")
+    known = {row["gpu"]: {name: row[name] for name in names} for row in rows}
+    today = catalogue._rows()
+    then = tuple(dataclasses.replace(gpu, **known.get(gpu.key, {})) for gpu in today)
+    monkeypatch.setattr(catalogue, "_rows", lambda: then)
 
 
 def reworded(text: str) -> str:
@@ -123,6 +136,7 @@ def test_every_kind_of_document_is_kept() -> None:
     assert all(len(record["stdout"]) > 2000 for record in RECORDS.values())
 
 
+@pytest.mark.usefixtures("prices_then")
 @pytest.mark.parametrize("name", RECORDS)
 def test_json_is_what_it_was(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any

@@ -25,6 +25,7 @@ from memorymark import __version__
 from memorymark.cli import main
 from memorymark.probes.choose import has_cuda
 from memorymark.records.config import TrainingConfig
+from memorymark.workloads.known_models import find_known_model
 from memorymark.workloads.own_training import as_training
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -145,7 +146,7 @@ def test_every_command_meets_the_real_engine(words: list[str], small: Path, caps
         assert LISTED[words[0]] in out
         return
     own = tuple(name.replace(".py", ":") for name in own_files())
-    model = next(word for word in given if word.startswith(("./", *own)))
+    model = next(word for word in given if word.startswith(("./", *own)) or find_known_model(word))
     assert model.split(":")[-1] in out
     if "--json" in words:
         assert json.loads(out)["max_batch_size"] > 0

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from memorymark.analysis.attempt import attempt
 from memorymark.analysis.ladder import next_rung
 from memorymark.analysis.levers import needed_bytes, possible_changes, with_gains
-from memorymark.analysis.marks import is_within, memory_limit, with_options
-from memorymark.analysis.prediction import expected_within
+from memorymark.analysis.marks import with_options
 from memorymark.analysis.reporter import Reporter
 from memorymark.analysis.search import SearchResult, find_max_batch, not_monotone
 from memorymark.errors import Cancelled, one_sentence
@@ -27,20 +26,7 @@ from memorymark.workloads.trial_spec import TrialSpec
 if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
 
-_TRIES_AT_HEADROOM = 2
 _ENDED = "The run ended before the search was done."
-
-
-class AnalysisStopped(Cancelled):
-    """The analysis was stopped by the user.
-
-    Args:
-        partial: What was known by then; its `complete` is False.
-    """
-
-    def __init__(self, partial: Analysis) -> None:
-        self.partial = partial
-        super().__init__(partial.stopped_by)
 
 
 def analyze_on(
@@ -70,7 +56,7 @@ def analyze_on(
         guess: Where the max batch is expected, as from a simulation.
 
     Raises:
-        AnalysisStopped: The user cancelled or interrupted; carries what was known by then.
+        Cancelled: The user cancelled or interrupted; carries what was known by then.
         MemoryMarkError: The workload cannot be built or fed, or the device is unusable.
     """
     reporter = Reporter(on_event, cancel or CancelToken())
@@ -79,7 +65,8 @@ def analyze_on(
     try:
         return work.analyze(guess)
     except (Cancelled, KeyboardInterrupt) as stop:
-        raise AnalysisStopped(work.partial("Cancelled by the user.")) from stop
+        stopped = work.partial("Cancelled by the user.")
+        raise Cancelled(partial=stopped) from stop
     except Exception as error:
         if not work.trials:
             raise
@@ -108,7 +95,7 @@ class _Work:
     def analyze(self, guess: int | None) -> Analysis:
         """Search, measure throughput below the max, and put together what is known."""
         target = self.probe.target
-        self.reporter.enter("search", f"Searching for the max batch size on {target.name}")
+        self.reporter.enter("search", f"Searching for the largest batch that fits on {target.name}")
         found = find_max_batch(
             self.trial_at,
             granularity=self.options.granularity,
@@ -117,7 +104,7 @@ class _Work:
             guess=guess,
         )
         if found.max_batch_size is not None:
-            self.reporter.enter("throughput", f"Max batch size: {found.max_batch_size}")
+            self.reporter.enter("throughput", f"Largest batch that fits: {found.max_batch_size}")
             found = self.climbed(found)
         advice = self.advice(found) if found.complete else ()
         self.reporter.tell(EventKind.NOTE, f"Done after {len(self.trials)} trials", progress=1.0)
@@ -132,34 +119,15 @@ class _Work:
             return dataclasses.replace(found, complete=False, error=one_sentence(error))
         for trial in self.trials[before:]:
             if trial.outcome is Outcome.ERROR:
-                self.notes.append(f"Batch size {trial.batch_size} ended in an error: {trial.error}")
+                self.notes.append(f"Batch {trial.batch_size} ended in an error: {trial.error}")
         return found
 
     def climb(self, found: SearchResult) -> None:
-        """Try the current batch and a few below the max."""
-        rungs = self.climb_to_headroom(found)
+        """Try the current batch and those below the max between which the answers lie."""
+        rungs = 0
         while (batch_size := next_rung(self.analysis(found), rungs)) is not None:
             self.trial_at(batch_size)
             rungs += batch_size != self.options.current_batch_size
-
-    def climb_to_headroom(self, found: SearchResult) -> int:
-        """Try where a simulated device is expected to reach the headroom; return how often.
-
-        A trial that misses the limit says by how much the expectation was wrong.
-        """
-        limit = memory_limit(self.probe.target.capacity_bytes, self.options.headroom)
-        largest = next(t for t in self.trials if t.batch_size == found.max_batch_size)
-        if limit is None or is_within(largest, limit):
-            return 0
-        for tries in range(_TRIES_AT_HEADROOM):
-            expected = expected_within(self.probe, self.spec, limit, found)
-            if expected is None or any(t.batch_size == expected.batch_size for t in self.trials):
-                return tries
-            trial = self.trial_at(expected.batch_size)
-            if not trial.fits or is_within(trial, limit):
-                return tries + 1
-            limit -= max(0, trial.most_memory_bytes - expected.most_memory_bytes)
-        return _TRIES_AT_HEADROOM
 
     def spec(self, batch_size: int) -> TrialSpec:
         """Return what a trial of a batch size runs."""
@@ -168,11 +136,15 @@ class _Work:
     def advice(self, found: SearchResult) -> tuple[Advice, ...]:
         """List changes that make room for the smallest batch tried, or for the current one."""
         if found.max_batch_size is None:
-            self.reporter.enter("advice", "Out of memory at the smallest batch size")
+            self.reporter.enter(
+                "advice", "Not even the smallest batch fits: trying what would make room"
+            )
             batch_size = min(trial.batch_size for trial in self.trials)
         elif self.analysis(found).current.fits is False:
             batch_size = self.options.current_batch_size
-            self.reporter.enter("advice", f"The current batch size {batch_size} does not fit")
+            self.reporter.enter(
+                "advice", f"Batch {batch_size} does not fit: trying what would make room"
+            )
         else:
             return ()
         changes = possible_changes(self.config)
@@ -242,20 +214,20 @@ def _about_bound(found: SearchResult) -> list[str]:
     if not found.at_upper_bound or found.max_batch_size is None:
         return []
     return [
-        f"Batch size {found.max_batch_size} is the upper bound of the search (dataset size or "
-        "--max-batch-size), not the memory limit: larger batches may fit."
+        f"The search ended at batch {found.max_batch_size}, the limit that was set (dataset size "
+        "or --max-batch-size), not at the memory's: larger batches may fit."
     ]
 
 
 def _findings(trials: list[Trial]) -> list[str]:
     """Gather what trials brought to light, each sentence once."""
     found = [not_monotone(trials)] if not_monotone(trials) else []
-    thrashing = [trial.batch_size for trial in trials if trial.fits and trial.thrashing]
+    thrashing = [trial for trial in trials if trial.fits and trial.thrashing]
     if thrashing:
-        found.append(
-            f"From batch size {min(thrashing)} up, the caching allocator frees its cache and "
-            "retries within the step (num_alloc_retries): the batch fits, but the step is slow."
-        )
+        first = min(thrashing, key=lambda trial: trial.batch_size)
+        simulated = first.source is Source.SIMULATED
+        slower = "expect it to be slower than shown" if simulated else "that makes it slow"
+        found.append(f"At {first.batch_size} PyTorch must keep freeing cached memory; {slower}.")
     for trial in trials:
         found += [finding for finding in trial.findings if finding not in found]
     return found

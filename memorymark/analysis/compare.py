@@ -64,7 +64,7 @@ def _findings(analyses: Sequence[Analysis]) -> list[str]:
     found = []
     for analysis in analyses:
         if analysis.nothing_fits:
-            found.append(f"{analysis.target.name}: out of memory even at the smallest batch size.")
+            found.append(f"{analysis.target.name}: not even the smallest batch fits.")
         elif not analysis.complete:
             found.append(f"{analysis.target.name}: {analysis.stopped_by}")
     return found

@@ -1,35 +1,39 @@
-"""Chooses the batch sizes to try below the max batch size, for the throughput curve."""
+"""Chooses the batch sizes to try below the max batch size: within the headroom, and at the knee.
+
+On a simulated GPU, where a trial is cheap, both are tried until nothing on the grid lies between:
+what is recommended is the smallest batch on the grid that reaches 98 % of the best throughput
+within the headroom, and the next smaller one was tried and does not. Throughput does not fall as a
+simulated batch grows, since each operation's seconds are the longer of computing and moving, and
+both are straight lines over the batch. Where it does all the same, as where another kernel begins,
+the answer is the smallest of the batches tried that reaches it.
+
+On a device a trial costs time: only where the answers are expected, and not on for too long.
+"""
 
 from __future__ import annotations
 
-from memorymark.analysis.marks import (
-    GOOD_ENOUGH,
-    fitting_trials,
-    is_within,
-    mark_at,
-    memory_limit,
-    optimal_mark,
-)
+from memorymark.analysis.candidates import headroom_bracket, knee_bracket
+from memorymark.analysis.marks import mark_at
 from memorymark.records.analysis import Analysis
-from memorymark.records.analysis_options import Objective
-from memorymark.records.trial import Outcome, Source, Trial
+from memorymark.records.trial import Outcome, Source
 
 MAX_RUNGS = 3
-"""Trials beside the current batch that a ladder takes at most: each one costs real time."""
+"""Trials beside the current batch that a ladder on a device takes at most: each costs real time."""
 
 PATIENCE_SECONDS = 60.0
-"""Once trials have taken this long, halves of the max are left out: the device is slow."""
+"""Once trials have taken this long, the knee is not looked for any further."""
 
-_SHARES = (2, 4)
-_NEAR = 0.25
+# On a simulated GPU, so many go where the answer is expected; from then on brackets are halved.
+_GUIDED_RUNGS = 8
+# On a device a bracket that is no wider than this share of its upper end is not worth a trial.
+_NEAR = 0.1
 
 
 def next_rung(analysis: Analysis, rungs: int) -> int | None:
     """Choose the next batch to run, None where enough is known.
 
-    First the current batch; then the largest batch within the headroom; then halves of the max
-    where no trial is near them yet, to see where throughput stops growing. On a simulated GPU they
-    are tried from the smallest, and only while they may become the optimal batch.
+    First the current batch; then where the largest batch within the headroom lies; then where the
+    knee lies.
 
     Args:
         analysis: What is known so far.
@@ -39,17 +43,9 @@ def next_rung(analysis: Analysis, rungs: int) -> int | None:
         return None
     if _current_is_open(analysis):
         return analysis.options.current_batch_size
-    if rungs >= MAX_RUNGS:
-        return None
-    within = _within_headroom(analysis)
-    if within is not None or not _wants_throughput(analysis):
-        return within
-    tried = {trial.batch_size for trial in analysis.trials}
-    halves = (_on_grid(analysis, analysis.max_batch_size // share) for share in _SHARES)
-    open_ = [n for n in halves if n and not _is_near(n, tried)]
     if analysis.target.source is Source.SIMULATED:
-        open_ = [n for n in sorted(open_) if _may_be_optimal(analysis, n)]
-    return next(iter(open_), None)
+        return _until_exact(analysis, rungs)
+    return None if rungs >= MAX_RUNGS else _where_expected(analysis)
 
 
 def _current_is_open(analysis: Analysis) -> bool:
@@ -62,63 +58,30 @@ def _current_is_open(analysis: Analysis) -> bool:
     return batch_size <= analysis.max_batch_size or failed
 
 
-def _wants_throughput(analysis: Analysis) -> bool:
-    timed = any(trial.samples_per_second for trial in analysis.trials)
-    spent = sum(trial.elapsed_seconds or 0.0 for trial in analysis.trials)
-    if spent > PATIENCE_SECONDS:
-        return False
-    return timed and analysis.options.objective is Objective.THROUGHPUT
+def _until_exact(analysis: Analysis, rungs: int) -> int | None:
+    """Go on until both answers are exact on the grid, halving where guesses lead nowhere."""
+    halve = rungs >= _GUIDED_RUNGS
+    headroom = headroom_bracket(analysis, analysis.options)
+    batch_size = headroom.next_batch(halve=halve) if headroom else None
+    if batch_size is not None:
+        return batch_size if rungs == 0 or not _is_slow(analysis) else None
+    knee = None if _is_slow(analysis) else knee_bracket(analysis, analysis.options)
+    return knee.next_batch(halve=halve) if knee else None
 
 
-def _may_be_optimal(analysis: Analysis, batch_size: int) -> bool:
-    """Whether a batch may become the optimal one of a simulated GPU, as far as trials tell.
-
-    Each operation's estimated seconds are the longer of computing and moving, and both are
-    straight lines over the batch. So throughput never falls as the batch grows: a batch above
-    the optimal one is not of interest. And a line through two larger batches, followed down,
-    gives at most the seconds that a smaller one takes.
-    """
-    optimal = optimal_mark(analysis, analysis.options)
-    if optimal.batch_size is None or batch_size > optimal.batch_size:
-        return False
-    fitting = fitting_trials(analysis.trials, analysis.max_batch_size)
-    timed = [trial for trial in fitting if trial.step_seconds]
-    limit = memory_limit(analysis.capacity_bytes, analysis.options.headroom)
-    within = [trial.samples_per_second for trial in timed if is_within(trial, limit)]
-    larger = [trial for trial in timed if trial.batch_size > batch_size][:2]
-    if len(larger) < 2 or not within:
-        return True
-    near, far = larger
-    each = (far.step_seconds - near.step_seconds) / (far.batch_size - near.batch_size)
-    seconds = near.step_seconds - each * (near.batch_size - batch_size)
-    samples = batch_size * near.config.gradient_accumulation
-    return seconds <= 0 or samples / seconds >= GOOD_ENOUGH * max(within)
-
-
-def _within_headroom(analysis: Analysis) -> int | None:
-    """Return the untried batch where memory is expected to reach the limit of the headroom."""
-    limit = memory_limit(analysis.capacity_bytes, analysis.options.headroom)
-    fitting = fitting_trials(analysis.trials, analysis.max_batch_size)
-    beyond = next((trial for trial in fitting if not is_within(trial, limit)), None)
-    if beyond is None:
-        return None
-    below = [trial for trial in fitting if trial.batch_size < beyond.batch_size]
-    expected = _reaching(below[-1], beyond, limit) if below else beyond.batch_size // 2
-    batch_size = _on_grid(analysis, expected)
+def _where_expected(analysis: Analysis) -> int | None:
+    """Try only where an answer is expected, and nothing next to it."""
     tried = {trial.batch_size for trial in analysis.trials}
-    return None if batch_size < 1 or batch_size in tried else batch_size
+    headroom = headroom_bracket(analysis, analysis.options)
+    if headroom is not None:
+        batch_size = headroom.expected_batch
+        if batch_size is not None and batch_size not in tried:
+            return batch_size
+    knee = None if _is_slow(analysis) else knee_bracket(analysis, analysis.options)
+    if knee is None or knee.is_narrow(_NEAR):
+        return None
+    return knee.next_batch()
 
 
-def _reaching(below: Trial, beyond: Trial, limit_bytes: int) -> int:
-    samples = beyond.batch_size - below.batch_size
-    held = beyond.most_memory_bytes - below.most_memory_bytes
-    return below.batch_size + (limit_bytes - below.most_memory_bytes) * samples // held
-
-
-def _on_grid(analysis: Analysis, batch_size: int) -> int:
-    step = analysis.search_granularity or 1
-    return batch_size // step * step if batch_size >= step else batch_size
-
-
-def _is_near(batch_size: int, tried: set[int]) -> bool:
-    return any(abs(other - batch_size) <= _NEAR * batch_size for other in tried)
+def _is_slow(analysis: Analysis) -> bool:
+    return sum(trial.elapsed_seconds or 0.0 for trial in analysis.trials) > PATIENCE_SECONDS

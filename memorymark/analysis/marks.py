@@ -9,14 +9,20 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from memorymark.analysis.candidates import (
+    Bracket,
+    candidates,
+    fitting_trials,
+    good_enough,
+    headroom_bracket,
+    is_within,
+    knee_bracket,
+)
 from memorymark.records.analysis import Analysis, Mark
 from memorymark.records.analysis_options import AnalysisOptions, Objective
 from memorymark.records.costs import savings
-from memorymark.records.trial import Outcome, Stage, Trial
-from memorymark.units import percent
-
-GOOD_ENOUGH = 0.98
-"""Share of the best throughput that the optimal batch has to reach."""
+from memorymark.records.trial import Outcome, Source, Stage, Trial
+from memorymark.units import short_percent
 
 
 def with_options(analysis: Analysis, *, supplied: Trial | None = None, **changes: Any) -> Analysis:
@@ -47,9 +53,15 @@ def with_options(analysis: Analysis, *, supplied: Trial | None = None, **changes
         current=current,
         optimal=optimal,
         max=largest,
-        costs=savings(options.plan, current.samples_per_second, optimal.samples_per_second),
+        optimal_is_exact=_is_exact(analysis, options),
     )
-    return dataclasses.replace(marked, remarks=tuple(_remarks(marked)))
+    costs = savings(
+        options.plan,
+        current.samples_per_second,
+        optimal.samples_per_second,
+        is_clear=marked.gain_is_clear is not False,
+    )
+    return dataclasses.replace(marked, costs=costs, remarks=tuple(_remarks(marked)))
 
 
 def mark_at(trials: Sequence[Trial], batch_size: int) -> Mark:
@@ -88,37 +100,24 @@ def optimal_mark(analysis: Analysis, options: AnalysisOptions) -> Mark:
     fitting = fitting_trials(analysis.trials, analysis.max_batch_size)
     if not fitting:
         return Mark()
-    limit = memory_limit(analysis.capacity_bytes, options.headroom)
-    within = [trial for trial in fitting if is_within(trial, limit)] or fitting[:1]
-    timed = [trial for trial in within if trial.samples_per_second]
-    if options.objective is Objective.MEMORY or not timed:
+    within = candidates(analysis, options) or fitting[:1]
+    enough, _ = good_enough(within)
+    if options.objective is Objective.MEMORY or not enough:
         return _mark_of(within[-1])
-    best = max(trial.samples_per_second for trial in timed)
-    return _mark_of(next(t for t in timed if t.samples_per_second >= GOOD_ENOUGH * best))
+    return _mark_of(enough[0])
 
 
-def fitting_trials(trials: Iterable[Trial], max_batch_size: int | None) -> list[Trial]:
-    """Return the whole steps that fit, up to the max batch, smallest first."""
-    if max_batch_size is None:
-        return []
-    steps = [trial for trial in trials if trial.stage is Stage.STEP and trial.fits]
-    kept = [trial for trial in steps if trial.batch_size <= max_batch_size]
-    return sorted(kept, key=lambda trial: trial.batch_size)
+def open_bracket(analysis: Analysis, options: AnalysisOptions) -> Bracket | None:
+    """Return between which batches the optimal one may still lie; None where it is exact."""
+    brackets = headroom_bracket(analysis, options), knee_bracket(analysis, options)
+    return next((found for found in brackets if found and not found.is_closed), None)
 
 
-def memory_limit(capacity_bytes: int | None, headroom: float) -> int | None:
-    """Return the bytes that leave the headroom free."""
-    return None if capacity_bytes is None else int(capacity_bytes * (1 - headroom))
-
-
-def is_within(trial: Trial, limit_bytes: int | None) -> bool:
-    """Say whether a trial leaves the headroom free; True where that cannot be known.
-
-    Of a range, the higher end has to: optional workspaces give way to the step's own tensors, but
-    not to what else runs on the device, for which the headroom is there.
-    """
-    most = trial.most_memory_bytes
-    return limit_bytes is None or most is None or most <= limit_bytes
+def _is_exact(analysis: Analysis, options: AnalysisOptions) -> bool | None:
+    """Say whether the optimal batch is exact on the grid; None where there is none."""
+    if not fitting_trials(analysis.trials, analysis.max_batch_size):
+        return None
+    return analysis.complete and open_bracket(analysis, options) is None
 
 
 def _mark_of(trial: Trial) -> Mark:
@@ -164,37 +163,58 @@ def _between(below: float | None, above: float | None, share: float) -> float | 
 
 
 def _remarks(analysis: Analysis) -> Iterable[str]:
-    current, largest = analysis.current, analysis.max_batch_size
-    if largest is None:
+    if analysis.max_batch_size is None:
         return
+    yield from _remarks_on_current(analysis)
+    yield from _remarks_on_optimal(analysis)
+
+
+def _remarks_on_current(analysis: Analysis) -> Iterable[str]:
+    current, largest = analysis.current, analysis.max_batch_size
     if current.fits is False:
-        yield (
-            f"The current batch size {current.batch_size} does not fit; "
-            f"the max batch size is {largest}."
-        )
+        yield f"Batch {current.batch_size} does not fit: the largest that does is {largest}."
     elif current.memory_bytes is None:
         yield (
-            f"The current batch size {current.batch_size} is outside the range tried: "
-            "its memory and throughput are unknown."
+            f"Batch {current.batch_size} is outside of the range tried: its memory and throughput "
+            "are unknown."
         )
     elif current.trial is not None and current.trial.source is not analysis.target.source:
         yield (
-            f"The current batch size {current.batch_size} was not {analysis.target.source}: its "
-            f"memory is {current.trial.source}; its throughput and the speed-up are unknown."
+            f"Batch {current.batch_size} was not {analysis.target.source}: its memory is "
+            f"{current.trial.source}; its throughput and the speed-up are unknown."
         )
-    yield from _remarks_on_optimal(analysis)
+    if analysis.current_is_tight:
+        free = short_percent(analysis.current_free_share)
+        yield (
+            f"Batch {current.batch_size} leaves {free} of the memory free: a longer sample, or "
+            "another program on the GPU, can run it out of memory."
+        )
 
 
 def _remarks_on_optimal(analysis: Analysis) -> Iterable[str]:
     options, optimal = analysis.options, analysis.optimal
-    limit = memory_limit(analysis.capacity_bytes, options.headroom)
+    limit = options.memory_limit(analysis.capacity_bytes)
     if optimal.trial is not None and not is_within(optimal.trial, limit):
         yield (
-            f"No batch size tried leaves {percent(options.headroom)} of the memory free; "
-            "the optimal batch size is the smallest one tried."
+            f"No batch that was tried leaves {short_percent(options.headroom)} of the memory free: "
+            "the recommended batch is the smallest of them."
         )
     elif optimal.samples_per_second is None:
         yield (
-            "No throughput is known: the optimal batch size is the largest within the headroom; "
-            "its speed-up and savings are unknown."
+            "No throughput is known: the recommended batch is the largest that leaves "
+            f"{short_percent(options.headroom)} of the memory free; what it gains is unknown."
         )
+    if analysis.complete and analysis.target.source is Source.SIMULATED:
+        yield from _remarks_on_untried(analysis)
+
+
+def _remarks_on_untried(analysis: Analysis) -> Iterable[str]:
+    """Say where trials that could be had for these options are missing."""
+    bracket = open_bracket(analysis, analysis.options)
+    if bracket is None:
+        return
+    between = " to ".join(str(batch) for batch in dict.fromkeys(bracket.batches_between))
+    yield (
+        f"Not tried for these settings: batch {between}. The recommended batch may lie there; "
+        "analyze again to know."
+    )

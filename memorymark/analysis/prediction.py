@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from memorymark.analysis.marks import is_within
-from memorymark.analysis.search import SearchResult, find_max_batch
-from memorymark.errors import MemoryMarkError
+from memorymark.analysis.search import find_max_batch
 from memorymark.probes.probe import Probe
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
@@ -71,7 +68,7 @@ def predict_max_batch(
     if not found.complete or found.max_batch_size is None:
         return None
     guess = found.max_batch_size
-    text = f"Simulated max batch size: about {guess}; the search starts there."
+    text = f"Simulated, about {guess} fit; the search starts there."
     on_event(Event(EventKind.NOTE, text))
     return guess
 
@@ -90,27 +87,6 @@ def _quick_look(
         return None
     cancel.check()
     return look(workload, config, lambda text: on_event(Event(EventKind.NOTE, text)))
-
-
-def expected_within(
-    probe: Probe, spec_at: Callable[[int], TrialSpec], limit_bytes: int, found: SearchResult
-) -> Trial | None:
-    """Return what a quick look expects of the largest batch within a limit, if there was one."""
-    look = getattr(probe, "looked", None)
-    if look is None or found.max_batch_size is None:
-        return None
-    step = found.granularity
-    best, too_many = None, found.max_batch_size // step
-    low = 0
-    with contextlib.suppress(MemoryMarkError):
-        while too_many - low > 1:
-            middle = (low + too_many) // 2
-            expected = look.run_trial(spec_at(middle * step))
-            if is_within(expected, limit_bytes):
-                low, best = middle, expected
-            else:
-                too_many = middle
-    return best
 
 
 def extrapolated_max_batch(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from memorymark.analysis.grid import Grid
 from memorymark.errors import InvalidValue
 from memorymark.records.config import MAX_BATCH_SIZE, check_count
 from memorymark.records.trial import Outcome, Trial
@@ -83,7 +84,7 @@ def find_max_batch(
     check_count("smallest batch size", lower, MAX_BATCH_SIZE)
     if check_count("largest batch size", upper, MAX_BATCH_SIZE) < lower:
         raise InvalidValue("largest batch size", upper, f"{lower} (the smallest) or more")
-    search = _Search(_Grid.spanning(granularity, lower, upper), lower, upper, capacity_bytes, guess)
+    search = _Search(Grid.spanning(granularity, lower, upper), lower, upper, capacity_bytes, guess)
     while not search.done:
         search.take(trial_at(search.next_batch()))
     return search.result()
@@ -96,41 +97,16 @@ def not_monotone(trials: Sequence[Trial]) -> str | None:
     if not above:
         return None
     return (
-        f"Batch size {max(above)} fits although batch size {oom} is out of memory: memory does not "
-        "grow monotonically, so the max batch size is certain only for the batch sizes tried."
+        f"Batch {max(above)} fits although batch {oom} does not: memory does not always grow with "
+        "the batch, so another one that was not tried may fit too."
     )
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """Batch sizes by number: every one below the granularity, its multiples from there on."""
-
-    granularity: int
-
-    @classmethod
-    def spanning(cls, granularity: int, lower: int, upper: int) -> _Grid:
-        """Make a grid with at least one batch size within the bounds."""
-        grid = cls(granularity)
-        return grid if grid.batch(grid.ceiling(lower)) <= upper else cls(1)
-
-    def batch(self, number: int) -> int:
-        step = self.granularity
-        return number if number < step else (number - step + 1) * step
-
-    def floor(self, batch: int) -> int:
-        step = self.granularity
-        return batch if batch < step else batch // step + step - 1
-
-    def ceiling(self, batch: int) -> int:
-        number = self.floor(batch)
-        return number if self.batch(number) == batch else number + 1
 
 
 class _Search:
     """The bracket, in numbers of the grid, and the readings so far."""
 
     def __init__(
-        self, grid: _Grid, lower: int, upper: int, capacity_bytes: int | None, guess: int | None
+        self, grid: Grid, lower: int, upper: int, capacity_bytes: int | None, guess: int | None
     ) -> None:
         self.grid = grid
         self.floor = grid.ceiling(lower) - 1
@@ -186,8 +162,7 @@ class _Search:
         if refined is None or self.fails == self.ceiling:
             return ()
         return (
-            f"Batch size {self.grid.granularity} (the granularity) does not fit; "
-            f"the max batch size below it was searched to one sample: {refined}.",
+            f"Fewer than {self.grid.granularity} fit, so we searched in steps of 1: {refined}.",
         )
 
     def _next_number(self) -> int:

@@ -107,21 +107,21 @@ def _unusual_ratio(times: float | None) -> Iterable[str]:
         return
     if times > high:
         yield (
-            f"Peak memory with backward is {times:.2f} times the forward-only peak, above the "
-            f"usual {low} to {high}: activations dominate here. This is not an error."
+            f"Forward and backward need {times:.2f} times the memory of forward alone, above the "
+            f"typical {low:g} to {high:g}: activations dominate here. This is not an error."
         )
     elif times < low:
         yield (
-            f"Peak memory with backward is {times:.2f} times the forward-only peak, below the "
-            f"usual {low} to {high}: few activations are kept, as with gradient checkpointing or "
-            "frozen weights, or the forward-only peak is itself high."
+            f"Forward and backward need {times:.2f} times the memory of forward alone, below the "
+            f"typical {low:g} to {high:g}: few activations are kept, as with gradient "
+            "checkpointing or frozen weights, or the forward-only peak is itself high."
         )
 
 
 def _usual_ratio(times: float | None) -> Iterable[str]:
     low, high = USUAL_RATIO
     if times is not None and low <= times <= high:
-        yield f"Peak memory with backward is {times:.2f} times the forward-only peak, as usual."
+        yield f"Forward and backward need {times:.1f} times the memory of forward alone (typical)."
 
 
 def _gradient_notes(check: GradientCheck | None) -> Iterable[str]:

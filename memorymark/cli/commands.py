@@ -33,7 +33,7 @@ def analyze(
     asked: AnalysisOptions,
     as_json: options.AsJson = False,
 ) -> None:
-    """Find the max and optimal batch size, and the memory that the current one leaves unused.
+    """Find the largest batch that fits, the recommended one, and the memory that stays idle.
 
     Measured on a CUDA device or with --device, simulated with --gpu. With none of them,
     simulated for the catalogue's default GPU.

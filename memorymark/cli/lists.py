@@ -14,6 +14,7 @@ from memorymark.cli.output import print_json, print_line, print_table
 from memorymark.cli.streams import message_stream
 from memorymark.errors import UnknownChoice
 from memorymark.gpus.catalogue import Gpu, load_catalogue
+from memorymark.report.price_words import price_owner
 from memorymark.report.settings_phrase import kept_phrase
 from memorymark.service.history import Run, RunHistory
 from memorymark.workloads.known_models import KnownModel, known_models
@@ -65,8 +66,22 @@ def gpus(as_json: options.AsJson = False) -> None:
     if as_json:
         print_json([dataclasses.asdict(gpu) for gpu in catalogue])
         return
-    names = ["gpu", "name", "memory", "fp32 TFLOP/s", "bf16 TFLOP/s", "GB/s", "$/h", "price date"]
-    print_table(names, [_gpu_cells(gpu) for gpu in catalogue], right=names[2:-1])
+    names = [
+        *(
+            "gpu",
+            "name",
+            "memory",
+            "fp32 TFLOP/s",
+            "bf16 TFLOP/s",
+            "GB/s",
+            "$/h",
+            "price of",
+            "seen",
+        )
+    ]
+    print_table(names, [_gpu_cells(gpu) for gpu in catalogue], right=names[2:-2])
+    if any(gpu.usd_per_hour is None for gpu in catalogue):
+        print_line("Where no price is known, give yours: analyze MODEL --gpu GPU --price USD.")
 
 
 def doctor(as_json: options.AsJson = False) -> None:
@@ -135,6 +150,7 @@ def _gpu_cells(gpu: Gpu) -> list[str]:
         _tera(gpu.bf16_flops),
         f"{gpu.bandwidth_bytes_per_s / 1e9:,.0f}",
         units.usd(gpu.usd_per_hour),
+        price_owner(gpu.price_source) or units.UNKNOWN,
         gpu.price_observed_at or units.UNKNOWN,
     ]
 

@@ -114,8 +114,7 @@ def work() -> Iterator[Progress]:
 
     Raises:
         NotAvailable: The working directory is gone.
-        Cancelled: Ctrl-C; the sentence says what was found until then.
-        AnalysisStopped: Ctrl-C during an analysis; carries what was known by then.
+        Cancelled: Ctrl-C; the sentence says what was found until then, which it may carry.
     """
     check_working_directory()
     progress = Progress()

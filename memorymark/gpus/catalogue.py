@@ -4,7 +4,7 @@ Units: bytes, floating-point operations per second without sparsity, bytes per s
 Tensor figures are those with FP32 accumulation, which training uses; on GeForce cards they are
 half of what is often quoted. Every group of figures carries its source and the date, or month or
 year, on which it was seen; a source that could not be named or opened says so. What is unknown is
-empty in the file and None here.
+empty in the file and None here. Prices have a file and a rule of their own: price_list.py.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from importlib import resources
 from typing import Any
 
 from memorymark.errors import UnknownChoice
+from memorymark.gpus.price_list import price_of
 from memorymark.units import MIB
 
 DEFAULT_GPU = "a100-40gb"
-_NUMBERS = ("_flops", "_per_s", "_per_hour")
+_NUMBERS = ("_flops", "_per_s")
 
 _ASSUMED_CONTEXT_BYTES = {
     (7, 5): 141 * MIB,
@@ -53,7 +54,7 @@ class Gpu:
         performance_source: Where the peaks were seen.
         performance_observed_at: When.
         usd_per_hour: Price of renting one.
-        price_source: Where the price was seen, and whose it is.
+        price_source: Whose price it is, as in "RunPod on-demand", and where it was seen.
         price_observed_at: When.
     """
 
@@ -129,8 +130,8 @@ def find_gpu(name: str) -> Gpu:
         UnknownChoice: There is no such key; the error names the nearest one.
 
     Example:
-        >>> find_gpu("A10").usd_per_hour
-        0.6
+        >>> find_gpu("A10").name
+        'NVIDIA A10'
     """
     catalogue = load_catalogue()
     try:
@@ -149,7 +150,13 @@ def find_gpu_by_device_name(device_name: str) -> Gpu | None:
 
 
 def _gpu(row: dict[str, str]) -> Gpu:
-    return Gpu(**{name: _value(name, text) for name, text in row.items()})
+    price = price_of(row["key"])
+    return Gpu(
+        **{name: _value(name, text) for name, text in row.items()},
+        usd_per_hour=price and price.usd_per_hour,
+        price_source=price and price.described,
+        price_observed_at=price and price.observed_at,
+    )
 
 
 def _value(name: str, text: str) -> Any:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from memorymark.probes.kept_models import kept_models
 from memorymark.training.tracked import live_bytes_of
 from memorymark.workloads.base import Workload
-from memorymark.workloads.build import build_model, learn_batches, notes_on, tensors_beside
+from memorymark.workloads.build import (
+    build_model,
+    is_own,
+    learn_batches,
+    notes_on,
+    tensors_beside,
+)
+from memorymark.workloads.naming import is_folder
 from memorymark.workloads.trial_spec import TrialSpec
 
 
@@ -16,10 +24,11 @@ class ModelKeeper:
 
     Args:
         device: Where the models are built.
+        built_for: What else changes how a model is built, such as the GPU that is simulated.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: torch.device, built_for: object = None) -> None:
+        self._device, self._built_for = device, built_for
         self._key: object = None
         self._model: nn.Module | None = None
         self._workload: Workload | None = None
@@ -50,12 +59,27 @@ class ModelKeeper:
         """
         if not self.holds(spec):
             self.release()
-            self._model = build_model(spec.workload, spec.config, self._device)
+            self._model = self._kept_or_built(spec)
             self._workload = spec.workload
             learn_batches(spec, self._device)
             self._key = spec.workload, spec.config
         assert self._model is not None
         return self._model
+
+    def _kept_or_built(self, spec: TrialSpec) -> nn.Module:
+        """Return the model of an earlier request of this process, else a new one.
+
+        Code and folders of the user's may make something else each time: theirs are not kept.
+        """
+        kept, workload = kept_models(), spec.workload
+        if kept is None or is_own(workload) or is_folder(workload.name):
+            return build_model(workload, spec.config, self._device)
+        key = self._device, self._built_for, workload, workload.describe(spec.config)
+        model = kept.take(key, workload.name)
+        if model is None:
+            model = build_model(workload, spec.config, self._device)
+            kept.keep(key, model)
+        return model
 
     def holds(self, spec: TrialSpec) -> bool:
         """Return whether the model for this is there already."""

@@ -15,7 +15,7 @@ from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Outcome, Target, Trial
 from memorymark.simulator.allocator.replay import replay
 from memorymark.simulator.families import BatchSizes
-from memorymark.simulator.reserved_range import base_events, reserved_range
+from memorymark.simulator.reserved_range import base_events
 from memorymark.simulator.simulate import SimulatedSteps
 from memorymark.workloads.base import Workload
 from memorymark.workloads.trial_spec import TrialSpec
@@ -56,14 +56,10 @@ class QuickLook:
         too_large = capacity is not None and free.peak_allocated_bytes > capacity
         held = free if roomy or too_large else replay(events, capacity)
         fits = held.fits and not too_large
-        spread = fits and reserved_range(
-            steps.trace, steps.convolutions, held, capacity, benchmark=benchmark
-        )
         return new_trial(
             self.target, spec, Outcome.OK if fits else Outcome.OOM,
             peak_allocated_bytes=free.peak_allocated_bytes,
             peak_reserved_bytes=held.peak_reserved_bytes,
-            peak_reserved_high_bytes=spread.high_bytes if spread else None,
         )  # fmt: skip
 
     def simulation(self) -> None:

@@ -59,15 +59,13 @@ class SimulatedProbe:
 
     Attributes:
         target: What is simulated.
-        looked: The quick look that was taken last, if there was one.
     """
 
     def __init__(self, gpu: Gpu, *, budget_bytes: int | None = None) -> None:
         self._gpu = gpu
-        self._models = ModelKeeper(torch.device("meta"))
+        self._models = ModelKeeper(torch.device("meta"), gpu.compute_capability)
         self._rules = Rules(Platform.CUDA, gpu.compute_capability)
         self._shared: Simulations | None = None
-        self.looked: QuickLook | None = None
         self._kept: dict[TrialSpec, SimulatedSteps] = {}
         usable = gpu.usable_bytes
         capacity = usable if budget_bytes is None else min(budget_bytes, usable)
@@ -106,8 +104,8 @@ class SimulatedProbe:
             return None
         say(f"Simulating batches {BATCH_SIZES[0]} and {BATCH_SIZES[1]} to see how memory grows.")
         with self._pretended():
-            self.looked, self._kept = look(self.target, workload, config, self._simulate)
-        return self.looked
+            looked, self._kept = look(self.target, workload, config, self._simulate)
+        return looked
 
     def simulation(self) -> SimulatedProbe:
         """Return this probe: it simulates already."""

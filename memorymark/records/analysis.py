@@ -11,7 +11,8 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.codec import Origin, Record, same
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import Savings, ratio
-from memorymark.records.trial import Target, Trial
+from memorymark.records.gain import smallest_clear_gain
+from memorymark.records.trial import Outcome, Stage, Target, Trial
 from memorymark.units import GIB
 
 
@@ -98,6 +99,8 @@ class Analysis(Record):
         costs: Costs at the current and at the optimal batch, and what is saved.
         findings: What the trials brought to light, one sentence each.
         remarks: What follows for the user's own options, one sentence each.
+        optimal_is_exact: Whether the optimal batch is the one that its rule names among all on the
+            grid, not only among those tried; None where there is none, and in older records.
         advice: What to change where nothing fits.
         complete: Whether the work was done to its end.
         stopped_by: Why it was not, in a sentence.
@@ -132,6 +135,7 @@ class Analysis(Record):
             headroom="headroom_bytes",
         ),
         **same("max_batch_size", "search_granularity", "complete", "stopped_by"),
+        **same("max_is_lower_bound", "optimal_is_exact", "gain_is_clear", "already_fine"),
         **same("elapsed_seconds", "run_id", "created_at", "software"),
         **same("findings", "remarks", "advice"),
         "marks": _marks,
@@ -148,6 +152,7 @@ class Analysis(Record):
     current: Mark = Mark()
     optimal: Mark = Mark()
     max: Mark = Mark()
+    optimal_is_exact: bool | None = None
     costs: Savings = field(default_factory=Savings)
     findings: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -203,6 +208,55 @@ class Analysis(Record):
     def batch_ratio(self) -> float | None:
         """Optimal batch size over current batch size; says nothing about speed."""
         return ratio(self.optimal.batch_size, self.current.batch_size)
+
+    @property
+    def max_is_lower_bound(self) -> bool:
+        """Whether more than the max batch may fit: the next one on the grid did not run out.
+
+        So it is where the search was stopped, and where it ended at the bound that it was given.
+        """
+        largest, step = self.max_batch_size, self.search_granularity or 1
+        if largest is None:
+            return False
+        following = largest + (1 if largest < step else step)
+        steps = (trial for trial in self.trials if trial.stage is Stage.STEP)
+        return not any(t.batch_size == following and t.outcome is Outcome.OOM for t in steps)
+
+    @property
+    def gain_is_clear(self) -> bool | None:
+        """Whether the optimal batch is faster or slower than the current one by more than nothing.
+
+        None where a throughput is unknown. See `records.gain` for what can be told apart.
+        """
+        if not self.speedup:
+            return None
+        trials = self.current.trial, self.optimal.trial
+        least = smallest_clear_gain(self.target.source, *trials)
+        return max(self.speedup, 1 / self.speedup) > 1 + least
+
+    @property
+    def already_fine(self) -> bool:
+        """Whether the current batch leaves the headroom free, and none is clearly faster."""
+        return self.gain_is_clear is False and self.current_is_tight is False
+
+    @property
+    def current_is_tight(self) -> bool | None:
+        """Whether the current batch fits and leaves less than the headroom free."""
+        limit = self.options.memory_limit(self.capacity_bytes)
+        most = self._most_at_current()
+        return None if limit is None or most is None else most > limit
+
+    @property
+    def current_free_share(self) -> float | None:
+        """Share of the capacity that the current batch leaves free at the least, from 0 to 1."""
+        return ratio(_left(self.capacity_bytes, self._most_at_current()), self.capacity_bytes)
+
+    def _most_at_current(self) -> int | None:
+        """Return the memory that the current batch may take, where it fits."""
+        if not self.current.fits:
+            return None
+        trial = self.current.trial
+        return self.current.memory_bytes if trial is None else trial.most_memory_bytes
 
     @classmethod
     def before_reading(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -51,13 +51,13 @@ class AnalysisOptions(Record):
         None, "Runs per year", "Training runs per year.", largest=LARGEST_RUNS
     )
     objective: Objective = option(
-        Objective.THROUGHPUT, "Objective", "Objective for the optimal batch size."
+        Objective.THROUGHPUT, "Objective", "Objective of the recommended batch."
     )
     granularity: int = option(
-        8, "Granularity", "Resolution of the max batch size, in samples.", largest=MAX_BATCH_SIZE
+        8, "Search step", "The largest batch is found to this many samples.", largest=MAX_BATCH_SIZE
     )
     headroom: float = option(
-        0.05, "Headroom", "Share of memory kept free at the optimal batch size.", largest=0.9
+        0.05, "Headroom", "Share of memory kept free at the recommended batch.", largest=0.9
     )
     max_batch_size: int = option(
         MAX_BATCH_SIZE, "Largest batch size", "Largest batch size to try.", largest=MAX_BATCH_SIZE
@@ -75,3 +75,7 @@ class AnalysisOptions(Record):
     def upper_bound(self) -> int:
         """The largest batch that may be tried: no more than the data set holds."""
         return min(self.max_batch_size, self.dataset_size or self.max_batch_size)
+
+    def memory_limit(self, capacity_bytes: int | None) -> int | None:
+        """Return the bytes that leave the headroom of a capacity free."""
+        return None if capacity_bytes is None else int(capacity_bytes * (1 - self.headroom))

@@ -38,7 +38,7 @@ def usd_per_year(usd_per_run: float | None, runs_per_year: float | None) -> floa
 
 def difference(before: float | None, after: float | None) -> float | None:
     """What is saved: the figure before less the figure after; negative where it costs more."""
-    return None if before is None or after is None else before - after
+    return None if before is None or after is None else before - after + 0.0  # never -0.0
 
 
 def ratio(numerator: float | None, denominator: float | None) -> float | None:
@@ -84,7 +84,7 @@ class RunCost:
 
 @dataclass(frozen=True)
 class Savings:
-    """What moving from the current batch to the optimal one saves.
+    """What moving from the current batch to the optimal one saves; 0 where it cannot be told.
 
     Attributes:
         current: Cost at the current batch.
@@ -122,17 +122,33 @@ def run_cost(plan: Plan, samples_per_second: float | None) -> RunCost:
 
 
 def savings(
-    plan: Plan, current_samples_per_second: float | None, optimal_samples_per_second: float | None
+    plan: Plan,
+    current_samples_per_second: float | None,
+    optimal_samples_per_second: float | None,
+    *,
+    is_clear: bool = True,
 ) -> Savings:
-    """Compare a run at the current batch with one at the optimal batch."""
+    """Compare a run at the current batch with one at the optimal batch.
+
+    Args:
+        plan: What is trained and what an hour costs.
+        current_samples_per_second: Throughput at the current batch.
+        optimal_samples_per_second: Throughput at the optimal batch.
+        is_clear: Whether the two throughputs can be told apart; else what is saved is 0.
+    """
     current = run_cost(plan, current_samples_per_second)
     optimal = run_cost(plan, optimal_samples_per_second)
+
+    def saved(name: str) -> float | None:
+        less = difference(getattr(current, name), getattr(optimal, name))
+        return less if is_clear or less is None else 0.0
+
     return Savings(
         current=current,
         optimal=optimal,
-        hours_per_run=difference(current.hours_per_run, optimal.hours_per_run),
-        usd_per_run=difference(current.usd_per_run, optimal.usd_per_run),
-        usd_per_year=difference(current.usd_per_year, optimal.usd_per_year),
+        hours_per_run=saved("hours_per_run"),
+        usd_per_run=saved("usd_per_run"),
+        usd_per_year=saved("usd_per_year"),
     )
 
 

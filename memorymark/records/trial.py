@@ -221,6 +221,8 @@ class Trial(Record):
         holder_groups: The ten largest groups of holders of one kind, of all holders.
         timeline: Live bytes over the last step.
         step_seconds: Median seconds of one optimizer step.
+        step_seconds_spread: What timed steps differ by: their interquartile range over their
+            median; None where too few were timed.
         first_step_seconds: Seconds of the first step, with all that is done only once.
         elapsed_seconds: Seconds that the trial took, all included.
         stage: How far each step went.
@@ -235,6 +237,7 @@ class Trial(Record):
     """
 
     json_extra: ClassVar[tuple[str, ...]] = ("fits", "samples_per_second")
+    json_optional: ClassVar[tuple[str, ...]] = ("step_seconds_spread",)
 
     model: str
     batch_size: int
@@ -254,6 +257,7 @@ class Trial(Record):
     holder_groups: tuple[HolderGroup, ...] = ()
     timeline: Timeline | None = None
     step_seconds: float | None = None
+    step_seconds_spread: float | None = None
     first_step_seconds: float | None = None
     elapsed_seconds: float | None = None
     stage: Stage = Stage.STEP

@@ -65,7 +65,8 @@ def _figures(analysis: Analysis) -> list[str]:
         ),
     ]
     if analysis.speedup is not None:
-        change, source = change_in_speed(analysis.speedup), analysis.target.source
+        is_clear, source = analysis.gain_is_clear is not False, analysis.target.source
+        change = change_in_speed(analysis.speedup) if is_clear else "about as fast"
         said = f"the recommended batch is {change} ({source} throughput)"
         lines.append(_line("Speed-up", said))
     return lines

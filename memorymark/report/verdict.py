@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from memorymark.records.analysis import Analysis
-from memorymark.records.trial import Outcome, Target
-from memorymark.units import mib_or_gib, usd
+from memorymark.records.trial import Target
+from memorymark.units import UNKNOWN, mib_or_gib, short_percent, usd
 
 _CENT = 0.01
-_SAME = 0.02  # recommended is what reaches 98 % of the best: less than the rest is no gain
 
 
 def verdict(analysis: Analysis) -> str:
@@ -46,15 +45,17 @@ def does_not_fit(batch_size: int, needed_bytes: int | None, target: Target) -> s
 
 def largest_words(analysis: Analysis) -> str:
     """Write the largest batch that fits; "at least" where no larger one was seen to fail."""
-    largest = analysis.max_batch_size
-    if largest is None:
+    if analysis.max_batch_size is None:
         return "unknown"
-    step = analysis.search_granularity or 1
-    is_exact = any(
-        trial.outcome is Outcome.OOM and largest < trial.batch_size <= largest + step
-        for trial in analysis.trials
-    )
-    return f"{largest:,}" if is_exact else f"at least {largest:,}"
+    bound = "at least " if analysis.max_is_lower_bound else ""
+    return f"{bound}{analysis.max_batch_size:,}"
+
+
+def speedup_words(analysis: Analysis) -> str:
+    """Write the speed-up; "none" where it cannot be told from nothing."""
+    if analysis.speedup is None:
+        return UNKNOWN
+    return "none" if analysis.gain_is_clear is False else f"{analysis.speedup:.2f} x"
 
 
 def change_in_speed(speedup: float) -> str:
@@ -91,10 +92,11 @@ def _about_current(analysis: Analysis) -> Iterable[str]:
         return
     if current.fits is False:
         yield f"Batch {current.batch_size:,} does not fit."
-    elif idle is not None and idle < analysis.options.headroom:
-        yield f"Batch {current.batch_size:,} leaves only {_whole_percent(idle)} of the memory free."
+    elif analysis.current_is_tight:
+        free = short_percent(analysis.current_free_share)
+        yield f"Batch {current.batch_size:,} leaves only {free} of the memory free."
     elif idle is not None:
-        yield f"At batch {current.batch_size:,}, {_whole_percent(idle)} of the memory is idle."
+        yield f"At batch {current.batch_size:,}, {idle * 100:.0f} % of the memory is idle."
 
 
 def _about_gain(analysis: Analysis) -> Iterable[str]:
@@ -102,19 +104,13 @@ def _about_gain(analysis: Analysis) -> Iterable[str]:
     current, best = analysis.current, analysis.optimal
     if current.batch_size == best.batch_size:
         yield "You already train with the recommended batch."
-    elif analysis.speedup is not None and abs(analysis.speedup - 1) <= _SAME:
-        yield f"{_tight(analysis)}no batch is noticeably faster."
+    elif analysis.already_fine:
+        yield "You are already fine: no batch is clearly faster."
+    elif analysis.gain_is_clear is False:
+        yield f"Batch {best.batch_size:,} is about as fast."
     elif analysis.speedup is not None:
         change = change_in_speed(analysis.speedup)
         yield f"Batch {best.batch_size:,} is {change}{_saving(analysis)}."
-
-
-def _tight(analysis: Analysis) -> str:
-    """Begin the sentence on a current batch that is fast enough; it may leave too little free."""
-    idle, batch = analysis.waste_share, analysis.current.batch_size
-    if idle is not None and idle < analysis.options.headroom:
-        return "It is as fast as the recommended one: "
-    return f"Batch {batch:,} is already fine: "
 
 
 def _saving(analysis: Analysis) -> str:
@@ -126,7 +122,3 @@ def _saving(analysis: Analysis) -> str:
 
 def _more(saved: float) -> str:
     return "" if saved > 0 else " more"
-
-
-def _whole_percent(share: float) -> str:
-    return f"{share * 100:.0f} %"

@@ -25,18 +25,6 @@ if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
 
 
-class ComparisonStopped(Cancelled):
-    """A comparison was stopped by the user.
-
-    Args:
-        partial: The GPUs that were done by then.
-    """
-
-    def __init__(self, partial: Comparison) -> None:
-        self.partial = partial
-        super().__init__("Cancelled by the user.")
-
-
 class SeveralGpus:
     """Compares the GPUs that a call names.
 
@@ -120,7 +108,7 @@ class SeveralGpus:
 
     def _tell(self, done: Sequence[tuple[Gpu, Analysis]]) -> None:
         """Say how many GPUs are done, with what is known by then."""
-        text, share = f"{len(done)} of {self._of} GPUs are done", len(done) / self._of
+        text, share = f"{len(done)} of {self._of} GPUs done", len(done) / self._of
         known = functools.partial(self._comparison, done)
         self._call.on_event(Event(EventKind.NOTE, text, progress=share, known=known))
 
@@ -128,7 +116,7 @@ class SeveralGpus:
         """End with the analyses that are done, of which there may be none."""
         if not self._done:
             raise Cancelled(str(stop)) from stop
-        raise ComparisonStopped(self._comparison(self._done)) from stop
+        raise Cancelled(partial=self._comparison(self._done)) from stop
 
     def _measured(self, workload: Workload) -> list[Analysis]:
         """Return what the history has measured of a workload, as far as it may be taken again."""

@@ -7,6 +7,7 @@ the server ends it or is gone.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import importlib
@@ -16,19 +17,23 @@ import queue
 import socket
 import sys
 import threading
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memorymark.errors import Cancelled, MemoryMarkError, one_sentence
 from memorymark.gpus.catalogue import DEFAULT_GPU
 from memorymark.probes.poisoned import is_anything_poisoned
-from memorymark.records.event import CancelToken, Event
+from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
 from memorymark.records.request import Request, RequestKind
 from memorymark.service.messages import Channel, Disconnected
 from memorymark.service.orphans import end_group
 from memorymark.service.workload_cache import kept_workload
 from memorymark.settings import Settings
+
+if TYPE_CHECKING:
+    from memorymark.probes.kept_models import KeptModels
 
 _WARM_UP = Request(RequestKind.ESTIMATE, "bert", gpu=DEFAULT_GPU, batch_size=1)
 _HEAVY = ("torch", "transformers.modeling_utils", "memorymark.probes.simulated")
@@ -63,6 +68,7 @@ class Worker:
         self._todo: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._tokens: dict[int, CancelToken] = {}
         self._process_id = os.getpid()
+        self._kept: KeptModels | None = None
 
     def serve(self) -> None:
         """Work until the server is gone."""
@@ -120,22 +126,33 @@ class Worker:
 
         try:
             settings = read_settings(message["settings"])
-            record = execute(
-                Request.from_dict(message["request"]),
-                settings=settings,
-                find_workload=partial(kept_workload, settings=settings),
-                on_event=on_event,
-                cancel=self._token(message["job"]),
-            )
+            with self._keeping(settings, on_event):
+                record = execute(
+                    Request.from_dict(message["request"]),
+                    settings=settings,
+                    find_workload=partial(kept_workload, settings=settings),
+                    on_event=on_event,
+                    cancel=self._token(message["job"]),
+                )
             return {"record": record.to_dict()}
         except Cancelled as stop:
-            known = getattr(stop, "partial", None)
+            known = stop.partial
             return {"cancelled": known and known.to_dict()}
         except MemoryMarkError as error:
             return {"error": str(error)}
         except BaseException as error:  # sys.exit() of the user's code too
             _log.exception("Job %s failed", message["job"])
             return {"error": one_sentence(error)}
+
+    def _keeping(self, settings: Settings, on_event: OnEvent) -> AbstractContextManager[None]:
+        """Keep models between jobs; what the owner's own probes need, they keep themselves."""
+        if settings.probe_factory is not None:
+            return contextlib.nullcontext()
+        from memorymark.probes.kept_models import KeptModels, keeping
+
+        if self._kept is None:
+            self._kept = KeptModels(settings.kept_model_bytes)
+        return keeping(self._kept, lambda text: on_event(Event(EventKind.NOTE, text)))
 
 
 def load() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,9 @@ from memorymark.units import GIB
 
 IDLE_SECONDS = 300.0  # then its memory is given back
 ESTIMATES_IDLE_SECONDS = 3600.0  # sliders and the memory bar do not wait for torch
-KEPT_BYTES = 2 * GIB  # a worker that holds more after a job is replaced
+KEPT_BYTES = 2 * GIB  # a worker that holds more after a job, beside kept models, is replaced
 ESTIMATES = "estimates"  # a line of their own: no job holds them up
+_ON_ACCELERATORS = ("cuda", "mps")
 _FRESH = ""  # a worker that has served no line yet
 
 
@@ -90,7 +92,10 @@ class WorkerPool:
         try:
             return worker.run(request, self._settings, bounds, on_event, cancel)
         finally:
-            self._give(line, worker)
+            if line.startswith(_ON_ACCELERATORS):
+                self._replace(worker)
+            else:
+                self._give(line, worker)
 
     @property
     def workers(self) -> tuple[WorkerProcess, ...]:
@@ -142,7 +147,7 @@ class WorkerPool:
 
     def _give(self, line: str, worker: WorkerProcess) -> None:
         """Take a worker back, unless it is of no more use."""
-        is_small = (worker.memory_bytes or 0) <= KEPT_BYTES
+        is_small = (worker.memory_bytes or 0) <= KEPT_BYTES + self._settings.kept_model_bytes
         with self._lock:
             is_kept = worker.is_ready and is_small and not self._is_closed
             if is_kept:
@@ -163,6 +168,15 @@ class WorkerPool:
                 self._idle.remove(idle)
         if still:
             worker.end()
+
+    def _replace(self, worker: WorkerProcess) -> None:
+        """End a worker that has used a GPU, on which its context would stay.
+
+        Another one loads torch meanwhile for the next job, without touching a GPU.
+        """
+        self._drop(worker)
+        with contextlib.suppress(WorkerFailed):  # the next job says what is wrong
+            self.warm()
 
     def _drop(self, worker: WorkerProcess) -> None:
         with self._lock:

@@ -44,18 +44,6 @@ class WorkerFailed(MemoryMarkError):
         super().__init__(sentence)
 
 
-class WorkerStopped(Cancelled):
-    """A job was cancelled.
-
-    Args:
-        partial: The record of what was known by then, as JSON; None where nothing was.
-    """
-
-    def __init__(self, partial: dict[str, Any] | None) -> None:
-        self.partial = partial
-        super().__init__("Cancelled by the user.")
-
-
 @dataclass(frozen=True)
 class WorkerBounds:
     """What a job may take before it is ended.
@@ -175,7 +163,7 @@ class WorkerProcess:
             raise Disconnected("it sent no answer")
         self.is_ready = not message.get("spent")  # it has lost its device
         if "cancelled" in message:
-            raise WorkerStopped(message["cancelled"] or watch.known)
+            raise Cancelled(partial=message["cancelled"] or watch.known)
         if "error" in message:
             raise WorkerFailed(str(message["error"]), watch.known)
         return message["record"]
@@ -188,7 +176,7 @@ class WorkerProcess:
             self._channel.send(cancel=self.jobs)
         if watch.told_at is not None and now - watch.told_at > GRACE_SECONDS:
             self.end()
-            raise WorkerStopped(watch.known)
+            raise Cancelled(partial=watch.known)
         sentence = self._passed_bound(watch, now - watch.began)
         if sentence is not None:
             self.end()

@@ -17,13 +17,13 @@ from memorymark.report.charts.batch_charts import OUTCOME_WORDS
 from memorymark.report.exports import trials_csv
 from memorymark.report.sentences import analysis_lines
 from memorymark.report.settings_phrase import analysis_phrase, search_phrase
-from memorymark.report.verdict import largest_words, verdict
+from memorymark.report.verdict import largest_words, speedup_words, verdict
 from memorymark.ui import columns, say
 from memorymark.ui.charting import draw_spec
 from memorymark.ui.choices import link_inputs
 from memorymark.ui.columns import draw_table
 from memorymark.ui.pieces import File, card, draw_exports
-from memorymark.units import UNKNOWN, count, gib, percent, rate, usd
+from memorymark.units import count, gib, percent, rate, usd
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _FITS = {True: "yes", False: "no", None: "not tried"}
@@ -190,10 +190,9 @@ def _card(label: str, mark: Mark, analysis: Analysis, words: str | None = None) 
 
 
 def _speed_card(analysis: Analysis) -> None:
-    speedup = analysis.speedup
     before, after = analysis.current.samples_per_second, analysis.optimal.samples_per_second
     card(
-        "Speed-up", UNKNOWN if speedup is None else f"{speedup:.2f} x",
+        "Speed-up", speedup_words(analysis),
         f"{rate(before)} to {rate(after)} samples/s",
         "Throughput at the recommended batch divided by throughput at the current one, "
         f"{analysis.target.source}. It is not the ratio of the batch sizes.",

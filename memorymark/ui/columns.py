@@ -19,6 +19,7 @@ from memorymark.report.visible import visible
 from memorymark.units import GIB, UNKNOWN
 
 Value = Callable[[Any], Any]
+Shown = Callable[[Sequence[Any], bool], Any]
 Cells = list[dict[str, Any]]
 _MOST_DIGITS = 4
 
@@ -37,7 +38,7 @@ class Column:
 
     title: str
     value: Value
-    shown: Callable[[Sequence[Any], bool], Any]
+    shown: Shown
     pinned: bool = False
     optional: bool = False
 
@@ -78,8 +79,8 @@ def figure(title: str, value: Value) -> Column:
 
 
 def money(title: str, value: Value) -> Column:
-    """Make a column of dollars: cents, and what is below a cent where a cell is smaller."""
-    return Column(title, value, _measured_numbers("$", least=2))
+    """Make a column of dollars: cents, and two figures of the smallest where that is less."""
+    return Column(title, value, _measured_numbers("$", figures=2, least=2))
 
 
 def share(title: str, value: Value) -> Column:
@@ -172,20 +173,20 @@ def _share_column(cells: Sequence[Any], pinned: bool) -> Any:
     )
 
 
-def _numbers(form: str) -> Callable[[Sequence[Any], bool], Any]:
+def _numbers(form: str) -> Shown:
     return lambda cells, pinned: st.column_config.NumberColumn(format=form, pinned=pinned)
 
 
-def _measured_numbers(sign: str, least: int = 0) -> Callable[[Sequence[Any], bool], Any]:
+def _measured_numbers(sign: str, figures: int = 3, least: int = 0) -> Shown:
     def shown(cells: Sequence[Any], pinned: bool) -> Any:
-        form = f"{sign}%,.{max(least, digits(cells))}f"
+        form = f"{sign}%,.{max(least, digits(cells, figures))}f"
         return st.column_config.NumberColumn(format=form, pinned=pinned)
 
     return shown
 
 
-def digits(cells: Iterable[float | None]) -> int:
-    """Return how many decimals show three figures of the smallest cell, at most four.
+def digits(cells: Iterable[float | None], figures: int = 3) -> int:
+    """Return how many decimals show so many figures of the smallest cell, at most four.
 
     Example:
         >>> digits([0.5, 698.0, None]), digits([99.8, 698.0]), digits([636, 698])
@@ -194,4 +195,4 @@ def digits(cells: Iterable[float | None]) -> int:
     sizes = [abs(cell) for cell in cells if cell]
     if not sizes:
         return 0
-    return min(max(2 - math.floor(math.log10(min(sizes))), 0), _MOST_DIGITS)
+    return min(max(figures - 1 - math.floor(math.log10(min(sizes))), 0), _MOST_DIGITS)

@@ -1,4 +1,4 @@
-"""The costs of a training run: at the current and the optimal batch size, and on every GPU."""
+"""The costs of a training run: at the current and the recommended batch, and on every GPU."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from memorymark.records.request import Request
 from memorymark.report.charts.cost_charts import cost_against_time
 from memorymark.report.comparison_lines import cheapest, cheapest_sentence, comparison_lines
 from memorymark.report.exports import comparison_csv
+from memorymark.report.price_words import price_owner, price_words
 from memorymark.report.settings_phrase import analysis_phrase, comparison_phrase
 from memorymark.service.history import Run
 from memorymark.ui import columns, say
@@ -35,7 +36,7 @@ Pair = tuple[PricedOffer, dict[str, Any]]
 
 
 def draw_savings(analysis: Analysis) -> None:
-    """Draw the costs at the current and at the optimal batch size."""
+    """Draw the costs at the current and at the recommended batch."""
     costs = analysis.costs
     st.subheader("Current and recommended batch", anchor=False)
     say.line("{}", analysis_phrase(analysis))
@@ -67,6 +68,8 @@ def draw_comparison(run: Run) -> None:
     if cheapest(shown) is None:
         st.info("Enter prices in the table below.")
     draw_spec(cost_against_time(holding, names), "costs")
+    edited = edited_prices().keys() & rows.keys()
+    say.caption("{}", price_words(rows.values(), edited, "type one into the table"))
     say.caption("{}", _sources(rows))
     _draw_table(holding, rows)
     for finding in record["findings"]:
@@ -117,8 +120,12 @@ def _draw_table(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -> N
         args=(key, order),
     )
     if edited_prices():
-        label = "Reset to the prices of the run"
-        st.button(label, icon=":material/undo:", on_click=edit_prices, args=({},))
+        st.button(
+            "Reset to the prices of the run",
+            icon=":material/undo:",
+            on_click=edit_prices,
+            args=({},),
+        )
 
 
 def _columns(least_price: float, most_price: float) -> tuple[Column, ...]:
@@ -152,7 +159,7 @@ def _cost(name: str) -> Value:
 
 
 def _price_source(pair: Pair) -> str | None:
-    return "edited" if _is_edited(pair) else pair[1]["price_source"]
+    return "yours" if _is_edited(pair) else price_owner(pair[1]["price_source"])
 
 
 def _price_date(pair: Pair) -> str | None:

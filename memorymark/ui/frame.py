@@ -14,6 +14,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from memorymark.ui.option_widgets import begin_widgets, end_widgets
+from memorymark.ui.style import draw_style
 
 COMPARISON = "Cost comparison"
 LOGO = str(Path(__file__).with_name("logo.svg"))
@@ -46,7 +47,10 @@ def navigate() -> Page:
     the page from a font server.
     """
     st.set_page_config(page_title="MemoryMark", page_icon=_ICON, layout="wide")
-    return st.navigation(list(pages().values()))
+    draw_style()
+    page = st.navigation(list(pages().values()))
+    st.set_page_config(page_title=f"{page.title} · MemoryMark")
+    return page
 
 
 def run_framed(page: Page) -> None:

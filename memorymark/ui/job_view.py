@@ -98,7 +98,7 @@ def draw_log(events: Sequence[Event], run_id: str) -> None:
     """Draw the engine's own events as a terminal does."""
     lines = [_line(event) for event in events[-_LOG_LINES:]]
     with st.container(height=260, autoscroll=True, key=f"log_{run_id}"):
-        st.code("\n".join(lines) or "Waiting for the first event.", language=None, wrap_lines=True)
+        st.code("\n".join(lines) or "Loading the model…", language=None, wrap_lines=True)
 
 
 def queue_words(job: Job) -> str:

@@ -54,7 +54,7 @@ def draw_exports(
     st.subheader("Export", anchor=False)
     if command is not None:
         st.caption("Command line")
-        st.code(visible(command), language="shell", wrap_lines=True)
+        st.code(visible(command), language=None, wrap_lines=True)
     st.caption("Link to what is shown")
     st.code(share_link(run_id, carried), language=None, wrap_lines=True)
     with st.container(horizontal=True):

@@ -1,8 +1,12 @@
 """Well-known models whose configurations come with the package, without torch.
 
 Each is one file in `configurations/`: the numbers of the model's config.json that memory and
-compute depend on, with their source, the day on which it was seen, the licence that the model's
-card names, and the published number of parameters. No weights and no text of a card are in it.
+compute depend on, where they stand on the hub, the licence that the model's card names, and the
+published number of parameters. No weights and no text of a card are in it.
+
+The numbers were read in public copies of the files and in transformers' own defaults, which name
+the models that they are of. What confirms them is the number of parameters, published elsewhere:
+tests build each model and compare.
 """
 
 from __future__ import annotations
@@ -26,7 +30,11 @@ BUILTIN_TASKS = {
 }
 # Longer names are none that was mistyped.
 _LONGEST_NAME = 200
-_BUILTIN_LABELS = {"bert": "BERT base", "gpt2": "GPT-2", "resnet": "ResNet-50"}
+_BUILTIN_LABELS = {
+    "bert": "BERT base with a classifier",
+    "gpt2": "GPT-2 with a classifier",
+    "resnet": "ResNet-50",
+}
 
 
 @dataclass(frozen=True)
@@ -38,10 +46,10 @@ class KnownModel:
         label: Its name for people.
         parameters: How many parameters it has, as published.
         task: What it is trained for, where nothing else is asked for.
-        licence: The licence that its model card names; that of the weights.
-        source: Address of the configuration.
-        parameters_source: Where the number of parameters was published.
-        seen_on: Day on which both were seen, as in 2026-11-21.
+        licence: The licence that its model card names, which is the weights'; None: it names none.
+        source: Address of its config.json on the hub.
+        parameters_source: Where the number of parameters is published.
+        seen_on: Day on which numbers and parameters were last compared, as in 2026-11-21.
         config: The numbers of its config.json.
     """
 
@@ -49,7 +57,7 @@ class KnownModel:
     label: str
     parameters: int
     task: Task
-    licence: str
+    licence: str | None
     source: str
     parameters_source: str
     seen_on: str
@@ -98,6 +106,7 @@ def model_choices() -> dict[str, str]:
     """Return the models to choose from, each with a label to search in: built-in ones first."""
     built_in = {name: f"{_BUILTIN_LABELS[name]} · {name}" for name in BUILTIN_TASKS}
     shipped = {f"hf:{model.name}": f"{model.label} · {model.name}" for model in known_models()}
+    del shipped["hf:microsoft/resnet-50"]  # the same as the built-in one
     return {**built_in, **shipped}
 
 

@@ -47,9 +47,9 @@ def check_lengths(config: TrainingConfig, taken: tuple[str, ...], name: str) -> 
         given = getattr(config, length)
         filled_in = DEFAULT_IMAGE_SIZE if length == "image_size" else None
         if length not in taken and given not in (None, filled_in):
-            accepted = " and ".join(_FLAGS[each] for each in taken) or "no length"
+            own = " and ".join(_FLAGS[each] for each in taken) or "none"
             raise InvalidValue(
-                _FLAGS[length], given, f"nothing: {name!r} takes no {what}, but {accepted}"
+                _FLAGS[length], given, f"nothing: {name!r} takes no {what}; its lengths: {own}"
             )
 
 

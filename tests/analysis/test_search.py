@@ -190,7 +190,7 @@ def test_not_even_one_sample_fits():
 def test_below_the_granularity_the_answer_is_refined_and_says_so():
     result = find_max_batch(Oracle(affine(0, GIB), 5 * GIB))
     assert (result.max_batch_size, result.granularity) == (5, 1)
-    assert "granularity" in result.findings[0]
+    assert result.findings == ("Fewer than 8 fit, so we searched in steps of 1: 5.",)
 
 
 def test_upper_bound_is_the_answer_where_it_fits():

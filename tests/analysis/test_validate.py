@@ -27,8 +27,8 @@ def backward(probe: FakeProbe, batch_size: int = 16, **more) -> BackwardValidati
     return validate_backward_on(probe, FakeWorkload(), CONFIG, batch_size, **more)
 
 
-def compiled(probe: FakeProbe) -> CompileValidation:
-    return validate_compile_on(probe, FakeWorkload(), CONFIG, 16)
+def compiled(probe: FakeProbe, **more) -> CompileValidation:
+    return validate_compile_on(probe, FakeWorkload(), CONFIG, 16, **more)
 
 
 def test_the_four_stages_run_once_each_at_the_batch():
@@ -47,7 +47,7 @@ def test_the_ratio_is_backward_over_forward_only_with_weights():
     assert result.ratio == pytest.approx((1024 + 512) * MIB / forward_only)
     assert result.verdict is Verdict.PASS
     assert result.weights_bytes == 512 * MIB
-    assert "as usual" in " ".join(result.reasons)
+    assert "(typical)" in " ".join(result.reasons)
 
 
 @pytest.mark.parametrize(("per_sample", "word"), [(200, "above"), (0, "below")])
@@ -57,7 +57,7 @@ def test_an_unusual_ratio_warns_in_words(per_sample, word):
         probe.fixed_bytes, probe.memory = 0, lambda n: GIB
     result = backward(probe)
     assert result.verdict is Verdict.WARN
-    assert f"{word} the usual 2.0 to 3.0" in result.reasons[0]
+    assert f"{word} the typical 2 to 3" in result.reasons[0]
 
 
 @pytest.mark.parametrize(
@@ -177,3 +177,48 @@ def test_unknown_step_times_are_said():
 def test_compile_round_trip_through_json(error):
     result = compiled(FakeProbe(compile_error=error))
     assert CompileValidation.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+
+
+def stop_after(count):
+    token, seen = CancelToken(), []
+
+    def on_event(event):
+        if event.kind is EventKind.TRIAL_FINISHED:
+            seen.append(event)
+            if len(seen) == count:
+                token.cancel()
+
+    return token, on_event, seen
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 6])
+def test_a_stopped_validation_keeps_its_finished_stages(count):
+    token, on_event, seen = stop_after(count)
+    with pytest.raises(Cancelled) as stop:
+        backward(FakeProbe(), cancel=token, on_event=on_event)
+    partial = stop.value.partial
+    assert BackwardValidation.from_dict(partial.to_dict()) == partial == seen[-1].known()
+    assert sum(trial.fits for trial in partial.trials) == min(count, 4)
+    assert [trial.stage for trial in partial.trials] == list(Stage)
+    assert len(partial.search_trials) == max(count - 4, 0)
+    assert partial.verdict is (Verdict.PASS if count >= 4 else Verdict.WARN)
+    assert partial.reasons[0].startswith("Stopped early: ")
+    assert partial.max_batch_size is None
+
+
+def test_a_validation_that_was_stopped_at_once_knows_nothing():
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(Cancelled) as stop:
+        backward(FakeProbe(), cancel=token)
+    assert stop.value.partial is None
+
+
+def test_a_stopped_compile_validation_keeps_its_eager_step():
+    token, on_event, seen = stop_after(1)
+    with pytest.raises(Cancelled) as stop:
+        compiled(FakeProbe(), cancel=token, on_event=on_event)
+    partial = stop.value.partial
+    assert CompileValidation.from_dict(partial.to_dict()) == partial == seen[-1].known()
+    assert partial.eager.fits and partial.compiled.error == "Not run: stopped before."
+    assert partial.verdict is Verdict.WARN and partial.speedup is None

@@ -16,7 +16,8 @@ import pytest
 from fakes import FakeProbe, FakeWorkload
 from leases import is_held
 
-from memorymark.analysis.analyze import AnalysisStopped, analyze_on
+from memorymark.analysis.analyze import analyze_on
+from memorymark.errors import Cancelled
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event, EventKind
 
@@ -76,7 +77,7 @@ def test_a_trial_that_was_told_of_is_kept() -> None:
         if event.kind is EventKind.TRIAL_FINISHED:
             raise KeyboardInterrupt
 
-    with pytest.raises(AnalysisStopped) as stopped:
+    with pytest.raises(Cancelled) as stopped:
         analyze_on(FakeProbe(), FakeWorkload(), TrainingConfig(), on_event=interrupt)
     assert len(stopped.value.partial.trials) == 1
 

@@ -467,7 +467,7 @@ def test_a_shipped_model_is_estimated_without_a_network_and_says_so(
 def test_a_length_that_the_model_does_not_take_is_refused(capsys: Any) -> None:
     words = "estimate hf:gpt2 --batch-size 2 --gpu l4 --image-size 384"
     _, said = run(capsys, words, code=2)
-    assert "takes no images, but sequence length" in said
+    assert "takes no images; its lengths: sequence length" in said
 
 
 def test_models_of_a_library(capsys: Any) -> None:

@@ -7,10 +7,11 @@ import dataclasses
 import pytest
 from fakes import FakeProbe, FakeWorkload, simulated_target
 
-from memorymark.analysis.analyze import AnalysisOptions, AnalysisStopped, analyze_on, with_options
+from memorymark.analysis.analyze import AnalysisOptions, analyze_on, with_options
+from memorymark.errors import Cancelled
 from memorymark.records.config import TrainingConfig
 from memorymark.report.verdict import change_in_speed, does_not_fit, largest_words, verdict
-from memorymark.units import GIB, MIB
+from memorymark.units import GIB, MIB, short_percent
 
 COSTS = {"price_per_hour": 1.29, "dataset_size": 10_000_000, "epochs": 3, "runs_per_year": 12}
 
@@ -44,17 +45,17 @@ def test_a_current_batch_that_does_not_fit():
 
 def test_no_gain_is_no_figure():
     said = verdict(analysis(FakeProbe(overhead_seconds=0.0), current_batch_size=16, **COSTS))
-    assert said.endswith(" Batch 16 is already fine: no batch is noticeably faster.")
+    assert said.endswith(" You are already fine: no batch is clearly faster.")
     assert "$" not in said and "1 times" not in said
 
 
 def test_a_batch_that_leaves_nothing_free_is_not_called_fine():
     result = analysis(FakeProbe(overhead_seconds=0.0))
     full = with_options(result, current_batch_size=result.max_batch_size)
-    free = f"{full.waste_share * 100:.0f} %"
+    free = short_percent(full.waste_share)
     assert full.waste_share < 0.05
     assert f"Batch {result.max_batch_size} leaves only {free} of the memory free." in verdict(full)
-    assert "fine" not in verdict(full)
+    assert verdict(full).endswith(" is about as fast.") and "fine" not in verdict(full)
 
 
 def test_unknown_throughput_leaves_the_gain_out():
@@ -71,7 +72,7 @@ def test_a_dearer_recommendation_says_so():
 
 def test_a_saving_below_a_cent_is_left_out():
     said = verdict(analysis(price_per_hour=1.0, dataset_size=100, epochs=1))
-    assert "$" not in said and said.endswith("86 % faster.")
+    assert "$" not in said and said.endswith("83 % faster.")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_an_error_is_said():
 
 
 def test_a_search_that_was_stopped_knows_a_lower_bound():
-    with pytest.raises(AnalysisStopped) as caught:
+    with pytest.raises(Cancelled) as caught:
         analysis(FakeProbe(raises={3: KeyboardInterrupt()}))
     partial = caught.value.partial
     assert largest_words(partial) == f"at least {partial.max_batch_size:,}"

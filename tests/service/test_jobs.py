@@ -8,8 +8,8 @@ from unittest.mock import create_autospec
 import pytest
 from fakes import FakeProbe, FakeWorkload
 
-from memorymark.analysis.analyze import AnalysisStopped, analyze_on
-from memorymark.errors import HistoryUnusable, NothingFits, RunNotFound
+from memorymark.analysis.analyze import analyze_on
+from memorymark.errors import Cancelled, HistoryUnusable, NothingFits, RunNotFound
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event, EventKind
 from memorymark.service.history import RunHistory, RunStatus
@@ -276,7 +276,7 @@ def test_what_was_known_of_a_cancelled_job_is_kept(manager, history):
     partial = analyze_on(FakeProbe(), FakeWorkload(), TrainingConfig())
 
     def stopped(on_event, cancel):
-        raise AnalysisStopped(partial)
+        raise Cancelled(partial=partial)
 
     job = manager.submit("analysis", {"model": "a"}, DEVICE, stopped)
     until(lambda: job.status is RunStatus.CANCELLED)

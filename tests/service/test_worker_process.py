@@ -20,7 +20,6 @@ from memorymark.service.worker_process import (
     WorkerBounds,
     WorkerFailed,
     WorkerProcess,
-    WorkerStopped,
     resident_bytes,
 )
 from memorymark.settings import Settings
@@ -144,7 +143,7 @@ def test_a_job_that_does_not_stop_is_ended_within_two_seconds(worker, settings, 
 
     stopping = threading.Thread(target=stop)
     stopping.start()
-    with pytest.raises(WorkerStopped) as stopped:
+    with pytest.raises(Cancelled) as stopped:
         run(worker, settings, model, on_event=watch, cancel=cancel)
     assert time.monotonic() - told[0] < 2.0
     stopping.join()
@@ -157,7 +156,7 @@ def test_a_job_that_does_not_stop_is_ended_within_two_seconds(worker, settings, 
 def test_a_job_that_stops_when_told_to_leaves_its_worker(worker, settings):
     watch, cancel = Watcher(), CancelToken()
     threading.Thread(target=lambda: watch.deed.wait(10) and cancel.cancel()).start()
-    with pytest.raises(WorkerStopped) as stopped:
+    with pytest.raises(Cancelled) as stopped:
         run(worker, settings, "own:slow", on_event=watch, cancel=cancel)
     assert stopped.value.partial["stopped_by"] == "Cancelled by the user."
     assert len(stopped.value.partial["trials"]) == 3

@@ -8,7 +8,19 @@ import time
 
 import pytest
 from app_server import WAIT, server, settled
-from screens import THEMES, Screen, assert_fits_width, every_width, set_theme, shoot, show
+from contrast import faint_text
+from screens import (
+    THEMES,
+    Screen,
+    assert_chart_words_apart,
+    assert_fits_width,
+    calm,
+    every_theme,
+    every_width,
+    set_theme,
+    shoot,
+    show,
+)
 
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.request import Request, RequestKind
@@ -68,14 +80,16 @@ def test_cold_deep_link_opens_the_page_in_its_frame(path, tmp_path, tab):
         tab.goto(f"{cold}/{path}")
         settled(tab)
         assert tab.get_by_role("heading", level=1).inner_text() == PAGES[path]
-        tab.get_by_role("slider", name="GPU price").wait_for(timeout=WAIT)
+        assert tab.title() == f"{PAGES[path]} · MemoryMark"
+        if path != "runs":  # which has no settings
+            tab.get_by_role("spinbutton", name="Current batch").wait_for(timeout=WAIT)
         assert tab.locator("[data-testid=stSidebarNav] a").count() == len(PAGES)
 
 
 def test_run_link_opens_on_a_cold_server(server_home, runs, tab):
     with server(server_home) as cold:
         tab.goto(f"{cold}/?run={runs['backward']}")
-        tab.get_by_text("What a forward-only tool would recommend").wait_for(timeout=WAIT)
+        tab.get_by_text("What a tool that only runs the forward pass").wait_for(timeout=WAIT)
         assert tab.url.endswith(f"/backward_validation?run={runs['backward']}")
 
 
@@ -242,11 +256,34 @@ def tick_row(page, row):
 
 @every_width
 @pytest.mark.parametrize("name", ["analysis", "backward", "compile", "comparison", "runs"])
-def test_screenshots(name, width, address, runs, tab):
+def test_each_page_fits_its_screen_and_can_be_read(name, width, address, runs, tab):
+    """In both themes, as the pictures in .screenshots/ show."""
     run = f"?run={runs[name]}" if name in runs else ""
     path = {**PATHS, "compile": "backward_validation"}.get(name, name)
     show(tab, f"{address}/{path}{run}", Screen(width, "light"))
     for theme in THEMES:
         set_theme(tab, theme)
         assert_fits_width(tab)
+        assert faint_text(tab) == []
+        assert_chart_words_apart(tab)
         shoot(tab, name)
+
+
+@every_theme
+def test_what_opens_can_be_read(theme, address, tab):
+    """Folded parts, a list of choices, a help text, a pressed button, an error."""
+    show(tab, address, Screen(1280, theme))
+    for part in tab.locator("[data-testid=stExpander] summary").all():
+        part.click()
+    calm(tab)
+    assert faint_text(tab) == []
+    tab.get_by_role("combobox", name="Precision").click()
+    tab.get_by_role("option").first.wait_for(timeout=WAIT)
+    assert faint_text(tab) == []
+    tab.keyboard.press("Escape")
+    choose_model(tab, "os:system")
+    tab.get_by_role("button", name="Analyze").click()
+    tab.get_by_text("would run custom code").last.wait_for(timeout=WAIT)
+    tab.get_by_role("button", name="Analyze").hover()
+    calm(tab)
+    assert faint_text(tab) == []

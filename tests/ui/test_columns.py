@@ -49,6 +49,7 @@ def test_figures_have_three_digits_of_the_smallest_one(cells, form):
 
 def test_money_has_cents_and_less_where_a_cell_is_below_one():
     assert config(columns.money("$/run", None))["type_config"]["format"] == "$%,.2f"
+    assert config(columns.money("$/run", None), [0.777])["type_config"]["format"] == "$%,.2f"
     small = config(columns.money("$/run", None), [0.0045, 2.0])
     assert small["type_config"]["format"] == "$%,.4f"
 

@@ -53,7 +53,7 @@ def test_the_policy_of_the_page_refuses_nothing_of_ours(address, server_home, pa
         page.wait_for_timeout(300)
         assert page.evaluate("window.refused") == []
     page.get_by_role("button", name="Validate the backward pass").click()
-    page.get_by_text("What a forward-only tool would recommend").wait_for(timeout=WAIT)
+    page.get_by_text("What a tool that only runs the forward pass").wait_for(timeout=WAIT)
     page.locator(
         "[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg"
     ).first.wait_for(timeout=WAIT)

@@ -86,6 +86,8 @@ def test_the_choices_have_labels_to_search_in():
     choices = model_choices()
     assert choices["hf:meta-llama/Llama-3.1-8B"] == "Llama 3.1 8B · meta-llama/Llama-3.1-8B"
     assert list(choices)[: len(BUILTIN_TASKS)] == list(BUILTIN_TASKS)
+    names = [label.split(" · ")[0] for label in choices.values()]
+    assert len(set(names)) == len(names)
     labels = [label for name, label in choices.items() if name.startswith("hf:meta-llama/")]
     assert [label.split(" · ")[0] for label in labels] == [
         "Llama 3.1 8B", "Llama 3.1 70B", "Llama 3.2 1B", "Llama 3.2 3B",

@@ -139,10 +139,8 @@ def _end(group: HolderGroup) -> str:
     """Return the end of a path that says which part of a layer it is."""
     if group.count == 1:
         return group.path
-    before, _, end = group.path.rpartition(f"{REPEATED}.")
-    if end and not end.endswith(REPEATED):
-        return end
-    return ".".join(group.path.split(".")[-2:]) if before or end else group.path
+    layers = group.path.removesuffix(f".{REPEATED}")
+    return layers.rpartition("." if layers != group.path else f"{REPEATED}.")[2]
 
 
 def _unlike(names: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,56 @@
+"""Says whose prices a comparison is made with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def price_owner(price_source: str | None) -> str | None:
+    """Return provider and kind of a price from where it was seen.
+
+    Example:
+        >>> price_owner("RunPod on-demand, A100 SXM 40GB; seen at runpod.io")
+        'RunPod on-demand'
+    """
+    if price_source is None:
+        return None
+    return price_source.partition(",")[0].removesuffix(" price")
+
+
+def price_words(
+    rows: Iterable[Mapping[str, Any]], edited: Iterable[str] = (), how: str = ""
+) -> str:
+    """Say in one sentence whose the prices are, when they were seen, and which are missing.
+
+    Args:
+        rows: The GPUs of a comparison's record.
+        edited: Keys of those whose price was typed in.
+        how: How to give a price that is missing.
+    """
+    yours = set(edited)
+    theirs = [row for row in rows if row["gpu"] not in yours]
+    priced = [row for row in theirs if row["usd_per_hour"] is not None]
+    missing = [row["name"].removeprefix("NVIDIA ") for row in theirs if row not in priced]
+    owners = Counter(price_owner(row["price_source"]) or "unknown" for row in priced)
+    parts = [f"{owner} for {_gpus(count)}" for owner, count in owners.most_common()]
+    if yours:
+        parts.append(f"yours for {_gpus(len(yours))}")
+    said = f"Prices: {', '.join(parts) or 'none known'}{_seen(priced)}."
+    if len(owners) + bool(yours) > 1:
+        said += " Compare GPUs of one provider first: providers differ in what a price includes."
+    if missing:
+        said += f" No price for {', '.join(missing)}{how and f': {how}'}."
+    return said
+
+
+def _gpus(count: int) -> str:
+    return f"{count} GPU{'s' if count != 1 else ''}"
+
+
+def _seen(rows: list[Mapping[str, Any]]) -> str:
+    dates = sorted({row["price_observed_at"] for row in rows if row["price_observed_at"]})
+    if not dates:
+        return ""
+    return f", seen {dates[0]}" if len(dates) == 1 else f", seen {dates[0]} to {dates[-1]}"
