@@ -13,7 +13,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from memorymark.ui.option_widgets import PAGE
+from memorymark.ui.option_widgets import begin_widgets, end_widgets
 from memorymark.ui.style import draw_style
 
 COMPARISON = "Cost comparison"
@@ -55,9 +55,11 @@ def navigate() -> Page:
 
 def run_framed(page: Page) -> None:
     """Run a page within the frame; the page sees that it is."""
-    st.session_state[_FRAMED], st.session_state[PAGE] = True, page.title
+    st.session_state[_FRAMED] = True
+    begin_widgets(page.title)
     try:
         page.run()
+        end_widgets()
     finally:
         st.session_state[_FRAMED] = False
 

@@ -16,8 +16,7 @@ from memorymark.ui.say import plain
 _BY_MODEL = "model default"
 _PERCENT = 100.0
 _NOTHING = object()
-_DRAWN_ON = "drawn_on"
-PAGE = "page_drawn"
+_PAGE, _DRAWN, _SHOWN = "page_drawn", "widgets_drawn", "widgets_shown"
 _NONE: Mapping[str, str] = {}
 
 
@@ -77,12 +76,24 @@ def draw_option(
 def show(key: str, value: Any) -> None:
     """Let a widget show a value; what it shows already is left, with what is being typed in it.
 
-    On another page it is another widget, of the same key, and shows nothing yet.
+    On another page it is another widget of the same key, which shows nothing yet. A page whose
+    drawing was broken off may have reached the browser, or not: what it showed is shown again.
     """
-    page, drawn_on = st.session_state.get(PAGE), st.session_state.setdefault(_DRAWN_ON, {})
-    if drawn_on.get(key, _NOTHING) != page or st.session_state.get(key, _NOTHING) != value:
+    drawn = st.session_state.get(_PAGE), value
+    is_shown = st.session_state.get(_SHOWN, {}).get(key) == drawn
+    if not is_shown or st.session_state.get(key, _NOTHING) != value:
         st.session_state[key] = value
-    drawn_on[key] = page
+    st.session_state.setdefault(_DRAWN, {})[key] = drawn
+
+
+def begin_widgets(page: str) -> None:
+    """Note which page is about to be drawn."""
+    st.session_state[_PAGE], st.session_state[_DRAWN] = page, {}
+
+
+def end_widgets() -> None:
+    """Note that the page was drawn to its end, and so is in the browser."""
+    st.session_state[_SHOWN] = st.session_state[_DRAWN]
 
 
 def entered(option: Option, key: str) -> Any:

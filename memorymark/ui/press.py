@@ -6,8 +6,8 @@ looks, and not further down among the results.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import streamlit as st
@@ -27,16 +27,9 @@ Reasons = Mapping[str, str]
 _NONE: Reasons = {}
 
 
-@contextmanager
-def press_area() -> Iterator[None]:
-    """Hold the buttons and what comes of them in view, however much is unfolded above them."""
-    st.html(
-        "<style>div:has(> .st-key-press_area) {position: sticky; bottom: 0; z-index: 5;"
-        " max-height: 60vh; overflow-y: auto; padding: .4rem 0; backdrop-filter: blur(14px);}"
-        "</style>"
-    )
-    with st.container(key="press_area"):
-        yield
+def press_area() -> AbstractContextManager[Any]:
+    """Return the place of the buttons and what comes of them, which `draw_style` holds in view."""
+    return st.container(key="press_area")
 
 
 def pressed(buttons: Sequence[str], reasons: Reasons = _NONE) -> str | None:

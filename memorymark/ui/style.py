@@ -11,12 +11,24 @@ def draw_style() -> None:
     Streamlit writes some texts in the primary colour, and white on it in primary buttons. On the
     dark ground no colour has enough contrast for both: these texts take the colour of the text
     around them.
+
+    The buttons that start a run, and what comes of a press, stay in view, however much is unfolded
+    above them.
     """
     st.html(
         """
         <style>
         [data-testid=stButtonGroup] [data-selected], [data-testid=stSliderThumbValue] {
             color: inherit !important;
+        }
+        div:has(> .st-key-press_area) {
+            position: sticky;
+            bottom: 0;
+            z-index: 5;
+            max-height: 60vh;
+            overflow-y: auto;
+            padding: 0.4rem 0;
+            backdrop-filter: blur(14px);
         }
         </style>
         """

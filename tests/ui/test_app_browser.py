@@ -89,7 +89,7 @@ def test_cold_deep_link_opens_the_page_in_its_frame(path, tmp_path, tab):
 def test_run_link_opens_on_a_cold_server(server_home, runs, tab):
     with server(server_home) as cold:
         tab.goto(f"{cold}/?run={runs['backward']}")
-        tab.get_by_text("What a forward-only tool would recommend").wait_for(timeout=WAIT)
+        tab.get_by_text("What a tool that only runs the forward pass").wait_for(timeout=WAIT)
         assert tab.url.endswith(f"/backward_validation?run={runs['backward']}")
 
 

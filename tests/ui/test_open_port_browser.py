@@ -49,11 +49,11 @@ def test_the_policy_of_the_page_refuses_nothing_of_ours(address, server_home, pa
     RunHistory(server_home / "runs.sqlite3").save("analysis", {"model_name": LINK, "device": LINK})
     for path in ("", "runs", "cost_comparison", "backward_validation"):
         page.goto(f"{address}/{path}")
-        page.get_by_role("spinbutton", name="Current batch").wait_for(timeout=WAIT)
+        page.get_by_role("slider", name="GPU price").wait_for(timeout=WAIT)
         page.wait_for_timeout(300)
         assert page.evaluate("window.refused") == []
     page.get_by_role("button", name="Validate the backward pass").click()
-    page.get_by_text("What a forward-only tool would recommend").wait_for(timeout=WAIT)
+    page.get_by_text("What a tool that only runs the forward pass").wait_for(timeout=WAIT)
     page.locator(
         "[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg"
     ).first.wait_for(timeout=WAIT)
@@ -65,7 +65,7 @@ def test_the_policy_of_the_page_refuses_nothing_of_ours(address, server_home, pa
 
 def test_an_image_from_elsewhere_is_refused_even_if_it_came_in(address, page):
     page.goto(address)
-    page.get_by_role("spinbutton", name="Current batch").wait_for(timeout=WAIT)
+    page.get_by_role("slider", name="GPU price").wait_for(timeout=WAIT)
     page.evaluate("new Image().src = 'http://127.0.0.1:9/b.png'")
     page.wait_for_function("window.refused.length", timeout=WAIT)
     assert page.evaluate("window.refused") == ["img-src http://127.0.0.1:9/b.png"]

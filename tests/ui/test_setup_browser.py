@@ -1,7 +1,7 @@
 """The setup in a real browser: an answer without a click, the bar, progress beside the button."""
 
 import pytest
-from app_server import WAIT, settled
+from app_server import WAIT, server, settled
 from screens import Screen, assert_fits_width, assert_in_view, calm, show
 
 from memorymark.records.config import TrainingConfig
@@ -13,6 +13,13 @@ from memorymark.settings import load_settings
 pytestmark = pytest.mark.browser
 SECOND = 1_000
 BAR = "[class*=st-key-memory_bar] div[role=img]"
+
+
+@pytest.fixture(scope="module")
+def address(server_home):
+    """A server that begins the first run when it starts."""
+    with server(server_home, MEMORYMARK_FIRST_RUN="on") as address:
+        yield address
 
 
 def field(page, name):
