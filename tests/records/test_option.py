@@ -286,7 +286,9 @@ def test_the_setup_asks_for_every_option_and_says_what_is_declared(monkeypatch, 
     monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
     monkeypatch.setattr(AppService, "estimate", lambda *asked: None)
     streamlit.cache_resource.clear()
-    page = AppTest.from_function(_setup).run(timeout=30)
+    page = AppTest.from_function(_setup)
+    page.query_params["model"] = "own:model"  # of which no length is known, so that all are asked
+    page.run(timeout=30)
     streamlit.cache_resource.clear()
     assert not page.exception
     kinds = ("selectbox", "number_input", "toggle", "text_input")
