@@ -51,7 +51,7 @@ SMALL = {
 }  # fmt: skip
 # What a command's answer in words holds besides the model's name.
 SAID = {
-    "analyze": r"Recommended: \d+(.|\n)*\nLargest that fits +batch [\d,]+: ",
+    "analyze": r"Recommended: \d+(.|\n)*\nLargest that fits +batch (at least )?[\d,]+: ",
     "measure": r": fits, (.|\n)*peak allocated +\d(.|\n)*parameters +\d",
     "estimate": r": fits, (.|\n)*peak reserved +\d(.|\n)*parameters +\d",
     "compare": r"(t4|l4|a100-40gb)( .*){3}\n",

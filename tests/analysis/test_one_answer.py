@@ -24,7 +24,9 @@ from memorymark.records.trial import Trial
 from memorymark.units import GIB, MIB
 from memorymark.workloads.trial_spec import TrialSpec
 
-SMALL = TrainingConfig(seq_len=16, image_size=32)
+SMALL = TrainingConfig(seq_len=16)
+SMALL_IMAGES = TrainingConfig(image_size=32)
+MODELS = [(tiny_bert, SMALL), (tiny_gpt2, SMALL), (tiny_resnet, SMALL_IMAGES)]
 CAPACITY = 8 * GIB
 
 
@@ -116,9 +118,9 @@ def test_where_throughput_falls_and_rises_no_smaller_batch_that_was_tried_reache
     assert before == 0 or before in {trial.batch_size for trial in found.trials}
 
 
-@pytest.mark.parametrize("make", [tiny_bert, tiny_gpt2, tiny_resnet])
+@pytest.mark.parametrize(("make", "config"), MODELS)
 @pytest.mark.parametrize("key", ["t4", "h100-80gb"])
-def test_simulated_models_have_one_answer_on_every_path(make, key):
+def test_simulated_models_have_one_answer_on_every_path(make, config, key):
     workload, budget = make(), 200 * MIB
     found = set()
     for guess, shared, current in ((None, None, 16), (400, None, 40), (90, Simulations(), 77)):
@@ -126,18 +128,18 @@ def test_simulated_models_have_one_answer_on_every_path(make, key):
         if shared is not None:
             probe.share(shared)
         options = {"current_batch_size": current, "granularity": 32}
-        analysis = analyze(probe, guess, workload, **options)
+        analysis = analyze(probe, guess, workload, config, **options)
         assert analysis.optimal_is_exact
         found.add(answers(analysis))
     assert len(found) == 1
 
 
-@pytest.mark.parametrize("make", [tiny_bert, tiny_gpt2, tiny_resnet])
+@pytest.mark.parametrize(("make", "config"), MODELS)
 @pytest.mark.parametrize("key", ["t4", "h100-80gb"])
-def test_simulated_throughput_does_not_fall_as_the_batch_grows(make, key):
+def test_simulated_throughput_does_not_fall_as_the_batch_grows(make, config, key):
     probe, workload = SimulatedProbe(find_gpu(key)), make()
     probe.share(Simulations())
-    trials = [probe.run_trial(TrialSpec(workload, SMALL, n)) for n in (1, 8, 9, 64, 184, 200, 512)]
+    trials = [probe.run_trial(TrialSpec(workload, config, n)) for n in (1, 8, 9, 64, 184, 200, 512)]
     speeds = [trial.samples_per_second for trial in trials]
     assert all(later >= before * (1 - 1e-9) for before, later in pairwise(speeds))
 
