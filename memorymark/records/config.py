@@ -203,7 +203,7 @@ class TrainingConfig(Record):
     )
     zero_grad: ZeroGrad = option(
         ZeroGrad.BEFORE_FORWARD,
-        "zero_grad() is called",
+        "Call zero_grad()",
         "When zero_grad() is called (set to None).",
     )
     gradient_checkpointing: bool = option(
