@@ -203,8 +203,8 @@ class TrainingConfig(Record):
     )
     zero_grad: ZeroGrad = option(
         ZeroGrad.BEFORE_FORWARD,
-        "Gradients are zeroed",
-        "When gradients are zeroed (set to None).",
+        "Call zero_grad()",
+        "When zero_grad() is called (set to None).",
     )
     gradient_checkpointing: bool = option(
         False, "Gradient checkpointing", "Recompute activations in the backward pass."
