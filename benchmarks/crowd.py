@@ -67,7 +67,7 @@ class Crowd:
         viewer = Viewer(self.address)
         await viewer.open()
         for number in range(5):
-            await viewer.rerun(Current_batch_size=float(10 + number))
+            await viewer.rerun(Current_batch=float(10 + number))
         await viewer.close()
 
     async def _start(self) -> None:

@@ -88,7 +88,7 @@ async def slider_seconds(address: str, run_id: str, moves: int = 20) -> list[flo
     taken = []
     for number in range(moves):
         start = time.perf_counter()
-        await viewer.rerun(Current_batch_size=float(100 + number))
+        await viewer.rerun(Current_batch=float(100 + number))
         taken.append(time.perf_counter() - start)
     await viewer.close()
     return taken

@@ -17,6 +17,7 @@ class Viewer:
         self.origin = address
         self.fragments: dict[str, float] = {}
         self.widgets: dict[str, str] = {}
+        self.numbers: set[str] = set()
         self.finished = asyncio.Event()
         self.reruns = 0
 
@@ -42,6 +43,8 @@ class Viewer:
             state = message.rerun_script.widget_states.widgets.add(id=self.widgets[label])
             if value is True:
                 state.trigger_value = True
+            elif label in self.numbers:
+                state.double_value = value
             else:
                 state.double_array_value.data.append(value)
         self.finished.clear()
@@ -75,6 +78,9 @@ class Viewer:
 
     def _note(self, element: object) -> None:
         kind = element.WhichOneof("type")
-        if kind in ("button", "slider"):
+        if kind in ("button", "slider", "number_input"):
             widget = getattr(element, kind)
-            self.widgets[widget.label.replace(" ", "_").replace("-", "_")] = widget.id
+            label = widget.label.replace(" ", "_").replace("-", "_")
+            self.widgets[label] = widget.id
+            if kind == "number_input":
+                self.numbers.add(label)

@@ -58,7 +58,7 @@ _WIDEST = """() => Math.max(
     document.documentElement.scrollWidth, document.body.scrollWidth,
     document.querySelector('[data-testid=stMain]').scrollWidth
 )"""
-# Names the words of each chart that overprint one another.
+# Names the words of each chart that overprint one another, or hang over its edge.
 _OVERPRINTED = """() => [...document.querySelectorAll('[data-testid=stVegaLiteChart] svg')].flatMap(
     chart => {
         const seen = text => {
@@ -70,10 +70,13 @@ _OVERPRINTED = """() => [...document.querySelectorAll('[data-testid=stVegaLiteCh
         const words = [...chart.querySelectorAll('text')].filter(seen).map(
             text => ({said: text.textContent, box: text.getBoundingClientRect()})
         );
-        return words.flatMap(({said, box}, n) => words.slice(n + 1).filter(other =>
+        const edge = chart.getBoundingClientRect();
+        const cut = words.filter(({box}) => box.right > edge.right + 1 || box.left < edge.left - 9)
+            .map(({said}) => `${said} is cut off`);
+        return cut.concat(words.flatMap(({said, box}, n) => words.slice(n + 1).filter(other =>
             Math.min(box.right, other.box.right) - Math.max(box.left, other.box.left) > 1 &&
             Math.min(box.bottom, other.box.bottom) - Math.max(box.top, other.box.top) > 3
-        ).map(other => `${said} / ${other.said}`));
+        ).map(other => `${said} / ${other.said}`)));
     }
 )"""
 _WORDS_IN_CHARTS = "document.querySelectorAll('[data-testid=stVegaLiteChart] svg text').length"
@@ -137,10 +140,11 @@ def assert_fits_width(page: Any) -> None:
 
 
 def assert_chart_words_apart(page: Any) -> None:
-    """Hold the words of each chart to be written beside one another."""
+    """Hold the words of each chart to be seen whole, and beside one another."""
     charts = page.get_by_test_id("stVegaLiteChart").count()
     assert page.evaluate(_WORDS_IN_CHARTS) >= charts
-    assert page.evaluate(_OVERPRINTED) == []
+    found = page.evaluate(_OVERPRINTED)
+    assert found == [], found
 
 
 def shoot(page: Any, name: str) -> Path:

@@ -96,6 +96,24 @@ def without_search(document: dict[str, Any], trials: set[int]) -> dict[str, Any]
     return {**document, "trials": sorted(kept.items()), "marks": marks, "probes": None}
 
 
+def without_optimal(document: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what follows from the optimal batch, after holding it to the batch's own trial."""
+    optimal = document["optimal_batch_size"]
+    trial = next(each for each in document["trials"] if each["batch_size"] == optimal)
+    speed, current = trial["samples_per_second"], document["current_samples_per_second"]
+    assert document["optimal_samples_per_second"] == speed
+    assert document["optimal_memory_bytes"] == trial["peak_reserved_bytes"]
+    assert document["speedup"] == speed / current
+    costs = {"optimal", "hours_per_run", "usd_per_run", "usd_per_year"}
+    hidden = {"speedup", "batch_ratio", "headroom_gb", "headroom_bytes"}
+    hidden |= {"cost_savings_per_run", "cost_savings_annual"}
+    hidden |= {key for key in document if key.startswith("optimal_") and "exact" not in key}
+    left = {key: "left out" if key in hidden else value for key, value in document.items()}
+    left["costs"] = {key: value for key, value in document["costs"].items() if key not in costs}
+    left["marks"] = {**document["marks"], "optimal": {"trial": None}}
+    return left
+
+
 def without_workspaces(value: Any) -> Any:
     """Leave out of trials with convolutions what their workspaces moved."""
     if not isinstance(value, dict):

@@ -23,6 +23,7 @@ from memorymark.probes.common import (
     failed_trial,
     forget_frames,
     new_trial,
+    spread_of,
     timed_trial,
 )
 from memorymark.probes.model_keeper import ModelKeeper
@@ -124,6 +125,7 @@ class AcceleratorProbe:
             peak_reserved_bytes=peak.reserved_bytes,
             process_bytes=_at_peak(usage.process_bytes, device.reserved_bytes(), peak),
             step_seconds=statistics.median(seconds),
+            step_seconds_spread=spread_of(seconds),
             first_step_seconds=first_seconds,
             thrashing=None if retries is None else device.retries() > retries,
             findings=() if usage.others is None else (usage.others,),

@@ -6,8 +6,9 @@ import contextlib
 import dataclasses
 import os
 import platform
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -117,3 +118,14 @@ def _standing_alone(spec: TrialSpec) -> str | None:
         "Without an optimizer nothing is trained: loss and outputs end with their step, where a "
         "training loop keeps them until the next step's replace them."
     )
+
+
+def spread_of(seconds: Sequence[float]) -> float | None:
+    """Return what timed steps differ by: their interquartile range over their median.
+
+    None where there are fewer than four.
+    """
+    if len(seconds) < 4:
+        return None
+    first, middle, third = statistics.quantiles(seconds, n=4, method="inclusive")
+    return (third - first) / middle if middle > 0 else None

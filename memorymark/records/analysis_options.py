@@ -51,10 +51,13 @@ class AnalysisOptions(Record):
         None, "Runs per year", "Training runs per year.", largest=LARGEST_RUNS
     )
     objective: Objective = option(
-        Objective.THROUGHPUT, "Objective", "Objective of the recommended batch."
+        Objective.THROUGHPUT, "Recommend for", "What the recommended batch is chosen for."
     )
     granularity: int = option(
-        8, "Search step", "The largest batch is found to this many samples.", largest=MAX_BATCH_SIZE
+        8,
+        "Search step",
+        "The largest batch is found to this many samples.",
+        largest=MAX_BATCH_SIZE,
     )
     headroom: float = option(
         0.05, "Headroom", "Share of memory kept free at the recommended batch.", largest=0.9

@@ -202,7 +202,9 @@ class TrainingConfig(Record):
         OptimizerImpl.DEFAULT, "Optimizer implementation", "Implementation in torch.optim."
     )
     zero_grad: ZeroGrad = option(
-        ZeroGrad.BEFORE_FORWARD, "Zero gradients", "When gradients are zeroed (set to None)."
+        ZeroGrad.BEFORE_FORWARD,
+        "Gradients are zeroed",
+        "When gradients are zeroed (set to None).",
     )
     gradient_checkpointing: bool = option(
         False, "Gradient checkpointing", "Recompute activations in the backward pass."

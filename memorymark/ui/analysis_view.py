@@ -66,7 +66,7 @@ def draw_analysis(analysis: Analysis, memory_budget_bytes: int | None = None) ->
 def draw_key_figures(analysis: Analysis) -> None:
     """Draw the figures that matter as cards."""
     current, optimal, largest = analysis.current, analysis.optimal, analysis.max
-    with st.grid(4, min_column_width=180):
+    with st.grid(4, min_column_width=250):
         _card("Current batch", current, analysis)
         _card("Recommended batch", optimal, analysis)
         _card("Largest batch that fits", largest, analysis, largest_words(analysis))

@@ -247,6 +247,6 @@ def test_a_max_that_is_the_bound_is_said_to_be_one():
         FakeProbe(), FakeWorkload(), TrainingConfig(), AnalysisOptions(dataset_size=3)
     )
     assert bounded.max_batch_size == 3
-    assert any("upper bound of the search" in text for text in bounded.findings)
+    assert any("the limit that was set" in text for text in bounded.findings)
     free = analyze_on(FakeProbe(), FakeWorkload(), TrainingConfig(), AnalysisOptions())
     assert free.findings == ()

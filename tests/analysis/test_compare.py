@@ -63,7 +63,7 @@ def test_prices_are_the_catalogues_whatever_the_analyses_were_told():
 def test_what_went_wrong_is_said():
     small, broken = analysis("t4", capacity=GIB), analysis("l4", error="shapes differ")
     result = compared(small, broken)
-    assert "NVIDIA T4: out of memory even at the smallest batch size." in result.findings
+    assert "NVIDIA T4: not even the smallest batch fits." in result.findings
     assert any("NVIDIA L4" in finding and "shapes differ" in finding for finding in result.findings)
     assert [row.optimal_batch_size for row in result.gpus] == [None, None]
 

@@ -288,7 +288,7 @@ def test_memory_that_is_not_monotone_ends_in_a_true_local_statement(answers):
 def test_a_fit_above_a_failure_is_a_finding():
     oracle = Oracle(lambda n: 1000 if n == 16 else 1, 100)
     trials = [oracle(n) for n in (8, 16, 24)]
-    assert "Batch size 24 fits although batch size 16" in not_monotone(trials)
+    assert "Batch 24 fits although batch 16 does not" in not_monotone(trials)
     assert not_monotone(trials[:2]) is None
 
 

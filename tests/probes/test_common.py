@@ -11,6 +11,7 @@ from memorymark.probes.common import (
     forget_frames,
     new_trial,
     software,
+    spread_of,
     timed_trial,
 )
 from memorymark.probes.model_keeper import ModelKeeper
@@ -100,3 +101,9 @@ def test_a_step_that_stands_alone_says_what_it_leaves_out(config, stage, said):
         ModelKeeper(torch.device("cpu")),
     )
     assert any("end with their step" in sentence for sentence in trial.assumptions) is said
+
+
+def test_the_spread_of_steps_is_their_interquartile_range_over_their_median():
+    assert spread_of([1.0, 1.0, 1.0]) is None
+    assert spread_of([2.0] * 5) == 0.0
+    assert spread_of([1.0, 1.1, 1.0, 1.2, 9.0]) == pytest.approx(0.2 / 1.1)

@@ -79,19 +79,20 @@ def test_the_answer_is_that_of_a_search_without_it(make, budget_mib):
 def test_a_search_simulates_few_batches_and_none_twice(ran):
     found, guess = analyzed(130, tiny_llama())
     assert ran[:2] == list(BATCH_SIZES)
-    assert len(ran) == len(set(ran)) <= 7
+    assert len(ran) == len(set(ran)) <= 10
     assert found.max_batch_size == guess
     assert [trial.batch_size for trial in found.trials][:2] == [guess, guess + 8]
 
 
-def test_a_whole_analysis_of_bert_takes_six_simulations(ran):
+def test_a_whole_analysis_of_bert_takes_eight_simulations(ran):
+    """Two to look, two at the max, two at the headroom, two at the knee; the current is one."""
     probe, config = SimulatedProbe(find_gpu("a100-40gb")), TrainingConfig()
     workload, options = resolve("bert"), AnalysisOptions()
     cancel = CancelToken()
     guess = predict_max_batch(probe, workload, config, options, ignore, cancel)
     found = analyze_on(probe, workload, config, options, guess=guess)
     assert found.max_batch_size == guess and found.optimal.fits
-    assert len(ran) <= 6
+    assert found.optimal_is_exact and len(ran) <= 8
 
 
 def test_a_model_whose_kernels_change_far_up_is_searched_further(ran):

@@ -153,6 +153,29 @@ def test_a_job_that_does_not_stop_is_ended_within_two_seconds(worker, settings, 
     assert not is_there(worker.pid)
 
 
+@pytest.mark.parametrize(("kind", "done"), [("backward", 2), ("comparison", 0)])
+def test_other_jobs_end_within_two_seconds_too_and_keep_what_is_done(worker, settings, kind, done):
+    watch, cancel, told = Watcher(), CancelToken(), []
+    target = {"gpus": ("a10", "t4")} if kind == "comparison" else {"device": "cpu"}
+
+    def stop():
+        assert watch.deed.wait(10)
+        told.append(time.monotonic())
+        cancel.cancel()
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    request = Request(RequestKind(kind), "own:deaf", **target)
+    with pytest.raises(Cancelled) as stopped:
+        worker.run(request, settings, WorkerBounds(), watch, cancel)
+    assert time.monotonic() - told[0] < 2.0
+    stopping.join()
+    known = stopped.value.partial
+    ran = [trial["outcome"] for trial in (known or {}).get("trials", ())]
+    assert ran.count("ok") == done
+    assert not is_there(worker.pid)
+
+
 def test_a_job_that_stops_when_told_to_leaves_its_worker(worker, settings):
     watch, cancel = Watcher(), CancelToken()
     threading.Thread(target=lambda: watch.deed.wait(10) and cancel.cancel()).start()

@@ -16,6 +16,8 @@ from memorymark.report.charts.palette import (
     in_gib,
 )
 from memorymark.report.charts.vega import (
+    NAME_LINE,
+    NAMES_ABOVE_BARS,
     NUMBER,
     Spec,
     axis,
@@ -28,27 +30,15 @@ from memorymark.report.charts.vega import (
 )
 from memorymark.units import UNKNOWN, gib, mib_or_gib
 
-_BAR = 34
+_BAR = 42
 _AXIS = 70
-_AXIS_AND_LEGEND = 175
+_AXIS_AND_LEGEND = 165
 _STEP_HEIGHT = 370
 _MAX_POINTS = 600
 _LONGEST_PATH = 40
 _HOLDER = 36
-_NAME_LINE = 7
 _AMOUNT = [words("text", title="Memory"), words("bytes", title="Exactly")]
 _GIB_AXIS = {"tickCount": 4, "format": NUMBER, "labelOverlap": True}
-# Names stand above their bars: beside them they would take half of a narrow page.
-_NAMES_ABOVE_BARS = {
-    "labelAlign": "left",
-    "labelPadding": -4,
-    "labelOffset": -_NAME_LINE - 3,
-    "labelLimit": 0,
-    "ticks": False,
-    "domain": False,
-    "grid": False,
-    "zindex": 1,
-}
 
 
 def category_bars(trials: Mapping[str, Trial]) -> Spec:
@@ -56,14 +46,14 @@ def category_bars(trials: Mapping[str, Trial]) -> Spec:
     rows = [row for label, trial in trials.items() for row in _category_rows(label, trial)]
     encoding = {
         "x": number("memory", title="Peak allocated (GiB)", stack=True, axis=_GIB_AXIS),
-        "y": words("label", title=None, sort=list(trials), axis={"labelLimit": 260}),
+        "y": words("label", title=None, sort=list(trials), axis=NAMES_ABOVE_BARS),
         "color": category_colour(),
         "order": number("order"),
         "tooltip": [words("label", title="Batch"), words("category", title="Category"), *_AMOUNT],
     }
     said = "; ".join(f"{label}: {gib(t.peak_allocated_bytes)}" for label, t in trials.items())
     height = _BAR * max(len(trials), 1) + _AXIS_AND_LEGEND
-    bars = layer(rows, "bar", encoding, height=_BAR - 8)
+    bars = layer(rows, "bar", encoding, height=_BAR - 24, yOffset=NAME_LINE)
     return chart([bars], f"Peak allocated memory by category. {said}.", height)
 
 
@@ -87,7 +77,7 @@ def holder_bars(trial: Trial) -> Spec:
     ]
     encoding = {
         "x": number("memory", title="Memory at the peak (GiB)", stack=True, axis=_GIB_AXIS),
-        "y": words("label", title=None, sort=order, axis=_NAMES_ABOVE_BARS),
+        "y": words("label", title=None, sort=order, axis=NAMES_ABOVE_BARS),
         "color": category_colour(with_legend=False),
         "order": number("order"),
         "tooltip": [
@@ -99,7 +89,7 @@ def holder_bars(trial: Trial) -> Spec:
     }
     named = ", ".join(f"{label} {mib_or_gib(bars[label])}" for label in order[:3])
     height = _HOLDER * max(len(order), 1) + _AXIS
-    drawn = layer(rows, "bar", encoding, height=12, yOffset=_NAME_LINE)
+    drawn = layer(rows, "bar", encoding, height=12, yOffset=NAME_LINE)
     return chart([drawn], f"The largest consumers of memory at the peak: {named}.", height)
 
 

@@ -9,6 +9,7 @@ from memorymark.records.trial import CATEGORIES, Stage, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.report.charts.palette import (
     CATEGORY_WORDS,
+    HEIGHT,
     LIMIT,
     LINE,
     MARK_COLOURS,
@@ -16,6 +17,8 @@ from memorymark.report.charts.palette import (
     in_gib,
 )
 from memorymark.report.charts.vega import (
+    NAME_LINE,
+    NAMES_ABOVE_BARS,
     NUMBER,
     Spec,
     axis,
@@ -36,7 +39,7 @@ STAGE_WORDS = {
 }
 _WEIGHTS = "Weights"
 _STEP, _FORWARD, _EXTENDED = "Training step", "Forward only", "Extrapolated"
-_BAR = 38
+_BAR = 42
 _AXIS_AND_LEGEND = 175
 
 
@@ -51,7 +54,7 @@ def stage_bars(validation: BackwardValidation) -> Spec:
     ticks = {"tickCount": 5, "format": NUMBER, "labelOverlap": True}
     encoding = {
         "x": number("memory", title=title, stack=True, axis=ticks),
-        "y": words("stage", title=None, sort=order, axis={"labelLimit": 220}),
+        "y": words("stage", title=None, sort=order, axis=NAMES_ABOVE_BARS),
         "color": category_colour(),
         "order": number("order"),
         "tooltip": [
@@ -65,7 +68,7 @@ def stage_bars(validation: BackwardValidation) -> Spec:
         f"{STAGE_WORDS[t.stage]} {gib(t.peak_allocated_bytes)}" for t in validation.trials
     )
     described = f"Memory of each stage at batch {validation.batch_size}: {said}."
-    bars = layer(rows, "bar", encoding, height=_BAR - 10)
+    bars = layer(rows, "bar", encoding, height=_BAR - 24, yOffset=NAME_LINE)
     return chart([bars], described, _BAR * len(order) + _AXIS_AND_LEGEND)
 
 
@@ -105,7 +108,7 @@ def overreach(validation: BackwardValidation) -> Spec:
             layer(its, "point", {**drawn, "tooltip": tooltip}, filled=True, size=50, opacity=1),
         ]
     layers.append(layer(rules, "rule", {"x": x, "color": colour}, strokeDash=[4, 4], strokeWidth=2))
-    return chart(layers, _overreach_words(validation))
+    return chart(layers, _overreach_words(validation), HEIGHT + 12 * len(colours))
 
 
 def break_even(validation: CompileValidation) -> Spec:

@@ -14,7 +14,20 @@ Spec = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]
 NUMBER = ",.6~f"  # thousands separators, no needless zeros
 _WIDE = 480  # pixels of a plot
-_SHORT = 23  # letters, of which two columns have room on a telephone
+_SHORT = 12  # letters, of which two columns have room on a telephone
+
+NAME_LINE = 7  # pixels by which a bar makes room for the name above it
+# Names stand above their bars: beside them they would take half of a narrow page.
+NAMES_ABOVE_BARS = {
+    "labelAlign": "left",
+    "labelPadding": -4,
+    "labelOffset": -NAME_LINE - 3,
+    "labelLimit": 0,
+    "ticks": False,
+    "domain": False,
+    "grid": False,
+    "zindex": 1,
+}
 
 
 def layer(rows: Rows, mark: str, encoding: Spec, **style: Any) -> Spec:
