@@ -20,6 +20,7 @@ from memorymark.ui.setup import Setup, current_gpu, current_setup
 from memorymark.ui.slots import drawing
 from memorymark.units import gib
 
+_AT_ONCE_SECONDS = 0.2  # most answers are there by then, and the page is drawn once, not twice
 _POLL_SECONDS = 0.25
 _LAST = "memory_bar"
 _DIMMED = 0.45
@@ -37,7 +38,7 @@ def draw_memory_bar() -> None:
         if request is None:
             _say_that_there_is_none(setup)
             return
-        answer = app_service().estimate(request, setup.batch, visitor())
+        answer = app_service().estimate(request, setup.batch, visitor(), _AT_ONCE_SECONDS)
         if answer is None:
             _wait(request, setup.batch)
         else:
