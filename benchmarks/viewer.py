@@ -87,6 +87,12 @@ class Viewer:
             for fragment in list(self.fragments):
                 await self.rerun(fragment)
 
+    def note_text(self, markdown: str) -> None:
+        """Note when the memory bar's answer comes."""
+        if says_whether_it_fits(markdown) and not self.answered.is_set():
+            self.answered_at = time.perf_counter()
+            self.answered.set()
+
     async def close(self) -> None:
         """Leave the page."""
         self.reader.cancel()
@@ -106,10 +112,8 @@ class Viewer:
 
     def _note(self, element: object) -> None:
         kind = element.WhichOneof("type")
-        if kind == "markdown" and says_whether_it_fits(element.markdown.body):
-            if not self.answered.is_set():
-                self.answered_at = time.perf_counter()
-            self.answered.set()
+        if kind == "markdown":
+            self.note_text(element.markdown.body)
         if kind in ("button", "slider", "number_input"):
             widget = getattr(element, kind)
             label = widget.label.replace(" ", "_").replace("-", "_")
