@@ -20,7 +20,7 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
-from memorymark.service.admission import admit, check_device, check_model
+from memorymark.service.admission import admit, check_device, check_model, why_not_for_all
 from memorymark.service.app_history import AppHistory
 from memorymark.service.estimates import Answer, Estimates
 from memorymark.service.first_run import finished_run, first_request
@@ -115,9 +115,13 @@ class AppService:
     def estimate(self, request: Request, batch_size: int, visitor: Visitor) -> Answer | None:
         """Return what one batch comes to in a simulation; None while that is worked on.
 
-        Ask again until it is there. Open to everybody: it is never run on a device.
+        Ask again until it is there. It is never run on a device. Who may not start work has models
+        of the list estimated, at usual lengths, and nothing else.
         """
         asked = _one_trial(request, batch_size)
+        why_not = None if self.may_start(visitor) else why_not_for_all(asked)
+        if why_not is not None:
+            return Answer(error=f"{why_not} {self._how_to_be_let_in}")
 
         def simulate(cancel: CancelToken) -> Trial:
             check_model(request.model, self.settings)
@@ -249,6 +253,14 @@ class AppService:
             return WorkerBounds()
         bounds = Bounds().multiplied(self.settings.bounds_times or 1.0)
         return WorkerBounds(bounds.process_bytes, bounds.job_seconds)
+
+    @property
+    def _how_to_be_let_in(self) -> str:
+        return (
+            "Use the button in the sidebar to sign in."
+            if self.settings.sign_in
+            else "Enter the run key in the sidebar."
+        )
 
     @property
     def _estimate_seconds(self) -> float:
