@@ -80,11 +80,11 @@ def why_not_for_all(request: Request) -> str | None:
     list; any other name can make this machine ask the hub, and any length can make it work long.
     """
     if request.model not in BUILTIN_TASKS and find_known_model(request.model) is None:
-        return "without the right to start runs, only the models of the list are estimated."
+        return "Without the right to start runs, only the models of the list are estimated."
     for name, largest in _LONGEST_FOR_ALL.items():
         if (getattr(request.config, name) or 0) > largest:
             what = options_of(TrainingConfig)[name].label.lower()
-            return f"without the right to start runs, the {what} is at most {largest:,}."
+            return f"Without the right to start runs, the {what} is at most {largest:,}."
     return None
 
 
