@@ -24,7 +24,7 @@ def setting_words(option: Option, value: Any) -> str:
     if isinstance(value, bool):
         return label if value else f"no {label}"
     if option.is_share:
-        return f"{label} {(Decimal(str(value)) * 100).normalize():f} %"
+        return f"{label} {share_words(value)}"
     return f"{label} {value}" if isinstance(value, str) else f"{label} {value:,}"
 
 
@@ -32,6 +32,11 @@ def label_words(option: Option) -> str:
     """Return an option's label as it stands within a sentence."""
     label = option.label
     return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+
+
+def share_words(value: float) -> str:
+    """Write a share of one exactly, in percent: two of them that differ read differently."""
+    return f"{(Decimal(str(value)) * 100).normalize():f} %"
 
 
 def budget_words(size: int | None) -> str:

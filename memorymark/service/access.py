@@ -137,10 +137,6 @@ class AppService:
                 return self.history.summary(self._first_run).run_id
         return None
 
-    def is_estimating(self, request: Request, batch_size: int) -> bool:
-        """Say whether a simulated trial is on its way."""
-        return self.estimates.is_pending(_one_trial(request, batch_size))
-
     def close(self) -> None:
         """Stop all work, and end the processes that do it."""
         self.estimates.close()
