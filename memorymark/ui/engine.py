@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 import streamlit as st
 
 from memorymark.errors import MemoryMarkError
-from memorymark.service.access import AppService, Visitor
+from memorymark.service.access import AppService
+from memorymark.service.guard import Visitor
 from memorymark.service.sign_in import check_sign_in
 from memorymark.settings import load_settings
 from memorymark.ui import say

@@ -12,7 +12,8 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.request import Request, RequestKind
 from memorymark.service import access, admission
 from memorymark.service import execute as execute_module
-from memorymark.service.access import AppService, Visitor
+from memorymark.service.access import AppService
+from memorymark.service.guard import Visitor
 from memorymark.service.history import RunStatus
 from memorymark.service.worker_process import WorkerBounds
 from memorymark.settings import Settings, load_settings

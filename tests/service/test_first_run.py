@@ -16,7 +16,8 @@ from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Source, Target
 from memorymark.service import execute as execute_module
 from memorymark.service import first_run
-from memorymark.service.access import AppService, Visitor
+from memorymark.service.access import AppService
+from memorymark.service.guard import Visitor
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.service.run import begun_run
 from memorymark.settings import Settings

@@ -496,7 +496,7 @@ def test_the_server_never_loads_torch(home, monkeypatch):
     code = (
         "import sys, time; from streamlit.testing.v1 import AppTest\n"
         "from memorymark.records.request import Request, RequestKind\n"
-        "from memorymark.service.access import Visitor\n"
+        "from memorymark.service.guard import Visitor\n"
         "from memorymark.ui.engine import app_service\n"
         "app = AppTest.from_file('streamlit_app.py', default_timeout=60).run()\n"
         "service, request = app_service(), Request(RequestKind.ANALYSIS, 'bert', gpu='l4')\n"
