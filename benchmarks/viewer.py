@@ -9,6 +9,7 @@ import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+_TO_BEGIN_ANEW = ForwardMsg.ScriptFinishedStatus.FINISHED_EARLY_FOR_RERUN
 _PATIENCE_SECONDS = 60.0
 _ICONS = (":material/check_circle:", ":material/warning:", ":material/block:")
 
@@ -107,7 +108,7 @@ class Viewer:
                 self.fragments[message.auto_rerun.fragment_id] = message.auto_rerun.interval
             elif kind == "delta":
                 self._note(message.delta.new_element)
-            elif kind == "script_finished":
+            elif kind == "script_finished" and message.script_finished != _TO_BEGIN_ANEW:
                 self.finished.set()
 
     def _note(self, element: object) -> None:

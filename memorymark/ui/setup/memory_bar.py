@@ -16,8 +16,9 @@ from memorymark.ui import say
 from memorymark.ui.engine import app_service, visitor
 from memorymark.ui.frame import is_page_drawn
 from memorymark.ui.redraw import redraw
-from memorymark.ui.setup import Setup, current_gpu, current_setup
-from memorymark.ui.slots import drawing
+from memorymark.ui.setup.current import current_gpu, current_setup
+from memorymark.ui.setup.setup_record import Setup
+from memorymark.ui.slots import drawing, waiting
 from memorymark.units import gib
 
 _AT_ONCE_SECONDS = 0.2  # most answers are there by then, and the page is drawn once, not twice
@@ -38,7 +39,9 @@ def draw_memory_bar() -> None:
         if request is None:
             _say_that_there_is_none(setup)
             return
-        answer = app_service().estimate(request, setup.batch, visitor(), _AT_ONCE_SECONDS)
+        who = visitor()
+        with waiting():
+            answer = app_service().estimate(request, setup.batch, who, _AT_ONCE_SECONDS)
         if answer is None:
             _wait(request, setup.batch)
         else:
