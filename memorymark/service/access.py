@@ -19,7 +19,7 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
-from memorymark.service.admission import admit, check_device, check_model
+from memorymark.service.admission import admit, check_device, check_model, why_not_for_all
 from memorymark.service.app_history import AppHistory
 from memorymark.service.estimates import Answer, Estimates
 from memorymark.service.first_run import finished_run, first_request
@@ -89,19 +89,31 @@ class AppService:
         check_device(request.device)
         return self._submit(request, visitor=visitor.name, admit=partial(admit, visitor.name))
 
-    def estimate(self, request: Request, batch_size: int, visitor: Visitor) -> Answer | None:
+    def estimate(
+        self, request: Request, batch_size: int, visitor: Visitor, wait_seconds: float = 0.0
+    ) -> Answer | None:
         """Return what one batch comes to in a simulation; None while that is worked on.
 
-        Ask again until it is there. Open to everybody: it is never run on a device.
+        Ask again until it is there. It is never run on a device. Who may not start work has models
+        of the list estimated, at usual lengths, and nothing else.
+
+        Args:
+            request: Whose training it is.
+            batch_size: The batch.
+            visitor: Who asks.
+            wait_seconds: How long to wait for an answer that is not known yet.
         """
         asked = _one_trial(request, batch_size)
+        why_not = None if self.may_start(visitor) else why_not_for_all(asked)
+        if why_not is not None:
+            return Answer(error=f"{why_not} {self._how_to_be_let_in}")
 
         def simulate(cancel: CancelToken) -> Trial:
             check_model(request.model, self.settings)
             bounds = dataclasses.replace(self._bounds_of(asked), seconds=self._estimate_seconds)
             return Trial.from_dict(self._execute(asked, bounds, ignore, cancel, ESTIMATES))
 
-        return self.estimates.ask(asked, simulate, visitor.name, visitor.session)
+        return self.estimates.ask(asked, simulate, visitor.name, visitor.session, wait_seconds)
 
     def first_run(self) -> str | None:
         """Return the run of the default analysis that was begun when the server started.
@@ -212,6 +224,14 @@ class AppService:
             return WorkerBounds()
         bounds = Bounds().multiplied(self.settings.bounds_times or 1.0)
         return WorkerBounds(bounds.process_bytes, bounds.job_seconds)
+
+    @property
+    def _how_to_be_let_in(self) -> str:
+        return (
+            "Use the button in the sidebar to sign in."
+            if self.settings.sign_in
+            else "Enter the run key in the sidebar."
+        )
 
     @property
     def _estimate_seconds(self) -> float:

@@ -1,6 +1,7 @@
 import threading
 import time
 
+from memorymark.errors import Cancelled
 from memorymark.service import estimates as module
 from memorymark.service.estimates import Answer, Estimates
 
@@ -26,6 +27,29 @@ def test_answer_is_none_first_and_then_known():
     until(lambda: not estimates.is_pending("a"))
     assert estimates.ask("a", lambda cancel: "another").trial == "trial"
     assert calls == [1]
+    estimates.close()
+
+
+def test_who_waits_a_little_has_an_answer_that_is_soon_there():
+    estimates, go = Estimates(), threading.Event()
+    answer = estimates.ask("soon", lambda cancel: time.sleep(0.02) or "trial", wait_seconds=5.0)
+    assert answer == Answer("trial")
+    start = time.monotonic()
+    assert estimates.ask("late", lambda cancel: go.wait(5), wait_seconds=0.05) is None
+    assert time.monotonic() - start < 1
+    go.set()
+    estimates.close()
+
+
+def test_nobody_waits_for_a_question_that_was_given_up():
+    estimates = Estimates()
+
+    def give_up(cancel):
+        raise Cancelled
+
+    start = time.monotonic()
+    assert estimates.ask("a", give_up, wait_seconds=5.0) is None
+    assert time.monotonic() - start < 1
     estimates.close()
 
 
@@ -180,4 +204,23 @@ def test_a_question_that_is_still_asked_is_answered_although_others_wait(monkeyp
         estimates.ask("other", lambda cancel: "trial", "two")
     go.set()
     until(lambda: estimates.ask("long", simulate, "one") == Answer("long"))
+    estimates.close()
+
+
+def test_questions_of_pages_that_were_closed_hold_up_nobody(monkeypatch):
+    monkeypatch.setattr(module, "FORSAKEN_SECONDS", 0.1)
+    monkeypatch.setattr(module, "MAX_WAITING", 20)
+    estimates, go, answered = Estimates(), threading.Event(), []
+    estimates.ask("running", lambda cancel: go.wait(5), "zero")
+    until(lambda: not estimates._waiting)
+    for number in range(20):
+        estimates.ask(number, lambda cancel: answered.append("flood"), f"visitor {number}")
+    estimates.ask("late", lambda cancel: "trial", "late")
+    assert not estimates.is_pending("late")
+    time.sleep(0.15)
+    estimates.ask("late", lambda cancel: "trial", "late")
+    assert estimates.is_pending("late")
+    go.set()
+    until(lambda: estimates.ask("late", lambda cancel: "trial", "late") == Answer("trial"))
+    assert answered == []
     estimates.close()
