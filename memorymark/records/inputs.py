@@ -11,7 +11,9 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.option import options_of
 from memorymark.records.prices import prices_text, read_prices
 
-MONEY = ("price_per_hour", "dataset_size", "epochs", "runs_per_year")
+PRICE = "price_per_hour"
+PLAN = ("dataset_size", "epochs", "runs_per_year")
+MONEY = (PRICE, *PLAN)
 PRICES = "prices"
 INPUT_NAMES = (*MONEY, PRICES)
 _MOST_SAID = 3  # an address can name any number of GPUs

@@ -1,6 +1,6 @@
 """Options: what is known of one stands with its field, and everything else is made from it.
 
-A record's checks, the command line's flags, the form's widgets, the address of the page and
+A record's checks, the command line's flags, the page's widgets, the address of the page and
 the exported command all read the same declaration:
 
     seq_len: int = option(128, "Sequence length", "Tokens per sample.", largest=10_000_000)
