@@ -10,7 +10,7 @@ declared: one that is added is named with its label, by nobody's doing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -33,6 +33,7 @@ from memorymark.units import GIB, MIB
 SEPARATOR = " · "
 COSTS = ("price_per_hour", "dataset_size", "epochs", "runs_per_year")
 _LENGTHS = ("num_frames", "image_size", "audio_seconds", "seq_len")
+_OF_MODEL = ("task", "num_labels")
 _ALWAYS = ("task", "precision", *_LENGTHS, "optimizer")
 
 
@@ -65,48 +66,45 @@ def costs_phrase(plan: Plan | AnalysisOptions) -> str:
     )
 
 
-def analysis_phrase(analysis: Analysis, memory_budget_bytes: int | None = None) -> str:
+def analysis_phrase(analysis: Analysis, asked: Request | None = None) -> str:
     """Name all that an analysis is of.
 
     Args:
         analysis: The analysis.
-        memory_budget_bytes: The budget that was asked for, where the record does not say it.
+        asked: What was asked for, where it is known: what the model's own configuration filled in
+            is left out, and the budget is named, which the record of a GPU does not say.
     """
-    return join_settings(
-        [*_analysis_head(analysis, memory_budget_bytes), *_asked(analysis.options)]
-    )
+    return join_settings([*_analysis_head(analysis, asked), *_asked(analysis.options)])
 
 
-def search_phrase(analysis: Analysis, memory_budget_bytes: int | None = None) -> str:
+def search_phrase(analysis: Analysis, asked: Request | None = None) -> str:
     """Name what an analysis is of, without current batch and costs, which its page shows."""
-    return join_settings(
-        [*_analysis_head(analysis, memory_budget_bytes), *_searched(analysis.options)]
-    )
+    return join_settings([*_analysis_head(analysis, asked), *_searched(analysis.options)])
 
 
 def validation_phrase(
-    validation: BackwardValidation | CompileValidation, memory_budget_bytes: int | None = None
+    validation: BackwardValidation | CompileValidation, asked: Request | None = None
 ) -> str:
-    """Name all that a validation is of."""
+    """Name all that a validation is of; what was asked for is taken as by `analysis_phrase`."""
     target = validation.target
     return join_settings(
         [
             validation.workload,
             target_phrase(target),
             _batch(validation.batch_size),
-            *_of_result(validation.config),
-            _budget(memory_budget_bytes or target.budget_bytes),
+            *_of_result(validation.config, asked),
+            _budget(_asked_budget(asked) or target.budget_bytes),
         ]
     )
 
 
-def comparison_phrase(comparison: Comparison, memory_budget_bytes: int | None = None) -> str:
+def comparison_phrase(comparison: Comparison, asked: Request | None = None) -> str:
     """Name all that a comparison is of; each of its GPUs has a source and a price of its own."""
     return join_settings(
         [
             comparison.model_name,
-            *_of_result(comparison.config),
-            _budget(memory_budget_bytes),
+            *_of_result(comparison.config, asked),
+            _budget(_asked_budget(asked)),
             costs_phrase(dataclasses.replace(comparison.plan, price_per_hour=None)),
         ]
     )
@@ -163,16 +161,20 @@ def target_phrase(target: Target) -> str:
     return f"{target.name} ({target.source})"
 
 
-def _analysis_head(analysis: Analysis, budget: int | None) -> list[str]:
+def _analysis_head(analysis: Analysis, asked: Request | None) -> list[str]:
     return [
         analysis.workload,
         target_phrase(analysis.target),
-        *_of_result(analysis.config),
-        _budget(budget or analysis.target.budget_bytes),
+        *_of_result(analysis.config, asked),
+        _budget(_asked_budget(asked) or analysis.target.budget_bytes),
     ]
 
 
-def _training(config: TrainingConfig) -> list[str]:
+def _asked_budget(asked: Request | None) -> int | None:
+    return None if asked is None else asked.memory_budget
+
+
+def _training(config: TrainingConfig, unsaid: Container[str] = ()) -> list[str]:
     """Name task, precision, lengths and optimizer, then what differs from its default."""
     declared = options_of(TrainingConfig)
     lengths = config.task.lengths if config.task else ()
@@ -184,20 +186,25 @@ def _training(config: TrainingConfig) -> list[str]:
     }
     rest = {name: value for name, value in differing.items() if name not in first}
     named = [
-        _words(declared[name], value) for name, value in (first | rest).items() if value is not None
+        _words(declared[name], value)
+        for name, value in (first | rest).items()
+        if value is not None and name not in unsaid
     ]
     return [*named, "compiled"] if config.compile else named
 
 
-def _of_result(config: TrainingConfig) -> list[str]:
+def _of_result(config: TrainingConfig, asked: Request | None = None) -> list[str]:
     """Name a training, without a size of images that nobody gave: the engine fills it in.
 
-    A pair with a text is an image or audio, never both.
+    A pair with a text is an image or audio, never both. Task and labels are the model's own where
+    nobody asked for others.
     """
+    given = {} if asked is None else {name: getattr(asked.config, name) for name in _OF_MODEL}
+    unsaid = {name for name, value in given.items() if value is None}
     config = without_filled_in_size(config)
     if config.audio_seconds is not None and config.image_size == DEFAULT_IMAGE_SIZE:
         config = dataclasses.replace(config, image_size=None)
-    return _training(config)
+    return _training(config, unsaid)
 
 
 def _asked(options: AnalysisOptions) -> list[str]:
