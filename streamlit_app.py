@@ -13,7 +13,7 @@ from memorymark.ui.frame import COMPARISON, LOGO, navigate, run_framed
 from memorymark.ui.headers import MIDDLEWARE
 from memorymark.ui.notices import draw_history_problem
 from memorymark.ui.redraw import begin
-from memorymark.ui.shown import name_tab, note_shown, open_asked_run
+from memorymark.ui.results.shown import name_tab, note_shown, open_asked_run
 from memorymark.ui.sidebar import draw_sidebar
 from memorymark.ui.slots import drawing
 

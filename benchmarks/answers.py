@@ -12,7 +12,8 @@ from app_server import server
 
 from memorymark.records.config import TrainingConfig
 from memorymark.records.request import Request, RequestKind
-from memorymark.service.access import AppService, Visitor
+from memorymark.service.access import AppService
+from memorymark.service.guard import Visitor
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.service.worker_process import resident_bytes
 from memorymark.settings import Settings

@@ -1,4 +1,4 @@
-"""The max and the optimal batch size, the memory breakdown, the savings."""
+"""What fits, the recommended batch, what fills the memory, and what a change saves."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import streamlit as st
 
 from memorymark.records.request import RequestKind
 from memorymark.service.history import Run
-from memorymark.ui.analysis_view import draw_analysis, draw_evidence
-from memorymark.ui.choices import as_chosen, options_to_ask, wait_for_estimate
-from memorymark.ui.engine import analysis_of, request_of
 from memorymark.ui.frame import need_frame
-from memorymark.ui.press import draw_outcome, press_area, pressed, start
-from memorymark.ui.setup_fields import draw_setup
-from memorymark.ui.shown import draw_run, shown_runs
+from memorymark.ui.kept_runs import analysis_of, request_of
+from memorymark.ui.results.analysis_view import draw_analysis, draw_evidence
+from memorymark.ui.results.press import draw_outcome, press_area, pressed, start
+from memorymark.ui.results.redrawn import as_chosen, wait_for_estimate
+from memorymark.ui.results.shown import draw_run, shown_runs
+from memorymark.ui.setup.choices import options_to_ask
+from memorymark.ui.setup.setup_fields import draw_setup
 
 ANALYZE = "Analyze"
 

@@ -6,11 +6,11 @@ import streamlit as st
 
 from memorymark.records.request import RequestKind, why_not_on
 from memorymark.ui.frame import need_frame
-from memorymark.ui.press import draw_outcome, press_area, pressed, say_reasons, start
-from memorymark.ui.setup import is_simulated
-from memorymark.ui.setup_fields import draw_setup
-from memorymark.ui.shown import draw_run, shown_runs
-from memorymark.ui.validation_view import draw_backward, draw_compile
+from memorymark.ui.results.press import draw_outcome, press_area, pressed, say_reasons, start
+from memorymark.ui.results.shown import draw_run, shown_runs
+from memorymark.ui.results.validation_view import draw_backward, draw_compile
+from memorymark.ui.setup.current import is_simulated
+from memorymark.ui.setup.setup_fields import draw_setup
 
 BACKWARD, COMPILE = "Validate the backward pass", "Validate torch.compile"
 BUTTONS = {BACKWARD: RequestKind.BACKWARD, COMPILE: RequestKind.COMPILE}

@@ -1,16 +1,17 @@
-"""What a training run costs at the current and the optimal batch size, and on other GPUs."""
+"""What a training costs at the current and the recommended batch, and on other GPUs."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from memorymark.records.request import RequestKind
-from memorymark.ui.choices import as_chosen, plan_to_ask, shown_analysis
-from memorymark.ui.comparison_view import draw_comparison, draw_savings
 from memorymark.ui.frame import need_frame
-from memorymark.ui.press import draw_outcome, press_area, pressed, start
-from memorymark.ui.setup_fields import draw_setup
-from memorymark.ui.shown import draw_run, shown_runs
+from memorymark.ui.results.comparison_view import draw_comparison, draw_savings
+from memorymark.ui.results.press import draw_outcome, press_area, pressed, start
+from memorymark.ui.results.redrawn import as_chosen
+from memorymark.ui.results.shown import draw_run, shown_runs
+from memorymark.ui.setup.choices import plan_to_ask, shown_analysis
+from memorymark.ui.setup.setup_fields import draw_setup
 from memorymark.ui.sidebar import draw_plan
 
 COMPARE = "Compare GPUs"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from memorymark.ui.compare_runs import draw_compared
-from memorymark.ui.deletion import draw_deleted, draw_deletion
 from memorymark.ui.frame import need_frame
-from memorymark.ui.runs_view import (
+from memorymark.ui.history.compare_runs import draw_compared
+from memorymark.ui.history.deletion import draw_deleted, draw_deletion
+from memorymark.ui.history.runs_view import (
     clear_ticks,
     draw_actions,
     draw_queue,

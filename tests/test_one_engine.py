@@ -20,7 +20,8 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Source, Target
-from memorymark.service.access import AppService, Visitor
+from memorymark.service.access import AppService
+from memorymark.service.guard import Visitor
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.settings import load_settings
 from memorymark.units import GIB

@@ -7,6 +7,8 @@ simulated batch grows, since each operation's seconds are the longer of computin
 both are straight lines over the batch. Where it does all the same, as where another kernel begins,
 the answer is the smallest of the batches tried that reaches it.
 
+How long that takes changes nothing: a machine that is busy with other work has the same answer.
+
 On a device a trial costs time: only where the answers are expected, and not on for too long.
 """
 
@@ -21,7 +23,7 @@ MAX_RUNGS = 3
 """Trials beside the current batch that a ladder on a device takes at most: each costs real time."""
 
 PATIENCE_SECONDS = 60.0
-"""Once trials have taken this long, the knee is not looked for any further."""
+"""Once trials on a device have taken this long, the knee is not looked for any further."""
 
 # On a simulated GPU, so many go where the answer is expected; from then on brackets are halved.
 _GUIDED_RUNGS = 8
@@ -64,8 +66,8 @@ def _until_exact(analysis: Analysis, rungs: int) -> int | None:
     headroom = headroom_bracket(analysis, analysis.options)
     batch_size = headroom.next_batch(halve=halve) if headroom else None
     if batch_size is not None:
-        return batch_size if rungs == 0 or not _is_slow(analysis) else None
-    knee = None if _is_slow(analysis) else knee_bracket(analysis, analysis.options)
+        return batch_size
+    knee = knee_bracket(analysis, analysis.options)
     return knee.next_batch(halve=halve) if knee else None
 
 

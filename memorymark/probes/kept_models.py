@@ -86,8 +86,7 @@ class KeptModels:
         kept = self._kept.pop(key, None)
         if kept is None:
             return None
-        kept.model.zero_grad(set_to_none=True)
-        if _state_of(kept.model) != kept.state:
+        if not _is_as_built(kept):
             return None
         with torch.no_grad():
             tensors = (tensor for tensor in _tensors_of(kept.model) if not tensor.is_meta)
@@ -96,6 +95,12 @@ class KeptModels:
         self._kept[key] = kept
         self.say(f"{name} is loaded already.")
         return kept.model
+
+    def settle(self) -> None:
+        """Let go of what the last request left: gradients where it was stopped, changed models."""
+        for key, kept in list(self._kept.items()):
+            if not _is_as_built(kept):
+                del self._kept[key]
 
     def _is_too_much(self) -> bool:
         modules = sum(kept.modules for kept in self._kept.values())
@@ -126,6 +131,14 @@ def keeping(models: KeptModels | None, say: Callable[[str], None]) -> Iterator[N
         yield
     finally:
         _current.reset(outer)
+        if models is not None:
+            models.settle()
+
+
+def _is_as_built(kept: _Kept) -> bool:
+    """Say whether a model is as it was built, but for its values, and drop its gradients."""
+    kept.model.zero_grad(set_to_none=True)
+    return _state_of(kept.model) == kept.state
 
 
 def _tensors_of(model: nn.Module) -> Iterator[Tensor]:

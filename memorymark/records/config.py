@@ -15,6 +15,8 @@ from memorymark.records.option import check_count, check_options, option
 MAX_BATCH_SIZE = 65_535
 # Pixels, where neither the user nor the model says how large images are.
 DEFAULT_IMAGE_SIZE = 224
+# The fields of TrainingConfig that say how long or large a sample is.
+LENGTHS = ("num_frames", "image_size", "audio_seconds", "seq_len")
 
 
 class Precision(StrEnum):
@@ -156,7 +158,7 @@ _LENGTHS = {
     Task.SPEECH_SEQ2SEQ: ("audio_seconds", "seq_len"),
     Task.CTC: ("audio_seconds", "seq_len"),
     Task.AUDIO_CLASSIFICATION: ("audio_seconds",),
-    Task.CONTRASTIVE: ("num_frames", "image_size", "audio_seconds", "seq_len"),
+    Task.CONTRASTIVE: LENGTHS,
     Task.IMAGE_TEXT_TO_TEXT: ("image_size", "seq_len"),
     Task.VISUAL_QUESTION_ANSWERING: ("image_size", "seq_len"),
     Task.OBJECT_DETECTION: _IMAGES,

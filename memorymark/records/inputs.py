@@ -6,14 +6,17 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from memorymark.errors import UsageError
+from memorymark.errors import UsageError, quoted
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.option import options_of
 from memorymark.records.prices import prices_text, read_prices
 
-MONEY = ("price_per_hour", "dataset_size", "epochs", "runs_per_year")
+PRICE = "price_per_hour"
+PLAN = ("dataset_size", "epochs", "runs_per_year")
+MONEY = (PRICE, *PLAN)
 PRICES = "prices"
 INPUT_NAMES = (*MONEY, PRICES)
+_MOST_SAID = 3  # an address can name any number of GPUs
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,11 @@ def _read_prices(text: str, gpus: Container[str]) -> tuple[dict[str, float], lis
         prices = dict(read_prices(text))
     except UsageError as error:
         return {}, [str(error)]
+    known = {name: price for name, price in prices.items() if name in gpus}
     unknown = [name for name in prices if name not in gpus]
-    said = [f"There is no GPU {name!r} in the catalogue to give a price." for name in unknown]
-    return {name: price for name, price in prices.items() if name not in unknown}, said
+    said = [
+        f"There is no GPU {quoted(name)} in the catalogue to give a price."
+        for name in unknown[:_MOST_SAID]
+    ]
+    more = len(unknown) - len(said)
+    return known, [*said, *([f"{more:,} more names are of no GPU either."] if more else [])]

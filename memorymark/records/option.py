@@ -1,6 +1,6 @@
 """Options: what is known of one stands with its field, and everything else is made from it.
 
-A record's checks, the command line's flags, the form's widgets, the address of the page and
+A record's checks, the command line's flags, the page's widgets, the address of the page and
 the exported command all read the same declaration:
 
     seq_len: int = option(128, "Sequence length", "Tokens per sample.", largest=10_000_000)
@@ -132,10 +132,13 @@ class Option:
             raise UnknownChoice(words, name, self.choices) from None
 
     def _whole(self, value: Any) -> Any:
-        """Return 12.0 as 12 where whole numbers are accepted: a widget only gives the first."""
+        """Return 12.0 as 12 where whole numbers are accepted: a widget only gives the first.
+
+        And -0.0 as 0.0: nobody writes the first.
+        """
         if int in self.types and isinstance(value, float) and value.is_integer():
             return int(value)
-        return value
+        return abs(value) if isinstance(value, float) and value == 0 else value
 
     def _is_within(self, value: Any) -> bool:
         if self.kind in (str, bool):

@@ -10,7 +10,8 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.option import options_of
-from memorymark.report.settings_phrase import join_settings, setting_words
+from memorymark.report.setting_words import setting_words
+from memorymark.report.settings_phrase import join_settings
 from memorymark.units import GIB, gib
 
 Setting = str | int | float | None

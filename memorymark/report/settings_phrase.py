@@ -3,15 +3,13 @@
     bert · NVIDIA L4 (simulated) · sequence-classification · amp-bf16 · 512 tokens · adamw
 
 It names model and target, and of the settings the precision, the lengths, the optimizer and
-everything that differs from its default. Settings are taken from the options as they are
-declared: one that is added is named with its label, by nobody's doing.
+everything that differs from its default.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Container, Iterable, Mapping
-from decimal import Decimal
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from memorymark.errors import MemoryMarkError
@@ -20,21 +18,21 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
 from memorymark.records.config import (
     DEFAULT_IMAGE_SIZE,
+    LENGTHS,
     TrainingConfig,
     without_filled_in_size,
 )
 from memorymark.records.costs import Plan
-from memorymark.records.option import Option, changed, options_of
+from memorymark.records.inputs import MONEY
+from memorymark.records.option import changed, options_of
 from memorymark.records.request import Request
 from memorymark.records.trial import Target, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
-from memorymark.units import GIB, MIB
+from memorymark.report.setting_words import budget_words, setting_words
 
 SEPARATOR = " · "
-COSTS = ("price_per_hour", "dataset_size", "epochs", "runs_per_year")
-_LENGTHS = ("num_frames", "image_size", "audio_seconds", "seq_len")
 _OF_MODEL = ("task", "num_labels")
-_ALWAYS = ("task", "precision", *_LENGTHS, "optimizer")
+_ALWAYS = ("task", "precision", *LENGTHS, "optimizer")
 
 
 def join_settings(parts: Iterable[str]) -> str:
@@ -42,14 +40,22 @@ def join_settings(parts: Iterable[str]) -> str:
     return SEPARATOR.join(filter(None, parts))
 
 
-def training_phrase(config: TrainingConfig) -> str:
+def training_phrase(config: TrainingConfig, asked: Request | None = None) -> str:
     """Name how something was trained.
+
+    A size of images that nobody gave is left out, though the engine filled it in, and so are the
+    model's own task and labels where what was asked for is known. A pair with a text is an image
+    or audio, never both.
 
     Example:
         >>> training_phrase(TrainingConfig(task="ctc", audio_seconds=10, dropout=False))
         'ctc · fp32 · 10 s of audio · 128 tokens · adamw · no dropout'
     """
-    return join_settings(_of_result(config))
+    config = without_filled_in_size(config)
+    if config.audio_seconds is not None and config.image_size == DEFAULT_IMAGE_SIZE:
+        config = dataclasses.replace(config, image_size=None)
+    given = {} if asked is None else {name: getattr(asked.config, name) for name in _OF_MODEL}
+    return join_settings(_training(config, {name for name in given if given[name] is None}))
 
 
 def costs_phrase(plan: Plan | AnalysisOptions) -> str:
@@ -60,9 +66,9 @@ def costs_phrase(plan: Plan | AnalysisOptions) -> str:
         '$1.29 per hour · 1,000,000 samples · 3 epochs'
     """
     declared = options_of(AnalysisOptions)
-    given = {name: getattr(plan, name) for name in COSTS}
+    given = {name: getattr(plan, name) for name in MONEY}
     return join_settings(
-        _words(declared[name], value) for name, value in given.items() if value is not None
+        setting_words(declared[name], value) for name, value in given.items() if value is not None
     )
 
 
@@ -92,8 +98,8 @@ def validation_phrase(
             validation.workload,
             target_phrase(target),
             _batch(validation.batch_size),
-            *_of_result(validation.config, asked),
-            _budget(_asked_budget(asked) or target.budget_bytes),
+            training_phrase(validation.config, asked),
+            budget_words(_asked_budget(asked) or target.budget_bytes),
         ]
     )
 
@@ -103,8 +109,8 @@ def comparison_phrase(comparison: Comparison, asked: Request | None = None) -> s
     return join_settings(
         [
             comparison.model_name,
-            *_of_result(comparison.config, asked),
-            _budget(_asked_budget(asked)),
+            training_phrase(comparison.config, asked),
+            budget_words(_asked_budget(asked)),
             costs_phrase(dataclasses.replace(comparison.plan, price_per_hour=None)),
         ]
     )
@@ -117,8 +123,8 @@ def trial_phrase(trial: Trial, memory_budget_bytes: int | None = None) -> str:
             trial.model,
             f"{trial.device} ({trial.source})",
             _batch(trial.batch_size),
-            *_of_result(trial.config),
-            _budget(memory_budget_bytes),
+            training_phrase(trial.config),
+            budget_words(memory_budget_bytes),
         ]
     )
 
@@ -136,7 +142,7 @@ def request_phrase(request: Request) -> str:
         [
             batch or "",
             *_training(request.config),
-            _budget(request.memory_budget),
+            budget_words(request.memory_budget),
             *_asked(request.options),
             gpus or "",
         ]
@@ -151,11 +157,6 @@ def kept_phrase(request: Mapping[str, Any] | None) -> str:
         return ""
 
 
-def setting_words(option: Option, value: Any) -> str:
-    """Name one setting and its value, as in "512 tokens"; one that is not set is "no …"."""
-    return _words(option, False if value is None else value)
-
-
 def target_phrase(target: Target) -> str:
     """Name a target with its source, as in "NVIDIA A100 40GB (simulated)"."""
     return f"{target.name} ({target.source})"
@@ -165,8 +166,8 @@ def _analysis_head(analysis: Analysis, asked: Request | None) -> list[str]:
     return [
         analysis.workload,
         target_phrase(analysis.target),
-        *_of_result(analysis.config, asked),
-        _budget(_asked_budget(asked) or analysis.target.budget_bytes),
+        training_phrase(analysis.config, asked),
+        budget_words(_asked_budget(asked) or analysis.target.budget_bytes),
     ]
 
 
@@ -182,96 +183,35 @@ def _training(config: TrainingConfig, unsaid: Container[str] = ()) -> list[str]:
     first = {
         name: getattr(config, name)
         for name in _ALWAYS
-        if name in differing or name in lengths or name not in ("task", *_LENGTHS)
+        if name in differing or name in lengths or name not in ("task", *LENGTHS)
     }
     rest = {name: value for name, value in differing.items() if name not in first}
     named = [
-        _words(declared[name], value)
+        setting_words(declared[name], value)
         for name, value in (first | rest).items()
         if value is not None and name not in unsaid
     ]
     return [*named, "compiled"] if config.compile else named
 
 
-def _of_result(config: TrainingConfig, asked: Request | None = None) -> list[str]:
-    """Name a training, without a size of images that nobody gave: the engine fills it in.
-
-    A pair with a text is an image or audio, never both. Task and labels are the model's own where
-    nobody asked for others.
-    """
-    given = {} if asked is None else {name: getattr(asked.config, name) for name in _OF_MODEL}
-    unsaid = {name for name, value in given.items() if value is None}
-    config = without_filled_in_size(config)
-    if config.audio_seconds is not None and config.image_size == DEFAULT_IMAGE_SIZE:
-        config = dataclasses.replace(config, image_size=None)
-    return _training(config, unsaid)
-
-
 def _asked(options: AnalysisOptions) -> list[str]:
     """Name what an analysis is asked, as far as it differs from its defaults."""
-    own = [_words(options_of(AnalysisOptions)[name], value) for name, value in _own(options)]
+    own = [setting_words(options_of(AnalysisOptions)[name], value) for name, value in _own(options)]
     return [*own, costs_phrase(options)]
 
 
 def _searched(options: AnalysisOptions) -> list[str]:
     declared = options_of(AnalysisOptions)
     return [
-        _words(declared[name], value)
+        setting_words(declared[name], value)
         for name, value in _own(options)
         if name != "current_batch_size"
     ]
 
 
 def _own(options: AnalysisOptions) -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in changed(options).items() if name not in COSTS]
+    return [(name, value) for name, value in changed(options).items() if name not in MONEY]
 
 
 def _batch(batch_size: int) -> str:
     return f"batch size {batch_size:,}"
-
-
-def _budget(size: int | None) -> str:
-    """Name a budget exactly: two of them that differ read differently."""
-    if size is None:
-        return ""
-    for unit, unit_bytes in (("GiB", GIB), ("MiB", MIB)):
-        if size % unit_bytes == 0:
-            return f"memory budget {size // unit_bytes:,} {unit}"
-    return f"memory budget {size:,} bytes"
-
-
-def _words(option: Option, value: Any) -> str:
-    """Name one setting and its value."""
-    if option.name in _OWN_WORDS:
-        return _OWN_WORDS[option.name](value)
-    label = option.label if option.label[1:2].isupper() else _lower_first(option.label)
-    if isinstance(value, bool):
-        return label if value else f"no {label}"
-    if option.is_share:
-        return f"{label} {(Decimal(str(value)) * 100).normalize():f} %"
-    return f"{label} {value}" if isinstance(value, str) else f"{label} {value:,}"
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
-def _counted(one: str, more: str) -> Callable[[float], str]:
-    return lambda value: f"{value:,} {one if value == 1 else more}"
-
-
-_OWN_WORDS: dict[str, Callable[[Any], str]] = {
-    "task": str,
-    "precision": str,
-    "optimizer": lambda name: "no optimizer" if name == "none" else str(name),
-    "seq_len": _counted("token", "tokens"),
-    "image_size": lambda pixels: f"images of {pixels:,} x {pixels:,} pixels",
-    "audio_seconds": lambda seconds: f"{seconds:,} s of audio",
-    "num_frames": _counted("frame", "frames"),
-    "num_labels": _counted("label", "labels"),
-    "price_per_hour": lambda usd: f"${usd:,.2f} per hour" if usd == round(usd, 2)
-    else f"${usd:,} per hour",
-    "dataset_size": _counted("sample", "samples"),
-    "epochs": _counted("epoch", "epochs"),
-    "runs_per_year": _counted("run per year", "runs per year"),
-}  # fmt: skip

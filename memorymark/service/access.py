@@ -1,6 +1,6 @@
-"""What visitors of the app may do with the engine: who may start, stop and delete.
+"""What visitors of the app do with the engine: start, estimate, stop and delete.
 
-A page only shows what a visitor may do. Whether it is done is decided here.
+A page only shows what a visitor may do. Whether it is done is decided here, by the guard.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,43 +19,21 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
-from memorymark.service.admission import admit, check_device, check_model
+from memorymark.service.admission import admit, check_device, check_model, why_not_for_all
 from memorymark.service.app_history import AppHistory
 from memorymark.service.estimates import Answer, Estimates
 from memorymark.service.first_run import finished_run, first_request
+from memorymark.service.guard import Guard, Visitor
 from memorymark.service.job import Job
 from memorymark.service.jobs import JobManager
-from memorymark.service.run_key import RunKeyGuard, network_of
 from memorymark.service.worker_pool import ESTIMATES, WorkerPool
 from memorymark.service.worker_process import WorkerBounds, WorkerFailed
 from memorymark.service.workload_cache import kept_workload
-from memorymark.settings import Settings, same_address
+from memorymark.settings import Settings
 
 ESTIMATE_SECONDS = 60.0
 _TICK_SECONDS = 0.05
 _DECISION_SECONDS = 1.0  # the run is begun by then, or something holds up the history
-
-
-@dataclass(frozen=True)
-class Visitor:
-    """A user of the app.
-
-    Attributes:
-        user: Address under which the visitor is signed in; None where not signed in.
-        run_key: The run key that the visitor entered.
-        address: Where the visitor comes from; None where that is this machine, or unknown.
-        session: Name of the session of the visitor's browser.
-    """
-
-    user: str | None = None
-    run_key: str | None = None
-    address: str | None = None
-    session: str | None = None
-
-    @property
-    def name(self) -> str | None:
-        """What tells this visitor from others, as well as that is known."""
-        return self.user or (network_of(self.address) if self.address else self.session)
 
 
 class AppService:
@@ -73,7 +50,7 @@ class AppService:
         self.history = AppHistory(settings.history_path)
         self.jobs = JobManager(self.history, settings.locks_folder)
         self.estimates = Estimates()
-        self._run_key = RunKeyGuard(settings.run_key)
+        self._guard = Guard(settings)
         self.workers = WorkerPool(settings)
         self._execute_with = execute
         self._first_run: str | None = None
@@ -115,9 +92,13 @@ class AppService:
     def estimate(self, request: Request, batch_size: int, visitor: Visitor) -> Answer | None:
         """Return what one batch comes to in a simulation; None while that is worked on.
 
-        Ask again until it is there. Open to everybody: it is never run on a device.
+        Ask again until it is there. It is never run on a device. Who may not start work has models
+        of the list estimated, at usual lengths, and nothing else.
         """
         asked = _one_trial(request, batch_size)
+        why_not = None if self.may_start(visitor) else why_not_for_all(asked)
+        if why_not is not None:
+            return Answer(error=f"{why_not} {self._how_to_be_let_in}")
 
         def simulate(cancel: CancelToken) -> Trial:
             check_model(request.model, self.settings)
@@ -136,10 +117,6 @@ class AppService:
             with contextlib.suppress(MemoryMarkError):
                 return self.history.summary(self._first_run).run_id
         return None
-
-    def is_estimating(self, request: Request, batch_size: int) -> bool:
-        """Say whether a simulated trial is on its way."""
-        return self.estimates.is_pending(_one_trial(request, batch_size))
 
     def close(self) -> None:
         """Stop all work, and end the processes that do it."""
@@ -187,21 +164,11 @@ class AppService:
         Raises:
             NotAllowed: The visitor may not; the error says what is missing.
         """
-        self._run_key.check(visitor.run_key, visitor.session, visitor.address)
-        if self.settings.sign_in:
-            self._check_user(visitor)
+        self._guard.check(visitor)
 
     def may_start(self, visitor: Visitor) -> bool:
-        """Say whether a visitor was let pass before, for what only such a visitor sees.
-
-        It compares no key: a page that is only read is no guess.
-        """
-        try:
-            if self.settings.sign_in:
-                self._check_user(visitor)
-        except NotAllowed:
-            return False
-        return self._run_key.knows(visitor.run_key, visitor.session)
+        """Say whether a visitor was let pass before, for what only such a visitor sees."""
+        return self._guard.knows(visitor)
 
     def _begin_first_run(self) -> Job | None:
         """Begin the default analysis, or take the one that the history has."""
@@ -251,15 +218,16 @@ class AppService:
         return WorkerBounds(bounds.process_bytes, bounds.job_seconds)
 
     @property
+    def _how_to_be_let_in(self) -> str:
+        return (
+            "Use the button in the sidebar to sign in."
+            if self.settings.sign_in
+            else "Enter the run key in the sidebar."
+        )
+
+    @property
     def _estimate_seconds(self) -> float:
         return ESTIMATE_SECONDS * (self.settings.bounds_times or 1.0)
-
-    def _check_user(self, visitor: Visitor) -> None:
-        if visitor.user is None:
-            raise NotAllowed("Sign-in is required. Use the button in the sidebar.")
-        allowed = self.settings.allowed_users
-        if allowed and same_address(visitor.user) not in allowed:
-            raise NotAllowed(f"{visitor.user} may view runs, but not start or delete them here.")
 
 
 def _one_trial(request: Request, batch_size: int) -> Request:

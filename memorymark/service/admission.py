@@ -8,8 +8,12 @@ from pathlib import Path
 
 from memorymark.errors import InvalidValue, NotAllowed, UnknownChoice, UsageError
 from memorymark.probes.choose import parse_device
+from memorymark.records.config import TrainingConfig
+from memorymark.records.option import options_of
+from memorymark.records.request import Request
 from memorymark.service.job import Job
 from memorymark.settings import Settings
+from memorymark.workloads.known_models import BUILTIN_TASKS, find_known_model
 from memorymark.workloads.naming import form_of
 
 MAX_ACTIVE_JOBS = 20
@@ -22,6 +26,15 @@ _INSTEAD_OF_FOLDERS = (
     "hf:google-bert/bert-base-uncased; or use the command line. The owner can allow a folder with "
     "MEMORYMARK_WORKLOADS=hf:FOLDER."
 )
+# What is estimated for everybody: lengths of usual trainings, of models that are looked up nowhere.
+_LONGEST_FOR_ALL = {
+    "seq_len": 8192,
+    "image_size": 1024,
+    "audio_seconds": 60,
+    "num_frames": 64,
+    "gradient_accumulation": 256,
+    "num_labels": 100_000,
+}
 _HUB_ID = re.compile(r"(hf:)?([A-Za-z0-9][\w.\-]*/)?[A-Za-z0-9][\w.\-]*")
 
 
@@ -58,6 +71,21 @@ def check_device(device: str | None) -> None:
     if number >= _MOST_DEVICES or device not in (kind, f"{kind}:{number}"):
         accepted = f"cuda:1, mps or cpu, with numbers below {_MOST_DEVICES}"
         raise InvalidValue("device", device, accepted)
+
+
+def why_not_for_all(request: Request) -> str | None:
+    """Say why an estimate is only for those who may start work; None where it is for everybody.
+
+    The memory bar asks for one as soon as a model is named. It is little work of a model of the
+    list; any other name can make this machine ask the hub, and any length can make it work long.
+    """
+    if request.model not in BUILTIN_TASKS and find_known_model(request.model) is None:
+        return "Without the right to start runs, only the models of the list are estimated."
+    for name, largest in _LONGEST_FOR_ALL.items():
+        if (getattr(request.config, name) or 0) > largest:
+            what = options_of(TrainingConfig)[name].label.lower()
+            return f"Without the right to start runs, the {what} is at most {largest:,}."
+    return None
 
 
 def check_model(model: str, settings: Settings) -> None:

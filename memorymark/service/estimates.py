@@ -125,16 +125,26 @@ class Estimates:
         if self._running is not None and self._running.key == key:
             self._running.asked_at = time.monotonic()
             return
+        self._drop_forsaken()
         pages = self._waiting.get(visitor, OrderedDict())
         if page not in pages and self._is_full(pages):
             return
         if page not in pages or pages[page].key != key:
             pages[page] = _Question(key, simulate)
             self._waiting[visitor] = pages
+        pages[page].asked_at = time.monotonic()
         if self._running is not None and self._running.is_forsaken:
             self._running.cancel.cancel()
         self._begin()
         self._changed.notify_all()
+
+    def _drop_forsaken(self) -> None:
+        """Let go of waiting questions whose pages are closed: nobody else waits for them."""
+        for visitor, pages in list(self._waiting.items()):
+            for page in [page for page, question in pages.items() if question.is_forsaken]:
+                del pages[page]
+            if not pages:
+                del self._waiting[visitor]
 
     def _is_full(self, pages: OrderedDict[str | None, _Question]) -> bool:
         waiting = sum(map(len, self._waiting.values()))
@@ -166,6 +176,7 @@ class Estimates:
         """Wait for a question that has no answer yet; None at the end."""
         with self._changed:
             while not self._is_closed:
+                self._drop_forsaken()
                 while self._waiting:
                     question = self._next_waiting()
                     if self._known(question.key) is None:

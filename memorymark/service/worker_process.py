@@ -23,7 +23,7 @@ from memorymark.service.worker_main import written_settings
 from memorymark.settings import Settings
 from memorymark.units import mib_or_gib, seconds
 
-GRACE_SECONDS = 1.5  # so that a job has ended within 2 s of being told to
+GRACE_SECONDS = 1.0  # ending the process and writing the run down take some 0.3 s more
 _TICK_SECONDS = 0.05
 _EXIT_SECONDS = 5.0
 _LAST_WORDS_SECONDS = 0.5

@@ -1,4 +1,4 @@
-"""Workloads that stay between requests of one process."""
+"""Workloads that stay between requests of one process: configurations, not models."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ KEPT_WORKLOADS = 8
 def kept_workload(model: str, settings: Settings) -> Workload:
     """Return a workload; the last few stay, so that a rerun does not read them again.
 
-    A workload holds a configuration. The probe owns the model and releases it
-    with the job, so that the memory is free for the next measurement.
+    A workload holds a configuration. Of models, `probes/kept_models.py` keeps what a bound allows.
     """
     return _resolved(model, model in settings.workloads)
 

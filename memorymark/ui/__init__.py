@@ -1,1 +1,1 @@
-"""What the pages share and draw with Streamlit. Nothing here computes a figure."""
+"""What the app draws with Streamlit: the frame, pieces, and parts of pages by folder."""

@@ -9,13 +9,15 @@ import streamlit as st
 
 from memorymark.errors import NotAllowed, UsageError
 from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.inputs import PLAN, PRICE
 from memorymark.records.option import Option, options_of
 from memorymark.ui import say
-from memorymark.ui.choices import has_chosen, remember, reset, shown_analysis, value_of
 from memorymark.ui.engine import app_service, sign_in_problem, signed_in_address, visitor
 from memorymark.ui.machine_view import draw_machine
 from memorymark.ui.option_widgets import bounds, show
-from memorymark.ui.setup import BATCH, OPTIONS, current_batch, set_value
+from memorymark.ui.setup.choices import has_chosen, remember, reset, shown_analysis, value_of
+from memorymark.ui.setup.current import current_batch, set_value
+from memorymark.ui.setup.setup_record import BATCH, OPTIONS
 
 _OPTIONS = options_of(AnalysisOptions)
 _LARGEST_PRICE = 20.0
@@ -43,7 +45,7 @@ def draw_sidebar(with_plan: bool) -> None:
 
 
 def _price() -> None:
-    option, price = _OPTIONS["price_per_hour"], value_of("price_per_hour")
+    option, price = _OPTIONS[PRICE], value_of(PRICE)
     smallest, _ = bounds(option)
     shown = option.kind(price or smallest)
     st.session_state["side_price_per_hour"] = shown
@@ -56,7 +58,7 @@ def _price() -> None:
         format="$%.2f",
         key="side_price_per_hour",
         on_change=remember,
-        args=("price_per_hour",),
+        args=(PRICE,),
     )
     if price is None:
         st.caption("No price is known for this GPU. Set one to see costs.")
@@ -88,7 +90,7 @@ def _take_batch() -> None:
 def draw_plan() -> None:
     """Draw what is trained and how often."""
     with st.grid(3, min_column_width=160):
-        for name in ("dataset_size", "epochs", "runs_per_year"):
+        for name in PLAN:
             _number(_OPTIONS[name])
 
 

@@ -18,14 +18,20 @@ from memorymark.placement.metered_build import metered_build
 from memorymark.placement.pretended_cuda import pretending
 from memorymark.placement.pretended_gpu import default_device, is_simulated, set_default_device
 from memorymark.placement.without_data import is_building_without_data, make_without_data
-from memorymark.records.config import Attention, TrainingConfig, UseCache, with_image_size
+from memorymark.records.config import (
+    LENGTHS,
+    Attention,
+    TrainingConfig,
+    UseCache,
+    with_image_size,
+)
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.own_code import ends_as_errors
 from memorymark.workloads.own_training import Training, call_factory
 from memorymark.workloads.reach import Reached, holds, reached_from
 
 # What only the factory's own code could follow.
-_FOR_CONFIG = ("task", "num_labels", "seq_len", "image_size", "audio_seconds", "num_frames")
+_FOR_CONFIG = ("task", "num_labels", *LENGTHS)
 _OF_OPTIMIZER = ("optimizer", "optimizer_impl")
 _OF_STEP = (
     "gradient_accumulation", "zero_grad", "loop", *_OF_OPTIMIZER

@@ -1,4 +1,4 @@
-"""Which lengths a sample of a model has, without torch: forms ask for these and no others."""
+"""Which lengths a sample of a model has, without torch: pages ask for these and no others."""
 
 from __future__ import annotations
 

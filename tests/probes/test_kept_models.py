@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from tiny import tiny_bert, tiny_gpt2, tiny_resnet
 from torch import nn
 
+from memorymark.bounds import Bounds, working_within
+from memorymark.errors import Cancelled
 from memorymark.gpus.catalogue import find_gpu
 from memorymark.probes import kept_models as module
 from memorymark.probes.cpu import CpuProbe
@@ -67,9 +69,12 @@ def test_simulated_records_are_the_same_with_and_without_kept_models(config, wor
     check_same(simulated, TrialSpec(workload, config, size))
 
 
-@pytest.mark.parametrize("workload", [BERT, RESNET])
-def test_measured_records_are_the_same_with_and_without_kept_models(workload):
-    check_same(measured, TrialSpec(workload, TrainingConfig(seq_len=8, image_size=32), 2))
+@pytest.mark.parametrize(
+    ("workload", "config"),
+    [(BERT, TrainingConfig(seq_len=8)), (RESNET, TrainingConfig(image_size=32))],
+)
+def test_measured_records_are_the_same_with_and_without_kept_models(workload, config):
+    check_same(measured, TrialSpec(workload, config, 2))
 
 
 def test_the_values_of_a_measured_model_are_those_that_it_was_built_with():
@@ -82,6 +87,23 @@ def test_the_values_of_a_measured_model_are_those_that_it_was_built_with():
     assert kept.take(key, "bert") is entry.model
     assert all(torch.equal(a, b) for a, b in zip(tensors, entry.values, strict=True))
     assert all(parameter.grad is None for parameter in entry.model.parameters())
+
+
+@pytest.mark.parametrize("steps", [400, 800, 1600])
+def test_a_request_that_was_stopped_leaves_no_gradients_on_a_kept_model(steps):
+    kept, left = KeptModels(64 * MIB), iter(range(steps))
+
+    def check():
+        if next(left, None) is None:
+            raise Cancelled
+
+    spec = TrialSpec(BERT, TrainingConfig(seq_len=8), 2)
+    with pytest.raises(Cancelled), working_within(Bounds(), check):
+        trial_of(measured, spec, kept)
+    held = [
+        parameter.grad for entry in kept._kept.values() for parameter in entry.model.parameters()
+    ]
+    assert held and all(gradient is None for gradient in held)
 
 
 def _hook(model):
@@ -112,6 +134,15 @@ def test_a_model_that_was_changed_is_not_given_out_again(change):
     change(model)
     assert kept.take("key", "it") is None
     assert kept.host_bytes == 0
+
+
+def test_a_model_that_was_changed_is_let_go_of_as_soon_as_the_request_ends():
+    kept = KeptModels(MIB)
+    with keeping(kept, str):
+        for name in "ab":
+            kept.keep(name, nn.Sequential(nn.Linear(4, 4)))
+        _hook(kept._kept["a"].model)
+    assert list(kept._kept) == ["b"]
 
 
 def test_only_as_many_are_kept_as_the_bound_allows():

@@ -60,3 +60,16 @@ def test_a_bad_price_says_what_is_accepted(text):
     with pytest.raises(InvalidValue, match=r"such as a10:0\.75,l4:0\.8"):
         read_prices(text)
     assert inputs_from_query({"prices": text}, GPUS)[0] == Inputs()
+
+
+def test_an_address_full_of_unknown_gpus_is_answered_in_a_few_short_sentences():
+    text = "l4:0.8," + ",".join(f"{'x' * 50}{number}:1" for number in range(20_000))
+    inputs, refused = inputs_from_query({"prices": text}, GPUS)
+    assert inputs == Inputs({}, {"l4": 0.8})
+    assert refused[-1] == "19,997 more names are of no GPU either."
+    assert sum(map(len, refused)) < 500
+
+
+def test_no_price_is_minus_nothing():
+    inputs, _ = inputs_from_query({"prices": "l4:-0.0", "price_per_hour": "-0"}, GPUS)
+    assert inputs_to_query(inputs) == {"price_per_hour": "0.0", "prices": "l4:0.0"}

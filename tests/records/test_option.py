@@ -20,6 +20,7 @@ from memorymark.records import option as option_module
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import run_cost
+from memorymark.records.inputs import MONEY
 from memorymark.records.option import (
     changed,
     changed_words,
@@ -30,9 +31,8 @@ from memorymark.records.option import (
 )
 from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
 from memorymark.service.access import AppService
-from memorymark.ui.choices import MONEY
 from memorymark.ui.say import plain
-from memorymark.ui.setup import BATCH, SEARCH
+from memorymark.ui.setup.setup_record import BATCH, SEARCH
 from memorymark.units import GIB
 
 OPTIONS = [
@@ -244,7 +244,7 @@ def test_a_validation_has_one_default_batch_size():
 
 def _plan() -> None:
     from memorymark.ui import sidebar
-    from memorymark.ui.choices import choices
+    from memorymark.ui.setup.choices import choices
 
     sidebar._price()
     sidebar.draw_plan()
@@ -277,7 +277,7 @@ def test_the_page_takes_labels_and_bounds_from_the_options():
 
 
 def _setup() -> None:
-    from memorymark.ui.setup_fields import draw_setup
+    from memorymark.ui.setup.setup_fields import draw_setup
 
     draw_setup()
 

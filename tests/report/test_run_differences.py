@@ -57,3 +57,12 @@ def test_no_two_runs_have_one_name(settings):
 @pytest.mark.parametrize("runs", [[], [BASE]])
 def test_fewer_than_two_runs_differ_in_nothing(runs):
     assert differing_settings(runs) == {}
+
+
+def test_a_setting_that_one_run_leaves_open_reads_as_not_set():
+    runs = [BASE, changed("b2", task="masked-lm"), changed("c3", num_labels=3)]
+    assert run_names(runs) == [
+        "task not set · labels not set",
+        "masked-lm · labels not set",
+        "task not set · 3 labels",
+    ]

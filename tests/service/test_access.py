@@ -9,10 +9,12 @@ from fakes import FakeProbe, FakeWorkload
 from memorymark.bounds import Bounds
 from memorymark.errors import NotAllowed, RunNotFound, UsageError
 from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.config import TrainingConfig
 from memorymark.records.request import Request, RequestKind
 from memorymark.service import access, admission
 from memorymark.service import execute as execute_module
-from memorymark.service.access import AppService, Visitor
+from memorymark.service.access import AppService
+from memorymark.service.guard import Visitor
 from memorymark.service.history import RunStatus
 from memorymark.service.worker_process import WorkerBounds
 from memorymark.settings import Settings, load_settings
@@ -46,6 +48,43 @@ def make_service(tmp_path):
     go.set()
     for service in services:
         service.close()
+
+
+LISTED = Request(RequestKind.ANALYSIS, "bert", gpu="t4")
+
+
+@pytest.mark.parametrize("model", ["bert", "hf:openai-community/gpt2", "llama-3.1-8b"])
+def test_models_of_the_list_are_estimated_for_everybody(make_service, model):
+    service = make_service(run_key="secret")
+    assert service.estimate(replace(LISTED, model=model), 4, Visitor(session="a")) is None
+    assert service.is_estimating(replace(LISTED, model=model), 4)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        replace(LISTED, model="hf:somebody/something"),
+        replace(LISTED, model="torchvision:vit_b_16"),
+        replace(LISTED, model="package.module:factory"),
+        replace(LISTED, model="hf:/etc"),
+        replace(LISTED, model="x" * 10_000),
+        replace(LISTED, config=TrainingConfig(seq_len=10_000_000)),
+        replace(LISTED, config=TrainingConfig(gradient_accumulation=1_000_000)),
+    ],
+)
+def test_who_may_not_start_work_starts_none_by_asking_for_an_estimate(make_service, asked):
+    service, known = make_service(run_key="secret"), Visitor(run_key="secret", session="b")
+    for visitor in (Visitor(session="a"), Visitor(run_key="wrong", session="a")):
+        answer = service.estimate(asked, 4, visitor)
+        assert answer.trial is None and "Enter the run key in the sidebar." in answer.error
+        assert not service.is_estimating(asked, 4)
+    service._execute_with.assert_not_called()
+    service.check(known)
+    assert service.estimate(asked, 4, known) is None
+    signing = make_service(sign_in=True)
+    assert "sign in" in signing.estimate(asked, 4, Visitor(session="a")).error
+    assert signing.estimate(asked, 4, Visitor("ada@example.org")) is None
+    assert make_service().estimate(asked, 4, Visitor()) is None  # a door that is open to all
 
 
 def test_open_door_starts_and_joins_equal_requests(make_service):
@@ -194,7 +233,7 @@ def test_work_is_done_in_a_process_that_can_be_ended(tmp_path, monkeypatch):
     assert "exit code 7" in service.history.open(broken.run_id).error
     simulated = replace(REQUEST, device=None, gpu="l4")
     assert service.estimate(simulated, 4, visitor) is None
-    until(lambda: not service.is_estimating(simulated, 4))
+    until(lambda: service.estimate(simulated, 4, visitor))
     assert service.estimate(simulated, 4, visitor).trial.batch_size == 4
     service.close()
     assert service.workers.workers == ()
@@ -205,10 +244,9 @@ def test_a_batch_is_simulated_only_of_a_model_that_may_run(make_service):
     asked = Request(RequestKind.ANALYSIS, "os:system", gpu="l4")
     end = time.monotonic() + 10
     assert service.estimate(asked, 4, Visitor()) is None
-    while service.is_estimating(asked, 4):
+    while (answer := service.estimate(asked, 4, Visitor())) is None:
         assert time.monotonic() < end
         time.sleep(0.01)
-    answer = service.estimate(asked, 4, Visitor())
     assert answer.trial is None
     assert "would run custom code" in answer.error
     service._execute_with.assert_not_called()

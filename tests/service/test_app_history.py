@@ -8,8 +8,9 @@ import pytest
 from damaged_histories import DAMAGES, ODD_ROWS, execute, make_odd, newer, read_only_home
 
 from memorymark.errors import NotAllowed, RunNotFound
-from memorymark.service.access import AppService, Visitor
+from memorymark.service.access import AppService
 from memorymark.service.app_history import MOST_UNSAVED, AppHistory
+from memorymark.service.guard import Visitor
 from memorymark.service.history import RunHistory
 from memorymark.service.jobs import JobManager
 from memorymark.service.run import RunStatus

@@ -181,3 +181,22 @@ def test_a_question_that_is_still_asked_is_answered_although_others_wait(monkeyp
     go.set()
     until(lambda: estimates.ask("long", simulate, "one") == Answer("long"))
     estimates.close()
+
+
+def test_questions_of_pages_that_were_closed_hold_up_nobody(monkeypatch):
+    monkeypatch.setattr(module, "FORSAKEN_SECONDS", 0.1)
+    monkeypatch.setattr(module, "MAX_WAITING", 20)
+    estimates, go, answered = Estimates(), threading.Event(), []
+    estimates.ask("running", lambda cancel: go.wait(5), "zero")
+    until(lambda: not estimates._waiting)
+    for number in range(20):
+        estimates.ask(number, lambda cancel: answered.append("flood"), f"visitor {number}")
+    estimates.ask("late", lambda cancel: "trial", "late")
+    assert not estimates.is_pending("late")
+    time.sleep(0.15)
+    estimates.ask("late", lambda cancel: "trial", "late")
+    assert estimates.is_pending("late")
+    go.set()
+    until(lambda: estimates.ask("late", lambda cancel: "trial", "late") == Answer("trial"))
+    assert answered == []
+    estimates.close()

@@ -5,7 +5,9 @@ import time
 from unittest.mock import create_autospec
 
 import pytest
+import streamlit
 from fakes import FakeProbe, FakeWorkload
+from streamlit.testing.v1 import AppTest
 
 from memorymark.analysis.analyze import analyze_on
 from memorymark.gpus.catalogue import DEFAULT_GPU, find_gpu
@@ -14,11 +16,12 @@ from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Source, Target
 from memorymark.service import execute as execute_module
 from memorymark.service import first_run
-from memorymark.service.access import AppService, Visitor
+from memorymark.service.access import AppService
+from memorymark.service.guard import Visitor
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.service.run import begun_run
 from memorymark.settings import Settings
-from memorymark.ui import choices
+from memorymark.ui import machine_view
 
 
 @pytest.fixture(autouse=True)
@@ -131,9 +134,22 @@ def test_the_machines_own_gpu_is_simulated_where_the_catalogue_has_it(monkeypatc
         assert first_run.first_request().gpu == gpu
 
 
-def test_it_is_what_the_page_is_set_to_at_the_start():
+def _ask() -> None:
+    import streamlit as st
+
+    from memorymark.records.request import RequestKind
+    from memorymark.ui.setup.choices import options_to_ask
+    from memorymark.ui.setup.current import current_setup
+
+    st.session_state["asked"] = current_setup().request(RequestKind.ANALYSIS, **options_to_ask())
+
+
+def test_it_is_what_the_page_is_set_to_at_the_start(monkeypatch):
+    monkeypatch.setattr(machine_view, "read_telemetry", lambda index: Telemetry())
+    streamlit.cache_resource.clear()
+    page = AppTest.from_function(_ask).run(timeout=30)
+    streamlit.cache_resource.clear()
+    assert not page.exception
     request = first_run.first_request()
-    assert choices._FIRST
-    for name, first in choices._FIRST.items():
-        assert getattr(request.options, name) == first
+    assert page.session_state["asked"] == request
     assert request.config == TrainingConfig()

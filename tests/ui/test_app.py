@@ -27,8 +27,9 @@ from memorymark.service.job import Job
 from memorymark.service.jobs import JobManager
 from memorymark.service.worker_pool import WorkerPool
 from memorymark.service.worker_process import WorkerProcess
-from memorymark.ui import choices, comparison_view, job_view, machine_view
+from memorymark.ui import machine_view
 from memorymark.ui.engine import app_service
+from memorymark.ui.results import comparison_view, job_view, redrawn
 
 ROOT = Path(__file__).parents[2]
 
@@ -146,7 +147,7 @@ def test_a_batch_outside_of_the_trials_is_simulated_under_the_budget_of_the_run(
     """A run under a budget is never taken for the whole GPU."""
     target = simulated_target(4 * units.GIB)
     analysis = analyze_on(FakeProbe(target=target), FakeWorkload("bert"), TrainingConfig())
-    request = choices.outside_request(analysis)
+    request = redrawn.outside_request(analysis)
     assert (request.gpu, request.memory_budget) == (target.gpu_key, 4 * units.GIB)
 
 
@@ -495,14 +496,13 @@ def test_the_server_never_loads_torch(home, monkeypatch):
     code = (
         "import sys, time; from streamlit.testing.v1 import AppTest\n"
         "from memorymark.records.request import Request, RequestKind\n"
-        "from memorymark.service.access import Visitor\n"
+        "from memorymark.service.guard import Visitor\n"
         "from memorymark.ui.engine import app_service\n"
         "app = AppTest.from_file('streamlit_app.py', default_timeout=60).run()\n"
         "service, request = app_service(), Request(RequestKind.ANALYSIS, 'bert', gpu='l4')\n"
         "job = service.start(request, Visitor())\n"
         "while job.status.is_active: time.sleep(0.1)\n"
-        "service.estimate(request, 3, Visitor())\n"
-        "while service.is_estimating(request, 3): time.sleep(0.1)\n"
+        "while not service.estimate(request, 3, Visitor()): time.sleep(0.1)\n"
         "assert service.estimate(request, 3, Visitor()).trial.fits\n"
         "app.query_params['run'] = job.run_id\n"
         "app.run()\n"

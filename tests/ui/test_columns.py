@@ -11,7 +11,7 @@ from memorymark.ui import columns
 from memorymark.units import GIB
 
 ROOT = Path(__file__).parents[2]
-VIEWS = [*(ROOT / "memorymark" / "ui").glob("*.py"), *(ROOT / "pages").glob("*.py")]
+VIEWS = [*(ROOT / "memorymark" / "ui").rglob("*.py"), *(ROOT / "pages").glob("*.py")]
 RATES = [99.8, 95.0, 698.0, None, 636.0]
 
 

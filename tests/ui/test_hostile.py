@@ -18,10 +18,14 @@ from memorymark.report.charts import batch_charts, memory_charts
 from memorymark.service.execute import execute
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.settings import load_settings
-from memorymark.ui import choices, comparison_view, machine_view, setup, setup_fields
+from memorymark.ui import machine_view
 from memorymark.ui.pieces import file_name
-from memorymark.ui.setup import ADDRESS, OPTIONS, current_gpu, current_target
-from memorymark.ui.targets import default_target
+from memorymark.ui.results import comparison_view
+from memorymark.ui.setup import choices, current, setup_fields
+from memorymark.ui.setup.current import current_gpu, current_target
+from memorymark.ui.setup.setup_address import NAMES
+from memorymark.ui.setup.setup_record import OPTIONS
+from memorymark.ui.setup.targets import default_target
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["analysis", "backward_validation", "cost_comparison", "runs"]
@@ -105,7 +109,7 @@ def hostile_run(kind):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_parameter_of_a_link(app, page):
-    said = draw(app, page, **dict.fromkeys((*ADDRESS, "run", "embed_options", "x"), HOSTILE))
+    said = draw(app, page, **dict.fromkeys((*NAMES, "run", "embed_options", "x"), HOSTILE))
     assert page == "runs" or any("SIGN IN" in (text or "") for text in said)
 
 
@@ -221,9 +225,9 @@ def test_forged_values_of_widgets_break_no_page(app, monkeypatch, value):
         forged = {f"setup_{name}": value, "setup": {**first}}
         with monkeypatch.context() as patch:
             patch.setattr(setup_fields.st, "session_state", forged)
-            patch.setattr(setup, "write_address", lambda: None)
+            patch.setattr(current, "write_address", lambda: None)
             setup_fields._take(name)
-            assert setup.current_setup()
+            assert current.current_setup()
 
 
 @pytest.mark.parametrize(

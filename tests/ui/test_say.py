@@ -11,7 +11,9 @@ from memorymark.ui.say import LONGEST, plain
 
 ROOT = Path(__file__).parents[2]
 SAY = ROOT / "memorymark" / "ui" / "say.py"
-FILES = sorted({*(ROOT / "memorymark" / "ui").glob("*.py"), *(ROOT / "pages").glob("*.py")} - {SAY})
+FILES = sorted(
+    {*(ROOT / "memorymark" / "ui").rglob("*.py"), *(ROOT / "pages").glob("*.py")} - {SAY}
+)
 FILES.append(ROOT / "streamlit_app.py")
 
 # Streamlit's elements that draw text as markdown, and the arguments of widgets that do.

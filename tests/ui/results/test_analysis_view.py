@@ -9,9 +9,9 @@ from memorymark.analysis.analyze import analyze_on
 from memorymark.analysis.marks import with_options
 from memorymark.records.config import TrainingConfig
 from memorymark.report.charts import batch_charts
-from memorymark.ui.analysis_view import TRIAL_COLUMNS
-from memorymark.ui.analysis_view import _legend as legend
 from memorymark.ui.columns import cells_of
+from memorymark.ui.results.analysis_view import TRIAL_COLUMNS
+from memorymark.ui.results.analysis_view import _legend as legend
 from memorymark.units import MIB, percent
 
 

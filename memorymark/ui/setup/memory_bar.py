@@ -16,7 +16,8 @@ from memorymark.ui import say
 from memorymark.ui.engine import app_service, visitor
 from memorymark.ui.frame import is_page_drawn
 from memorymark.ui.redraw import redraw
-from memorymark.ui.setup import Setup, current_gpu, current_setup
+from memorymark.ui.setup.current import current_gpu, current_setup
+from memorymark.ui.setup.setup_record import Setup
 from memorymark.ui.slots import drawing
 from memorymark.units import gib
 

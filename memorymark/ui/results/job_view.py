@@ -12,7 +12,8 @@ from memorymark.report.visible import visible
 from memorymark.service.history import Run, RunStatus
 from memorymark.service.job import Job
 from memorymark.ui import say
-from memorymark.ui.engine import app_service, events_of, open_run, visitor
+from memorymark.ui.engine import app_service, visitor
+from memorymark.ui.kept_runs import events_of, open_run
 from memorymark.ui.redraw import note_error, noted_error, redraw
 from memorymark.ui.slots import drawing
 from memorymark.units import clock, seconds

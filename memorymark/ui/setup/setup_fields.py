@@ -8,25 +8,22 @@ import streamlit as st
 
 from memorymark.errors import UsageError
 from memorymark.gpus.abilities import why_not
+from memorymark.records.config import LENGTHS
 from memorymark.records.option import options_of
 from memorymark.records.request import Request
 from memorymark.ui import say
-from memorymark.ui.memory_bar import draw_memory_bar
-from memorymark.ui.model_field import draw_model, entered_model
 from memorymark.ui.option_widgets import draw_option, entered, show
-from memorymark.ui.setup import (
-    BATCH,
-    LENGTHS,
-    OPTIONS,
-    SEARCH,
-    changed_settings,
+from memorymark.ui.setup.current import (
     current_gpu,
-    fields_shown,
+    not_by_default,
     refused_in_address,
     set_value,
     setup_values,
 )
-from memorymark.ui.targets import SIMULATED, kind_of, target_options
+from memorymark.ui.setup.memory_bar import draw_memory_bar
+from memorymark.ui.setup.model_field import draw_model, entered_model
+from memorymark.ui.setup.setup_record import BATCH, OPTIONS, SEARCH, training_options
+from memorymark.ui.setup.targets import SIMULATED, kind_of, target_options
 
 _BUDGET = options_of(Request)["memory_budget"]
 _MORE = (
@@ -46,7 +43,7 @@ def draw_setup() -> None:
         _draw("precision")
         _draw(BATCH, label="Current batch")
     draw_memory_bar()
-    changed = changed_settings((*_shown(), *SEARCH))
+    changed = not_by_default((*_shown(), *SEARCH))
     with (
         st.expander(
             f"More settings ({len(changed)} changed)" if changed else "More settings",
@@ -64,7 +61,7 @@ def draw_setup() -> None:
 
 def _shown() -> tuple[str, ...]:
     values = setup_values()
-    shown = fields_shown(values["model"], values["task"])
+    shown = training_options(values["model"], values["task"])
     return tuple(name for name in _MORE if name in shown)
 
 

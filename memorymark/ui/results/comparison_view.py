@@ -14,6 +14,7 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
 from memorymark.records.costs import PricedOffer, RunCost
+from memorymark.records.inputs import PLAN
 from memorymark.records.option import options_of
 from memorymark.records.request import Request
 from memorymark.report.charts.cost_charts import cost_against_time
@@ -24,11 +25,11 @@ from memorymark.report.settings_phrase import analysis_phrase, comparison_phrase
 from memorymark.service.history import Run
 from memorymark.ui import columns, say
 from memorymark.ui.charting import draw_spec
-from memorymark.ui.choices import PLAN, choices, edit_prices, edited_prices, link_inputs
 from memorymark.ui.columns import Column, Value, cells_of, column_config
-from memorymark.ui.engine import open_run, request_of
+from memorymark.ui.kept_runs import open_run, request_of
 from memorymark.ui.option_widgets import bounds
 from memorymark.ui.pieces import File, draw_exports
+from memorymark.ui.setup.choices import choices, edit_prices, edited_prices, link_inputs
 from memorymark.units import UNKNOWN, count, hours, rate, usd
 
 BEST_TRADE_OFF = "no other GPU is both cheaper and faster."

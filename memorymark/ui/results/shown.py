@@ -17,28 +17,24 @@ from memorymark.records.request import RequestKind
 from memorymark.report.visible import visible
 from memorymark.service.history import Run, RunStatus
 from memorymark.ui import say
-from memorymark.ui.choices import read_inputs, set_shown, shown_analysis, write_inputs
-from memorymark.ui.engine import (
+from memorymark.ui.engine import app_service
+from memorymark.ui.frame import ANALYSIS, pages
+from memorymark.ui.kept_runs import (
     RUN_PARAMETER,
     analysis_of,
-    app_service,
+    forget_opened,
+    note_opened,
     open_run,
     request_of,
     show_run,
     why_missing,
 )
-from memorymark.ui.frame import ANALYSIS, pages
-from memorymark.ui.job_view import draw_kept_log, watch_log
-from memorymark.ui.press import mark_if_stale
-from memorymark.ui.setup import (
-    BATCH,
-    fill_setup,
-    forget_opened,
-    note_opened,
-    refuse_in_address,
-    said_in_address,
-    setup_values,
-)
+from memorymark.ui.results.job_view import draw_kept_log, watch_log
+from memorymark.ui.results.press import mark_if_stale
+from memorymark.ui.setup.choices import read_inputs, set_shown, shown_analysis, write_inputs
+from memorymark.ui.setup.current import fill_setup, refuse_in_address, setup_values
+from memorymark.ui.setup.setup_address import is_in_address
+from memorymark.ui.setup.setup_record import BATCH
 
 _CARRIED = (BATCH, *INPUT_NAMES)
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -149,7 +145,7 @@ def open_asked_run() -> None:
         refuse_in_address(read_inputs())
     elif is_first:
         refuse_in_address(read_inputs())
-    if not (asked or said_in_address() or "last_analysis" in st.session_state):
+    if not (asked or is_in_address() or "last_analysis" in st.session_state):
         st.session_state["last_analysis"] = app_service().first_run()
 
 

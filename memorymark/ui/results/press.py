@@ -16,11 +16,12 @@ from memorymark.errors import MemoryMarkError
 from memorymark.records.request import RequestKind
 from memorymark.service.history import Run, RunStatus
 from memorymark.ui import say
-from memorymark.ui.engine import app_service, request_of, show_run, visitor
-from memorymark.ui.job_view import say_ended, watch
+from memorymark.ui.engine import app_service, visitor
+from memorymark.ui.kept_runs import note_opened, request_of, show_run
 from memorymark.ui.redraw import note_error, noted_error
+from memorymark.ui.results.job_view import say_ended, watch
 from memorymark.ui.say import plain
-from memorymark.ui.setup import current_setup, differences, note_opened, write_address
+from memorymark.ui.setup.current import changed_since, current_setup, write_address
 
 _START = "start"
 Reasons = Mapping[str, str]
@@ -84,13 +85,13 @@ def draw_outcome(runs: Sequence[Run | None]) -> None:
             continue
         if run.status.is_active:
             watch(run.run_id)
-        elif run.status is not RunStatus.DONE and not _is_of_others(run):
+        elif run.status is not RunStatus.DONE and not _changes(run):
             say_ended(run)
 
 
 def mark_if_stale(run: Run, button: str) -> None:
     """Say which settings differ from those of the result that is shown."""
-    found = _differences(run)
+    found = _changes(run)
     if found and run.run_id == app_service().first_run():
         say.info(
             "This first answer was simulated for you when the app started: {}. Press {} for "
@@ -108,10 +109,6 @@ def mark_if_stale(run: Run, button: str) -> None:
         )
 
 
-def _is_of_others(run: Run) -> bool:
-    return bool(_differences(run))
-
-
-def _differences(run: Run) -> tuple[str, ...]:
+def _changes(run: Run) -> tuple[str, ...]:
     request = request_of(run)
-    return () if request is None else differences(request)
+    return () if request is None else changed_since(request)

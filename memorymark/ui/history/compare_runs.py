@@ -23,7 +23,7 @@ from memorymark.service.history import Run
 from memorymark.ui import columns, say
 from memorymark.ui.charting import draw_spec
 from memorymark.ui.columns import Column
-from memorymark.ui.engine import analysis_of, open_run
+from memorymark.ui.kept_runs import analysis_of, open_run
 
 _NAMES = {
     RequestKind.ANALYSIS: "analyses",

@@ -1,6 +1,9 @@
-"""What a visitor chose in the sidebar. A choice holds until it is reset; without one, the
-values of the run that is shown hold, or the catalogue's. A price belongs to its GPU: with another
-target comes another price."""
+"""What costs are worked out for: prices, data set, epochs and runs per year.
+
+What a visitor chose holds until it is reset; without a choice, the values of the run that is shown
+hold, or the catalogue's. A price belongs to its GPU: with another target comes another price. A
+comparison has prices of its own, edited in its table.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from typing import Any
 
 import streamlit as st
 
-from memorymark.analysis.marks import with_options
 from memorymark.errors import UsageError
 from memorymark.gpus.catalogue import load_catalogue
 from memorymark.records.analysis import Analysis
@@ -18,45 +20,38 @@ from memorymark.records.costs import Plan
 from memorymark.records.inputs import (
     INPUT_NAMES,
     MONEY,
+    PLAN,
+    PRICE,
     Inputs,
     inputs_from_query,
     inputs_to_query,
 )
 from memorymark.records.option import options_of
-from memorymark.records.request import Request, RequestKind
-from memorymark.records.trial import Trial
-from memorymark.ui import say
-from memorymark.ui.engine import app_service, visitor
-from memorymark.ui.redraw import redraw
-from memorymark.ui.setup import BATCH, current_batch, current_target
-from memorymark.ui.targets import gpu_of, target_of_result
+from memorymark.service.first_run import FIRST_OPTIONS
+from memorymark.ui.setup.current import current_batch, current_target
+from memorymark.ui.setup.setup_record import BATCH
+from memorymark.ui.setup.targets import gpu_of, target_of_result
 
 NAMES = (BATCH, *MONEY)
-PLAN = ("dataset_size", "epochs", "runs_per_year")
-_PRICE, _PRICES = "price_per_hour", "chosen_prices"
-_CHOSEN, _EDITED, _PLAN = "chosen", "edited_prices", "shown_plan"
-_POLL_SECONDS = 0.5
-_FIRST = {
-    "dataset_size": 1_000_000,
-    "epochs": 1,
-    "runs_per_year": 12,
-}
+_CHOSEN, _PRICES, _EDITED = "chosen", "chosen_prices", "edited_prices"
+_ANALYSIS, _PLAN = "shown_analysis", "shown_plan"
 
 
 def choices() -> AnalysisOptions:
     """Return the values that the figures of this page are worked out for."""
-    return AnalysisOptions(**_values(current_target()))
+    return AnalysisOptions(**values_on(current_target()))
 
 
-def _values(target: str) -> dict[str, Any]:
-    return {**{name: value_of(name) for name in NAMES}, _PRICE: _price_on(target)}
+def values_on(target: str) -> dict[str, Any]:
+    """Return the same by name, at the price of a target."""
+    return {**{name: value_of(name) for name in NAMES}, PRICE: _price_on(target)}
 
 
 def value_of(name: str) -> Any:
     """Return what the visitor chose, else what the shown run says, else the first value."""
     if name == BATCH:
         return current_batch()
-    if name == _PRICE:
+    if name == PRICE:
         return _price_on(current_target())
     chosen = st.session_state.setdefault(_CHOSEN, {})
     if name in chosen:
@@ -64,7 +59,7 @@ def value_of(name: str) -> Any:
     shown, analysis = st.session_state.get(_PLAN), shown_analysis()
     if shown is None and analysis is not None:
         shown = analysis.options.plan
-    return _FIRST[name] if shown is None else getattr(shown, name)
+    return getattr(FIRST_OPTIONS if shown is None else shown, name)
 
 
 def _price_on(target: str) -> float | None:
@@ -86,9 +81,9 @@ def options_to_ask() -> dict[str, Any]:
     run may be of another GPU.
     """
     target = current_target()
-    values = _values(target)
+    values = values_on(target)
     if target not in st.session_state.get(_PRICES, {}):
-        del values[_PRICE]
+        del values[PRICE]
     return values
 
 
@@ -110,12 +105,12 @@ def edit_prices(prices: Mapping[str, float]) -> None:
 
 def set_shown(analysis: Analysis | None, plan: Plan | None = None) -> None:
     """Note which analysis the page shows, and the plan of the comparison that it shows."""
-    st.session_state["shown_analysis"], st.session_state[_PLAN] = analysis, plan
+    st.session_state[_ANALYSIS], st.session_state[_PLAN] = analysis, plan
 
 
 def shown_analysis() -> Analysis | None:
     """Return the analysis that was shown last, without the visitor's choices."""
-    return st.session_state.get("shown_analysis")
+    return st.session_state.get(_ANALYSIS)
 
 
 def remember(name: str) -> None:
@@ -124,7 +119,7 @@ def remember(name: str) -> None:
         value = options_of(AnalysisOptions)[name].check(st.session_state[f"side_{name}"])
     except UsageError:
         return
-    if name == _PRICE:
+    if name == PRICE:
         st.session_state.setdefault(_PRICES, {})[current_target()] = value
     else:
         st.session_state.setdefault(_CHOSEN, {})[name] = value
@@ -147,7 +142,7 @@ def inputs() -> Inputs:
     chosen = dict(st.session_state.get(_CHOSEN, {}))
     prices = st.session_state.get(_PRICES, {})
     if current_target() in prices:
-        chosen[_PRICE] = prices[current_target()]
+        chosen[PRICE] = prices[current_target()]
     return Inputs(chosen, edited_prices())
 
 
@@ -185,61 +180,6 @@ def link_inputs(options: AnalysisOptions | None) -> dict[str, str]:
 
 def _choose(chosen: Inputs) -> None:
     values = dict(chosen.values)
-    prices = {current_target(): values.pop(_PRICE)} if _PRICE in values else {}
+    prices = {current_target(): values.pop(PRICE)} if PRICE in values else {}
     st.session_state[_CHOSEN], st.session_state[_PRICES] = values, prices
     st.session_state[_EDITED] = dict(chosen.prices)
-
-
-def as_chosen(analysis: Analysis) -> Analysis:
-    """Work out an analysis for what the visitor chose; as it is where nothing differs."""
-    values = _values(target_of_result(analysis.target))
-    changed = {
-        name: value for name, value in values.items() if value != getattr(analysis.options, name)
-    }
-    if not changed:
-        return analysis
-    redrawn = with_options(analysis, **changed)
-    if redrawn.current.memory_bytes is None and redrawn.current.trial is None:
-        supplied = outside_trial(redrawn)
-        return with_options(analysis, supplied=supplied, **changed) if supplied else redrawn
-    return redrawn
-
-
-def outside_trial(analysis: Analysis) -> Trial | None:
-    """Return a simulated trial of a current batch that lies outside of the trials that exist."""
-    if analysis.target.gpu_key is None:
-        return None
-    request = outside_request(analysis)
-    answer = app_service().estimate(request, analysis.current.batch_size, visitor())
-    return answer and answer.trial
-
-
-def outside_request(analysis: Analysis) -> Request:
-    """Return what the simulation of another batch is asked for."""
-    return Request(
-        RequestKind.ANALYSIS,
-        analysis.workload,
-        analysis.config,
-        gpu=analysis.target.gpu_key,
-        memory_budget=analysis.capacity_bytes,
-    )
-
-
-def wait_for_estimate(analysis: Analysis) -> None:
-    """Say that a simulation is on its way, and draw the page once more when it is there."""
-    if _is_pending(analysis):
-        _watch(analysis)
-
-
-@st.fragment(run_every=_POLL_SECONDS)
-def _watch(analysis: Analysis) -> None:
-    if not _is_pending(analysis):
-        redraw()
-    batch_size = analysis.current.batch_size
-    say.caption("Simulating batch size {:,}, outside the range tried …", batch_size)
-
-
-def _is_pending(analysis: Analysis) -> bool:
-    if analysis.target.gpu_key is None or analysis.current.batch_size is None:
-        return False
-    return app_service().is_estimating(outside_request(analysis), analysis.current.batch_size)

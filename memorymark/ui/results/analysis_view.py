@@ -20,9 +20,9 @@ from memorymark.report.settings_phrase import analysis_phrase, search_phrase
 from memorymark.report.verdict import largest_words, speedup_words, verdict
 from memorymark.ui import columns, say
 from memorymark.ui.charting import draw_spec
-from memorymark.ui.choices import link_inputs
 from memorymark.ui.columns import draw_table
 from memorymark.ui.pieces import File, card, draw_exports
+from memorymark.ui.setup.choices import link_inputs
 from memorymark.units import count, gib, percent, rate, usd
 
 OUTCOME_WIDTH = 120  # pixels: "out of memory"

@@ -14,10 +14,10 @@ from memorymark.report.sentences import backward_lines, compile_lines
 from memorymark.report.settings_phrase import validation_phrase
 from memorymark.service.history import Run
 from memorymark.ui import say
-from memorymark.ui.analysis_view import source_line
 from memorymark.ui.charting import draw_spec
-from memorymark.ui.engine import export_run, request_of
+from memorymark.ui.kept_runs import export_run, request_of
 from memorymark.ui.pieces import File, card, draw_exports
+from memorymark.ui.results.analysis_view import source_line
 from memorymark.units import UNKNOWN, count, gib, mib_or_gib, rate, seconds
 
 _BADGES = {

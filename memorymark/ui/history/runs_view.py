@@ -9,11 +9,12 @@ import streamlit as st
 from memorymark.report.settings_phrase import kept_phrase
 from memorymark.service.history import Run
 from memorymark.ui import columns, say
-from memorymark.ui.deletion import ask_to_delete
-from memorymark.ui.engine import app_service, export_run, open_run
-from memorymark.ui.job_view import device_words, queue_words
+from memorymark.ui.engine import app_service
+from memorymark.ui.history.deletion import ask_to_delete
+from memorymark.ui.kept_runs import export_run, open_run
 from memorymark.ui.pieces import download, file_name
-from memorymark.ui.shown import go_to
+from memorymark.ui.results.job_view import device_words, queue_words
+from memorymark.ui.results.shown import go_to
 from memorymark.units import local_time
 
 _MOST_RUNS = 500

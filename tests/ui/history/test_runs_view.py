@@ -14,7 +14,7 @@ from memorymark.service.history_file import HistoryFile
 from memorymark.settings import load_settings
 from memorymark.ui.engine import app_service
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def save(model):

@@ -1,0 +1,64 @@
+"""What the setup is: a model, how it is trained, on what, and what an analysis is to find."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.config import LENGTHS, Task, TrainingConfig
+from memorymark.records.option import Option, options_of
+from memorymark.records.request import Request, RequestKind
+from memorymark.workloads.known_models import lengths_of
+
+BATCH = "current_batch_size"
+SEARCH = ("granularity", "headroom", "objective", "max_batch_size")
+TRAINING = options_of(TrainingConfig)
+SEARCHED = {name: options_of(AnalysisOptions)[name] for name in (BATCH, *SEARCH)}
+OPTIONS: Mapping[str, Option] = {**TRAINING, **SEARCHED}
+VALIDATIONS = (RequestKind.BACKWARD, RequestKind.COMPILE)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a job or an estimate is asked for.
+
+    Attributes:
+        model: The model's name.
+        config: How it is trained.
+        device: Device of this machine to measure on, where it is measured.
+        gpu: Key of the GPU catalogue, where it is simulated.
+        memory_budget: Bytes that a trial may use, where it was given.
+        options: The options of an analysis, without money: the current batch among them.
+    """
+
+    model: str
+    config: TrainingConfig
+    device: str | None
+    gpu: str | None
+    memory_budget: int | None
+    options: AnalysisOptions
+
+    @property
+    def batch(self) -> int:
+        """The current batch size."""
+        return self.options.current_batch_size
+
+    def request(self, kind: RequestKind, **money: Any) -> Request:
+        """Return what one kind of job is asked for; money is what its options say beside these."""
+        parts: dict[str, Any] = {"memory_budget": self.memory_budget}
+        if kind is not RequestKind.COMPARISON:
+            parts |= {"device": self.device, "gpu": self.gpu}
+        if kind in VALIDATIONS:
+            parts["batch_size"] = self.batch
+        else:
+            parts["options"] = dataclasses.replace(self.options, **money)
+        return Request(kind, self.model, self.config, **parts)
+
+
+def training_options(model: str, task: Task | None) -> set[str]:
+    """Return the options of a training that a model takes: of the lengths, those of a sample."""
+    lengths = lengths_of(model, task) or (LENGTHS if task is None else task.lengths)
+    return {name for name in TRAINING if name not in LENGTHS or name in lengths}

@@ -1,0 +1,67 @@
+"""What a run that was stopped had found is drawn like any other result."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes import FakeProbe, FakeWorkload, simulated_target
+
+from memorymark.analysis.analyze import analyze_on
+from memorymark.analysis.validate import validate_backward_on, validate_compile_on
+from memorymark.errors import Cancelled
+from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.config import TrainingConfig
+from memorymark.records.event import CancelToken, EventKind
+from memorymark.records.request import Request, RequestKind
+from memorymark.service.history import RunHistory, RunStatus
+from memorymark.service.run import begun_run
+
+KINDS = {
+    RequestKind.ANALYSIS: ("analysis", analyze_on, AnalysisOptions()),
+    RequestKind.BACKWARD: ("backward_validation", validate_backward_on, 16),
+    RequestKind.COMPILE: ("backward_validation", validate_compile_on, 16),
+}
+
+
+def stopped_after(trials, kind, **probe):
+    """Return what is known of a work that was stopped after so many trials."""
+    token, left, (_, work, how) = CancelToken(), iter(range(trials - 1)), KINDS[kind]
+
+    def on_event(event):
+        if event.kind is EventKind.TRIAL_FINISHED and next(left, None) is None:
+            token.cancel()
+
+    with pytest.raises(Cancelled) as stop:
+        work(FakeProbe(**probe), FakeWorkload("bert"), TrainingConfig(), how, on_event=on_event,
+             cancel=token)  # fmt: skip
+    return stop.value.partial
+
+
+@pytest.mark.parametrize(
+    ("kind", "trials", "probe"),
+    [
+        (RequestKind.ANALYSIS, 1, {}),
+        (RequestKind.ANALYSIS, 1, {"target": simulated_target()}),
+        (RequestKind.ANALYSIS, 1, {"fixed_bytes": 2**50}),
+        (RequestKind.ANALYSIS, 3, {"seconds_per_sample": None}),
+        (RequestKind.BACKWARD, 1, {}),
+        (RequestKind.BACKWARD, 3, {}),
+        (RequestKind.BACKWARD, 5, {}),
+        (RequestKind.BACKWARD, 1, {"fixed_bytes": 2**50}),
+        (RequestKind.COMPILE, 1, {}),
+        (RequestKind.COMPILE, 1, {"fixed_bytes": 2**50}),
+    ],
+)
+def test_what_was_found_is_drawn(app, kind, trials, probe):
+    record = stopped_after(trials, kind, **probe)
+    batch = {} if kind is RequestKind.ANALYSIS else {"batch_size": 16}
+    request = Request(kind, "bert", device="cpu", **batch).to_dict()
+    run = begun_run("stopped0", kind, request, RunStatus.CANCELLED, None)
+    RunHistory().keep(replace(run, record=record.to_dict()))
+    app.query_params["run"] = "stopped0"
+    app.switch_page(f"pages/{KINDS[kind][0]}.py").run()
+    assert not app.exception
+    said = [each.value for name in ("markdown", "warning", "info") for each in getattr(app, name)]
+    assert any("topped" in text or "ancelled" in text for text in said)
+    assert not [text for text in said if "None" in text or "nan" in text]
