@@ -19,7 +19,8 @@ from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.quick_look import BATCH_SIZES, QuickLook, look
 from memorymark.probes.simulations import Simulations
 from memorymark.records.config import Optimizer, Precision, TrainingConfig
-from memorymark.records.trial import Breakdown, Outcome, Source, Target, Trial
+from memorymark.records.held_memory import Breakdown
+from memorymark.records.trial import Outcome, Source, Target, Trial
 from memorymark.simulator.allocator.least_capacity import minimum_bytes
 from memorymark.simulator.allocator.replay import Events, ReplayResult, replay
 from memorymark.simulator.cuda.rules import Platform, Rules

@@ -26,6 +26,7 @@ from memorymark.service.first_run import finished_run, first_request
 from memorymark.service.guard import Guard, Visitor
 from memorymark.service.job import Job
 from memorymark.service.jobs import JobManager
+from memorymark.service.run import RunStatus
 from memorymark.service.worker_pool import ESTIMATES, WorkerPool
 from memorymark.service.worker_process import WorkerBounds, WorkerFailed
 from memorymark.service.workload_cache import kept_workload
@@ -118,12 +119,15 @@ class AppService:
     def first_run(self) -> str | None:
         """Return the run of the default analysis that was begun when the server started.
 
-        None where there is none: the owner's settings leave it out, or somebody deleted it.
+        None where there is none: the owner's settings leave it out, somebody deleted or stopped
+        it, or it failed, which is no answer to begin with.
         """
         self._first_run_known.wait(_DECISION_SECONDS)
         if self._first_run is not None:
             with contextlib.suppress(MemoryMarkError):
-                return self.history.summary(self._first_run).run_id
+                run = self.history.summary(self._first_run)
+                if run.status.is_active or run.status is RunStatus.DONE:
+                    return run.run_id
         return None
 
     def close(self) -> None:

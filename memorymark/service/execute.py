@@ -113,7 +113,7 @@ def _on_one(call: Call, probe: Probe) -> Record:
     with collector_off():
         workload = call.workload(probe)
     request = call.request
-    notes = _notes_on_choice(request, probe)
+    notes = (*_notes_on_choice(request, probe), *_notes_on_lengths(request, workload))
     for note in notes:
         call.note(note)
     with call.held(probe):
@@ -146,6 +146,15 @@ def _notes_on_choice(asked: Request, probe: Probe) -> tuple[str, ...]:
         f"No CUDA device is available and no GPU was given: simulated for the catalogue's "
         f"default, {target.name}.",
     )
+
+
+def _notes_on_lengths(asked: Request, workload: Workload) -> tuple[str, ...]:
+    """Say that a sequence length was given to a model that reads no text."""
+    given, described = asked.config.seq_len, workload.describe(asked.config)
+    reads_text = described.task is None or "seq_len" in described.task.lengths
+    if reads_text or given == described.seq_len:
+        return ()
+    return (f"{quoted(asked.model)} reads no text: the sequence length {given:,} is left out.",)
 
 
 @contextlib.contextmanager

@@ -50,19 +50,20 @@ def make_service(tmp_path):
         service.close()
 
 
-def is_estimating(service, asked):
-    one = replace(asked, kind=RequestKind.ESTIMATE, batch_size=4, options=AnalysisOptions())
-    return service.estimates.is_pending(one)
-
-
 LISTED = Request(RequestKind.ANALYSIS, "bert", gpu="t4")
+
+
+def is_estimating(service, request):
+    one = replace(request, kind=RequestKind.ESTIMATE, batch_size=4, options=AnalysisOptions())
+    return service.estimates.is_pending(one)
 
 
 @pytest.mark.parametrize("model", ["bert", "hf:openai-community/gpt2", "llama-3.1-8b"])
 def test_models_of_the_list_are_estimated_for_everybody(make_service, model):
     service = make_service(run_key="secret")
-    assert service.estimate(replace(LISTED, model=model), 4, Visitor(session="a")) is None
-    assert is_estimating(service, replace(LISTED, model=model))
+    asked, visitor = replace(LISTED, model=model), Visitor(session="a")
+    assert service.estimate(asked, 4, visitor) is None
+    until(lambda: service._execute_with.called)
 
 
 @pytest.mark.parametrize(
