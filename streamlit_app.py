@@ -13,7 +13,7 @@ from memorymark.ui.frame import COMPARISON, LOGO, navigate, run_framed
 from memorymark.ui.headers import MIDDLEWARE
 from memorymark.ui.notices import draw_history_problem
 from memorymark.ui.redraw import begin
-from memorymark.ui.results.shown import note_shown, open_asked_run
+from memorymark.ui.results.shown import name_tab, note_shown, open_asked_run
 from memorymark.ui.sidebar import draw_sidebar
 from memorymark.ui.slots import drawing
 
@@ -27,6 +27,7 @@ def draw() -> None:
         begin()
         open_asked_run()
         note_shown(comparison=page.title == COMPARISON)
+        name_tab(page)
         with st.sidebar:
             draw_sidebar(with_plan=page.title != COMPARISON)
         draw_history_problem()

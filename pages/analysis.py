@@ -22,12 +22,16 @@ def draw_result(run: Run) -> None:
     analysis = as_chosen(analysis_of(run.run_id))
     wait_for_estimate(analysis)
     request = request_of(run)
-    draw_analysis(analysis, request.memory_budget if request else None)
+    draw_analysis(analysis, request)
     draw_evidence(analysis, request)
 
 
 need_frame()
 st.title("Analysis", anchor=False)
+st.markdown(
+    "Find the largest batch that fits your GPU, what fills its memory, and what a bigger batch "
+    "saves."
+)
 draw_setup()
 with press_area():
     if pressed([ANALYZE]):
@@ -35,8 +39,5 @@ with press_area():
     shown = shown_runs(RequestKind.ANALYSIS)[RequestKind.ANALYSIS]
     draw_outcome([shown])
 if shown is None:
-    st.caption(
-        "Analyze finds the largest batch that fits, the smallest that is as fast as any, and what "
-        "fills the memory."
-    )
+    st.caption("No result of these settings yet. Press Analyze to search for the largest batch.")
 draw_run(shown, draw_result, ANALYZE)

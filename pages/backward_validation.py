@@ -17,6 +17,9 @@ BUTTONS = {BACKWARD: RequestKind.BACKWARD, COMPILE: RequestKind.COMPILE}
 
 need_frame()
 st.title("Backward-pass validation", anchor=False)
+st.markdown(
+    "See what a whole training step needs beyond the forward pass, and whether torch.compile pays."
+)
 draw_setup()
 reasons = {
     button: why

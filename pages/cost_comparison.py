@@ -18,6 +18,10 @@ COMPARE = "Compare GPUs"
 
 need_frame()
 st.title("Cost comparison", anchor=False)
+st.markdown(
+    "See what this training costs on each GPU, at prices that you can edit, and which is cheapest "
+    "or fastest."
+)
 draw_setup()
 with press_area():
     if pressed([COMPARE]):

@@ -16,7 +16,10 @@ from memorymark.ui.history.runs_view import (
 
 need_frame()
 st.title("Runs", anchor=False)
-st.caption("Runs are kept on this machine until they are deleted.")
+st.markdown(
+    "Open, compare, export or delete what was run. Runs are kept on this machine until they are "
+    "deleted."
+)
 # Each part has a place of its own: what comes and goes in one does not move, and so close, another.
 with st.container():
     draw_queue()

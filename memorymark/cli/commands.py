@@ -168,8 +168,7 @@ def compare(
     )
     result = _done(request)
     _keep(request, result)
-    budget = request.memory_budget
-    show(result, as_json, partial(printed.show_comparison, memory_budget_bytes=budget))
+    show(result, as_json, partial(printed.show_comparison, asked=request))
 
 
 def _keep(request: Request, record: Record) -> None:

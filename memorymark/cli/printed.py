@@ -9,10 +9,13 @@ from memorymark.cli.output import print_line, print_table
 from memorymark.errors import NothingFits, WorkloadError
 from memorymark.records.analysis import Analysis
 from memorymark.records.comparison import ComparedGpu, Comparison
-from memorymark.records.trial import CATEGORIES, Outcome, Trial
+from memorymark.records.held_memory import CATEGORIES
+from memorymark.records.request import Request
+from memorymark.records.trial import Outcome, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation, Verdict
 from memorymark.report import sentences
 from memorymark.report.comparison_lines import DOMINATED, cheapest_sentence, is_dominated
+from memorymark.report.price_words import price_words
 from memorymark.report.settings_phrase import comparison_phrase, target_phrase, trial_phrase
 from memorymark.report.verdict import verdict
 
@@ -57,15 +60,16 @@ def show_trial(trial: Trial, memory_budget_bytes: int | None = None) -> None:
         print_line(f"Note: {note}")
 
 
-def show_comparison(comparison: Comparison, memory_budget_bytes: int | None = None) -> None:
+def show_comparison(comparison: Comparison, asked: Request | None = None) -> None:
     """Print the cost of the training run on each GPU, cheapest first."""
     print_line(cheapest_sentence(comparison), style="bold")
-    print_line(comparison_phrase(comparison, memory_budget_bytes))
+    print_line(comparison_phrase(comparison, asked))
     names = [
         "gpu", "largest", "recommended", "samples/s", "$/h", "$/million", "h/run", "$/run", "",
     ]  # fmt: skip
     rows = [_compared_cells(row) for row in comparison.gpus]
     print_table(names, rows, right=names[1:-1])
+    print_line(price_words(comparison.to_dict()["gpus"], how="give one with --prices"))
     for finding in comparison.findings:
         print_line(f"Note: {finding}")
 

@@ -219,12 +219,17 @@ def amount_words(value: int) -> str:
     return str(value)
 
 
-def command_line(analysis: Analysis, memory_budget_bytes: int | None = None) -> str:
+def command_line(
+    analysis: Analysis,
+    memory_budget_bytes: int | None = None,
+    given: TrainingConfig | None = None,
+) -> str:
     """Write the command that runs the same analysis; options at their defaults are left out.
 
     Args:
         analysis: The analysis to repeat.
         memory_budget_bytes: The budget that was set, if one was; on the CPU it is known.
+        given: The settings that were asked for, without what the model filled in, where known.
     """
     target = analysis.target
     is_simulated = target.gpu_key is not None and target.kind == "simulated"
@@ -233,7 +238,7 @@ def command_line(analysis: Analysis, memory_budget_bytes: int | None = None) -> 
     return Request(
         RequestKind.ANALYSIS,
         analysis.workload,
-        without_filled_in_size(analysis.config),
+        given or without_filled_in_size(analysis.config),
         device=None if is_simulated else f"{target.kind}:{target.index}".removesuffix(":0"),
         gpu=target.gpu_key if is_simulated else None,
         memory_budget=memory_budget_bytes,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from memorymark.records.comparison import ComparedGpu, Comparison
+from memorymark.records.request import Request
+from memorymark.report.price_words import price_owner
 from memorymark.report.settings_phrase import comparison_phrase
 from memorymark.units import count, gib, hours, rate, usd
 
@@ -15,8 +19,13 @@ def cheapest(comparison: Comparison) -> ComparedGpu | None:
     return min(known, key=lambda row: row.cost.usd_per_million_samples, default=None)
 
 
-def cheapest_sentence(comparison: Comparison) -> str:
-    """Say which GPU trains cheapest, at which batch and for how much."""
+def cheapest_sentence(comparison: Comparison, edited: Container[str] = ()) -> str:
+    """Say which GPU trains cheapest, at which batch, for how much and at whose price.
+
+    Args:
+        comparison: The comparison.
+        edited: Keys of the GPUs whose price was typed in.
+    """
     best = cheapest(comparison)
     if best is None:
         return "No GPU has both a price and a throughput, so none is known to be the cheapest."
@@ -26,15 +35,15 @@ def cheapest_sentence(comparison: Comparison) -> str:
     return (
         f"Cheapest: {best.name} at batch {count(best.optimal_batch_size)}, "
         f"{usd(best.cost.usd_per_million_samples)} per million samples{per_run} "
-        f"({best.source} throughput)."
+        f"({best.source} throughput), at {_whose_price(best, best.gpu in edited)}."
     )
 
 
-def comparison_lines(comparison: Comparison, memory_budget_bytes: int | None = None) -> list[str]:
+def comparison_lines(comparison: Comparison, asked: Request | None = None) -> list[str]:
     """Write a comparison as lines of text."""
     return [
         cheapest_sentence(comparison),
-        comparison_phrase(comparison, memory_budget_bytes),
+        comparison_phrase(comparison, asked),
         "",
         *(_row(row) for row in comparison.gpus),
         *(f"Note: {finding}" for finding in comparison.findings),
@@ -61,6 +70,12 @@ def _row(row: ComparedGpu) -> str:
         *([DOMINATED] if is_dominated(row) else []),
     ]
     return f"{row.name} ({row.source}): {', '.join(parts)}."
+
+
+def _whose_price(row: ComparedGpu, is_yours: bool) -> str:
+    """Name a price with its owner, as in "$0.06 per hour (Vast.ai marketplace)"."""
+    owner = "your price" if is_yours else price_owner(row.price_source) or "price given"
+    return f"{usd(row.usd_per_hour)} per hour ({owner})"
 
 
 def _price_source(row: ComparedGpu) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from memorymark.records.analysis import Advice, Analysis, Mark
+from memorymark.records.analysis import Analysis
 from memorymark.records.event import trial_line
+from memorymark.records.mark import Advice, Mark
+from memorymark.records.request import Request
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.report.settings_phrase import analysis_phrase, validation_phrase
 from memorymark.report.verdict import change_in_speed, largest_words, verdict
 from memorymark.units import count, gib, mib_or_gib, percent, rate, seconds, usd
 
 
-def analysis_lines(analysis: Analysis, memory_budget_bytes: int | None = None) -> list[str]:
+def analysis_lines(analysis: Analysis, asked: Request | None = None) -> list[str]:
     """Write an analysis as lines of text: verdict, settings, figures, costs, notes, advice."""
-    lines = [verdict(analysis), analysis_phrase(analysis, memory_budget_bytes), ""]
+    lines = [verdict(analysis), analysis_phrase(analysis, asked), ""]
     if analysis.optimal.batch_size is not None:
         lines += [*_figures(analysis), *_cost_lines(analysis)]
     lines += [f"Note: {text}" for text in (*analysis.findings, *analysis.remarks)]
@@ -23,11 +25,9 @@ def analysis_lines(analysis: Analysis, memory_budget_bytes: int | None = None) -
     return lines
 
 
-def backward_lines(
-    validation: BackwardValidation, memory_budget_bytes: int | None = None
-) -> list[str]:
+def backward_lines(validation: BackwardValidation, asked: Request | None = None) -> list[str]:
     """Write a validation of the backward pass as lines of text."""
-    lines = [f"{validation.verdict}: {validation_phrase(validation, memory_budget_bytes)}"]
+    lines = [f"{validation.verdict}: {validation_phrase(validation, asked)}"]
     lines += [f"  {reason}" for reason in validation.reasons]
     lines += [f"  {trial.stage}: {trial_line(trial)}" for trial in validation.trials]
     if validation.overestimate is not None:
@@ -38,12 +38,10 @@ def backward_lines(
     return [*lines, *(f"Note: {finding}" for finding in validation.findings)]
 
 
-def compile_lines(
-    validation: CompileValidation, memory_budget_bytes: int | None = None
-) -> list[str]:
+def compile_lines(validation: CompileValidation, asked: Request | None = None) -> list[str]:
     """Write a validation of torch.compile as lines of text."""
     return [
-        f"{validation.verdict}: {validation_phrase(validation, memory_budget_bytes)}",
+        f"{validation.verdict}: {validation_phrase(validation, asked)}",
         *(f"  {reason}" for reason in validation.reasons),
         f"  eager: {trial_line(validation.eager)}",
         f"  compiled: {trial_line(validation.compiled)}",

@@ -9,7 +9,7 @@ everything that differs from its default.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from memorymark.errors import MemoryMarkError
@@ -31,6 +31,7 @@ from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.report.setting_words import budget_words, setting_words
 
 SEPARATOR = " · "
+_OF_MODEL = ("task", "num_labels")
 _ALWAYS = ("task", "precision", *LENGTHS, "optimizer")
 
 
@@ -39,11 +40,12 @@ def join_settings(parts: Iterable[str]) -> str:
     return SEPARATOR.join(filter(None, parts))
 
 
-def training_phrase(config: TrainingConfig) -> str:
+def training_phrase(config: TrainingConfig, asked: Request | None = None) -> str:
     """Name how something was trained.
 
-    A size of images that nobody gave is left out, though the engine filled it in. A pair with a
-    text is an image or audio, never both.
+    A size of images that nobody gave is left out, though the engine filled it in, and so are the
+    model's own task and labels where what was asked for is known. A pair with a text is an image
+    or audio, never both.
 
     Example:
         >>> training_phrase(TrainingConfig(task="ctc", audio_seconds=10, dropout=False))
@@ -52,7 +54,8 @@ def training_phrase(config: TrainingConfig) -> str:
     config = without_filled_in_size(config)
     if config.audio_seconds is not None and config.image_size == DEFAULT_IMAGE_SIZE:
         config = dataclasses.replace(config, image_size=None)
-    return join_settings(_training(config))
+    given = {} if asked is None else {name: getattr(asked.config, name) for name in _OF_MODEL}
+    return join_settings(_training(config, {name for name in given if given[name] is None}))
 
 
 def costs_phrase(plan: Plan | AnalysisOptions) -> str:
@@ -69,48 +72,45 @@ def costs_phrase(plan: Plan | AnalysisOptions) -> str:
     )
 
 
-def analysis_phrase(analysis: Analysis, memory_budget_bytes: int | None = None) -> str:
+def analysis_phrase(analysis: Analysis, asked: Request | None = None) -> str:
     """Name all that an analysis is of.
 
     Args:
         analysis: The analysis.
-        memory_budget_bytes: The budget that was asked for, where the record does not say it.
+        asked: What was asked for, where it is known: what the model's own configuration filled in
+            is left out, and the budget is named, which the record of a GPU does not say.
     """
-    return join_settings(
-        [*_analysis_head(analysis, memory_budget_bytes), *_asked(analysis.options)]
-    )
+    return join_settings([*_analysis_head(analysis, asked), *_asked(analysis.options)])
 
 
-def search_phrase(analysis: Analysis, memory_budget_bytes: int | None = None) -> str:
+def search_phrase(analysis: Analysis, asked: Request | None = None) -> str:
     """Name what an analysis is of, without current batch and costs, which its page shows."""
-    return join_settings(
-        [*_analysis_head(analysis, memory_budget_bytes), *_searched(analysis.options)]
-    )
+    return join_settings([*_analysis_head(analysis, asked), *_searched(analysis.options)])
 
 
 def validation_phrase(
-    validation: BackwardValidation | CompileValidation, memory_budget_bytes: int | None = None
+    validation: BackwardValidation | CompileValidation, asked: Request | None = None
 ) -> str:
-    """Name all that a validation is of."""
+    """Name all that a validation is of; what was asked for is taken as by `analysis_phrase`."""
     target = validation.target
     return join_settings(
         [
             validation.workload,
             target_phrase(target),
             _batch(validation.batch_size),
-            training_phrase(validation.config),
-            budget_words(memory_budget_bytes or target.budget_bytes),
+            training_phrase(validation.config, asked),
+            budget_words(_asked_budget(asked) or target.budget_bytes),
         ]
     )
 
 
-def comparison_phrase(comparison: Comparison, memory_budget_bytes: int | None = None) -> str:
+def comparison_phrase(comparison: Comparison, asked: Request | None = None) -> str:
     """Name all that a comparison is of; each of its GPUs has a source and a price of its own."""
     return join_settings(
         [
             comparison.model_name,
-            training_phrase(comparison.config),
-            budget_words(memory_budget_bytes),
+            training_phrase(comparison.config, asked),
+            budget_words(_asked_budget(asked)),
             costs_phrase(dataclasses.replace(comparison.plan, price_per_hour=None)),
         ]
     )
@@ -162,16 +162,20 @@ def target_phrase(target: Target) -> str:
     return f"{target.name} ({target.source})"
 
 
-def _analysis_head(analysis: Analysis, budget: int | None) -> list[str]:
+def _analysis_head(analysis: Analysis, asked: Request | None) -> list[str]:
     return [
         analysis.workload,
         target_phrase(analysis.target),
-        training_phrase(analysis.config),
-        budget_words(budget or analysis.target.budget_bytes),
+        training_phrase(analysis.config, asked),
+        budget_words(_asked_budget(asked) or analysis.target.budget_bytes),
     ]
 
 
-def _training(config: TrainingConfig) -> list[str]:
+def _asked_budget(asked: Request | None) -> int | None:
+    return None if asked is None else asked.memory_budget
+
+
+def _training(config: TrainingConfig, unsaid: Container[str] = ()) -> list[str]:
     """Name task, precision, lengths and optimizer, then what differs from its default."""
     declared = options_of(TrainingConfig)
     lengths = config.task.lengths if config.task else ()
@@ -185,7 +189,7 @@ def _training(config: TrainingConfig) -> list[str]:
     named = [
         setting_words(declared[name], value)
         for name, value in (first | rest).items()
-        if value is not None
+        if value is not None and name not in unsaid
     ]
     return [*named, "compiled"] if config.compile else named
 

@@ -47,18 +47,26 @@ class Column:
         return replace(self, optional=True)
 
 
-def text(title: str, value: Value, *, pinned: bool = False, width: str | None = None) -> Column:
+def text(
+    title: str,
+    value: Value,
+    *,
+    pinned: bool = False,
+    width: str | int | None = None,
+    help: str | None = None,
+) -> Column:
     """Make a column of words; unknown is a dash, no words are none.
 
     Args:
         title: Its head.
         value: Takes the words from what a row is about.
         pinned: It stays in sight when the table is scrolled sideways.
-        width: small, medium or large; None is as wide as its words.
+        width: small, medium, large or pixels; None is as wide as its words.
+        help: What its head says more.
     """
 
     def shown(cells: Sequence[Any], pinned: bool) -> Any:
-        return st.column_config.TextColumn(pinned=pinned, width=width)
+        return st.column_config.TextColumn(pinned=pinned, width=width, help=help)
 
     return Column(title, _shown_text(value), shown, pinned)
 
@@ -84,7 +92,7 @@ def money(title: str, value: Value) -> Column:
 
 
 def share(title: str, value: Value) -> Column:
-    """Make a column of shares from 0 to 1 and above, drawn as bars with their percentages."""
+    """Make a column of shares from 0 to 1 and above: bars with percentages, where all are known."""
     return Column(f"{title} (%)", _in_percent(value), _share_column)
 
 
@@ -168,6 +176,8 @@ def _moment_column(cells: Sequence[Any], pinned: bool) -> Any:
 
 
 def _share_column(cells: Sequence[Any], pinned: bool) -> Any:
+    if None in cells:  # an empty bar would read as nothing, not as unknown
+        return _numbers("%.1f %%")(cells, pinned)
     return st.column_config.ProgressColumn(
         format="%.1f %%", min_value=0.0, max_value=100.0, pinned=pinned
     )

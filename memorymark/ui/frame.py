@@ -16,7 +16,7 @@ from streamlit.navigation.page import Page
 from memorymark.ui.option_widgets import begin_widgets, end_widgets
 from memorymark.ui.style import draw_style
 
-COMPARISON = "Cost comparison"
+ANALYSIS, COMPARISON = "Analysis", "Cost comparison"
 LOGO = str(Path(__file__).with_name("logo.svg"))
 _ICON = str(Path(__file__).with_name("icon.svg"))
 _FRAMED = "framed"
@@ -26,7 +26,7 @@ def pages() -> dict[str, Page]:
     """Return the pages by their names, in the order of the navigation."""
     return {
         "analysis": st.Page(
-            "pages/analysis.py", title="Analysis", icon=":material/monitoring:", default=True
+            "pages/analysis.py", title=ANALYSIS, icon=":material/monitoring:", default=True
         ),
         "backward": st.Page(
             "pages/backward_validation.py",

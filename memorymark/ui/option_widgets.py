@@ -1,6 +1,12 @@
 """A widget for each option of a record, by the type of its values.
 
 What an option is set to is kept elsewhere: a widget shows it, and is read when it was changed.
+
+Note on first paint. A browser fetches the code of each kind of widget when it draws the first one,
+and an order to show a value is carried out once, when the widget is there. If the page was drawn
+again meanwhile, the order of the first drawing is gone: the widget begins with its own default, and
+the next press sends that. So the value that holds is the default of each widget too. A number that
+may be emptied has none as its default: it is told what to show until somebody uses the page.
 """
 
 from __future__ import annotations
@@ -11,12 +17,14 @@ from typing import Any
 import streamlit as st
 
 from memorymark.records.option import Option
+from memorymark.ui.redraw import is_redrawing
 from memorymark.ui.say import plain
 
 _BY_MODEL = "model default"
 _PERCENT = 100.0
 _NOTHING = object()
 _PAGE, _DRAWN, _SHOWN = "page_drawn", "widgets_drawn", "widgets_shown"
+_UNUSED = "page_unused"  # whether nobody has used the page since it was opened
 _NONE: Mapping[str, str] = {}
 
 
@@ -38,22 +46,24 @@ def draw_option(
         label: What it is called here, where it has a shorter name.
         calls: What is called when it was changed, as Streamlit takes it.
     """
-    show(key, _as_shown(option, value))
+    shown = _as_shown(option, value)
+    show(key, shown, is_optional=option.default is None)
     said = " ".join([option.help, *reasons.values()])
     title = label or option.label
     if option.choices:
         names = [*([_BY_MODEL] if option.default is None else []), *option.choices]
         open_ones = [name for name in names if name not in reasons or name == str(value)]
-        st.selectbox(plain(title), open_ones, key=key, help=plain(said), **calls)
+        first = open_ones.index(shown) if shown in open_ones else 0
+        st.selectbox(plain(title), open_ones, first, key=key, help=plain(said), **calls)
     elif option.kind is bool:
         off = bool(reasons) and not value
-        st.toggle(plain(title), key=key, help=plain(said), disabled=off, **calls)
+        st.toggle(plain(title), shown, key=key, help=plain(said), disabled=off, **calls)
     elif option.is_share:
         ends = [round(end * _PERCENT, 6) for end in (option.smallest, option.largest)]
         st.number_input(
             f"{plain(title)} (%)",
             *ends,
-            None,
+            shown,
             step=1.0,
             format="%g",
             key=key,
@@ -65,7 +75,7 @@ def draw_option(
         st.number_input(
             plain(title),
             *bounds(option),
-            None,
+            None if option.default is None else shown,
             key=key,
             help=plain(said),
             placeholder=plain(by_model),
@@ -73,7 +83,7 @@ def draw_option(
         )
 
 
-def show(key: str, value: Any) -> None:
+def show(key: str, value: Any, *, is_optional: bool = False) -> None:
     """Let a widget show a value; what it shows already is left, with what is being typed in it.
 
     On another page it is another widget of the same key, which shows nothing yet. A page whose
@@ -81,13 +91,17 @@ def show(key: str, value: Any) -> None:
     """
     drawn = st.session_state.get(_PAGE), value
     is_shown = st.session_state.get(_SHOWN, {}).get(key) == drawn
-    if not is_shown or st.session_state.get(key, _NOTHING) != value:
+    is_late = is_optional and st.session_state.get(_UNUSED, True)
+    if not is_shown or is_late or st.session_state.get(key, _NOTHING) != value:
         st.session_state[key] = value
     st.session_state.setdefault(_DRAWN, {})[key] = drawn
 
 
 def begin_widgets(page: str) -> None:
     """Note which page is about to be drawn."""
+    is_same = st.session_state.get(_PAGE) == page
+    is_redrawn = is_redrawing() and st.session_state.get(_UNUSED, True)
+    st.session_state[_UNUSED] = not is_same or is_redrawn
     st.session_state[_PAGE], st.session_state[_DRAWN] = page, {}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-_OWN, _ERRORS = "redrawn", "press_errors"
+_OWN, _NOW, _ERRORS = "redrawn", "redrawing", "press_errors"
 
 
 def redraw() -> None:
@@ -15,8 +15,14 @@ def redraw() -> None:
 
 def begin() -> None:
     """Forget what went wrong at the last press, once somebody did something else."""
-    if not st.session_state.pop(_OWN, False):
+    st.session_state[_NOW] = st.session_state.pop(_OWN, False)
+    if not is_redrawing():
         st.session_state.pop(_ERRORS, None)
+
+
+def is_redrawing() -> bool:
+    """Say whether the page is drawn though nobody did anything."""
+    return bool(st.session_state.get(_NOW))
 
 
 def note_error(button: str, error: Exception) -> None:

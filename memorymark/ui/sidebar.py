@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
+
 import streamlit as st
 
-from memorymark.errors import NotAllowed
+from memorymark.errors import NotAllowed, UsageError
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.inputs import PLAN, PRICE
 from memorymark.records.option import Option, options_of
 from memorymark.ui import say
 from memorymark.ui.engine import app_service, sign_in_problem, signed_in_address, visitor
 from memorymark.ui.machine_view import draw_machine
-from memorymark.ui.option_widgets import bounds
-from memorymark.ui.setup.choices import has_chosen, remember, reset, value_of
+from memorymark.ui.option_widgets import bounds, show
+from memorymark.ui.setup.choices import has_chosen, remember, reset, shown_analysis, value_of
+from memorymark.ui.setup.current import current_batch, set_value
+from memorymark.ui.setup.setup_record import BATCH, OPTIONS
 
 _OPTIONS = options_of(AnalysisOptions)
 _LARGEST_PRICE = 20.0
+_LEAST_END = 128  # of the slider of the batch; or so many times the largest that fits
+_BEYOND = 1.25
 
 
 def draw_sidebar(with_plan: bool) -> None:
     """Draw the sidebar; a page may draw the plan itself instead."""
     draw_machine()
     _price()
+    _batch()
     if with_plan:
         with st.expander("Dataset and runs", icon=":material/dataset:"):
             draw_plan()
@@ -45,6 +53,7 @@ def _price() -> None:
         option.label,
         smallest,
         max(_LARGEST_PRICE, shown),
+        shown,
         step=0.01,
         format="$%.2f",
         key="side_price_per_hour",
@@ -53,6 +62,29 @@ def _price() -> None:
     )
     if price is None:
         st.caption("No price is known for this GPU. Set one to see costs.")
+
+
+def _batch() -> None:
+    """Draw the current batch once more: to move it, and see the figures follow."""
+    option, batch, shown = OPTIONS[BATCH], current_batch(), shown_analysis()
+    largest = (shown and shown.max_batch_size) or 0
+    most = max(_LEAST_END, math.ceil(_BEYOND * largest), batch)
+    key = "side_batch"
+    show(key, batch)
+    st.slider(
+        "Current batch",
+        int(option.smallest),
+        most,
+        batch,
+        key=key,
+        on_change=_take_batch,
+        help=option.help,
+    )
+
+
+def _take_batch() -> None:
+    with suppress(UsageError):  # the slider's ends hold in the browser only
+        set_value(BATCH, OPTIONS[BATCH].check(st.session_state["side_batch"]))
 
 
 def draw_plan() -> None:

@@ -11,12 +11,14 @@ from memorymark.analysis.compare import comparison_of
 from memorymark.gpus.catalogue import find_gpu
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import Plan
+from memorymark.records.request import Request, RequestKind
 from memorymark.report.comparison_lines import (
     DOMINATED,
     cheapest,
     cheapest_sentence,
     comparison_lines,
 )
+from memorymark.report.price_words import price_owner
 from memorymark.units import GIB
 
 
@@ -35,7 +37,7 @@ def comparison(plan: Plan | None = None, slow: float = 0.004):
 def test_the_cheapest_comes_first_and_all_of_it_is_said():
     record = comparison()
     best = cheapest(record)
-    lines = comparison_lines(record, 4 * GIB)
+    lines = comparison_lines(record, Request(RequestKind.COMPARISON, "bert", memory_budget=4 * GIB))
     assert lines[0] == cheapest_sentence(record)
     assert lines[0].startswith(f"Cheapest: {best.name} at batch {best.optimal_batch_size}, $")
     assert lines[1] == (
@@ -43,6 +45,15 @@ def test_the_cheapest_comes_first_and_all_of_it_is_said():
     )
     assert sum(row.name in "\n".join(lines) for row in record.gpus) == 3
     assert "NVIDIA T4 (simulated): no batch size found." in lines
+
+
+def test_the_cheapest_says_whose_price_it_is():
+    record = comparison()
+    best = cheapest(record)
+    assert f"${best.usd_per_hour:,.2f} per hour ({price_owner(best.price_source)})." in (
+        cheapest_sentence(record)
+    )
+    assert "per hour (your price)." in cheapest_sentence(record, {best.gpu})
 
 
 def test_a_gpu_that_another_beats_says_so():

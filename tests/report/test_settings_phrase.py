@@ -18,7 +18,7 @@ from memorymark.records.comparison import Comparison
 from memorymark.records.config import Task, TrainingConfig
 from memorymark.records.costs import Plan
 from memorymark.records.option import Option, options_of
-from memorymark.records.request import Request, RequestKind
+from memorymark.records.request import Request, RequestKind, command_line
 from memorymark.report import settings_phrase as phrases
 from memorymark.units import GIB, MIB
 
@@ -158,10 +158,24 @@ def test_a_validation_and_a_comparison_name_what_they_are_of():
     )
     plan = Plan(dataset_size=1_000_000, epochs=1, runs_per_year=0.5)
     comparison = Comparison("bert", TrainingConfig(seq_len=512), plan, ())
-    assert phrases.comparison_phrase(comparison, 4 * GIB + 1) == (
+    asked = Request(RequestKind.COMPARISON, "bert", memory_budget=4 * GIB + 1)
+    assert phrases.comparison_phrase(comparison, asked) == (
         "bert · fp32 · 512 tokens · adamw · memory budget 4,294,967,297 bytes · "
         "1,000,000 samples · 1 epoch · 0.5 runs per year"
     )
+
+
+def test_what_the_model_filled_in_is_named_where_it_was_asked_for():
+    config = TrainingConfig(task="sequence-classification", num_labels=2, seq_len=128)
+    analysis = analyze_on(FakeProbe(), FakeWorkload("bert"), config)
+    asked = Request(RequestKind.ANALYSIS, "bert", gpu="l4")
+    assert "128 tokens" in phrases.analysis_phrase(analysis, asked)
+    assert not {"sequence-classification", "2 labels"} & set(
+        phrases.analysis_phrase(analysis, asked).split(phrases.SEPARATOR)
+    )
+    labelled = dataclasses.replace(asked, config=TrainingConfig(num_labels=2))
+    assert "2 labels" in phrases.search_phrase(analysis, labelled)
+    assert command_line(analysis, given=asked.config).count("--num-labels") == 0
 
 
 def test_a_budget_of_a_measured_card_is_seen_from_its_capacity():

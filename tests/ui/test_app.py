@@ -72,7 +72,7 @@ def test_first_paint_says_what_to_do(app):
     assert not app.exception
     assert app.title[0].value == "Analysis"
     assert app.main.button[0].label == "Analyze"
-    assert "Analyze finds the largest batch that fits" in captions(app)
+    assert "No result of these settings yet. Press Analyze" in captions(app)
 
 
 def test_one_click_gives_an_analysis(app):

@@ -18,7 +18,10 @@ from memorymark.units import rate, usd
 WIDTHS = (230, 420, 640, 860)
 HEIGHT = 420
 PLOT_HEIGHT = 300  # what axes and legend leave of it, or more
-_COLOURS = {"Pareto-optimal": MARK_COLOURS["optimal"], "Slower or dearer than another": GROUND}
+_COLOURS = {
+    "No other is both cheaper and faster": MARK_COLOURS["optimal"],
+    "Slower or dearer than another": GROUND,
+}
 _BEST, _BEATEN = _COLOURS
 _MARGIN = 0.12
 
@@ -58,7 +61,7 @@ def cost_against_time(offers: Sequence[PricedOffer], names: Mapping[str, str]) -
         *_names(rows, both),
     ]  # fmt: skip
     said = ", ".join(row["name"] for row in best) or "none"
-    return chart(layers, f"Cost vs. time {what} by GPU. Pareto-optimal: {said}.", HEIGHT)
+    return chart(layers, f"Cost vs. time {what} by GPU. {_BEST}: {said}.", HEIGHT)
 
 
 def cost_rows(

@@ -8,8 +8,9 @@ from types import MappingProxyType
 
 import streamlit as st
 
-from memorymark.records.analysis import Advice, Analysis, Mark
+from memorymark.records.analysis import Analysis
 from memorymark.records.codec import to_json
+from memorymark.records.mark import Advice, Mark
 from memorymark.records.request import Request, command_line
 from memorymark.records.trial import Source, Target, Trial
 from memorymark.report.charts import batch_charts, memory_charts
@@ -25,6 +26,7 @@ from memorymark.ui.pieces import File, card, draw_exports
 from memorymark.ui.setup.choices import link_inputs
 from memorymark.units import count, gib, percent, rate, usd
 
+OUTCOME_WIDTH = 120  # pixels: "out of memory"
 _NONE: Mapping[str, str] = MappingProxyType({})
 _FITS = {True: "yes", False: "no", None: "not tried"}
 _ADVICE = (
@@ -35,24 +37,23 @@ _ADVICE = (
 )
 TRIAL_COLUMNS = (
     columns.count("Batch size", attrgetter("batch_size")),
-    columns.text("Outcome", lambda trial: OUTCOME_WORDS[trial.outcome]),
+    columns.text("Outcome", lambda trial: OUTCOME_WORDS[trial.outcome], width=OUTCOME_WIDTH),
     columns.share("Share of capacity", attrgetter("capacity_share")),
     columns.memory("Memory needed", attrgetter("memory_bytes")),
+    columns.figure("Samples/s", attrgetter("samples_per_second")),
+    columns.figure("Step time (s)", attrgetter("step_seconds")),
     columns.memory("Peak allocated", attrgetter("peak_allocated_bytes")),
     columns.memory("Peak reserved", attrgetter("peak_reserved_bytes")),
     columns.memory("Reserved, at least", attrgetter("peak_reserved_low_bytes")).where_known(),
     columns.memory("Reserved, at most", attrgetter("peak_reserved_high_bytes")).where_known(),
     columns.memory("Process memory", attrgetter("process_bytes")).where_known(),
-    columns.figure("Step time (s)", attrgetter("step_seconds")),
-    columns.figure("Samples/s", attrgetter("samples_per_second")),
-    columns.text("Source", attrgetter("source")),
 )
 
 
-def draw_analysis(analysis: Analysis, memory_budget_bytes: int | None = None) -> None:
-    """Draw the results from top to bottom; the budget is the one that was asked for."""
+def draw_analysis(analysis: Analysis, asked: Request | None) -> None:
+    """Draw the results from top to bottom, and what was asked for where it is known."""
     say.heading("{}", verdict(analysis))
-    say.line("{}", search_phrase(analysis, memory_budget_bytes))
+    say.line("{}", search_phrase(analysis, asked))
     say.caption("{}", source_line(analysis.target, analysis.created_at, analysis.software))
     if analysis.nothing_fits:
         draw_advice(analysis)
@@ -92,6 +93,8 @@ def draw_curves(analysis: Analysis, key: str = "analysis") -> None:
     st.subheader("Memory vs. batch size", anchor=False)
     draw_spec(batch_charts.memory_over_batch(analysis), f"{key}_memory")
     say.caption("{}", _legend(analysis))
+    if analysis.nothing_fits:
+        return
     st.subheader("Throughput vs. batch size", anchor=False)
     if any(trial.samples_per_second is not None for trial in analysis.trials):
         draw_spec(batch_charts.throughput_over_batch(analysis), f"{key}_throughput")
@@ -126,11 +129,8 @@ def draw_memory(analysis: Analysis) -> None:
 
 def draw_advice(analysis: Analysis) -> None:
     """Say what to change where nothing fits, with each change's simulated gain."""
-    st.error(
-        "Not even the smallest batch fits. What would make room:",
-        icon=":material/block:",
-    )
     if analysis.advice:
+        st.markdown("**What would make room**")
         draw_table(_ADVICE, analysis.advice, "Changes that reduce memory")
         say.caption("{}", _about_gains(analysis.advice))
 
@@ -140,16 +140,17 @@ def draw_evidence(analysis: Analysis, request: Request | None) -> None:
     st.subheader("Trials", anchor=False)
     draw_table(TRIAL_COLUMNS, analysis.trials, "The trials of this analysis")
     draw_assumptions(analysis)
-    budget = request.memory_budget if request else None
-    settings = analysis_phrase(analysis, budget)
-    report = "\n".join(analysis_lines(analysis, budget))
+    settings = analysis_phrase(analysis, request)
+    report = "\n".join(analysis_lines(analysis, request))
     files = [
         File("JSON", lambda: to_json(analysis), "json"),
         File("Trials (CSV)", lambda: trials_csv(analysis.trials, settings), "csv"),
         File("Report (text)", lambda: report, "txt"),
     ]
     carried = link_inputs(request.options if request else None)
-    draw_exports(analysis.run_id, command_line(analysis, budget), files, carried)
+    budget, given = (request.memory_budget, request.config) if request else (None, None)
+    command = command_line(analysis, budget, given)
+    draw_exports(analysis.run_id, command, files, carried)
 
 
 def draw_assumptions(analysis: Analysis) -> None:
@@ -238,7 +239,10 @@ def _legend(analysis: Analysis) -> str:
     dots = {"measured": "Filled points are measured", "simulated": "Hollow points are simulated"}
     said = [words for source, words in dots.items() if source in kinds]
     said.append("crosses are out of memory")
-    said.append(f"the band is the headroom of {percent(analysis.options.headroom)}")
+    said.append(
+        f"the band is the headroom, {percent(analysis.options.headroom)} of the memory that is "
+        "kept free for what varies from step to step"
+    )
     if any(batch_charts.has_range(trial) for trial in analysis.trials):
         said.append(
             "the band along the line is where the peak lies, depending on which cuDNN workspaces "
@@ -247,4 +251,6 @@ def _legend(analysis: Analysis) -> str:
     optimal = analysis.optimal.trial
     spread = optimal.reserved_range if optimal is not None else None
     about = f" At the recommended batch: {spread}." if spread else ""
-    return "; ".join(said) + f". Diamonds are interpolated. Hover for exact bytes.{about}"
+    if any(mark.interpolated for mark in (analysis.current, analysis.optimal, analysis.max)):
+        said.append("diamonds are interpolated")
+    return "; ".join(said) + f". Hover for exact bytes.{about}"

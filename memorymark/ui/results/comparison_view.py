@@ -26,12 +26,13 @@ from memorymark.service.history import Run
 from memorymark.ui import columns, say
 from memorymark.ui.charting import draw_spec
 from memorymark.ui.columns import Column, Value, cells_of, column_config
-from memorymark.ui.kept_runs import request_of
+from memorymark.ui.kept_runs import open_run, request_of
 from memorymark.ui.option_widgets import bounds
 from memorymark.ui.pieces import File, draw_exports
 from memorymark.ui.setup.choices import choices, edit_prices, edited_prices, link_inputs
 from memorymark.units import UNKNOWN, count, hours, rate, usd
 
+BEST_TRADE_OFF = "no other GPU is both cheaper and faster."
 PRICE = "$/hour (edit)"
 Pair = tuple[PricedOffer, dict[str, Any]]
 
@@ -40,7 +41,8 @@ def draw_savings(analysis: Analysis) -> None:
     """Draw the costs at the current and at the recommended batch."""
     costs = analysis.costs
     st.subheader("Current and recommended batch", anchor=False)
-    say.line("{}", analysis_phrase(analysis))
+    run = open_run(analysis.run_id)
+    say.line("{}", analysis_phrase(analysis, request_of(run) if run else None))
     say.caption("Run {}; throughput {}.", analysis.run_id, analysis.target.source)
     if costs.optimal.samples_per_second is None:
         st.info("This analysis has no throughput, so costs cannot be compared.")
@@ -61,15 +63,15 @@ def draw_comparison(run: Run) -> None:
     request = request_of(run)
     record = shown.to_dict()
     rows = {row["gpu"]: row for row in record["gpus"]}
-    say.heading("{}", cheapest_sentence(shown))
-    say.line("{}", comparison_phrase(shown, request.memory_budget if request else None))
+    edited = edited_prices().keys() & rows.keys()
+    say.heading("{}", cheapest_sentence(shown, edited))
+    say.line("{}", comparison_phrase(shown, request))
     offers = [PricedOffer(row.offer, row.cost, row.efficient) for row in shown.gpus]
     names = {key: row["name"] for key, row in rows.items()}
     holding = [offer for offer in offers if rows[offer.offer.name]["max_batch_size"] is not None]
     if cheapest(shown) is None:
         st.info("Enter prices in the table below.")
     draw_spec(cost_against_time(holding, names), "costs")
-    edited = edited_prices().keys() & rows.keys()
     say.caption("{}", price_words(rows.values(), edited, "type one into the table"))
     say.caption("{}", _sources(rows))
     _draw_table(holding, rows)
@@ -80,8 +82,8 @@ def draw_comparison(run: Run) -> None:
 
 def _draw_exports(run: Run, shown: Comparison, request: Request | None) -> None:
     """Draw the exports of what is shown: the plan and the prices are those of the page."""
-    budget = request.memory_budget if request else None
-    settings, report = comparison_phrase(shown, budget), "\n".join(comparison_lines(shown, budget))
+    settings = comparison_phrase(shown, request)
+    report = "\n".join(comparison_lines(shown, request))
     values = {**shown.to_dict(), "run_id": run.run_id}
     files = [
         File("JSON", lambda: json.dumps(values, indent=2, allow_nan=False), "json"),
@@ -135,18 +137,19 @@ def _columns(least_price: float, most_price: float) -> tuple[Column, ...]:
         columns.text("GPU", _of("name"), pinned=True),
         columns.editable_money(PRICE, lambda pair: pair[0].offer.usd_per_hour,
                               least_price, most_price),
+        columns.money("$/run", _cost("usd_per_run")),
+        columns.figure("Time per run (h)", _cost("hours_per_run")),
         columns.text("Price source", _price_source, width="medium"),
         columns.text("Price date", _price_date),
         columns.money("$/million samples", _cost("usd_per_million_samples")),
-        columns.money("$/run", _cost("usd_per_run")),
-        columns.figure("Time per run (h)", _cost("hours_per_run")),
         columns.money("$/year", _cost("usd_per_year")),
         columns.figure("Samples/s", _of("samples_per_second")),
         columns.count("Recommended batch", _of("optimal_batch_size")),
         columns.count("Largest batch", _of("max_batch_size")),
         columns.memory("Memory", _of("memory_bytes")),
         columns.memory("Capacity", _of("capacity_bytes")),
-        columns.text("Pareto-optimal", lambda pair: "yes" if pair[0].efficient else "no"),
+        columns.text("Best trade-off", lambda pair: "yes" if pair[0].efficient else "no",
+                     help=BEST_TRADE_OFF),
         columns.text("Source", _of("source")),
     )  # fmt: skip
 
@@ -189,7 +192,7 @@ def _sources(rows: dict[str, dict[str, Any]]) -> str:
     return (
         f"{said}Simulated throughput is an estimate from the GPU's peak rates. Its error is not "
         "known yet, so GPUs with similar figures may rank differently in practice. "
-        "Pareto-optimal: no other GPU is both cheaper and faster."
+        f"Best trade-off: {BEST_TRADE_OFF}"
     )
 
 

@@ -92,7 +92,15 @@ def draw_outcome(runs: Sequence[Run | None]) -> None:
 def mark_if_stale(run: Run, button: str) -> None:
     """Say which settings differ from those of the result that is shown."""
     found = _changes(run)
-    if found:
+    if found and run.run_id == app_service().first_run():
+        say.info(
+            "This first answer was simulated for you when the app started: {}. Press {} for "
+            "your settings.",
+            "; ".join(found),
+            button,
+            icon=":material/lightbulb:",
+        )
+    elif found:
         say.warning(
             "This result is of other settings: {}. Press {} for these.",
             "; ".join(found),

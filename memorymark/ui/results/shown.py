@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import streamlit as st
+from streamlit.navigation.page import Page
 
 from memorymark.errors import MemoryMarkError
 from memorymark.records.analysis import Analysis
@@ -13,10 +14,11 @@ from memorymark.records.comparison import Comparison
 from memorymark.records.costs import Plan
 from memorymark.records.inputs import INPUT_NAMES
 from memorymark.records.request import RequestKind
+from memorymark.report.visible import visible
 from memorymark.service.history import Run, RunStatus
 from memorymark.ui import say
 from memorymark.ui.engine import app_service
-from memorymark.ui.frame import pages
+from memorymark.ui.frame import ANALYSIS, pages
 from memorymark.ui.kept_runs import (
     RUN_PARAMETER,
     analysis_of,
@@ -29,13 +31,14 @@ from memorymark.ui.kept_runs import (
 )
 from memorymark.ui.results.job_view import draw_kept_log, watch_log
 from memorymark.ui.results.press import mark_if_stale
-from memorymark.ui.setup.choices import read_inputs, set_shown, write_inputs
+from memorymark.ui.setup.choices import read_inputs, set_shown, shown_analysis, write_inputs
 from memorymark.ui.setup.current import fill_setup, refuse_in_address, setup_values
 from memorymark.ui.setup.setup_address import is_in_address
 from memorymark.ui.setup.setup_record import BATCH
 
 _CARRIED = (BATCH, *INPUT_NAMES)
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+_BEFORE = "before_"  # and a kind: the run that was shown before the last one
 _MET = "met"  # whether this visitor's first page was drawn
 _PAGES = {
     RequestKind.ANALYSIS: "analysis",
@@ -57,7 +60,7 @@ def shown_runs(*kinds: RequestKind) -> dict[RequestKind, Run | None]:
     elif run is not None and run.kind not in kinds:
         go_to(run, {name: st.query_params[name] for name in _CARRIED if name in st.query_params})
     elif run is not None:
-        st.session_state[f"last_{run.kind}"] = run.run_id
+        _note_last(run)
     runs = {kind: open_run(st.session_state.get(f"last_{kind}")) for kind in kinds}
     known = [run for run in runs.values() if run is not None]
     if not asked and known:
@@ -65,6 +68,14 @@ def shown_runs(*kinds: RequestKind) -> dict[RequestKind, Run | None]:
         show_run(newest)
         note_opened(newest)
     return runs
+
+
+def _note_last(run: Run) -> None:
+    """Note which run is shown, and which one with a result was shown before it."""
+    last = f"last_{run.kind}"
+    if st.session_state.get(last) != run.run_id:
+        st.session_state[f"{_BEFORE}{run.kind}"] = st.session_state.get(last)
+    st.session_state[last] = run.run_id
 
 
 def go_to(run: Run, carried: Mapping[str, str] = _NOTHING) -> None:
@@ -83,7 +94,9 @@ def go_to(run: Run, carried: Mapping[str, str] = _NOTHING) -> None:
 
 
 def draw_run(run: Run | None, draw_result: Callable[[Run], None], button: str) -> None:
-    """Draw a run as it stands: its log, or its result, marked where it is of other settings.
+    """Draw a run as it stands: its result, or its log and the result that was shown before it.
+
+    A result is marked where it is of other settings.
 
     Args:
         run: What is shown, if anything is.
@@ -92,20 +105,27 @@ def draw_run(run: Run | None, draw_result: Callable[[Run], None], button: str) -
     """
     if run is None:
         return
-    if run.status.is_active:
-        watch_log(run.run_id)
-        return
-    if run.record is None:
-        if run.status is RunStatus.DONE:
-            say.error("The record of run {} is damaged. Delete it on the Runs page.", run.run_id)
-        else:
-            draw_kept_log(run)
-        return
-    mark_if_stale(run, button)
+    result: Run | None = run
+    if run.status.is_active or run.record is None:
+        _draw_without_result(run)
+        result = open_run(st.session_state.get(f"{_BEFORE}{run.kind}"))
+        if result is None or result.record is None:
+            return
+        say.caption("Below is the earlier result, of run {}.", result.run_id)
+    mark_if_stale(result, button)
     try:
-        draw_result(run)
+        draw_result(result)
     except MemoryMarkError as error:
         say.error("{}", error)
+
+
+def _draw_without_result(run: Run) -> None:
+    if run.status.is_active:
+        watch_log(run.run_id)
+    elif run.status is RunStatus.DONE:
+        say.error("The record of run {} is damaged. Delete it on the Runs page.", run.run_id)
+    else:
+        draw_kept_log(run)
 
 
 def open_asked_run() -> None:
@@ -139,6 +159,13 @@ def note_shown(*, comparison: bool) -> None:
     write_inputs()
 
 
+def name_tab(page: Page) -> None:
+    """Name the browser's tab after the page, and after the model whose analysis it shows."""
+    shown = shown_analysis() if page.title == ANALYSIS else None
+    model = "" if shown is None else f"{visible(shown.workload)} · "
+    st.set_page_config(page_title=f"{model}{page.title} · MemoryMark")
+
+
 def _shown_plan() -> Plan | None:
     asked = open_run(st.query_params.get(RUN_PARAMETER))
     if asked is None or asked.kind != RequestKind.COMPARISON:
@@ -154,8 +181,9 @@ def _shown_plan() -> Plan | None:
 def _shown_analysis() -> Analysis | None:
     run_id = st.query_params.get(RUN_PARAMETER) or st.session_state.get("last_analysis")
     run = open_run(run_id)
-    if run is None or run.kind != RequestKind.ANALYSIS or run.record is None:
-        run = open_run(st.session_state.get("last_analysis"))
+    for name in ("last_analysis", f"{_BEFORE}{RequestKind.ANALYSIS}"):
+        if run is None or run.kind != RequestKind.ANALYSIS or run.record is None:
+            run = open_run(st.session_state.get(name))
     is_shown = run is not None and run.kind == RequestKind.ANALYSIS and run.record is not None
     try:
         return analysis_of(run.run_id) if is_shown else None

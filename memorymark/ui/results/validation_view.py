@@ -29,9 +29,8 @@ _BADGES = {
 
 def draw_backward(run: Run) -> None:
     """Draw a validation of the backward pass."""
-    validation = BackwardValidation.from_dict(run.record or {})
-    budget = _budget(run)
-    _head(validation_phrase(validation, budget), validation.verdict, validation.reasons)
+    validation, asked = BackwardValidation.from_dict(run.record or {}), request_of(run)
+    _head(validation_phrase(validation, asked), validation.verdict, validation.reasons)
     say.caption("{}", source_line(validation.target, software=validation.trials[0].software))
     _backward_figures(validation)
     draw_spec(charts.stage_bars(validation), "stages")
@@ -39,15 +38,14 @@ def draw_backward(run: Run) -> None:
     _draw_overreach(validation)
     for finding in validation.findings:
         say.info("{}", finding)
-    lines, settings = backward_lines(validation, budget), validation_phrase(validation, budget)
+    lines, settings = backward_lines(validation, asked), validation_phrase(validation, asked)
     _draw_exports(run, validation.trials, lines, settings)
 
 
 def draw_compile(run: Run) -> None:
     """Draw a validation of torch.compile."""
-    validation = CompileValidation.from_dict(run.record or {})
-    budget = _budget(run)
-    title = f"torch.compile · {validation_phrase(validation, budget)}"
+    validation, asked = CompileValidation.from_dict(run.record or {}), request_of(run)
+    title = f"torch.compile · {validation_phrase(validation, asked)}"
     _head(title, validation.verdict, validation.reasons)
     say.caption("{}", source_line(validation.target, software=validation.eager.software))
     speedup, steps = validation.speedup, validation.break_even_steps
@@ -62,13 +60,8 @@ def draw_compile(run: Run) -> None:
     if validation.compile_seconds is not None and validation.eager.step_seconds is not None:
         draw_spec(charts.break_even(validation), "break_even")
     trials = (validation.eager, validation.compiled)
-    lines, settings = compile_lines(validation, budget), validation_phrase(validation, budget)
+    lines, settings = compile_lines(validation, asked), validation_phrase(validation, asked)
     _draw_exports(run, trials, lines, settings)
-
-
-def _budget(run: Run) -> int | None:
-    request = request_of(run)
-    return request.memory_budget if request else None
 
 
 def _draw_exports(run: Run, trials: Sequence[Trial], lines: Sequence[str], settings: str) -> None:

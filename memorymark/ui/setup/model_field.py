@@ -25,6 +25,7 @@ def draw_model(value: str, on_change: Callable[[], None]) -> None:
     st.selectbox(
         options_of(Request)["model"].label,
         models,
+        models.index(value),
         key=_KEY,
         format_func=lambda name: names.get(name, name),
         filter_mode="contains",

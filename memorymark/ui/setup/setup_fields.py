@@ -77,10 +77,12 @@ def _draw(name: str, label: str | None = None) -> None:
 
 def _draw_target() -> None:
     names = {target: words.removesuffix(SIMULATED) for target, words in target_options().items()}
-    show(_key("target"), setup_values()["target"])
+    target = setup_values()["target"]
+    show(_key("target"), target)
     st.selectbox(
         "GPU",
         list(names),
+        list(names).index(target),
         format_func=names.__getitem__,
         key=_key("target"),
         on_change=_take_target,
@@ -90,9 +92,11 @@ def _draw_target() -> None:
 
 
 def _draw_budget() -> None:
-    show(_key("memory_budget"), setup_values()["memory_budget"])
+    budget = setup_values()["memory_budget"]
+    show(_key("memory_budget"), budget)
     st.text_input(
         _BUDGET.label,
+        budget,
         key=_key("memory_budget"),
         placeholder="whole device, or e.g. 4GiB",
         help=_BUDGET.help,

@@ -14,7 +14,8 @@ from memorymark.analysis.marks import with_options
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import Offer, Plan, compare_offers
-from memorymark.records.trial import CATEGORIES, Breakdown, HolderGroup, Stage
+from memorymark.records.held_memory import CATEGORIES, Breakdown, HolderGroup
+from memorymark.records.trial import Stage
 from memorymark.report.charts import (
     batch_charts,
     compare_charts,
@@ -192,8 +193,8 @@ def test_cost_chart_marks_the_efficient_and_leaves_out_the_unknown():
     )
     rows = rows_of(cost_charts.cost_against_time(offers, {name: name.upper() for name in "abcd"}))
     kinds = {row["name"]: row["kind"] for row in rows}
-    beaten = "Slower or dearer than another"
-    assert kinds == {"A": "Pareto-optimal", "B": "Pareto-optimal", "C": beaten}
+    best, beaten = "No other is both cheaper and faster", "Slower or dearer than another"
+    assert kinds == {"A": best, "B": best, "C": beaten}
 
 
 # ---- names, colours and figures ----------------------------------------------------------------

@@ -184,7 +184,7 @@ def test_the_first_run_is_shown_to_who_asks_for_nothing(app, monkeypatch):
     assert not app.exception
     assert app.session_state["last_analysis"] == run_id
     assert shown(app, "model") == "bert"
-    assert "model gpt2 (now bert)" in stale(app)
+    assert "model gpt2 (now bert)" in app.info[0].value
 
 
 def test_an_address_that_names_settings_shows_no_other_run(app, monkeypatch):
@@ -193,7 +193,7 @@ def test_an_address_that_names_settings_shows_no_other_run(app, monkeypatch):
     app.query_params["model"] = "resnet"
     app.run()
     assert not app.subheader
-    assert "Analyze finds the largest batch" in captions(app)
+    assert "No result of these settings yet. Press Analyze" in captions(app)
 
 
 def test_an_error_stands_beside_the_button_and_goes_with_the_next_change(app, monkeypatch):

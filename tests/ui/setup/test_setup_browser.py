@@ -119,3 +119,21 @@ def test_a_run_that_is_opened_fills_the_setup_and_a_change_marks_it(address, ser
     assert "sequence length 256 (now 128)" in stale.inner_text()
     # It stays unfolded, though its label changed.
     assert field(tab, "Sequence length").is_visible()
+
+
+def test_fields_show_what_holds_however_late_their_code_arrives(address, tab):
+    """The page is drawn again, since the estimate is there, before the browser can draw a field."""
+    held, kinds = [], re.compile("/(NumberInput|Selectbox|Checkbox|Slider|TextInput)[.]")
+    tab.route(kinds, lambda route: held.append(route))
+    tab.goto(f"{address}/?model=gpt2&gpu=t4&precision=amp-fp16&dropout=false")
+    tab.get_by_text("free (simulated)").wait_for(timeout=WAIT)
+    for route in held:
+        route.continue_()
+    tab.unroute(kinds)
+    settled(tab)
+    for name, words in {"Model": "gpt2", "GPU": "T4", "Precision": "amp-fp16"}.items():
+        expect(tab.get_by_role("combobox", name=name)).to_have_value(re.compile(words))
+    expect(field(tab, "Current batch")).to_have_value("16")
+    enter(tab, "Current batch", 20)
+    tab.wait_for_url(re.compile("current_batch_size=20"))
+    assert "gpu=t4" in tab.url and "dropout=false" in tab.url
