@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from app_server import server
+from processes import private_bytes, workers_of
 from viewer import Viewer
 
 from memorymark.service.admission import MAX_ACTIVE_JOBS
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.service.worker_process import resident_bytes
 
-LOADS, SESSIONS, STARTS = 200, 30, 60
+LOADS, SESSIONS, STARTS = 100, 30, 60
 CROWD_LIMITS = {
     "page_seconds": 0.5,
     "jobs_at_once": float(MAX_ACTIVE_JOBS),
     "server_growth_mib": 32.0,
+    "server_private_growth_mib": 16.0,
     "server_mib": 600.0,
     "workers_growth_mib": 200.0,
     "workers": 2.0,
 }
 _MIB = 1024**2
 _ACTIVE = [status for status in RunStatus if status.is_active]
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Bytes of the server, resident and its own, of its workers, and how many these are."""
+
+    server: int
+    private: int
+    workers: int
+    count: int
 
 
 class Crowd:
@@ -103,7 +115,8 @@ async def crowd_figures(rounds: int) -> dict[str, float]:
             runs = crowd.history.list(limit=10 * STARTS)
     assert all(run.status is RunStatus.DONE for run in runs), [run.error for run in runs]
     before, last = sizes[-2], sizes[-1]
-    grown = {f"server_round_{n}_mib": size[0] / _MIB for n, size in enumerate(sizes)}
+    rounds_mib = {f"server_round_{n}_mib": size.server / _MIB for n, size in enumerate(sizes)}
+    private = {f"server_private_round_{n}_mib": size.private / _MIB for n, size in enumerate(sizes)}
     return {
         "page_seconds": statistics.median(crowd.page_seconds),
         "page_worst_seconds": max(crowd.page_seconds),
@@ -111,37 +124,23 @@ async def crowd_figures(rounds: int) -> dict[str, float]:
         "jobs_at_once": crowd.jobs_at_once,
         "jobs_asked_for": crowd.asked,
         "jobs_done": len(runs),
-        **grown,
-        "server_mib": last[0] / _MIB,
-        "server_growth_mib": (last[0] - before[0]) / _MIB,
-        "workers": last[2],
-        "workers_mib": last[1] / _MIB,
-        "workers_growth_mib": (last[1] - before[1]) / _MIB,
+        **rounds_mib,
+        **private,
+        "server_mib": last.server / _MIB,
+        "server_growth_mib": (last.server - before.server) / _MIB,
+        "server_private_growth_mib": (last.private - before.private) / _MIB,
+        "workers": last.count,
+        "workers_mib": last.workers / _MIB,
+        "workers_growth_mib": (last.workers - before.workers) / _MIB,
         "crowd_seconds": took,
     }
 
 
-def _sizes(server_pid: int) -> tuple[int, int, int]:
-    """Return the resident bytes of the server and of its workers, and how many these are."""
-    workers = [pid for pid in _children(server_pid) if b"worker_main" in _command(pid)]
-    sizes = [resident_bytes(pid) or 0 for pid in workers]
-    return resident_bytes(server_pid) or 0, sum(sizes), len(workers)
-
-
-def _children(parent: int) -> list[int]:
-    found = []
-    for name in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == parent:
-            found.append(int(name))
-    return found
-
-
-def _command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
+def _sizes(server_pid: int) -> _Sizes:
+    workers = workers_of(server_pid)
+    return _Sizes(
+        resident_bytes(server_pid) or 0,
+        private_bytes(server_pid),
+        sum(resident_bytes(pid) or 0 for pid in workers),
+        len(workers),
+    )

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+_TO_BEGIN_ANEW = ForwardMsg.ScriptFinishedStatus.FINISHED_EARLY_FOR_RERUN
+_PATIENCE_SECONDS = 60.0
+_ICONS = (":material/check_circle:", ":material/warning:", ":material/block:")
+
+
+def says_whether_it_fits(markdown: str) -> bool:
+    """Whether this is the memory bar's answer: a mark, and a sentence on what is simulated."""
+    return any(icon in markdown for icon in _ICONS) and "simulated" in markdown
 
 
 class Viewer:
@@ -18,7 +28,7 @@ class Viewer:
         self.fragments: dict[str, float] = {}
         self.widgets: dict[str, str] = {}
         self.numbers: set[str] = set()
-        self.finished = asyncio.Event()
+        self.finished, self.answered = asyncio.Event(), asyncio.Event()
         self.reruns = 0
 
     async def open(self, query: str = "") -> None:
@@ -52,12 +62,37 @@ class Viewer:
         await asyncio.wait_for(self.finished.wait(), 60)
         self.reruns += 1
 
+    async def bar_seconds(self, **widget: object) -> float:
+        """Seconds from a widget's new value to the memory bar's answer, polled as browsers do."""
+        self.answered.clear()
+        start = time.perf_counter()
+        await self.rerun(**widget)
+        while not await self._is_answered_within(min(self.fragments.values(), default=1.0)):
+            for fragment in list(self.fragments):
+                await self.rerun(fragment)
+            if time.perf_counter() - start > _PATIENCE_SECONDS:
+                raise TimeoutError("the memory bar gave no answer")
+        return self.answered_at - start
+
+    async def _is_answered_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self.answered.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
     async def watch(self) -> None:
         """Rerun the fragments of the page as a browser does, until it is cancelled."""
         while True:
             await asyncio.sleep(min(self.fragments.values(), default=1.0))
             for fragment in list(self.fragments):
                 await self.rerun(fragment)
+
+    def note_text(self, markdown: str) -> None:
+        """Note when the memory bar's answer comes."""
+        if says_whether_it_fits(markdown) and not self.answered.is_set():
+            self.answered_at = time.perf_counter()
+            self.answered.set()
 
     async def close(self) -> None:
         """Leave the page."""
@@ -73,11 +108,13 @@ class Viewer:
                 self.fragments[message.auto_rerun.fragment_id] = message.auto_rerun.interval
             elif kind == "delta":
                 self._note(message.delta.new_element)
-            elif kind == "script_finished":
+            elif kind == "script_finished" and message.script_finished != _TO_BEGIN_ANEW:
                 self.finished.set()
 
     def _note(self, element: object) -> None:
         kind = element.WhichOneof("type")
+        if kind == "markdown":
+            self.note_text(element.markdown.body)
         if kind in ("button", "slider", "number_input"):
             widget = getattr(element, kind)
             label = widget.label.replace(" ", "_").replace("-", "_")

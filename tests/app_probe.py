@@ -16,7 +16,8 @@ from fakes import FakeProbe, FakeWorkload, measured_target, simulated_target
 
 from memorymark.errors import WorkloadError
 from memorymark.memory.holder_groups import group_holders
-from memorymark.records.trial import Holder, Source, Target, Timeline, Trial
+from memorymark.records.held_memory import Holder, Timeline
+from memorymark.records.trial import Source, Target, Trial
 from memorymark.units import GIB
 from memorymark.workloads.trial_spec import TrialSpec
 

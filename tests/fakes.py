@@ -7,15 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from memorymark.records.config import Optimizer, TrainingConfig, with_image_size
-from memorymark.records.trial import (
-    Breakdown,
-    GradientCheck,
-    Outcome,
-    Source,
-    Stage,
-    Target,
-    Trial,
-)
+from memorymark.records.held_memory import Breakdown
+from memorymark.records.trial import GradientCheck, Outcome, Source, Stage, Target, Trial
 from memorymark.units import GIB, MIB
 from memorymark.workloads.trial_spec import TrialSpec
 

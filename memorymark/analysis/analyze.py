@@ -16,10 +16,11 @@ from memorymark.analysis.reporter import Reporter
 from memorymark.analysis.search import SearchResult, find_max_batch, not_monotone
 from memorymark.errors import Cancelled, one_sentence
 from memorymark.probes.probe import Probe
-from memorymark.records.analysis import Advice, Analysis
+from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import CancelToken, EventKind, OnEvent, ignore
+from memorymark.records.mark import Advice
 from memorymark.records.trial import Outcome, Source, Trial
 from memorymark.workloads.trial_spec import TrialSpec
 

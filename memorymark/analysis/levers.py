@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from memorymark.errors import MemoryMarkError
-from memorymark.records.analysis import Advice
 from memorymark.records.config import Optimizer, Precision, Task, TrainingConfig, UseCache
+from memorymark.records.mark import Advice
 from memorymark.records.trial import Outcome, Trial
 
 _SMALLEST = {"seq_len": 16, "image_size": 64, "audio_seconds": 1}

@@ -18,9 +18,10 @@ from memorymark.analysis.candidates import (
     is_within,
     knee_bracket,
 )
-from memorymark.records.analysis import Analysis, Mark
+from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions, Objective
 from memorymark.records.costs import savings
+from memorymark.records.mark import Mark
 from memorymark.records.trial import Outcome, Source, Stage, Trial
 from memorymark.units import short_percent
 

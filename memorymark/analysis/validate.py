@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from memorymark.analysis.attempt import attempt
 from memorymark.analysis.search import SearchResult, find_max_batch
-from memorymark.analysis.verdicts import Judged, judge_backward, judge_compile
+from memorymark.analysis.unfinished import backward_so_far, compile_so_far
+from memorymark.analysis.verdicts import judge_backward, judge_compile
 from memorymark.errors import Cancelled
 from memorymark.probes.probe import Probe
 from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import CancelToken, Event, EventKind, OnEvent, ignore, trial_line
-from memorymark.records.trial import Outcome, Stage, Target, Trial
-from memorymark.records.validation import BackwardValidation, CompileValidation, Verdict
+from memorymark.records.trial import Stage, Trial
+from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.workloads.trial_spec import TrialSpec
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def validate_backward_on(
     ran: list[Trial] = []
 
     def known() -> BackwardValidation:
-        return _backward_so_far(ran, workload, probe.target)
+        return backward_so_far(ran, workload, probe.target)
 
     run = _runner(probe, workload, on_event, cancel or CancelToken(), ran, known)
     with _keeping_what_is_known(ran, known):
@@ -113,7 +114,7 @@ def validate_compile_on(
     ran: list[Trial] = []
 
     def known() -> CompileValidation:
-        return _compile_so_far(ran, workload, probe.target)
+        return compile_so_far(ran, workload, probe.target)
 
     run = _runner(probe, workload, on_event, cancel or CancelToken(), ran, known)
     with _keeping_what_is_known(ran, known):
@@ -198,65 +199,6 @@ def _keeping_what_is_known(ran: list[Trial], known: Callable[[], Record]) -> Ite
         yield
     except (Cancelled, KeyboardInterrupt) as stop:
         raise Cancelled(partial=known() if ran else None) from stop
-
-
-def _backward_so_far(ran: list[Trial], workload: Workload, target: Target) -> BackwardValidation:
-    """Put together what is known of a validation that has not ended."""
-    first, stages = ran[0], list(Stage)
-    done = ran[: len(stages)]
-    trials = [*done, *(_not_run(first, stage) for stage in stages[len(done) :])]
-    if len(done) == len(stages):
-        judged = judge_backward(dict(zip(stages, done, strict=True)))
-        left = "the searches for the largest batches are not finished"
-    else:
-        judged = Judged(Verdict.WARN, None, ())
-        left = f"{len(done)} of {len(stages)} stages are done"
-    checks = (trial.gradient_check for trial in done[2:] if trial.gradient_check is not None)
-    return BackwardValidation(
-        workload=workload.name,
-        target=target,
-        config=first.config,
-        batch_size=first.batch_size,
-        trials=tuple(trials),
-        ratio=judged.ratio,
-        verdict=judged.verdict,
-        reasons=(f"Stopped early: {left}.", *judged.reasons),
-        gradients=next(checks, None),
-        search_trials=tuple(ran[len(stages) :]),
-    )
-
-
-def _compile_so_far(ran: list[Trial], workload: Workload, target: Target) -> CompileValidation:
-    """Put together what is known of a validation whose compiled step has not ended."""
-    eager, compiled = ran[0], ran[1] if len(ran) > 1 else _not_run(ran[0], Stage.STEP)
-    return CompileValidation(
-        workload=workload.name,
-        target=target,
-        config=eager.config,
-        batch_size=eager.batch_size,
-        eager=eager,
-        compiled=compiled,
-        compile_seconds=None,
-        break_even_steps=None,
-        verdict=Verdict.WARN,
-        reasons=("Stopped early: the compiled step is not done.",),
-    )
-
-
-def _not_run(like: Trial, stage: Stage) -> Trial:
-    """Return what stands for a trial of which nothing is known."""
-    return Trial(
-        model=like.model,
-        batch_size=like.batch_size,
-        config=like.config,
-        source=like.source,
-        device=like.device,
-        outcome=Outcome.ERROR,
-        capacity_bytes=like.capacity_bytes,
-        stage=stage,
-        error="Not run: stopped before.",
-        software=like.software,
-    )
 
 
 def _search(

@@ -9,8 +9,9 @@ from memorymark.cli.output import print_line, print_table
 from memorymark.errors import NothingFits, WorkloadError
 from memorymark.records.analysis import Analysis
 from memorymark.records.comparison import ComparedGpu, Comparison
+from memorymark.records.held_memory import CATEGORIES
 from memorymark.records.request import Request
-from memorymark.records.trial import CATEGORIES, Outcome, Trial
+from memorymark.records.trial import Outcome, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation, Verdict
 from memorymark.report import sentences
 from memorymark.report.comparison_lines import DOMINATED, cheapest_sentence, is_dominated

@@ -19,6 +19,7 @@ from memorymark.settings import load_settings
 
 _EVERYWHERE = "0.0.0.0"
 _PACKAGE = Path(__file__).resolve().parents[1]
+_SERVING = _PACKAGE / "ui" / "serving.py"
 # inside an installed package; beside the package in a clone
 ENTRIES = (_PACKAGE / "app" / "streamlit_app.py", _PACKAGE.parent / "streamlit_app.py")
 
@@ -45,7 +46,7 @@ def app(
     check_free(address or _EVERYWHERE, port)
     message_stream().write(listening_sentence(address, port) + "\n")
     # -P: import no packages from the user's folder, such as those of another clone.
-    command = [sys.executable, "-P", "-m", "streamlit", "run", str(entry)]
+    command = [sys.executable, "-P", str(_SERVING), "run", str(entry)]
     command += ["--server.port", str(port), "--server.address", address or _EVERYWHERE]
     # Streamlit's first start would stop and ask for an e-mail address.
     command += ["--server.showEmailPrompt", "false"]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from memorymark.memory.holder_groups import group_holders
 from memorymark.memory.trace import BACKWARD, FORWARD, SETUP, STEP, Block, Trace
-from memorymark.records.trial import Breakdown, Holder, HolderGroup, Timeline
+from memorymark.records.held_memory import Breakdown, Holder, HolderGroup, Timeline
 
 MAX_POINTS = 2000
 MAX_HOLDERS = 10

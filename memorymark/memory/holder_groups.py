@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from memorymark.records.trial import CATEGORIES, REPEATED, Breakdown, Holder, HolderGroup
+from memorymark.records.held_memory import CATEGORIES, REPEATED, Breakdown, Holder, HolderGroup
 
 
 def group_holders(holders: Iterable[Holder]) -> tuple[HolderGroup, ...]:

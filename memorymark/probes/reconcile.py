@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from memorymark.records.trial import Breakdown
+from memorymark.records.held_memory import Breakdown
 from memorymark.units import mib_or_gib
 
 _TOLERATED = 0.01

@@ -12,20 +12,21 @@ from memorymark.gpus.catalogue import Gpu
 from memorymark.memory.breakdown import Held, Timeline, breakdown_at, peak_position, timeline
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.trace import Trace
+from memorymark.placement.collector import collector_off
 from memorymark.placement.pretended_gpu import pretended_gpu
 from memorymark.probes.common import failed_trial, new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.quick_look import BATCH_SIZES, QuickLook, look
 from memorymark.probes.simulations import Simulations
 from memorymark.records.config import Optimizer, Precision, TrainingConfig
-from memorymark.records.trial import Breakdown, Outcome, Source, Target, Trial
+from memorymark.records.held_memory import Breakdown
+from memorymark.records.trial import Outcome, Source, Target, Trial
 from memorymark.simulator.allocator.least_capacity import minimum_bytes
 from memorymark.simulator.allocator.replay import Events, ReplayResult, replay
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.reserved_range import base_events, largest_workspace, reserved_range
 from memorymark.simulator.simulate import SimulatedSteps, simulate
 from memorymark.simulator.time.clock import Rates, seconds
-from memorymark.training.tracked import collector_off
 from memorymark.workloads.base import Workload
 from memorymark.workloads.build import is_own
 from memorymark.workloads.trial_spec import TrialSpec

@@ -12,50 +12,9 @@ from memorymark.records.codec import Origin, Record, same
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import Savings, ratio
 from memorymark.records.gain import smallest_clear_gain
+from memorymark.records.mark import Advice, Mark
 from memorymark.records.trial import Outcome, Stage, Target, Trial
 from memorymark.units import GIB
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A batch size that matters, with what is known of it.
-
-    Attributes:
-        batch_size: The batch size; None where there is none, as when nothing fits.
-        trial: The trial at this batch size, where one ran.
-        memory_bytes: Memory that a training at this batch takes.
-        samples_per_second: Its throughput.
-        interpolated: Whether the two figures lie between two trials, instead of in one.
-        fits: Whether it trains; None where that is not known.
-    """
-
-    batch_size: int | None = None
-    trial: Trial | None = None
-    memory_bytes: int | None = None
-    samples_per_second: float | None = None
-    interpolated: bool = False
-    fits: bool | None = None
-
-
-@dataclass(frozen=True)
-class Advice:
-    """A change of the config that may make room.
-
-    Attributes:
-        text: What to change, in words.
-        change: Fields of TrainingConfig with their new values.
-        batch_size: Batch size that the figures are for.
-        memory_bytes: Memory with the change; None where it was not tried.
-        saved_bytes: Memory that the change saves; None where unknown.
-        fits: Whether the batch fits with the change; None where it was not tried.
-    """
-
-    text: str
-    change: Mapping[str, Any]
-    batch_size: int | None = None
-    memory_bytes: int | None = None
-    saved_bytes: int | None = None
-    fits: bool | None = None
 
 
 def _marks(analysis: Analysis) -> dict[str, Any]:
@@ -149,9 +108,9 @@ class Analysis(Record):
     trials: tuple[Trial, ...]
     max_batch_size: int | None = None
     search_granularity: int | None = None
-    current: Mark = Mark()
-    optimal: Mark = Mark()
-    max: Mark = Mark()
+    current: Mark = field(default_factory=Mark)
+    optimal: Mark = field(default_factory=Mark)
+    max: Mark = field(default_factory=Mark)
     optimal_is_exact: bool | None = None
     costs: Savings = field(default_factory=Savings)
     findings: tuple[str, ...] = ()

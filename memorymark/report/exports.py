@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from memorymark.records.comparison import Comparison
-from memorymark.records.trial import CATEGORIES, Trial
+from memorymark.records.held_memory import CATEGORIES
+from memorymark.records.trial import Trial
 from memorymark.report.visible import visible
 
 _COLUMNS = (

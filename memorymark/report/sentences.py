@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from memorymark.records.analysis import Advice, Analysis, Mark
+from memorymark.records.analysis import Analysis
 from memorymark.records.event import trial_line
+from memorymark.records.mark import Advice, Mark
 from memorymark.records.request import Request
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.report.settings_phrase import analysis_phrase, validation_phrase

@@ -26,6 +26,7 @@ from memorymark.service.first_run import finished_run, first_request
 from memorymark.service.guard import Guard, Visitor
 from memorymark.service.job import Job
 from memorymark.service.jobs import JobManager
+from memorymark.service.run import RunStatus
 from memorymark.service.worker_pool import ESTIMATES, WorkerPool
 from memorymark.service.worker_process import WorkerBounds, WorkerFailed
 from memorymark.service.workload_cache import kept_workload
@@ -89,11 +90,19 @@ class AppService:
         check_device(request.device)
         return self._submit(request, visitor=visitor.name, admit=partial(admit, visitor.name))
 
-    def estimate(self, request: Request, batch_size: int, visitor: Visitor) -> Answer | None:
+    def estimate(
+        self, request: Request, batch_size: int, visitor: Visitor, wait_seconds: float = 0.0
+    ) -> Answer | None:
         """Return what one batch comes to in a simulation; None while that is worked on.
 
         Ask again until it is there. It is never run on a device. Who may not start work has models
         of the list estimated, at usual lengths, and nothing else.
+
+        Args:
+            request: Whose training it is.
+            batch_size: The batch.
+            visitor: Who asks.
+            wait_seconds: How long to wait for an answer that is not known yet.
         """
         asked = _one_trial(request, batch_size)
         why_not = None if self.may_start(visitor) else why_not_for_all(asked)
@@ -105,17 +114,20 @@ class AppService:
             bounds = dataclasses.replace(self._bounds_of(asked), seconds=self._estimate_seconds)
             return Trial.from_dict(self._execute(asked, bounds, ignore, cancel, ESTIMATES))
 
-        return self.estimates.ask(asked, simulate, visitor.name, visitor.session)
+        return self.estimates.ask(asked, simulate, visitor.name, visitor.session, wait_seconds)
 
     def first_run(self) -> str | None:
         """Return the run of the default analysis that was begun when the server started.
 
-        None where there is none: the owner's settings leave it out, or somebody deleted it.
+        None where there is none: the owner's settings leave it out, somebody deleted or stopped
+        it, or it failed, which is no answer to begin with.
         """
         self._first_run_known.wait(_DECISION_SECONDS)
         if self._first_run is not None:
             with contextlib.suppress(MemoryMarkError):
-                return self.history.summary(self._first_run).run_id
+                run = self.history.summary(self._first_run)
+                if run.status.is_active or run.status is RunStatus.DONE:
+                    return run.run_id
         return None
 
     def close(self) -> None:

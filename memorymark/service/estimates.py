@@ -79,8 +79,9 @@ class Estimates:
         simulate: Simulate,
         visitor: str | None = None,
         page: str | None = None,
+        wait_seconds: float = 0.0,
     ) -> Answer | None:
-        """Return the answer if it is known; else have it found out, and return None.
+        """Return the answer if it is known, or soon is; else have it found out, and return None.
 
         A question is not taken while those of too many visitors wait; asking again is.
 
@@ -89,17 +90,21 @@ class Estimates:
             simulate: Returns the trial, or raises.
             visitor: Who asks: visitors take turns.
             page: Which of the visitor's pages: its newest question replaces an older one.
+            wait_seconds: How long to wait for an answer that is not known yet.
         """
         with self._changed:
             answer = self._known(key)
             if answer is None and not self._is_closed:
                 self._take(key, simulate, visitor, page)
+                if wait_seconds:
+                    self._changed.wait_for(lambda: self._is_settled(key), wait_seconds)
+                    answer = self._known(key)
             return answer
 
     def is_pending(self, key: Hashable) -> bool:
         """Say whether an answer is still being worked on."""
         with self._changed:
-            return any(question.key == key for question in self._questions())
+            return not self._is_settled(key)
 
     def close(self) -> None:
         """Take no more questions, and end the one that is worked on."""
@@ -113,6 +118,10 @@ class Estimates:
     def _known(self, key: Hashable) -> Answer | None:
         answer, until = self._answers.get(key, (None, 0.0))
         return answer if time.monotonic() < until else None
+
+    def _is_settled(self, key: Hashable) -> bool:
+        """Whether there is nothing to wait for: it was answered, given up or never taken."""
+        return all(question.key != key for question in self._questions())
 
     def _questions(self) -> list[_Question]:
         waiting = [question for pages in self._waiting.values() for question in pages.values()]
@@ -164,6 +173,7 @@ class Estimates:
                 self._running = None
                 if answer is not None:
                     self._keep(question.key, answer)
+                self._changed.notify_all()
 
     def _keep(self, key: Hashable, answer: Answer) -> None:
         kept_seconds = ERRORS_KEPT_SECONDS if answer.trial is None else float("inf")

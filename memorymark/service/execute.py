@@ -17,6 +17,7 @@ from memorymark.analysis.validate import validate_backward_on, validate_compile_
 from memorymark.bounds import ON_ONES_OWN, Bounds, working_within
 from memorymark.errors import WorkloadError, quoted
 from memorymark.gpus.catalogue import Gpu, find_gpu, load_catalogue
+from memorymark.placement.collector import collector_off
 from memorymark.probes.choose import share_simulations
 from memorymark.records.analysis import Analysis
 from memorymark.records.comparison import Comparison
@@ -78,7 +79,8 @@ def _done(call: Call) -> Record:
     if call.given is None and call.find_workload is None and not call.settings.probe_factory:
         form_of(call.request.model)
     with _clean_state():  # what a probe loads is not to be made under the caller's modes
-        work = _work(call)
+        with collector_off():  # while a probe loads what it needs
+            work = _work(call)
         with _clean_state():  # a probe has loaded torch, if it needs it
             return work()
 
@@ -108,8 +110,10 @@ def _priced(gpu: Gpu, price: float | None) -> Gpu:
 
 def _on_one(call: Call, probe: Probe) -> Record:
     """Do the work on one device or simulated GPU."""
-    workload, request = call.workload(probe), call.request
-    notes = _notes_on_choice(request, probe)
+    with collector_off():
+        workload = call.workload(probe)
+    request = call.request
+    notes = (*_notes_on_choice(request, probe), *_notes_on_lengths(request, workload))
     for note in notes:
         call.note(note)
     with call.held(probe):
@@ -142,6 +146,15 @@ def _notes_on_choice(asked: Request, probe: Probe) -> tuple[str, ...]:
         f"No CUDA device is available and no GPU was given: simulated for the catalogue's "
         f"default, {target.name}.",
     )
+
+
+def _notes_on_lengths(asked: Request, workload: Workload) -> tuple[str, ...]:
+    """Say that a sequence length was given to a model that reads no text."""
+    given, described = asked.config.seq_len, workload.describe(asked.config)
+    reads_text = described.task is None or "seq_len" in described.task.lengths
+    if reads_text or given == described.seq_len:
+        return ()
+    return (f"{quoted(asked.model)} reads no text: the sequence length {given:,} is left out.",)
 
 
 @contextlib.contextmanager

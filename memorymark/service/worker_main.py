@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from memorymark.errors import Cancelled, MemoryMarkError, one_sentence
 from memorymark.gpus.catalogue import DEFAULT_GPU
+from memorymark.placement.collector import collector_off
 from memorymark.probes.poisoned import is_anything_poisoned
 from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
 from memorymark.records.request import Request, RequestKind
@@ -163,15 +164,13 @@ def load() -> None:
     """
     if _HEAVY[-1] in sys.modules:
         return
-    gc.disable()
     try:
-        for name in _HEAVY:
-            importlib.import_module(name)
+        with collector_off():
+            for name in _HEAVY:
+                importlib.import_module(name)
     except Exception:  # the job that needs it says what is wrong
         _log.exception("%s could not be loaded", name)
-    finally:
-        gc.freeze()
-        gc.enable()
+    gc.freeze()
 
 
 def _warm_up() -> None:

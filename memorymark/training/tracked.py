@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from memorymark.memory.storage import parts_of, storage_key
 from memorymark.memory.torch_parts import tree_leaves, without_modes
 from memorymark.memory.trace import BACKWARD, FORWARD_END, OPTIMIZER, STEP_END
 from memorymark.memory.tracker import MemoryTracker
-from memorymark.placement.patches import SharedByThreads
+from memorymark.placement.collector import collector_off
 from memorymark.records.trial import GradientCheck, Stage
 from memorymark.training.optimizers import state_tensors
 from memorymark.training.runtime import Runtime
@@ -140,27 +139,6 @@ def seconds_of(work: Callable[[], None], synchronize: Callable[[], None] = lambd
     work()
     synchronize()
     return time.perf_counter() - start
-
-
-@contextmanager
-def collector_off() -> Iterator[None]:
-    """Hold Python's collector back, for as long as any thread wants it."""
-    with _without_collector.held():
-        yield
-
-
-@contextmanager
-def _collector_off() -> Iterator[None]:
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-_without_collector = SharedByThreads(_collector_off)
 
 
 def live_bytes_of(model: nn.Module, *beside: Tensor) -> int:

@@ -26,3 +26,16 @@ def drawing() -> Iterator[None]:
             yield
         finally:
             _held.yes = False
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Let others draw meanwhile, where this thread only waits for something."""
+    if not getattr(_held, "yes", False):
+        yield
+        return
+    _SLOTS.release()
+    try:
+        yield
+    finally:
+        _SLOTS.acquire()

@@ -49,7 +49,7 @@ def fill_in(hf_config: Any, config: TrainingConfig, name: str) -> TrainingConfig
         hf_config.model_type,
         has_audio=hasattr(hf_config, "audio_config"),
     )
-    check_lengths(config, read, name)
+    config = check_lengths(config, read, name)
     for length in ("image_size", "audio_seconds", "num_frames"):
         if length in read:
             own, is_fixed = _OWN[length](hf_config, task)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from memorymark.errors import InvalidValue
 from memorymark.records.config import DEFAULT_IMAGE_SIZE, Task, TrainingConfig
 
@@ -34,11 +36,12 @@ def lengths_of_sample(
     return (*video, "image_size", "seq_len")
 
 
-def check_lengths(config: TrainingConfig, taken: tuple[str, ...], name: str) -> None:
+def check_lengths(config: TrainingConfig, taken: tuple[str, ...], name: str) -> TrainingConfig:
     """Refuse a length that a model does not take: it would be ignored in silence.
 
-    A sequence length always has a value, and a size of images that was left open is filled in for
-    every model: neither says that somebody gave it.
+    A size of images that was left open is filled in for every model: it does not say that somebody
+    gave it. Nor does a sequence length, which always has a value: it is left out of the config that
+    is returned, so that no result of images says a number of tokens.
 
     Raises:
         InvalidValue: The config gives such a length.
@@ -51,6 +54,9 @@ def check_lengths(config: TrainingConfig, taken: tuple[str, ...], name: str) -> 
             raise InvalidValue(
                 _FLAGS[length], given, f"nothing: {name!r} takes no {what}; its lengths: {own}"
             )
+    if "seq_len" in taken:
+        return config
+    return dataclasses.replace(config, seq_len=TrainingConfig.seq_len)
 
 
 def lengths_in_torchvision(name: str) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from memorymark.analysis.search import SearchResult, find_max_batch, not_monotone
 from memorymark.errors import InvalidValue
 from memorymark.records.config import TrainingConfig
-from memorymark.records.trial import Breakdown, Outcome, Source, Trial
+from memorymark.records.held_memory import Breakdown
+from memorymark.records.trial import Outcome, Source, Trial
 from memorymark.units import GIB, MIB
 from memorymark.workloads.trial_spec import TrialSpec
 

@@ -526,8 +526,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def test_app_says_that_it_listens_everywhere(started: list[list[str]], capsys: Any) -> None:
     _, err = run(capsys, "app --port 8600")
     assert "all interfaces, port 8600" in err
-    assert started[0][1:6] == ["-P", "-m", "streamlit", "run", str(ROOT / "streamlit_app.py")]
-    options = dict(zip(started[0][6::2], started[0][7::2], strict=True))
+    serving = str(ROOT / "memorymark" / "ui" / "serving.py")
+    assert started[0][1:5] == ["-P", serving, "run", str(ROOT / "streamlit_app.py")]
+    options = dict(zip(started[0][5::2], started[0][6::2], strict=True))
     assert options["--server.port"] == "8600" and options["--server.address"] == "0.0.0.0"
     assert options["--server.showEmailPrompt"] == "false"
 

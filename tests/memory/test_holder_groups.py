@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memorymark.memory.holder_groups import group_holders
-from memorymark.records.trial import CATEGORIES, Holder
+from memorymark.records.held_memory import CATEGORIES, Holder
 
 names = st.sampled_from(
     ["layer", "encoder", "0", "1", "2", "11", "dense", "h", "mul", "", "*", "²"]

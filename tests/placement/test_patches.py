@@ -12,7 +12,6 @@ from torch import nn
 
 import memorymark
 from memorymark.placement.patches import SharedByThreads, patched, simulation_lock
-from memorymark.training.tracked import collector_off
 from tests.placement.test_process_state import state
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
@@ -145,17 +144,6 @@ def test_an_ordinary_training_on_another_thread_does_not_notice():
         assert torch.Generator().device.type == "cpu"
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert model(torch.rand(2, 4)).dtype is torch.bfloat16
-
-
-def test_the_collector_is_back_when_the_last_thread_ends():
-    assert gc.isenabled()
-    first, second = collector_off(), collector_off()
-    first.__enter__()
-    second.__enter__()
-    first.__exit__(None, None, None)
-    assert not gc.isenabled()
-    second.__exit__(None, None, None)
-    assert gc.isenabled()
 
 
 def test_a_shared_change_is_made_once_and_ended_by_the_last():

@@ -1,5 +1,5 @@
 from memorymark.probes.reconcile import with_remainder
-from memorymark.records.trial import Breakdown
+from memorymark.records.held_memory import Breakdown
 
 PARTS = Breakdown(parameters=600, activations=300, temporaries=5, inputs=95)
 

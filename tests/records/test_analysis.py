@@ -6,10 +6,11 @@ import pytest
 from fakes import FakeProbe, FakeWorkload, measured_target
 
 from memorymark.errors import InvalidValue, UnknownChoice
-from memorymark.records.analysis import Advice, Analysis, Mark
+from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import Plan, savings
+from memorymark.records.mark import Advice, Mark
 from memorymark.units import GIB
 from memorymark.workloads.trial_spec import TrialSpec
 

@@ -27,17 +27,9 @@ from memorymark.records.codec import Record, parse_json, to_json
 from memorymark.records.comparison import Comparison
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event, EventKind
+from memorymark.records.held_memory import Breakdown, Holder, Timeline
 from memorymark.records.request import Request
-from memorymark.records.trial import (
-    Breakdown,
-    GradientCheck,
-    Holder,
-    Outcome,
-    Source,
-    Stage,
-    Timeline,
-    Trial,
-)
+from memorymark.records.trial import GradientCheck, Outcome, Source, Stage, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.service.history import RunHistory
 

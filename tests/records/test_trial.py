@@ -7,7 +7,8 @@ import pytest
 from fakes import FakeProbe, FakeWorkload
 
 from memorymark.records.config import TrainingConfig
-from memorymark.records.trial import GradientCheck, Holder, Outcome, Source, Stage, Timeline, Trial
+from memorymark.records.held_memory import Holder, Timeline
+from memorymark.records.trial import GradientCheck, Outcome, Source, Stage, Trial
 from memorymark.units import GIB
 from memorymark.workloads.trial_spec import TrialSpec
 

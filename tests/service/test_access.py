@@ -53,11 +53,17 @@ def make_service(tmp_path):
 LISTED = Request(RequestKind.ANALYSIS, "bert", gpu="t4")
 
 
+def is_estimating(service, request):
+    one = replace(request, kind=RequestKind.ESTIMATE, batch_size=4, options=AnalysisOptions())
+    return service.estimates.is_pending(one)
+
+
 @pytest.mark.parametrize("model", ["bert", "hf:openai-community/gpt2", "llama-3.1-8b"])
 def test_models_of_the_list_are_estimated_for_everybody(make_service, model):
     service = make_service(run_key="secret")
-    assert service.estimate(replace(LISTED, model=model), 4, Visitor(session="a")) is None
-    assert service.is_estimating(replace(LISTED, model=model), 4)
+    asked, visitor = replace(LISTED, model=model), Visitor(session="a")
+    assert service.estimate(asked, 4, visitor) is None
+    until(lambda: service._execute_with.called)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +83,7 @@ def test_who_may_not_start_work_starts_none_by_asking_for_an_estimate(make_servi
     for visitor in (Visitor(session="a"), Visitor(run_key="wrong", session="a")):
         answer = service.estimate(asked, 4, visitor)
         assert answer.trial is None and "Enter the run key in the sidebar." in answer.error
-        assert not service.is_estimating(asked, 4)
+        assert not is_estimating(service, asked)
     service._execute_with.assert_not_called()
     service.check(known)
     assert service.estimate(asked, 4, known) is None

@@ -1,6 +1,7 @@
 import threading
 import time
 
+from memorymark.errors import Cancelled
 from memorymark.service import estimates as module
 from memorymark.service.estimates import Answer, Estimates
 
@@ -26,6 +27,29 @@ def test_answer_is_none_first_and_then_known():
     until(lambda: not estimates.is_pending("a"))
     assert estimates.ask("a", lambda cancel: "another").trial == "trial"
     assert calls == [1]
+    estimates.close()
+
+
+def test_who_waits_a_little_has_an_answer_that_is_soon_there():
+    estimates, go = Estimates(), threading.Event()
+    answer = estimates.ask("soon", lambda cancel: time.sleep(0.02) or "trial", wait_seconds=5.0)
+    assert answer == Answer("trial")
+    start = time.monotonic()
+    assert estimates.ask("late", lambda cancel: go.wait(5), wait_seconds=0.05) is None
+    assert time.monotonic() - start < 1
+    go.set()
+    estimates.close()
+
+
+def test_nobody_waits_for_a_question_that_was_given_up():
+    estimates = Estimates()
+
+    def give_up(cancel):
+        raise Cancelled
+
+    start = time.monotonic()
+    assert estimates.ask("a", give_up, wait_seconds=5.0) is None
+    assert time.monotonic() - start < 1
     estimates.close()
 
 

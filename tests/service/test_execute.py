@@ -1,6 +1,7 @@
 """The one way to do a job: targets, leases, measured runs of the history."""
 
 import dataclasses
+import gc
 import threading
 from unittest.mock import create_autospec
 
@@ -86,6 +87,22 @@ def keep_measured(
 def compared(settings, **parts):
     found = execute(ask(RequestKind.COMPARISON, gpus=("t4", "l4"), **parts), settings=settings)
     return {row.gpu: row for row in found.gpus}
+
+
+def test_the_collector_rests_while_probe_and_workload_are_loaded(settings, monkeypatch):
+    rested = []
+
+    def make_probe(**target):
+        rested.append(not gc.isenabled())
+        return app_probe.make_probe(**target)
+
+    monkeypatch.setattr(probe_factory, "load_factory", lambda name: make_probe)
+    monkeypatch.setattr(
+        call.Call, "workload", lambda *_: rested.append(not gc.isenabled()) or FakeWorkload("bert")
+    )
+    execute(ask(RequestKind.ESTIMATE, gpu="l4", batch_size=1), settings=settings)
+    assert rested == [True, True]
+    assert gc.isenabled()
 
 
 # ---- what each kind returns ------------------------------------------------------------------

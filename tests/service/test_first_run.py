@@ -153,3 +153,18 @@ def test_it_is_what_the_page_is_set_to_at_the_start(monkeypatch):
     request = first_run.first_request()
     assert page.session_state["asked"] == request
     assert request.config == TrainingConfig()
+
+
+def test_one_that_failed_or_was_stopped_is_no_answer(make_service):
+    failing = make_service()
+    failing._execute_with.side_effect = OSError("The process ended.")
+    assert begun(failing) is None
+    assert [run.status for run in failing.history.list()] == [RunStatus.FAILED]
+    assert begun(make_service()) is not None
+
+
+def test_it_is_there_although_the_history_cannot_be_written(make_service, tmp_path):
+    (tmp_path / "runs.sqlite3").write_bytes(b"no history" * 1000)
+    service = make_service()
+    run_id = begun(service)
+    assert service.history.open(run_id).status is RunStatus.DONE

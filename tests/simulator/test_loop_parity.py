@@ -9,10 +9,10 @@ from tiny import tiny_gpt2, tiny_llama
 
 from memorymark.memory.trace import BACKWARD, OPTIMIZER, STEP_END
 from memorymark.memory.tracker import MemoryTracker
+from memorymark.placement.collector import collector_off
 from memorymark.records.config import Task, TrainingConfig
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.simulate import simulate
-from memorymark.training.tracked import collector_off
 from memorymark.workloads.build import build_model
 from memorymark.workloads.huggingface import HuggingFaceWorkload
 from memorymark.workloads.trial_spec import TrialSpec

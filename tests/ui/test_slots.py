@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from memorymark.ui.slots import drawing
+from memorymark.ui.slots import drawing, waiting
 
 
 def test_two_draw_and_a_third_waits_for_its_place():
@@ -41,3 +41,31 @@ def test_an_error_gives_the_place_back():
     thread.start()
     thread.join(10)
     assert drawn == [0, 1, 2]
+
+
+def test_who_only_waits_lets_others_draw():
+    drawn, go = [], threading.Event()
+    inside = threading.Semaphore(0)
+
+    def draw(name):
+        with drawing():
+            with waiting():
+                inside.release()
+                assert go.wait(10)
+            drawn.append(name)
+
+    threads = [threading.Thread(target=draw, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert inside.acquire(timeout=10)
+    go.set()
+    for thread in threads:
+        thread.join(10)
+    assert sorted(drawn) == ["a", "b", "c"]
+
+
+def test_who_draws_nothing_waits_without_giving_a_place_away():
+    with waiting():
+        pass
+    test_two_draw_and_a_third_waits_for_its_place()

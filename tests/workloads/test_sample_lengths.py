@@ -37,3 +37,9 @@ def test_what_was_filled_in_is_not_what_somebody_gave():
 def test_a_length_that_a_model_does_not_take_is_refused(model, given, taken):
     with pytest.raises(InvalidValue, match=f"accepted: nothing: .*; its lengths: {taken}"):
         resolve(model).describe(TrainingConfig(**given))
+
+
+def test_a_sequence_length_is_left_out_where_no_text_is_read():
+    given = TrainingConfig(seq_len=512, precision="bf16")
+    assert check_lengths(given, ("seq_len",), "bert") is given
+    assert check_lengths(given, ("image_size",), "resnet") == TrainingConfig(precision="bf16")

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from memorymark.records.analysis import Analysis, Mark
+from memorymark.records.analysis import Analysis
+from memorymark.records.mark import Mark
 from memorymark.records.trial import Outcome, Trial
 from memorymark.report.charts.palette import (
     GROUND,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from memorymark.records.trial import CATEGORIES, Trial
+from memorymark.records.held_memory import CATEGORIES
+from memorymark.records.trial import Trial
 from memorymark.report.charts.palette import CATEGORY_COLOURS, CATEGORY_WORDS
 from memorymark.units import gib, percent
 

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memorymark.records.trial import CATEGORIES, REPEATED, HolderGroup, Timeline, Trial
+from memorymark.records.held_memory import CATEGORIES, REPEATED, HolderGroup, Timeline
+from memorymark.records.trial import Trial
 from memorymark.report.charts.palette import (
     CATEGORY_WORDS,
     GROUND,

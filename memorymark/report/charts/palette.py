@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from memorymark.records.trial import CATEGORIES
+from memorymark.records.held_memory import CATEGORIES
 from memorymark.units import GIB
 
 CATEGORY_COLOURS: dict[str, str] = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from memorymark.records.trial import CATEGORIES, Stage, Trial
+from memorymark.records.held_memory import CATEGORIES
+from memorymark.records.trial import Stage, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.report.charts.palette import (
     CATEGORY_WORDS,

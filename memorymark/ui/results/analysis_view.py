@@ -8,8 +8,9 @@ from types import MappingProxyType
 
 import streamlit as st
 
-from memorymark.records.analysis import Advice, Analysis, Mark
+from memorymark.records.analysis import Analysis
 from memorymark.records.codec import to_json
+from memorymark.records.mark import Advice, Mark
 from memorymark.records.request import Request, command_line
 from memorymark.records.trial import Source, Target, Trial
 from memorymark.report.charts import batch_charts, memory_charts

@@ -18,9 +18,10 @@ from memorymark.ui.frame import is_page_drawn
 from memorymark.ui.redraw import redraw
 from memorymark.ui.setup.current import current_gpu, current_setup
 from memorymark.ui.setup.setup_record import Setup
-from memorymark.ui.slots import drawing
+from memorymark.ui.slots import drawing, waiting
 from memorymark.units import gib
 
+_AT_ONCE_SECONDS = 0.2  # most answers are there by then, and the page is drawn once, not twice
 _POLL_SECONDS = 0.25
 _LAST = "memory_bar"
 _DIMMED = 0.45
@@ -38,7 +39,9 @@ def draw_memory_bar() -> None:
         if request is None:
             _say_that_there_is_none(setup)
             return
-        answer = app_service().estimate(request, setup.batch, visitor())
+        who = visitor()
+        with waiting():
+            answer = app_service().estimate(request, setup.batch, who, _AT_ONCE_SECONDS)
         if answer is None:
             _wait(request, setup.batch)
         else:

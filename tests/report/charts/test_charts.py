@@ -14,7 +14,8 @@ from memorymark.analysis.marks import with_options
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import Offer, Plan, compare_offers
-from memorymark.records.trial import CATEGORIES, Breakdown, HolderGroup, Stage
+from memorymark.records.held_memory import CATEGORIES, Breakdown, HolderGroup
+from memorymark.records.trial import Stage
 from memorymark.report.charts import (
     batch_charts,
     compare_charts,

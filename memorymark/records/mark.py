@@ -1,0 +1,51 @@
+"""What an analysis points to: batch sizes that matter, and changes that make room. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from memorymark.records.trial import Trial
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A batch size that matters, with what is known of it.
+
+    Attributes:
+        batch_size: The batch size; None where there is none, as when nothing fits.
+        trial: The trial at this batch size, where one ran.
+        memory_bytes: Memory that a training at this batch takes.
+        samples_per_second: Its throughput.
+        interpolated: Whether the two figures lie between two trials, instead of in one.
+        fits: Whether it trains; None where that is not known.
+    """
+
+    batch_size: int | None = None
+    trial: Trial | None = None
+    memory_bytes: int | None = None
+    samples_per_second: float | None = None
+    interpolated: bool = False
+    fits: bool | None = None
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A change of the config that may make room.
+
+    Attributes:
+        text: What to change, in words.
+        change: Fields of TrainingConfig with their new values.
+        batch_size: Batch size that the figures are for.
+        memory_bytes: Memory with the change; None where it was not tried.
+        saved_bytes: Memory that the change saves; None where unknown.
+        fits: Whether the batch fits with the change; None where it was not tried.
+    """
+
+    text: str
+    change: Mapping[str, Any]
+    batch_size: int | None = None
+    memory_bytes: int | None = None
+    saved_bytes: int | None = None
+    fits: bool | None = None
