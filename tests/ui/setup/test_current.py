@@ -239,7 +239,7 @@ def test_the_bar_asks_for_the_setup(app, monkeypatch):
     )
     app.query_params.update({"model": "gpt2", "precision": "amp-bf16", "memory_budget": "4GiB"})
     app.run()
-    request, batch_size, _ = asked[-1]
+    request, batch_size, *_ = asked[-1]
     assert (request.model, request.config.precision, batch_size) == ("gpt2", "amp-bf16", 16)
     assert (request.gpu, request.memory_budget) == ("a100-40gb", 4 * 2**30)
 
