@@ -19,6 +19,8 @@ _MOST_PARTS = 4
 _CAPACITY = "Capacity (GiB)"
 # These follow from the target, or do not change what a step takes: the table has them.
 _FOLLOWS = {"Source", _CAPACITY}
+# These are mostly the model's own: where models differ, their names tell more.
+_OF_MODEL = {options_of(TrainingConfig)[name].label for name in ("task", "num_labels")}
 
 
 def settings_of(analysis: Analysis) -> dict[str, Setting]:
@@ -39,7 +41,9 @@ def run_names(analyses: Sequence[Analysis]) -> list[str]:
 
     No two names are alike.
     """
-    telling = [name for name in differing_settings(analyses) if name not in _FOLLOWS]
+    differing = differing_settings(analyses)
+    untold = _FOLLOWS | _OF_MODEL if "Model" in differing else _FOLLOWS
+    telling = [name for name in differing if name not in untold]
     names = []
     for analysis in analyses:
         settings = _settings(analysis)

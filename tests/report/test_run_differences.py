@@ -66,3 +66,9 @@ def test_a_setting_that_one_run_leaves_open_reads_as_not_set():
         "masked-lm · labels not set",
         "task not set · 3 labels",
     ]
+
+
+def test_other_models_are_told_apart_by_name_not_by_what_they_fill_in():
+    other = dataclasses.replace(changed("b2", task="causal-lm", num_labels=7), workload="gpt2")
+    assert run_names([BASE, other]) == ["bert", "gpt2"]
+    assert "7 labels" in run_names([BASE, changed("b2", num_labels=7)])[1]

@@ -101,7 +101,7 @@ def analysis_columns(analyses: Sequence[Analysis]) -> list[Column]:
     differing = differing_settings(analyses)
     settings = [_setting(name, values) for name, values in differing.items()]
     return [
-        columns.text("Run", lambda row: row[1][0], pinned=True, width="medium"),
+        columns.text("Run", lambda row: row[1][0], pinned=True, width="large"),
         columns.count("Largest that fits", _figure("max_batch_size")),
         columns.count("Recommended", _figure("optimal.batch_size")),
         columns.memory("Memory at recommended", _figure("optimal.memory_bytes")),

@@ -12,6 +12,7 @@ from memorymark.service.estimates import Answer
 from memorymark.service.execute import execute
 from memorymark.service.history import RunHistory
 from memorymark.settings import load_settings
+from memorymark.ui.setup.setup_record import BATCH
 
 REQUEST = Request(
     RequestKind.ANALYSIS,
@@ -238,6 +239,31 @@ def test_the_bar_asks_for_the_setup(app, monkeypatch):
     )
     app.query_params.update({"model": "gpt2", "precision": "amp-bf16", "memory_budget": "4GiB"})
     app.run()
-    request, batch_size, _ = asked[-1]
+    request, batch_size, *_ = asked[-1]
     assert (request.model, request.config.precision, batch_size) == ("gpt2", "amp-bf16", 16)
     assert (request.gpu, request.memory_budget) == ("a100-40gb", 4 * 2**30)
+
+
+def test_slider_and_number_of_the_batch_are_one_value(app):
+    app.run()
+    app.sidebar.slider(key="side_batch").set_value(40).run()
+    assert shown(app, BATCH) == 40
+    app.number_input(key=f"setup_{BATCH}").set_value(900).run()
+    slider = app.sidebar.slider(key="side_batch")
+    assert slider.value == 900 and slider.max == 900
+    app.number_input(key=f"setup_{BATCH}").set_value(20).run()
+    assert (app.sidebar.slider(key="side_batch").value, slider.min) == (20, 1)
+    assert app.sidebar.slider(key="side_batch").max == 128
+
+
+def test_the_earlier_result_stays_below_a_run_without_one(app):
+    run_id = save()
+    app.query_params["run"] = run_id
+    app.run()
+    verdict = app.subheader[0].value
+    app.selectbox(key="setup_model").set_value("own:broken")
+    run_to_end(app, "Analyze")
+    assert not app.exception and "it is broken" in app.error[0].value
+    assert f"Below is the earlier result, of run {run_id}." in captions(app)
+    assert "model gpt2 (now own" in stale(app)
+    assert verdict in [said.value for said in app.subheader]
