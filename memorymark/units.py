@@ -56,9 +56,11 @@ def gib(value: int | None) -> str:
 
 
 def mib_or_gib(value: int | None) -> str:
-    """Write bytes as MiB below one GiB, else as GiB, a dash where unknown."""
+    """Write bytes as GiB, below one GiB as MiB, tiny ones as KiB; a dash where unknown."""
     if value is None or value >= GIB:
         return gib(value)
+    if 0 < value < MIB / 10:
+        return f"{value / 1024:,.1f} KiB"
     return f"{value / MIB:,.1f} MiB"
 
 

@@ -226,6 +226,23 @@ def test_a_build_that_makes_nothing_is_stopped_by_its_time_and_its_memory():
     time.sleep(0.3)  # nothing comes afterwards
 
 
+def test_a_build_that_swallows_what_ends_it_is_ended_again():
+    def swallowing():
+        try:
+            while True:
+                pass
+        except BaseException:  # as in a callback of Python's collector
+            while True:
+                pass
+
+    with (
+        pytest.raises(BoundReached, match="processor time"),
+        working_within(Bounds(seconds=0.1), never),
+        metered_build("x", own=False),
+    ):
+        swallowing()
+
+
 def test_a_model_that_needs_its_values_takes_no_more_of_the_host_than_it_may():
     def needs_values():
         assert nn.Parameter(torch.ones(1024, 1024)).sum().item() > 0

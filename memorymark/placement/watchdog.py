@@ -16,11 +16,15 @@ from memorymark.bounds import Meter
 from memorymark.errors import BoundReached
 
 _SECONDS_BETWEEN = 0.2
+_SECONDS_TO_END = 1.0  # for code that ends; then it is told again
 _CALLS = 100
 
 
 class _Ended(BaseException):
-    """Raised in the thread that is watched; no code of a model catches it."""
+    """Raised in the thread that is watched.
+
+    What catches everything swallows it, as Python itself does in a callback of its collector.
+    """
 
 
 @contextmanager
@@ -34,7 +38,7 @@ def watched(meter: Meter) -> Iterator[None]:
     clock = _clock_of(watched_thread)
 
     def look() -> None:
-        while not done.wait(_SECONDS_BETWEEN):
+        while not done.wait(_SECONDS_TO_END if ended.is_set() else _SECONDS_BETWEEN):
             try:
                 meter.look(time.clock_gettime(clock) if clock is not None else None)
             except BoundReached:
@@ -42,7 +46,6 @@ def watched(meter: Meter) -> Iterator[None]:
                     if not done.is_set():
                         ended.set()
                         _raise_in(watched_thread, _Ended)
-                return
 
     threading.Thread(target=look, name="memorymark-watchdog", daemon=True).start()
     try:

@@ -10,6 +10,9 @@ from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import Offer, Plan, RunCost, compare_offers
 
+GIVEN = "given"
+"""Source of a price that the user gave."""
+
 
 @dataclass(frozen=True)
 class ComparedGpu:
@@ -94,6 +97,4 @@ class Comparison(Record):
 def _at_price(row: ComparedGpu, price: float | None) -> ComparedGpu:
     if price is None:
         return row
-    return dataclasses.replace(
-        row, usd_per_hour=price, price_source="given", price_observed_at=None
-    )
+    return dataclasses.replace(row, usd_per_hour=price, price_source=GIVEN, price_observed_at=None)

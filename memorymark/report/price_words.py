@@ -6,6 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from memorymark.records.comparison import GIVEN
+
+_YOURS = "your price"
+
 
 def price_owner(price_source: str | None) -> str | None:
     """Return provider and kind of a price from where it was seen.
@@ -16,6 +20,8 @@ def price_owner(price_source: str | None) -> str | None:
     """
     if price_source is None:
         return None
+    if price_source == GIVEN:
+        return _YOURS
     return price_source.partition(",")[0].removesuffix(" price")
 
 
@@ -34,11 +40,10 @@ def price_words(
     priced = [row for row in theirs if row["usd_per_hour"] is not None]
     missing = [row["name"].removeprefix("NVIDIA ") for row in theirs if row not in priced]
     owners = Counter(price_owner(row["price_source"]) or "unknown" for row in priced)
+    owners += Counter({_YOURS: len(yours)})
     parts = [f"{owner} for {_gpus(count)}" for owner, count in owners.most_common()]
-    if yours:
-        parts.append(f"yours for {_gpus(len(yours))}")
     said = f"Prices: {', '.join(parts) or 'none known'}{_seen(priced)}."
-    if len(owners) + bool(yours) > 1:
+    if len(owners) > 1:
         said += " Compare GPUs of one provider first: providers differ in what a price includes."
     if missing:
         said += f" No price for {', '.join(missing)}{how and f': {how}'}."

@@ -20,7 +20,7 @@ from memorymark.gpus.catalogue import Gpu, find_gpu, load_catalogue
 from memorymark.placement.collector import collector_off
 from memorymark.probes.choose import share_simulations
 from memorymark.records.analysis import Analysis
-from memorymark.records.comparison import Comparison
+from memorymark.records.comparison import GIVEN, Comparison
 from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
 from memorymark.records.trial import Source, Trial
@@ -29,6 +29,7 @@ from memorymark.service.call import Call
 from memorymark.service.several_gpus import SeveralGpus
 from memorymark.settings import Settings, load_settings
 from memorymark.workloads.naming import form_of
+from memorymark.workloads.sample_lengths import lengths_left_out
 from memorymark.workloads.trial_spec import TrialSpec
 
 if TYPE_CHECKING:
@@ -103,9 +104,7 @@ def _priced(gpu: Gpu, price: float | None) -> Gpu:
     """Return a GPU at a price that was given, where one was."""
     if price is None:
         return gpu
-    return dataclasses.replace(
-        gpu, usd_per_hour=price, price_source="given", price_observed_at=None
-    )
+    return dataclasses.replace(gpu, usd_per_hour=price, price_source=GIVEN, price_observed_at=None)
 
 
 def _on_one(call: Call, probe: Probe) -> Record:
@@ -149,12 +148,9 @@ def _notes_on_choice(asked: Request, probe: Probe) -> tuple[str, ...]:
 
 
 def _notes_on_lengths(asked: Request, workload: Workload) -> tuple[str, ...]:
-    """Say that a sequence length was given to a model that reads no text."""
-    given, described = asked.config.seq_len, workload.describe(asked.config)
-    reads_text = described.task is None or "seq_len" in described.task.lengths
-    if reads_text or given == described.seq_len:
-        return ()
-    return (f"{quoted(asked.model)} reads no text: the sequence length {given:,} is left out.",)
+    """Say which lengths were given to a model that does not take them."""
+    left_out = lengths_left_out(asked.config, workload.describe(asked.config))
+    return tuple(f"{quoted(asked.model)} takes {words}." for words in left_out)
 
 
 @contextlib.contextmanager

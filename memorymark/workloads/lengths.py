@@ -10,7 +10,7 @@ from memorymark.errors import BatchTooLong
 from memorymark.records.config import DEFAULT_IMAGE_SIZE, Task, TrainingConfig, with_image_size
 from memorymark.workloads.inputs.audio import own_seconds
 from memorymark.workloads.inputs.batch_spec import part, text_config, vision_config
-from memorymark.workloads.sample_lengths import check_lengths, lengths_of_sample
+from memorymark.workloads.sample_lengths import lengths_of_sample, with_own_lengths
 
 _DEFAULT_SECONDS = 10
 _DEFAULT_FRAMES = 16
@@ -39,9 +39,10 @@ _TILED = {"llava_next", "llava_onevision"}
 def fill_in(hf_config: Any, config: TrainingConfig, name: str) -> TrainingConfig:
     """Return the config with the lengths of a sample, the model's own where none was given.
 
+    Lengths that the model does not take are left out.
+
     Raises:
         BatchTooLong: A length was given, and the model takes but another one.
-        InvalidValue: A length was given of what the model does not take.
     """
     task, found = config.task, {}
     read = lengths_of_sample(
@@ -49,7 +50,7 @@ def fill_in(hf_config: Any, config: TrainingConfig, name: str) -> TrainingConfig
         hf_config.model_type,
         has_audio=hasattr(hf_config, "audio_config"),
     )
-    config = check_lengths(config, read, name)
+    config = with_own_lengths(config, read)
     for length in ("image_size", "audio_seconds", "num_frames"):
         if length in read:
             own, is_fixed = _OWN[length](hf_config, task)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 
-from memorymark.errors import InvalidValue
 from memorymark.records.config import DEFAULT_IMAGE_SIZE, Task, TrainingConfig
 
 _WITH_VIDEO = ("xclip", "videoprism")
 _VIDEO_MODELS = ("mc3", "mvit", "r2plus1d", "r3d", "s3d", "swin3d")
-_WORDS = {"image_size": "images", "audio_seconds": "audio", "num_frames": "video"}
-_FLAGS = {"seq_len": "sequence length", "image_size": "image size"}
-_FLAGS |= {"audio_seconds": "audio length", "num_frames": "number of video frames"}
+_WORDS = {"seq_len": "text", "image_size": "images"}
+_WORDS |= {"audio_seconds": "audio", "num_frames": "video"}
+_NAMES = {"seq_len": "sequence length", "image_size": "image size"}
+_NAMES |= {"audio_seconds": "audio length", "num_frames": "number of video frames"}
+# What stands in a config for a length that the model does not take.
+_LEFT_OUT = {
+    "seq_len": TrainingConfig.seq_len,
+    "image_size": DEFAULT_IMAGE_SIZE,
+    "audio_seconds": None,
+    "num_frames": None,
+}
 
 
 def lengths_of_sample(
@@ -36,27 +43,27 @@ def lengths_of_sample(
     return (*video, "image_size", "seq_len")
 
 
-def check_lengths(config: TrainingConfig, taken: tuple[str, ...], name: str) -> TrainingConfig:
-    """Refuse a length that a model does not take: it would be ignored in silence.
+def with_own_lengths(config: TrainingConfig, taken: tuple[str, ...]) -> TrainingConfig:
+    """Leave out the lengths that a model does not take, so that no result says any of them."""
+    others = {name: value for name, value in _LEFT_OUT.items() if name not in taken}
+    return dataclasses.replace(config, **others)
 
-    A size of images that was left open is filled in for every model: it does not say that somebody
-    gave it. Nor does a sequence length, which always has a value: it is left out of the config that
-    is returned, so that no result of images says a number of tokens.
 
-    Raises:
-        InvalidValue: The config gives such a length.
+def lengths_left_out(given: TrainingConfig, described: TrainingConfig) -> tuple[str, ...]:
+    """Say in words which lengths were given and are not in what a workload makes of a config.
+
+    Example:
+        >>> bert = TrainingConfig(task="masked-lm", image_size=224)
+        >>> lengths_left_out(TrainingConfig(image_size=32), bert)
+        ('no images: the image size 32 is left out',)
     """
-    for length, what in _WORDS.items():
-        given = getattr(config, length)
-        filled_in = DEFAULT_IMAGE_SIZE if length == "image_size" else None
-        if length not in taken and given not in (None, filled_in):
-            own = " and ".join(_FLAGS[each] for each in taken) or "none"
-            raise InvalidValue(
-                _FLAGS[length], given, f"nothing: {name!r} takes no {what}; its lengths: {own}"
-            )
-    if "seq_len" in taken:
-        return config
-    return dataclasses.replace(config, seq_len=TrainingConfig.seq_len)
+    taken = described.task.lengths if described.task else tuple(_LEFT_OUT)
+    values = ((name, getattr(given, name), getattr(described, name)) for name in _LEFT_OUT)
+    return tuple(
+        f"no {_WORDS[name]}: the {_NAMES[name]} {value:,} is left out"
+        for name, value, kept in values
+        if name not in taken and value is not None and value != kept
+    )
 
 
 def lengths_in_torchvision(name: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from memorymark.errors import InvalidValue, WorkloadError
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import Batch, Workload
-from memorymark.workloads.sample_lengths import check_lengths
+from memorymark.workloads.sample_lengths import with_own_lengths
 from memorymark.workloads.torchvision_kinds import kind_of
 
 
@@ -37,7 +37,7 @@ class TorchvisionModel(Workload):
             raise InvalidValue(
                 "dropout", False, f"true for {self.name}, which has a loss in training mode alone"
             )
-        config = check_lengths(config, kind.task.lengths, self.name)
+        config = with_own_lengths(config, kind.task.lengths)
         return dataclasses.replace(
             config,
             task=kind.task,

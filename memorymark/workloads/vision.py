@@ -15,7 +15,7 @@ from memorymark.errors import InvalidValue, MissingPackage, UnknownChoice, Workl
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.records.config import DEFAULT_IMAGE_SIZE, Task, TrainingConfig, UseCache
 from memorymark.workloads.base import Batch, Workload
-from memorymark.workloads.sample_lengths import check_lengths
+from memorymark.workloads.sample_lengths import with_own_lengths
 from memorymark.workloads.torchvision_models import TorchvisionModel
 
 _NUM_CLASSES = 1000
@@ -56,7 +56,7 @@ class ImageClassifier(Workload):
             raise InvalidValue("task", str(config.task), f"image-classification for {self.name}")
         if config.use_cache is UseCache.ON:
             raise InvalidValue("use cache", "on", f"auto or off: {self.name} has no such cache")
-        config = check_lengths(config, Task.IMAGE_CLASSIFICATION.lengths, self.name)
+        config = with_own_lengths(config, Task.IMAGE_CLASSIFICATION.lengths)
         return dataclasses.replace(
             config,
             task=Task.IMAGE_CLASSIFICATION,

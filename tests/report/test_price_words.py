@@ -32,7 +32,7 @@ def test_a_missing_price_is_named_with_what_to_do():
 
 def test_a_price_that_was_typed_in_is_yours():
     said = price_words([row("a"), row("a10g", None)], edited=["a10g"])
-    assert "RunPod on-demand for 1 GPU, yours for 1 GPU" in said and "No price" not in said
+    assert "RunPod on-demand for 1 GPU, your price for 1 GPU" in said and "No price" not in said
 
 
 def test_no_price_at_all():

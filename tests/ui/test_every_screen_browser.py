@@ -1,0 +1,214 @@
+"""What a visitor does first, on every screen: three widths, each light and dark."""
+
+import re
+
+import pytest
+from app_server import WAIT, server, settled
+from fakes import FakeProbe, FakeWorkload, simulated_target
+from screens import (
+    assert_chart_words_apart,
+    assert_fits_width,
+    assert_in_view,
+    calm,
+    every_screen,
+    show,
+)
+
+from memorymark.analysis.analyze import AnalysisOptions, analyze_on
+from memorymark.errors import Cancelled
+from memorymark.records.config import TrainingConfig
+from memorymark.records.event import CancelToken
+from memorymark.records.request import Request, RequestKind
+from memorymark.records.trial import Source
+from memorymark.service.history import RunHistory
+
+expect = pytest.importorskip("playwright.sync_api").expect
+pytestmark = pytest.mark.browser
+BAR = "[class*=st-key-memory_bar] div[role=img]"
+# What a table says to a screen reader, row by row.
+_ROWS = """() => [...document.querySelectorAll('[data-testid=stDataFrame] tbody tr')].map(
+    row => [...row.querySelectorAll('td')].map(cell => cell.textContent)
+)"""
+_HEAD, _ROW = 35, 35  # pixels
+
+
+@pytest.fixture(scope="module")
+def address(server_home):
+    """A server that begins the first run when it starts."""
+    with server(server_home, MEMORYMARK_FIRST_RUN="on") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def kept(server_home):
+    """Finished analyses by name; `fine` gains nothing from another batch, `stopped` was."""
+    config = TrainingConfig(precision="amp-fp16", seq_len=256)
+    slow = {"overhead_seconds": 0.0, "target": simulated_target()}
+    return {
+        "other": save(server_home, analysis(config), config),
+        "plain": save(server_home, analysis(TrainingConfig()), TrainingConfig()),
+        "fine": save(server_home, analysis(TrainingConfig(), **slow), TrainingConfig()),
+        "stopped": save(server_home, stopped(), TrainingConfig()),
+    }
+
+
+def analysis(config, **probe):
+    probe = FakeProbe(**{"target": simulated_target(), **probe})
+    return analyze_on(probe, FakeWorkload("gpt2"), config, AnalysisOptions(dataset_size=10**6))
+
+
+def stopped():
+    token = CancelToken()
+
+    def cancel(event):
+        if event.text.startswith("batch 16"):
+            token.cancel()
+
+    with pytest.raises(Cancelled) as stop:
+        probe = FakeProbe(target=simulated_target())
+        analyze_on(probe, FakeWorkload("gpt2"), TrainingConfig(), on_event=cancel, cancel=token)
+    return stop.value.partial
+
+
+def save(home, made, config):
+    assert made.target.source is Source.SIMULATED
+    request = Request(RequestKind.ANALYSIS, "gpt2", config, gpu="a100-40gb")
+    history = RunHistory(home / "runs.sqlite3")
+    return history.save("analysis", made.to_dict(), request=request.to_dict())
+
+
+def enter(page, name, value):
+    field = page.get_by_role("spinbutton", name=name)
+    field.fill(str(value))
+    field.press("Enter")
+
+
+def tick(page, *rows):
+    """Tick rows of the table, which the browser draws as a picture."""
+    table = page.get_by_test_id("stDataFrame")
+    table.wait_for(timeout=WAIT)
+    table.scroll_into_view_if_needed()
+    for row in rows:
+        table.click(position={"x": 15, "y": _HEAD + _ROW * row + _ROW // 2})
+
+
+@every_screen
+def test_the_page_answers_and_the_bar_follows(screen, address, tab):
+    show(tab, address, screen)
+    assert_in_view(tab.get_by_text("free (simulated)"))
+    assert_in_view(tab.locator(BAR))
+    for name in ("Model", "GPU", "Precision"):
+        assert_in_view(tab.get_by_role("combobox", name=name))
+    assert_in_view(tab.get_by_role("spinbutton", name="Current batch"))
+    assert_in_view(tab.get_by_role("button", name="Analyze"))
+    verdict = tab.get_by_role("heading", level=3).first
+    expect(verdict).to_contain_text("Largest batch that fits", timeout=WAIT)  # of the first run
+    assert_fits_width(tab)
+    enter(tab, "Current batch", 2000)
+    tab.get_by_text("Does not fit: batch 2,000 needs").wait_for(timeout=WAIT)
+    assert "Does not fit" in tab.locator(BAR).get_attribute("aria-label")
+
+
+@every_screen
+def test_a_result_says_what_it_is_of_and_fills_the_setup(screen, address, kept, tab):
+    show(tab, f"{address}/?run={kept['other']}", screen)
+    phrase = tab.get_by_text("amp-fp16 · 256 tokens").first
+    phrase.wait_for(timeout=WAIT)
+    for name, words in {"Model": "gpt2", "GPU": "A100", "Precision": "amp-fp16"}.items():
+        expect(tab.get_by_role("combobox", name=name)).to_have_value(re.compile(words))
+    stale = tab.get_by_text("This result is of other settings")
+    assert stale.count() == 0
+    tab.get_by_text("More settings").click()
+    enter(tab, "Sequence length", 128)
+    stale.wait_for(timeout=WAIT)
+    assert "sequence length 256 (now 128)" in stale.inner_text()
+    assert_fits_width(tab)
+
+
+@every_screen
+def test_numbers_sort_as_numbers(screen, address, kept, tab):
+    show(tab, f"{address}/?run={kept['plain']}", screen)
+    table = tab.get_by_test_id("stDataFrame").last
+    table.scroll_into_view_if_needed()
+    before = batches(tab)
+    assert before != sorted(before) and len(before) > 4
+    table.click(position={"x": 30, "y": _HEAD // 2})
+    tab.wait_for_timeout(300)  # it is drawn anew
+    assert batches(tab) == sorted(before)
+
+
+def batches(page):
+    return [int(row[0].replace(",", "")) for row in page.evaluate(_ROWS)]
+
+
+@every_screen
+def test_the_verdict_says_where_there_is_nothing_to_gain(screen, address, kept, tab):
+    show(tab, f"{address}/?run={kept['fine']}", screen)
+    verdict = tab.get_by_role("heading", level=3).first
+    expect(verdict).to_contain_text("You are already fine", timeout=WAIT)
+    show(tab, f"{address}/?run={kept['stopped']}", screen)
+    expect(verdict).to_contain_text("Largest batch that fits: at least ", timeout=WAIT)
+    assert_fits_width(tab)
+
+
+@every_screen
+def test_a_press_shows_progress_beside_it_and_cancel_ends_it(screen, address, tab):
+    show(tab, f"{address}/?model=own:held&seq_len={screen.width + len(screen.theme)}", screen)
+    tab.get_by_role("button", name="Analyze").click()
+    cancel = tab.get_by_role("button", name="Cancel")
+    cancel.wait_for(timeout=WAIT)
+    calm(tab)
+    assert_in_view(tab.get_by_text("analysis of own:held on the simulator"))
+    assert_in_view(cancel)
+    cancel.click()
+    tab.get_by_role("button", name="Cancelling").wait_for(timeout=WAIT)
+    tab.get_by_text("This run was cancelled").wait_for(timeout=WAIT)
+
+
+@every_screen
+def test_an_error_is_beside_the_button_and_goes(screen, address, tab):
+    show(tab, f"{address}/?model=os:system", screen)
+    tab.get_by_role("button", name="Analyze").click()
+    error = tab.locator("[data-testid=stAlertContentError]")
+    error.wait_for(timeout=WAIT)
+    calm(tab)
+    assert_in_view(error)
+    assert "would run custom code" in error.inner_text()
+    enter(tab, "Current batch", 17)
+    error.wait_for(state="detached", timeout=WAIT)
+
+
+@every_screen
+def test_runs_are_laid_over_one_another(screen, address, kept, tab):
+    show(tab, f"{address}/runs", screen)
+    tab.get_by_label("Search").fill("gpt2")
+    tab.get_by_label("Search").press("Enter")
+    settled(tab)
+    calm(tab)
+    tick(tab, 1, 2, 3)
+    tab.get_by_text("amp-fp16").first.wait_for(timeout=WAIT)
+    tab.get_by_test_id("stVegaLiteChart").first.wait_for(timeout=WAIT)
+    calm(tab)
+    assert tab.get_by_test_id("stVegaLiteChart").count() == 2
+    assert_chart_words_apart(tab)
+    assert_fits_width(tab)
+
+
+@every_screen
+def test_a_deleted_run_takes_its_tick_along(screen, address, server_home, tab):
+    model = f"stub-{screen}"
+    history = RunHistory(server_home / "runs.sqlite3")
+    for _ in range(2):
+        history.save("analysis", {"model_name": model}, request={"model": model})
+    show(tab, f"{address}/runs", screen)
+    tab.get_by_label("Search").fill(model)
+    tab.get_by_label("Search").press("Enter")
+    settled(tab)
+    calm(tab)
+    tick(tab, 0)
+    tab.get_by_role("button", name="Delete selected (1)").click()
+    tab.get_by_role("button", name="Delete", exact=True).click()
+    tab.get_by_text("Deleted 1 run.").wait_for(timeout=WAIT)
+    settled(tab)
+    assert tab.get_by_role("button", name="Delete selected").count() == 0
+    assert [run.model for run in history.list()].count(model) == 1
