@@ -4,13 +4,7 @@ import re
 
 import pytest
 from app_server import WAIT, server, settled
-from screens import Screen, assert_fits_width, assert_in_view, calm, show
-
-from memorymark.records.config import TrainingConfig
-from memorymark.records.request import Request, RequestKind
-from memorymark.service.execute import execute
-from memorymark.service.history import RunHistory
-from memorymark.settings import load_settings
+from screens import Screen, assert_in_view, calm, show
 
 expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
@@ -36,21 +30,6 @@ def enter(page, name, value):
 
 def errors(page):
     return page.locator("[data-testid=stAlertContentError]")
-
-
-@pytest.mark.parametrize(
-    "screen", [Screen(1280, "light"), Screen(768, "dark"), Screen(390, "dark")], ids=str
-)
-def test_the_page_answers_without_a_click(screen, address, tab):
-    show(tab, address, screen)
-    assert_in_view(tab.get_by_text("free (simulated)"))
-    assert_in_view(tab.locator(BAR))
-    for name in ("Model", "GPU", "Precision"):
-        assert_in_view(tab.get_by_role("combobox", name=name))
-    assert_in_view(field(tab, "Current batch"))
-    assert_in_view(tab.get_by_role("button", name="Analyze"))
-    tab.get_by_text("Export", exact=True).wait_for(timeout=WAIT)  # of the first run
-    assert_fits_width(tab)
 
 
 def test_the_bar_follows_a_changed_setting(address, tab):
@@ -84,41 +63,6 @@ def test_a_press_shows_its_progress_where_the_button_is(is_open, address, server
     assert_in_view(cancel)
     cancel.click()
     tab.get_by_text("This run was cancelled").wait_for(timeout=WAIT)
-
-
-def test_an_error_is_beside_the_button_and_gone_after_a_change(address, tab):
-    show(tab, f"{address}/?model=os:system", Screen(390, "dark"))
-    tab.get_by_role("button", name="Analyze").click()
-    errors(tab).wait_for(timeout=WAIT)
-    calm(tab)
-    assert_in_view(errors(tab))
-    assert "would run custom code" in errors(tab).inner_text()
-    enter(tab, "Current batch", 17)
-    errors(tab).wait_for(state="detached", timeout=WAIT)
-
-
-def test_a_run_that_is_opened_fills_the_setup_and_a_change_marks_it(address, server_home, tab):
-    config = TrainingConfig(precision="amp-fp16", seq_len=256)
-    request = Request(RequestKind.ANALYSIS, "gpt2", config, gpu="t4")
-    environment = {
-        "MEMORYMARK_HOME": str(server_home),
-        "MEMORYMARK_PROBE_FACTORY": "app_probe:make_probe",
-    }
-    record = execute(request, settings=load_settings(environment)).to_dict()
-    history = RunHistory(server_home / "runs.sqlite3")
-    run_id = history.save("analysis", record, request=request.to_dict())
-    show(tab, f"{address}/?run={run_id}", Screen(768, "light"))
-    for name, words in {"Model": "gpt2", "GPU": "T4", "Precision": "amp-fp16"}.items():
-        expect(tab.get_by_role("combobox", name=name)).to_have_value(re.compile(words))
-    tab.get_by_text("More settings (1 changed)").wait_for(timeout=WAIT)
-    stale = tab.get_by_text("This result is of other settings")
-    assert stale.count() == 0
-    tab.get_by_text("More settings").click()
-    enter(tab, "Sequence length", 128)
-    stale.wait_for(timeout=WAIT)
-    assert "sequence length 256 (now 128)" in stale.inner_text()
-    # It stays unfolded, though its label changed.
-    assert field(tab, "Sequence length").is_visible()
 
 
 def test_fields_show_what_holds_however_late_their_code_arrives(address, tab):
