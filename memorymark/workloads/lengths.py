@@ -43,6 +43,7 @@ def fill_in(hf_config: Any, config: TrainingConfig, name: str) -> TrainingConfig
 
     Raises:
         BatchTooLong: A length was given, and the model takes but another one.
+        InvalidValue: A length of audio or video was given to a model that takes none.
     """
     task, found = config.task, {}
     read = lengths_of_sample(
@@ -50,7 +51,7 @@ def fill_in(hf_config: Any, config: TrainingConfig, name: str) -> TrainingConfig
         hf_config.model_type,
         has_audio=hasattr(hf_config, "audio_config"),
     )
-    config = with_own_lengths(config, read)
+    config = with_own_lengths(config, read, name)
     for length in ("image_size", "audio_seconds", "num_frames"):
         if length in read:
             own, is_fixed = _OWN[length](hf_config, task)

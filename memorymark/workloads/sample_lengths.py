@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from memorymark.errors import InvalidValue
 from memorymark.records.config import DEFAULT_IMAGE_SIZE, Task, TrainingConfig
 
 _WITH_VIDEO = ("xclip", "videoprism")
@@ -43,9 +44,19 @@ def lengths_of_sample(
     return (*video, "image_size", "seq_len")
 
 
-def with_own_lengths(config: TrainingConfig, taken: tuple[str, ...]) -> TrainingConfig:
-    """Leave out the lengths that a model does not take, so that no result says any of them."""
-    others = {name: value for name, value in _LEFT_OUT.items() if name not in taken}
+def with_own_lengths(config: TrainingConfig, taken: tuple[str, ...], name: str) -> TrainingConfig:
+    """Leave out the lengths that a model does not take, so that no result says any of them.
+
+    Raises:
+        InvalidValue: One is given that has no value unless somebody gives it.
+    """
+    for length, default in _LEFT_OUT.items():
+        given = getattr(config, length)
+        if default is None and given is not None and length not in taken:
+            own = " and ".join(_NAMES[each] for each in taken) or "none"
+            expected = f"nothing: {name!r} takes no {_WORDS[length]}; its lengths: {own}"
+            raise InvalidValue(_NAMES[length], given, expected)
+    others = {length: value for length, value in _LEFT_OUT.items() if length not in taken}
     return dataclasses.replace(config, **others)
 
 

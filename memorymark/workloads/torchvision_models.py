@@ -37,7 +37,7 @@ class TorchvisionModel(Workload):
             raise InvalidValue(
                 "dropout", False, f"true for {self.name}, which has a loss in training mode alone"
             )
-        config = with_own_lengths(config, kind.task.lengths)
+        config = with_own_lengths(config, kind.task.lengths, self.name)
         return dataclasses.replace(
             config,
             task=kind.task,

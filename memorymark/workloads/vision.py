@@ -56,7 +56,7 @@ class ImageClassifier(Workload):
             raise InvalidValue("task", str(config.task), f"image-classification for {self.name}")
         if config.use_cache is UseCache.ON:
             raise InvalidValue("use cache", "on", f"auto or off: {self.name} has no such cache")
-        config = with_own_lengths(config, Task.IMAGE_CLASSIFICATION.lengths)
+        config = with_own_lengths(config, Task.IMAGE_CLASSIFICATION.lengths, self.name)
         return dataclasses.replace(
             config,
             task=Task.IMAGE_CLASSIFICATION,

@@ -464,10 +464,12 @@ def test_a_shipped_model_is_estimated_without_a_network_and_says_so(
     assert any("comes with MemoryMark" in text for text in trial["assumptions"])
 
 
-def test_a_length_that_the_model_does_not_take_is_refused(capsys: Any) -> None:
+def test_a_length_that_the_model_does_not_take_is_left_out_and_said(capsys: Any) -> None:
     words = "estimate hf:gpt2 --batch-size 2 --gpu l4 --image-size 384"
-    _, said = run(capsys, words, code=2)
-    assert "takes no images; its lengths: sequence length" in said
+    _, said = run(capsys, words)
+    assert "'hf:gpt2' takes no images: the image size 384 is left out." in said
+    _, said = run(capsys, "estimate hf:gpt2 --batch-size 2 --gpu l4 --num-frames 4", code=2)
+    assert "takes no video; its lengths: sequence length" in said
 
 
 def test_models_of_a_library(capsys: Any) -> None:

@@ -183,7 +183,8 @@ def test_code_of_a_visitors_own_is_refused(address, tab):
     settled(tab)
     choose_model(tab, "os:system")
     tab.get_by_role("button", name="Analyze").click()
-    tab.get_by_text("would run custom code").wait_for(timeout=WAIT)
+    error = tab.locator("[data-testid=stAlertContentError]")
+    error.get_by_text("would run custom code").wait_for(timeout=WAIT)
 
 
 def test_what_is_ticked_is_deleted_though_a_run_is_saved_meanwhile(tmp_path, tab):

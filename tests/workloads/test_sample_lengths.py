@@ -3,6 +3,7 @@
 import pytest
 from tiny import tiny_bert
 
+from memorymark.errors import InvalidValue
 from memorymark.records.config import Task, TrainingConfig
 from memorymark.records.request import Request, RequestKind
 from memorymark.service.execute import execute
@@ -31,8 +32,7 @@ def test_pairs_have_the_lengths_of_their_halves(model_type, has_audio, lengths):
     ("model", "given", "said"),
     [
         ("bert", {"image_size": 384}, "no images: the image size 384 is left out"),
-        ("torchvision:resnet18", {"audio_seconds": 5}, "no audio: the audio length 5 is left out"),
-        ("torchvision:fcn_resnet50", {"num_frames": 5}, "no video: the number of video frames 5"),
+        ("torchvision:resnet18", {"seq_len": 64}, "no text: the sequence length 64 is left out"),
         ("torchvision:r3d_18", {"seq_len": 512}, "no text: the sequence length 512 is left out"),
     ],
 )
@@ -44,6 +44,19 @@ def test_a_length_that_a_model_does_not_take_is_left_out_and_said(model, given, 
     assert described == resolve(model).describe(TrainingConfig())
 
 
+@pytest.mark.parametrize(
+    ("model", "given", "taken"),
+    [
+        ("torchvision:resnet18", {"audio_seconds": 5}, "image size"),
+        ("torchvision:fcn_resnet50", {"num_frames": 5}, "image size"),
+        ("torchvision:r3d_18", {"audio_seconds": 5}, "number of video frames and image size"),
+    ],
+)
+def test_audio_and_video_that_a_model_does_not_take_are_refused(model, given, taken):
+    with pytest.raises(InvalidValue, match=f"accepted: nothing: .*; its lengths: {taken}"):
+        resolve(model).describe(TrainingConfig(**given))
+
+
 @pytest.mark.parametrize("model", ["bert", "torchvision:resnet18", "torchvision:r3d_18"])
 def test_what_was_filled_in_is_not_what_somebody_gave(model):
     described = resolve(model).describe(TrainingConfig())
@@ -53,8 +66,8 @@ def test_what_was_filled_in_is_not_what_somebody_gave(model):
 
 def test_what_a_model_takes_stays():
     given = TrainingConfig(seq_len=512, precision="bf16")
-    assert with_own_lengths(given, ("seq_len",)).seq_len == 512
-    assert with_own_lengths(given, ("image_size",)).seq_len == TrainingConfig.seq_len
+    assert with_own_lengths(given, ("seq_len",), "x").seq_len == 512
+    assert with_own_lengths(given, ("image_size",), "x").seq_len == TrainingConfig.seq_len
 
 
 def test_a_result_says_what_was_left_out(tmp_path):
