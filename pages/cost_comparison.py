@@ -31,7 +31,7 @@ with press_area():
 if shown is None:
     st.caption(
         "Compare GPUs simulates this training on every GPU of the catalogue, or takes a measured "
-        "run from the history. It takes a few minutes."
+        "run from the history."
     )
 draw_plan()
 draw_run(shown, draw_comparison, COMPARE)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from memorymark.errors import one_sentence
 from memorymark.probes.probe import Probe
-from memorymark.records.trial import Outcome, Trial
+from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Outcome, Stage, Target, Trial
 from memorymark.workloads.trial_spec import TrialSpec
 
 
@@ -25,15 +26,24 @@ def attempt(probe: Probe, spec: TrialSpec, before: Sequence[Trial]) -> Trial:
     except (Exception, SystemExit) as error:
         if not before:
             raise
-        target = probe.target
-        return Trial(
-            model=spec.workload.name,
-            batch_size=spec.batch_size,
-            config=spec.config,
-            source=target.source,
-            device=target.name,
-            outcome=Outcome.ERROR,
-            capacity_bytes=target.capacity_bytes,
-            stage=spec.stage,
-            error=one_sentence(error),
-        )
+        return trial_without_figures(
+            probe.target, spec.workload.name, spec.config, spec.batch_size, spec.stage,
+            one_sentence(error),
+        )  # fmt: skip
+
+
+def trial_without_figures(
+    target: Target, model: str, config: TrainingConfig, batch_size: int, stage: Stage, error: str
+) -> Trial:
+    """Return what stands for a trial of which nothing is known but why."""
+    return Trial(
+        model=model,
+        batch_size=batch_size,
+        config=config,
+        source=target.source,
+        device=target.name,
+        outcome=Outcome.ERROR,
+        capacity_bytes=target.capacity_bytes,
+        stage=stage,
+        error=error,
+    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from memorymark.analysis.attempt import trial_without_figures
 from memorymark.analysis.verdicts import Judged, judge_backward
-from memorymark.records.trial import Outcome, Stage, Target, Trial
+from memorymark.records.trial import Stage, Target, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation, Verdict
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ def backward_so_far(ran: list[Trial], workload: Workload, target: Target) -> Bac
     """Put together what is known of a validation that has not ended."""
     first, stages = ran[0], list(Stage)
     done = ran[: len(stages)]
-    trials = [*done, *(_not_run(first, stage) for stage in stages[len(done) :])]
+    trials = [*done, *(_not_run(first, stage, target) for stage in stages[len(done) :])]
     if len(done) == len(stages):
         judged = judge_backward(dict(zip(stages, done, strict=True)))
         left = "the searches for the largest batches are not finished"
@@ -40,7 +41,7 @@ def backward_so_far(ran: list[Trial], workload: Workload, target: Target) -> Bac
 
 def compile_so_far(ran: list[Trial], workload: Workload, target: Target) -> CompileValidation:
     """Put together what is known of a validation whose compiled step has not ended."""
-    eager, compiled = ran[0], ran[1] if len(ran) > 1 else _not_run(ran[0], Stage.STEP)
+    eager, compiled = ran[0], ran[1] if len(ran) > 1 else _not_run(ran[0], Stage.STEP, target)
     return CompileValidation(
         workload=workload.name,
         target=target,
@@ -55,17 +56,7 @@ def compile_so_far(ran: list[Trial], workload: Workload, target: Target) -> Comp
     )
 
 
-def _not_run(like: Trial, stage: Stage) -> Trial:
-    """Return what stands for a trial of which nothing is known."""
-    return Trial(
-        model=like.model,
-        batch_size=like.batch_size,
-        config=like.config,
-        source=like.source,
-        device=like.device,
-        outcome=Outcome.ERROR,
-        capacity_bytes=like.capacity_bytes,
-        stage=stage,
-        error="Not run: stopped before.",
-        software=like.software,
+def _not_run(like: Trial, stage: Stage, target: Target) -> Trial:
+    return trial_without_figures(
+        target, like.model, like.config, like.batch_size, stage, "Not run: stopped before."
     )
