@@ -151,12 +151,14 @@ def config_of(trainer: Any) -> TrainingConfig:
 
     It releases gradients between the forward and the backward pass: see records.config.Loop.
     """
+    clip = trainer.gradient_clip_val
     mixed = {"bf16-mixed": Precision.AMP_BF16, "16-mixed": Precision.AMP_FP16}
     return TrainingConfig(
         precision=mixed.get(str(trainer.precision), Precision.FP32),
         gradient_accumulation=trainer.accumulate_grad_batches,
         loop=Loop.TRAINER,
         zero_grad=ZeroGrad.BEFORE_BACKWARD,
+        grad_clip=clip or None if trainer.gradient_clip_algorithm != "value" else None,
     )
 
 

@@ -133,6 +133,7 @@ def config_of(args: Any) -> TrainingConfig:
         precision=precision,
         gradient_accumulation=args.gradient_accumulation_steps,
         loop=Loop.TRAINER,
+        grad_clip=args.max_grad_norm or None,
     )
 
 
