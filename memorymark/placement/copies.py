@@ -112,8 +112,10 @@ class Copies:
             return self._keep(module, self._of(inner))
         made = self._keep(module, object.__new__(type(module)))
         note_made(made)
-        own = type(module).__getstate__ is not object.__getstate__
-        state = dict(module.__getstate__() if own else vars(module))
+        state = vars(module)
+        if type(module).__getstate__ is not object.__getstate__:
+            with contextlib.suppress(RuntimeError):  # parametrized modules refuse to be pickled
+                state = module.__getstate__()
         made.__setstate__({name: self._attribute(each) for name, each in state.items()})
         return made
 

@@ -134,7 +134,13 @@ class LiveWorkload(Workload):
 
     def build(self, config: TrainingConfig) -> nn.Module:
         """Return a copy of the live module without data."""
-        copies, live = Copies(Twins(_META)), self._live
+        live, trains = self._live, any(p.requires_grad for p in self.live_model.parameters())
+        if not trains and config.lora_rank is None and live.step is None:
+            raise WorkloadError(
+                f"No parameter of {self.name} requires a gradient, so that there is nothing to "
+                "train. Leave requires_grad on for what is trained."
+            )
+        copies = Copies(Twins(_META))
         model = copies.of(self.live_model)
         forward, loss = copies.of(live.forward), copies.of(live.loss)
         in_step = reached_from((live.step,), beside=self.live_model).modules
