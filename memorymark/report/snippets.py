@@ -1,0 +1,43 @@
+"""Training code to paste: plain PyTorch, TrainingArguments, and the lines of one change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from memorymark.records.config import TrainingConfig
+from memorymark.report.code.change_code import lines_of_change
+
+
+def snippet(model: str, config: TrainingConfig, batch_size: int) -> str:
+    """Return a script in plain PyTorch that trains as a configuration says.
+
+    Args:
+        model: The model's name in a form of the interface.
+        config: How it is trained.
+        batch_size: Samples of one forward pass.
+    """
+    return lines_for({"batch_size": batch_size})
+
+
+def training_arguments(config: TrainingConfig, batch_size: int) -> str:
+    """Return the arguments with which transformers' Trainer trains as a configuration says.
+
+    Args:
+        config: How it is trained.
+        batch_size: Samples of one forward pass.
+    """
+    return f"arguments = TrainingArguments(per_device_train_batch_size={batch_size})"
+
+
+def lines_for(change: Mapping[str, Any]) -> str:
+    """Return the lines of code that make one change.
+
+    Args:
+        change: Values by fields of TrainingConfig, and `batch_size`.
+
+    Example:
+        >>> lines_for({"precision": "tf32"})
+        'torch.set_float32_matmul_precision("high")'
+    """
+    return lines_of_change(change)
