@@ -7,6 +7,7 @@ from typing import Any
 
 from memorymark.records.config import TrainingConfig
 from memorymark.report.code.change_code import lines_of_change
+from memorymark.report.code.script import plain_script
 
 
 def snippet(model: str, config: TrainingConfig, batch_size: int) -> str:
@@ -17,7 +18,7 @@ def snippet(model: str, config: TrainingConfig, batch_size: int) -> str:
         config: How it is trained.
         batch_size: Samples of one forward pass.
     """
-    return lines_for({"batch_size": batch_size})
+    return plain_script(model, config, batch_size)
 
 
 def training_arguments(config: TrainingConfig, batch_size: int) -> str:

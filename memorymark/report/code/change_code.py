@@ -55,7 +55,7 @@ def lines_of_change(change: Mapping[str, Any]) -> str:
     """Return the lines for fields of TrainingConfig and `batch_size`, one change after another."""
     given = {name: value for name, value in change.items() if value is not None}
     if "optimizer" in given or "optimizer_impl" in given:
-        given = {"optimizer": _optimizer(given), **given}
+        given = {**given, "optimizer": _optimizer(given)}
         given.pop("optimizer_impl", None)
     return "\n".join(_CODE.get(name, _setting(name))(value) for name, value in given.items())
 

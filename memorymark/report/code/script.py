@@ -1,0 +1,151 @@
+"""A whole script in plain PyTorch: settings, model, optimizer, batches, loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from memorymark.records.config import Attention, Optimizer, Precision, Task, TrainingConfig
+from memorymark.report.code.batch_code import WEIGHT_FORMATS, batch_code
+from memorymark.report.code.loop_code import loop_code
+from memorymark.report.code.model_code import Checkpointing, Library, ModelCode, model_code
+from memorymark.report.code.optimizer_code import optimizer_import, optimizer_line
+from memorymark.report.visible import visible
+
+_STEPS = 3
+_CHECKPOINT_BLOCKS = """\
+def checkpoint_blocks(module):
+    \"\"\"Recompute the activations of repeated blocks in the backward pass.\"\"\"
+    blocks = []
+    if isinstance(module, (torch.nn.Sequential, torch.nn.ModuleList)) and len(module) > 1:
+        blocks = [each for each in module if [*each.children()] and [*each.parameters()]]
+    for block in blocks:
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+    for child in [] if blocks else module.children():
+        checkpoint_blocks(child)"""
+_OWN_CHECKPOINTING = 'model.gradient_checkpointing_enable({"use_reentrant": False})'
+
+
+def plain_script(
+    model: str, config: TrainingConfig, batch_size: int, told: Sequence[str] = ()
+) -> str:
+    """Return the script.
+
+    Args:
+        model: The model's name in a form of the interface.
+        config: How it is trained.
+        batch_size: Samples of one forward pass.
+        told: What stands above it as comments, one sentence a line.
+    """
+    code = model_code(model, config)
+    parts = [
+        [f"# {visible(line)}" for line in told],
+        _environment(config),
+        _imports(code, config),
+        _constants(code, config, batch_size),
+        [_DEVICE, *_switches(config)],
+        *functions_of(code, config),
+        model_lines(code, config),
+        _optimizer(config),
+    ]
+    text = "\n\n".join("\n".join(part) for part in parts if part)
+    loop = "\n".join([*batch_code(code, config), "", "", *loop_code(code, config)])
+    return f"{text}\n\n\n{loop}\n\n{_PEAK}\n"
+
+
+_DEVICE = 'device = torch.device("cuda" if torch.cuda.is_available() else "cpu")'
+_PEAK = """\
+if device.type == "cuda":
+    print(f"peak: {torch.cuda.max_memory_reserved() / 2**30:.2f} GiB reserved")"""
+
+
+def _environment(config: TrainingConfig) -> list[str]:
+    return []
+
+
+def _imports(code: ModelCode, config: TrainingConfig) -> list[str]:
+    """Return the imports: of Python, then of packages."""
+    blocks = _by_blocks(code, config)
+    python = ["from functools import partial"] if blocks else []
+    packages = ["import torch", *code.imports, optimizer_import(config.optimizer)]
+    if code.library in (Library.TORCHVISION, Library.TIMM):
+        packages.append("from torch.nn import functional")
+    if config.attention is Attention.FLASH:
+        packages.append("from torch.nn.attention import SDPBackend, sdpa_kernel")
+    if blocks:
+        packages.append("from torch.utils.checkpoint import checkpoint")
+    packages = sorted(filter(None, packages), key=lambda line: (line.split()[0] == "from", line))
+    return [*python, *([""] if python else []), *packages]
+
+
+def _constants(code: ModelCode, config: TrainingConfig, batch_size: int) -> list[str]:
+    named = [f"MODEL = {_quoted(code.name)}"] if code.library is Library.TRANSFORMERS else []
+    accumulation = config.gradient_accumulation
+    lengths = [f"SEQ_LEN = {config.seq_len}"] if _has_text(code) else []
+    counts = [f"ACCUMULATION = {accumulation}"] if accumulation > 1 else []
+    return [*named, f"BATCH_SIZE = {batch_size}", *counts, *lengths, f"STEPS = {_STEPS}"]
+
+
+def _has_text(code: ModelCode) -> bool:
+    is_task_of_text = "seq_len" in code.task.lengths or code.task is Task.CONTRASTIVE
+    return code.library is Library.TRANSFORMERS and is_task_of_text and code.task is not Task.CTC
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _switches(config: TrainingConfig) -> list[str]:
+    tf32 = 'torch.set_float32_matmul_precision("high")  # TF32'
+    lines = [tf32] if config.precision is Precision.TF32 else []
+    return [*lines, *(["torch.backends.cudnn.benchmark = True"] if config.cudnn_benchmark else [])]
+
+
+def functions_of(code: ModelCode, config: TrainingConfig) -> Iterable[list[str]]:
+    """Yield the functions that the lines of the model call."""
+    if _by_blocks(code, config):
+        yield ["", *_CHECKPOINT_BLOCKS.splitlines(), ""]
+
+
+def _by_blocks(code: ModelCode, config: TrainingConfig) -> bool:
+    return config.gradient_checkpointing and code.checkpointing is not Checkpointing.OWN
+
+
+def model_lines(code: ModelCode, config: TrainingConfig, *, placed: bool = True) -> list[str]:
+    """Return the lines from the configuration to the model that is ready to train.
+
+    Args:
+        code: How it is made.
+        config: How it is trained.
+        placed: Whether it is brought to the device here.
+    """
+    # A published checkpoint may be kept in another format; those of the other libraries are not.
+    usual = "torch.float32" if code.library is Library.TRANSFORMERS else None
+    kind = WEIGHT_FORMATS.get(config.precision, usual)
+    where = ", ".join(filter(None, ("device" if placed else None, kind)))
+    lines = [*code.build, *([f"model = model.to({where})"] if where else [])]
+    if config.channels_last:
+        lines.append("model = model.to(memory_format=torch.channels_last)")
+    if config.gradient_checkpointing:
+        lines += _CHECKPOINTING[code.checkpointing]
+    lines.append("model.train()" if config.dropout else "model.eval()  # no dropout")
+    return lines
+
+
+_CHECKPOINTING = {
+    Checkpointing.OWN: [_OWN_CHECKPOINTING],
+    Checkpointing.BLOCKS: ["checkpoint_blocks(model)"],
+    Checkpointing.EITHER: [
+        "if model.supports_gradient_checkpointing:",
+        f"    {_OWN_CHECKPOINTING}",
+        "else:",
+        "    checkpoint_blocks(model)",
+    ],
+}
+
+
+def _optimizer(config: TrainingConfig) -> list[str]:
+    scaler = ["scaler = torch.amp.GradScaler(device.type)"]
+    if config.optimizer is Optimizer.NONE:
+        return scaler if config.precision is Precision.AMP_FP16 else []
+    line = optimizer_line(config.optimizer, config.optimizer_impl)
+    return [line, *(scaler if config.precision is Precision.AMP_FP16 else [])]
