@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memorymark.records.config import TrainingConfig
 from memorymark.report.code.change_code import lines_of_change
 from memorymark.report.code.script import plain_script
+from memorymark.report.code.trainer_code import arguments_code, trainer_script
 
 
-def snippet(model: str, config: TrainingConfig, batch_size: int) -> str:
+def snippet(model: str, config: TrainingConfig, batch_size: int, told: Sequence[str] = ()) -> str:
     """Return a script in plain PyTorch that trains as a configuration says.
 
     Args:
         model: The model's name in a form of the interface.
         config: How it is trained.
         batch_size: Samples of one forward pass.
+        told: What stands above it as comments, one sentence a line.
+
+    Raises:
+        UsageError: There is no name by which a script could make the model.
     """
-    return plain_script(model, config, batch_size)
+    return plain_script(model, config, batch_size, told)
+
+
+def trainer_snippet(
+    model: str, config: TrainingConfig, batch_size: int, told: Sequence[str] = ()
+) -> str:
+    """Return a script in which transformers' Trainer trains; arguments as in `snippet`.
+
+    Raises:
+        UsageError: The Trainer cannot train it.
+    """
+    return trainer_script(model, config, batch_size, told)
 
 
 def training_arguments(config: TrainingConfig, batch_size: int) -> str:
@@ -28,7 +44,7 @@ def training_arguments(config: TrainingConfig, batch_size: int) -> str:
         config: How it is trained.
         batch_size: Samples of one forward pass.
     """
-    return f"arguments = TrainingArguments(per_device_train_batch_size={batch_size})"
+    return "\n".join(arguments_code(config, str(batch_size)))
 
 
 def lines_for(change: Mapping[str, Any]) -> str:

@@ -37,19 +37,24 @@ def plain_script(
         told: What stands above it as comments, one sentence a line.
     """
     code = model_code(model, config)
-    parts = [
-        [f"# {visible(line)}" for line in told],
-        _environment(config),
-        _imports(code, config),
-        _constants(code, config, batch_size),
-        [_DEVICE, *_switches(config)],
+    return parts_as_text(
+        told,
+        environment_of(config),
+        imports_of(code, config),
+        constants_of(code, config, batch_size),
+        [_DEVICE, *switches_of(config)],
         *functions_of(code, config),
         model_lines(code, config),
         _optimizer(config),
-    ]
-    text = "\n\n".join("\n".join(part) for part in parts if part)
-    loop = "\n".join([*batch_code(code, config), "", "", *loop_code(code, config)])
-    return f"{text}\n\n\n{loop}\n\n{_PEAK}\n"
+        loop=[*batch_code(code, config), "", "", *loop_code(code, config), "", *_PEAK.splitlines()],
+    )
+
+
+def parts_as_text(told: Sequence[str], *parts: Sequence[str], loop: Sequence[str]) -> str:
+    """Return a script: comments, parts with an empty line between them, functions and loop."""
+    comments = [f"# {visible(line)}" for line in told]
+    text = "\n\n".join("\n".join(part) for part in (comments, *parts) if part)
+    return text + "\n\n\n" + "\n".join(loop) + "\n"
 
 
 _DEVICE = 'device = torch.device("cuda" if torch.cuda.is_available() else "cpu")'
@@ -58,15 +63,16 @@ if device.type == "cuda":
     print(f"peak: {torch.cuda.max_memory_reserved() / 2**30:.2f} GiB reserved")"""
 
 
-def _environment(config: TrainingConfig) -> list[str]:
+def environment_of(config: TrainingConfig) -> list[str]:
+    """Return what is set before torch is imported."""
     return []
 
 
-def _imports(code: ModelCode, config: TrainingConfig) -> list[str]:
+def imports_of(code: ModelCode, config: TrainingConfig, more: Sequence[str] = ()) -> list[str]:
     """Return the imports: of Python, then of packages."""
     blocks = _by_blocks(code, config)
     python = ["from functools import partial"] if blocks else []
-    packages = ["import torch", *code.imports, optimizer_import(config.optimizer)]
+    packages = ["import torch", *code.imports, *more, optimizer_import(config.optimizer)]
     if code.library in (Library.TORCHVISION, Library.TIMM):
         packages.append("from torch.nn import functional")
     if config.attention is Attention.FLASH:
@@ -77,7 +83,8 @@ def _imports(code: ModelCode, config: TrainingConfig) -> list[str]:
     return [*python, *([""] if python else []), *packages]
 
 
-def _constants(code: ModelCode, config: TrainingConfig, batch_size: int) -> list[str]:
+def constants_of(code: ModelCode, config: TrainingConfig, batch_size: int) -> list[str]:
+    """Return the names of numbers that the script speaks of."""
     named = [f"MODEL = {_quoted(code.name)}"] if code.library is Library.TRANSFORMERS else []
     accumulation = config.gradient_accumulation
     lengths = [f"SEQ_LEN = {config.seq_len}"] if _has_text(code) else []
@@ -94,9 +101,10 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _switches(config: TrainingConfig) -> list[str]:
+def switches_of(config: TrainingConfig, *, with_tf32: bool = True) -> list[str]:
+    """Return what is set for the whole process."""
     tf32 = 'torch.set_float32_matmul_precision("high")  # TF32'
-    lines = [tf32] if config.precision is Precision.TF32 else []
+    lines = [tf32] if with_tf32 and config.precision is Precision.TF32 else []
     return [*lines, *(["torch.backends.cudnn.benchmark = True"] if config.cudnn_benchmark else [])]
 
 
