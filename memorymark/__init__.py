@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from memorymark.api import estimate as estimate
     from memorymark.api import find_optimal_batch_size as find_optimal_batch_size
     from memorymark.api import measure as measure
+    from memorymark.api import snippet as snippet
     from memorymark.api import validate_backward_pass as validate_backward_pass
     from memorymark.api import validate_compilation_benefit as validate_compilation_benefit
     from memorymark.errors import MemoryMarkError as MemoryMarkError
@@ -36,6 +37,7 @@ _HOMES = {
     "estimate": "api",
     "find_optimal_batch_size": "api",
     "measure": "api",
+    "snippet": "api",
     "validate_backward_pass": "api",
     "validate_compilation_benefit": "api",
     "Analysis": "records.analysis",

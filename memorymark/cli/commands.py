@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from rich.console import Console
 
 from memorymark.cli import options, printed
+from memorymark.cli.exported import Files, files_of, write_scripts
 from memorymark.cli.live import partial_sentence, work
 from memorymark.cli.output import as_text, show
 from memorymark.cli.streams import message_stream
@@ -31,6 +32,8 @@ def analyze(
     memory_budget: options.MemoryBudget = None,
     *,
     asked: AnalysisOptions,
+    export: options.Export = None,
+    export_trainer: options.ExportTrainer = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Find the largest batch that fits, the recommended one, and the memory that stays idle.
@@ -41,6 +44,7 @@ def analyze(
     request = Request(
         RequestKind.ANALYSIS, model, config, device, gpu, memory_budget, options=asked
     )
+    files = files_of(export, export_trainer)
     try:
         analysis = _done(request)
     except Cancelled as stop:
@@ -53,6 +57,7 @@ def analyze(
         _keep(request, analysis)
     _show_if_known(analysis, as_json)
     printed.check_analysis(analysis)
+    write_scripts(analysis, files)
 
 
 def _done(request: Request) -> Any:
@@ -74,11 +79,12 @@ def _show_if_known(analysis: Analysis, as_json: bool) -> None:
         show(analysis, as_json, printed.show_analysis)
 
 
-def _show_trial(request: Request, as_json: bool) -> None:
+def _show_trial(request: Request, as_json: bool, files: Files) -> None:
     trial = _done(request)
     printed.check_trial(trial)
     budget = request.memory_budget
     show(trial, as_json, partial(printed.show_trial, memory_budget_bytes=budget))
+    write_scripts(trial, files)
 
 
 def _show_validation(request: Request, as_json: bool, in_words: Callable[[Any], None]) -> None:
@@ -95,11 +101,13 @@ def estimate(
     batch_size: options.BatchSize,
     gpu: options.SimulatedGpu,
     memory_budget: options.MemoryBudget = None,
+    export: options.Export = None,
+    export_trainer: options.ExportTrainer = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Simulate one batch size on one GPU of the catalogue."""
     request = Request(RequestKind.ESTIMATE, model, config, None, gpu, memory_budget, batch_size)
-    _show_trial(request, as_json)
+    _show_trial(request, as_json, files_of(export, export_trainer))
 
 
 @options.with_options
@@ -109,11 +117,13 @@ def measure(
     batch_size: options.BatchSize,
     device: options.Device = None,
     memory_budget: options.MemoryBudget = None,
+    export: options.Export = None,
+    export_trainer: options.ExportTrainer = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Run real training steps at one batch size."""
     request = Request(RequestKind.MEASURE, model, config, device, None, memory_budget, batch_size)
-    _show_trial(request, as_json)
+    _show_trial(request, as_json, files_of(export, export_trainer))
 
 
 @options.with_options

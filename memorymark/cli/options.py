@@ -39,6 +39,14 @@ Library = Annotated[
 AsJson = Annotated[
     bool, Option("--json", help="Print the result as one JSON document on standard output.")
 ]
+Export = Annotated[
+    str | None,
+    Option(metavar="FILE.py", help="Write a script in plain PyTorch that trains with the result."),
+]
+ExportTrainer = Annotated[
+    str | None,
+    Option(metavar="FILE.py", help="Write one that trains with transformers' Trainer."),
+]
 
 
 def compared(gpus: str | None) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def script_of(result: Analysis | Trial, *, trainer: bool = False) -> str:
 def _promise(analysis: Analysis) -> list[str]:
     best, when = analysis.optimal, analysis.created_at[:10]
     return [
-        f"Trains {analysis.workload} at batch size {best.batch_size:,}, which MemoryMark recommends.",
+        f"Trains {analysis.workload} at batch size {best.batch_size:,}, as MemoryMark recommends.",
         _memory(analysis.target, best.memory_bytes, analysis.capacity_bytes, when),
         *_settings(analysis.workload, analysis),
     ]

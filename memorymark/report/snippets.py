@@ -8,7 +8,11 @@ from typing import Any
 from memorymark.records.config import TrainingConfig
 from memorymark.report.code.change_code import lines_of_change
 from memorymark.report.code.script import plain_script
-from memorymark.report.code.trainer_code import arguments_code, trainer_script
+from memorymark.report.code.trainer_code import (
+    arguments_code,
+    code_beside,
+    trainer_script,
+)
 
 
 def snippet(model: str, config: TrainingConfig, batch_size: int, told: Sequence[str] = ()) -> str:
@@ -44,7 +48,7 @@ def training_arguments(config: TrainingConfig, batch_size: int) -> str:
         config: How it is trained.
         batch_size: Samples of one forward pass.
     """
-    return "\n".join(arguments_code(config, str(batch_size)))
+    return "\n".join([*arguments_code(config, str(batch_size)), *code_beside(config)])
 
 
 def lines_for(change: Mapping[str, Any]) -> str:

@@ -37,7 +37,11 @@ def _plain_step(code: ModelCode, config: TrainingConfig) -> list[str]:
     first = _zero_grad(config, ZeroGrad.BEFORE_BACKWARD)
     if count > 1 and first:
         first = ["if index == 0:", *_indented(first)]
-    micro = ["batch = make_batch()", *_in_autocast(forward, config), *first, *_backward(config)]
+    if config.drop_outputs and code.library is not Library.OWN:
+        forward.append("del outputs")
+    last = ["loss = loss.detach()"] if config.drop_outputs else []
+    forward = _in_autocast(forward, config)
+    micro = ["batch = make_batch()", *forward, *first, *_backward(config), *last]
     if count > 1:
         index = "index" if first else "_"
         micro = [f"for {index} in range(ACCUMULATION):", *_indented(micro)]
@@ -118,12 +122,19 @@ def _backward(config: TrainingConfig) -> list[str]:
 
 def _update(config: TrainingConfig) -> list[str]:
     if config.optimizer is Optimizer.NONE:
-        gone = [] if config.loop is Loop.TRAINER else ["del outputs, loss"]
+        gone = ["del outputs, loss"] if config.keeps_outputs else []
         return [*gone, *_zero_grad(config, ZeroGrad.AFTER_STEP)]
     scaled = ["scaler.step(optimizer)", "scaler.update()"]
     step = scaled if _is_scaled(config) else ["optimizer.step()"]
     told = ['print(f"step {step}: loss {loss.item():.4f}")']
-    return [*step, *_zero_grad(config, ZeroGrad.AFTER_STEP), *told]
+    return [*_clipped(config), *step, *_zero_grad(config, ZeroGrad.AFTER_STEP), *told]
+
+
+def _clipped(config: TrainingConfig) -> list[str]:
+    if not config.grad_clip:
+        return []
+    clip = f"torch.nn.utils.clip_grad_norm_(model.parameters(), {config.grad_clip})"
+    return [*(["scaler.unscale_(optimizer)"] if _is_scaled(config) else []), clip]
 
 
 def _is_scaled(config: TrainingConfig) -> bool:

@@ -12,6 +12,8 @@ from memorymark.report.code.optimizer_code import optimizer_import, optimizer_li
 from memorymark.report.visible import visible
 
 _STEPS = 3
+EXPANDABLE = 'os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"'
+_HEADS = '("classifier", "score", "qa_outputs", "fc", "head", "heads")'
 _CHECKPOINT_BLOCKS = """\
 def checkpoint_blocks(module):
     \"\"\"Recompute the activations of repeated blocks in the backward pass.\"\"\"
@@ -65,18 +67,24 @@ if device.type == "cuda":
 
 def environment_of(config: TrainingConfig) -> list[str]:
     """Return what is set before torch is imported."""
-    return []
+    if not config.expandable_segments:
+        return []
+    return ["import os", "", f"{EXPANDABLE}  # before importing torch"]
 
 
 def imports_of(code: ModelCode, config: TrainingConfig, more: Sequence[str] = ()) -> list[str]:
-    """Return the imports: of Python, then of packages."""
+    """Return the imports: of Python, then of packages; `more` comes from the model's library."""
     blocks = _by_blocks(code, config)
-    python = ["from functools import partial"] if blocks else []
-    packages = ["import torch", *code.imports, *more, optimizer_import(config.optimizer)]
+    python = ["from fnmatch import fnmatchcase"] if config.freeze else []
+    python += ["from functools import partial"] if blocks else []
+    own = [", ".join((line, *more)) for line in code.imports]
+    packages = ["import torch", *own, optimizer_import(config.optimizer)]
     if code.library in (Library.TORCHVISION, Library.TIMM):
         packages.append("from torch.nn import functional")
     if config.attention is Attention.FLASH:
         packages.append("from torch.nn.attention import SDPBackend, sdpa_kernel")
+    if config.lora_rank is not None:
+        packages.append("from peft import LoraConfig, get_peft_model")
     if blocks:
         packages.append("from torch.utils.checkpoint import checkpoint")
     packages = sorted(filter(None, packages), key=lambda line: (line.split()[0] == "from", line))
@@ -89,6 +97,8 @@ def constants_of(code: ModelCode, config: TrainingConfig, batch_size: int) -> li
     accumulation = config.gradient_accumulation
     lengths = [f"SEQ_LEN = {config.seq_len}"] if _has_text(code) else []
     counts = [f"ACCUMULATION = {accumulation}"] if accumulation > 1 else []
+    frozen = f"FROZEN = {[*config.frozen_patterns]!r}"
+    counts += [frozen.replace("'", '"')] if config.freeze else []
     return [*named, f"BATCH_SIZE = {batch_size}", *counts, *lengths, f"STEPS = {_STEPS}"]
 
 
@@ -135,8 +145,42 @@ def model_lines(code: ModelCode, config: TrainingConfig, *, placed: bool = True)
         lines.append("model = model.to(memory_format=torch.channels_last)")
     if config.gradient_checkpointing:
         lines += _CHECKPOINTING[code.checkpointing]
+    lines += [*_adapters(code, config), *_frozen(config)]
     lines.append("model.train()" if config.dropout else "model.eval()  # no dropout")
     return lines
+
+
+def _adapters(code: ModelCode, config: TrainingConfig) -> list[str]:
+    """A classifier's head is new to the task: it trains whole, as with peft's task types."""
+    rank = config.lora_rank
+    if rank is None:
+        return []
+    options = f'r={rank}, lora_alpha={2 * rank}, target_modules="all-linear"'
+    if code.task.is_language_model:
+        return [f"model = get_peft_model(model, LoraConfig({options}))"]
+    return [
+        f"HEADS = {_HEADS}",
+        "heads = [name for name, _ in model.named_children() if name in HEADS]",
+        "lora = LoraConfig(",
+        f"    r={rank},",
+        f"    lora_alpha={2 * rank},",
+        '    target_modules="all-linear",',
+        '    exclude_modules="|".join(rf"{head}(\\..*)?" for head in heads),',
+        "    modules_to_save=heads,",
+        ")",
+        "model = get_peft_model(model, lora)",
+    ]
+
+
+def _frozen(config: TrainingConfig) -> list[str]:
+    if not config.freeze:
+        return []
+    trained = "model.get_base_model()" if config.lora_rank is not None else "model"
+    return [
+        f"for name, parameter in {trained}.named_parameters(remove_duplicate=False):",
+        "    if any(fnmatchcase(name, pattern) for pattern in FROZEN):",
+        "        parameter.requires_grad_(False)",
+    ]
 
 
 _CHECKPOINTING = {
@@ -155,5 +199,9 @@ def _optimizer(config: TrainingConfig) -> list[str]:
     scaler = ["scaler = torch.amp.GradScaler(device.type)"]
     if config.optimizer is Optimizer.NONE:
         return scaler if config.precision is Precision.AMP_FP16 else []
-    line = optimizer_line(config.optimizer, config.optimizer_impl)
-    return [line, *(scaler if config.precision is Precision.AMP_FP16 else [])]
+    is_part = config.lora_rank is not None or config.freeze
+    every = "[each for each in model.parameters() if each.requires_grad]"
+    parameters = ["parameters = " + every] if is_part else []
+    name = "parameters" if is_part else "model.parameters()"
+    line = optimizer_line(config.optimizer, config.optimizer_impl, name)
+    return [*parameters, line, *(scaler if config.precision is Precision.AMP_FP16 else [])]

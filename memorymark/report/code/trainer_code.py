@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 from memorymark.errors import UsageError, quoted
@@ -14,10 +15,11 @@ from memorymark.records.config import (
     UseCache,
     ZeroGrad,
 )
-from memorymark.report.code.batch_code import batch_code
-from memorymark.report.code.model_code import Library, ModelCode, model_code
+from memorymark.report.code.batch_code import WEIGHT_FORMATS, batch_code
+from memorymark.report.code.model_code import Library, model_code
 from memorymark.report.code.optimizer_code import optimizer_line
 from memorymark.report.code.script import (
+    EXPANDABLE,
     constants_of,
     environment_of,
     functions_of,
@@ -72,28 +74,64 @@ def trainer_script(
     loop = [
         *one, "", "", *_DATASET.format(each=each).splitlines(), "", "",
         *arguments_code(config, "BATCH_SIZE", ["max_steps=STEPS,"]), "",
-        *_trainer(config), "trainer.train()",
+        *_trainer(config), *_trained(config),
     ]  # fmt: skip
     return parts_as_text(
         told,
         environment_of(config),
-        imports_of(code, config, ["from transformers import Trainer, TrainingArguments"]),
+        imports_of(code, config, ["Trainer", "TrainingArguments"]),
         constants_of(code, config, batch_size),
         [_DEVICE, *switches_of(config, with_tf32=False)],
         *functions_of(code, config),
-        model_lines(code, _without_arguments(config), placed=False),
+        model_lines(code, _without_own_arguments(config), placed=False),
         loop=loop,
     )
 
 
 def arguments_code(config: TrainingConfig, batch_size: str, more: Sequence[str] = ()) -> list[str]:
-    """Return the lines that make the TrainingArguments, after what has no argument."""
+    """Return the lines that make the TrainingArguments, after what they cannot say."""
     return [
-        *(f"# {line}" for line in _without_argument(config)),
+        *(f"# {line}" for line in _unsaid(config)),
         "arguments = TrainingArguments(",
         *(f"    {line}" for line in [*_arguments(config, batch_size), *more]),
         ")",
     ]
+
+
+def code_beside(config: TrainingConfig) -> list[str]:
+    """Return as comments the lines that do what has no argument."""
+    is_own_optimizer = config.optimizer is not Optimizer.NONE and _needs_own_optimizer(config)
+    kind = WEIGHT_FORMATS.get(config.precision)
+    lines = {
+        f"{EXPANDABLE}  # before importing torch": config.expandable_segments,
+        f"model = model.to({kind})": kind is not None,
+        "model = model.to(memory_format=torch.channels_last)": config.channels_last,
+        "torch.backends.cudnn.benchmark = True": config.cudnn_benchmark,
+        'AutoModel.from_config(config, attn_implementation="eager")': (
+            config.attention is Attention.EAGER
+        ),
+        "with sdpa_kernel(SDPBackend.FLASH_ATTENTION): trainer.train()": (
+            config.attention is Attention.FLASH
+        ),
+        f"model = get_peft_model(model, LoraConfig(r={config.lora_rank}))": (
+            config.lora_rank is not None
+        ),
+        f"parameter.requires_grad_(False)  # of {config.freeze}": bool(config.freeze),
+        optimizer_line(config.optimizer, config.optimizer_impl): is_own_optimizer,
+        "trainer = Trainer(model, arguments, optimizers=(optimizer, None))": is_own_optimizer,
+    }
+    found = [line for line, holds in lines.items() if holds]
+    return [f"# {line}" for line in (["What has no argument:", *found] if found else [])]
+
+
+def _unsaid(config: TrainingConfig) -> Iterator[str]:
+    """Yield what the Trainer does in its own way."""
+    if not config.dropout:
+        yield "The Trainer calls model.train(): without dropout, set the configuration's to 0.0."
+    if config.releases_gradients is ZeroGrad.BEFORE_BACKWARD:
+        yield "The Trainer releases gradients after the optimizer step, not before the backward."
+    if config.chunked_cross_entropy:
+        yield "The Trainer computes the loss with the model's own function, not in chunks."
 
 
 def _arguments(config: TrainingConfig, batch_size: str) -> Iterator[str]:
@@ -130,6 +168,12 @@ def _optimizer_name(config: TrainingConfig) -> str:
     return f"{name}_fused" if is_fused and config.optimizer is Optimizer.ADAMW else name
 
 
+def _trained(config: TrainingConfig) -> list[str]:
+    if config.attention is not Attention.FLASH:
+        return ["trainer.train()"]
+    return ["with sdpa_kernel(SDPBackend.FLASH_ATTENTION):", "    trainer.train()"]
+
+
 def _needs_own_optimizer(config: TrainingConfig) -> bool:
     """Whether the arguments have no name for the optimizer in this implementation."""
     if config.optimizer not in _OPTIMIZERS:
@@ -147,30 +191,6 @@ def _trainer(config: TrainingConfig) -> list[str]:
     return [line, f"trainer = Trainer({given}, optimizers=(optimizer, None))"]
 
 
-def _without_argument(config: TrainingConfig) -> Iterator[str]:
-    """Yield what TrainingArguments cannot say, with the lines that do it."""
-    if config.precision in (Precision.BF16, Precision.FP16):
-        kind = "bfloat16" if config.precision is Precision.BF16 else "float16"
-        yield f"Weights in 16 bits have no argument: model = model.to(torch.{kind})"
-    if config.channels_last:
-        yield "Before: model = model.to(memory_format=torch.channels_last)"
-    if config.attention is Attention.EAGER:
-        yield 'Attention is chosen with the model: from_config(config, attn_implementation="eager")'
-    if config.attention is Attention.FLASH:
-        yield "Around train(): with sdpa_kernel(SDPBackend.FLASH_ATTENTION):"
-    if not config.dropout:
-        yield "The Trainer trains in training mode: set the dropouts of the configuration to 0.0."
-    if config.cudnn_benchmark:
-        yield "Before: torch.backends.cudnn.benchmark = True"
-    if config.zero_grad not in (ZeroGrad.BEFORE_FORWARD, ZeroGrad.AFTER_STEP):
-        yield "The Trainer releases gradients after the optimizer step; there is no argument."
-    if config.optimizer is not Optimizer.NONE and _needs_own_optimizer(config):
-        line = optimizer_line(config.optimizer, config.optimizer_impl)
-        yield f"Trainer(…, optimizers=(optimizer, None)) with {line}"
-
-
-def _without_arguments(config: TrainingConfig) -> TrainingConfig:
+def _without_own_arguments(config: TrainingConfig) -> TrainingConfig:
     """Return the config with what the Trainer does by itself left out of the model's lines."""
-    from dataclasses import replace
-
-    return replace(config, gradient_checkpointing=False)
+    return dataclasses.replace(config, gradient_checkpointing=False)
