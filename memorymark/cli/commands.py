@@ -18,7 +18,7 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
-from memorymark.records.prices import read_prices
+from memorymark.records.prices import read_prices, without_live
 from memorymark.records.request import COMPARED, DEFAULT_BATCH_SIZE, Request, RequestKind
 from memorymark.service.history import RunHistory
 
@@ -30,6 +30,8 @@ def analyze(
     gpu: options.Gpu = None,
     device: options.Device = None,
     memory_budget: options.MemoryBudget = None,
+    prices: options.GivenPrices = None,
+    price_kind: options.PriceKind = None,
     *,
     asked: AnalysisOptions,
     export: options.Export = None,
@@ -41,9 +43,11 @@ def analyze(
     Measured on a CUDA device or with --device, simulated with --gpu. With none of them,
     simulated for the catalogue's default GPU.
     """
+    given, live = without_live(prices or "")
     request = Request(
-        RequestKind.ANALYSIS, model, config, device, gpu, memory_budget, options=asked
-    )
+        RequestKind.ANALYSIS, model, config, device, gpu, memory_budget, options=asked,
+        prices=read_prices(given), price_kind=price_kind, live_prices=live,
+    )  # fmt: skip
     files = files_of(export, export_trainer)
     try:
         analysis = _done(request)
@@ -161,12 +165,14 @@ def compare(
     config: TrainingConfig,
     gpus: options.ComparedGpus = None,
     prices: options.GivenPrices = None,
+    price_kind: options.PriceKind = None,
     memory_budget: options.MemoryBudget = None,
     *,
     asked: Annotated[AnalysisOptions, COMPARED],
     as_json: options.AsJson = False,
 ) -> None:
     """Compare the cost of the same training run on several GPUs."""
+    given, live = without_live(prices or "")
     request = Request(
         RequestKind.COMPARISON,
         model,
@@ -174,7 +180,9 @@ def compare(
         memory_budget=memory_budget,
         options=asked,
         gpus=options.compared(gpus),
-        prices=read_prices(prices or ""),
+        prices=read_prices(given),
+        price_kind=price_kind,
+        live_prices=live,
     )
     result = _done(request)
     _keep(request, result)

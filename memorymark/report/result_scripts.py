@@ -9,6 +9,8 @@ from memorymark.report.settings_phrase import training_phrase
 from memorymark.report.snippets import snippet, trainer_snippet
 from memorymark.units import mib_or_gib
 
+_NAMED = ("torch", "transformers", "torchvision", "timm", "peft", "memorymark")
+
 
 def script_of(result: Analysis | Trial, *, trainer: bool = False) -> str:
     """Return a script that trains with the recommended batch of an analysis, or as a trial did.
@@ -36,12 +38,12 @@ def _promise(analysis: Analysis) -> list[str]:
     return [
         f"Trains {analysis.workload} at batch size {best.batch_size:,}, as MemoryMark recommends.",
         _memory(analysis.target, best.memory_bytes, analysis.capacity_bytes, when),
-        *_settings(analysis.workload, analysis),
+        *_settings(analysis),
     ]
 
 
-def _settings(name: str, of: Analysis | Trial) -> list[str]:
-    versions = ", ".join(f"{name} {version}" for name, version in of.software.items())
+def _settings(of: Analysis | Trial) -> list[str]:
+    versions = ", ".join(f"{each} {of.software[each]}" for each in _NAMED if each in of.software)
     return [
         f"Settings: {training_phrase(of.config)}.",
         *([f"With {versions}."] if versions else []),
@@ -54,7 +56,7 @@ def _trial_promise(trial: Trial) -> list[str]:
     return [
         f"Trains {trial.model} at batch size {trial.batch_size:,}.",
         f"{how} {trial.device}: {needed} of {capacity}.",
-        *_settings(trial.model, trial),
+        *_settings(trial),
     ]
 
 

@@ -93,7 +93,8 @@ def promised(name: str, config: TrainingConfig, batch_size: int = BATCH_SIZE) ->
 @pytest.mark.parametrize("name", FOLDERS)
 def test_the_script_needs_what_was_measured(models, name):
     config = config_of(name)
-    assert peak_of(snippet(models[name], config, BATCH_SIZE)) == promised(models[name], config)
+    expected = promised(models[name], config)  # first: some libraries keep what they make once
+    assert peak_of(snippet(models[name], config, BATCH_SIZE)) == expected
 
 
 SETTINGS = (
@@ -115,14 +116,15 @@ SETTINGS = (
     ("gpt2", {"lora_rank": 4}),
     ("bert", {"lora_rank": 2, "freeze": "*classifier*"}),
     ("resnet", {"freeze": "*embedder*,*stages.0*", "optimizer": "adagrad"}),
-    ("vit", {"optimizer": "none", "expandable_segments": True}),
+    ("vit", {"optimizer": "none"}),
 )
 
 
 @pytest.mark.parametrize(("name", "settings"), SETTINGS, ids=str)
 def test_the_script_needs_what_was_measured_with(models, name, settings):
     config = config_of(name, **settings)
-    assert peak_of(snippet(models[name], config, BATCH_SIZE)) == promised(models[name], config)
+    expected = promised(models[name], config)  # first: some libraries keep what they make once
+    assert peak_of(snippet(models[name], config, BATCH_SIZE)) == expected
 
 
 def test_a_script_that_needs_less_is_seen(models):

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from memorymark.records.config import (
     Attention,
-    Loop,
     Optimizer,
     Precision,
     Task,
@@ -19,64 +18,64 @@ AUTOCAST_FORMATS = {Precision.AMP_BF16: "torch.bfloat16", Precision.AMP_FP16: "t
 
 
 def loop_code(code: ModelCode, config: TrainingConfig) -> list[str]:
-    """Return the lines of the loop, with functions of its own where the Trainer's is meant."""
-    is_trainer = config.loop is Loop.TRAINER
-    head = _trainer_functions(code, config) if is_trainer else []
-    body = _trainer_step(config) if is_trainer else _plain_step(code, config)
+    """Return the lines of the loop, after functions in which outputs end early where they do."""
+    head = [] if config.keeps_outputs else _functions(code, config)
+    micro = _plain(code, config) if config.keeps_outputs else _called(config)
+    body = [
+        *_zero_grad(config, ZeroGrad.BEFORE_FORWARD),
+        *_accumulated(micro, config),
+        *_update(config),
+    ]
     loop = ["for step in range(STEPS):", *_indented(body)]
     if config.attention is Attention.FLASH:
         loop = ["with sdpa_kernel(SDPBackend.FLASH_ATTENTION):", *_indented(loop)]
     return [*head, *loop]
 
 
-def _plain_step(code: ModelCode, config: TrainingConfig) -> list[str]:
-    count = config.gradient_accumulation
-    forward = [*_forward(code, config)]
-    if count > 1:
-        forward.append("loss = loss / ACCUMULATION")
-    first = _zero_grad(config, ZeroGrad.BEFORE_BACKWARD)
-    if count > 1 and first:
-        first = ["if index == 0:", *_indented(first)]
-    if config.drop_outputs and code.library is not Library.OWN:
-        forward.append("del outputs")
-    last = ["loss = loss.detach()"] if config.drop_outputs else []
-    forward = _in_autocast(forward, config)
-    micro = ["batch = make_batch()", *forward, *first, *_backward(config), *last]
-    if count > 1:
-        index = "index" if first else "_"
-        micro = [f"for {index} in range(ACCUMULATION):", *_indented(micro)]
-    return [*_zero_grad(config, ZeroGrad.BEFORE_FORWARD), *micro, *_update(config)]
+def _accumulated(micro: list[str], config: TrainingConfig) -> list[str]:
+    """Return what is done with each batch of a step, after the line that takes it."""
+    batch = "batch = make_batch()"
+    if config.gradient_accumulation == 1:
+        return [batch, *micro]
+    counted = any("index" in line for line in micro)
+    if config.loop.loads_ahead:
+        each = "for index, batch in enumerate(batches):" if counted else "for batch in batches:"
+        loaded = "batches = [make_batch() for _ in range(ACCUMULATION)]"
+        return [loaded, each, *_indented(micro)]
+    index = "index" if counted else "_"
+    return [f"for {index} in range(ACCUMULATION):", *_indented([batch, *micro])]
 
 
-def _trainer_functions(code: ModelCode, config: TrainingConfig) -> list[str]:
+def _plain(code: ModelCode, config: TrainingConfig) -> list[str]:
+    """Everything in one place: loss and outputs live until the next step's take their place."""
+    forward = [*_forward(code, config), *_divided(config)]
+    return [*_in_autocast(forward, config), *_released(config), *_backward(config)]
+
+
+def _functions(code: ModelCode, config: TrainingConfig) -> list[str]:
     """Outputs end with `compute_loss`, as in transformers' Trainer and in Lightning."""
-    first = _zero_grad(config, ZeroGrad.BEFORE_BACKWARD)
-    count = config.gradient_accumulation
-    if first and count > 1:
-        first = ["if index == 0:", *_indented(first)]
-    arguments = "batch, index" if first and count > 1 else "batch"
-    forward = _in_autocast([*_forward(code, config), *_divided(config)], config)
+    forward = [*_forward(code, config), *_divided(config)]
+    released = _released(config)
+    arguments = "batch, index" if any("index" in line for line in released) else "batch"
     return [
-        "def compute_loss(batch):", *_indented([*forward, "return loss"]), "", "",
+        "def compute_loss(batch):",
+        *_indented([*_in_autocast(forward, config), "return loss"]), "", "",
         f"def training_step({arguments}):",
-        *_indented(["loss = compute_loss(batch)", *first, *_backward(config)]),
+        *_indented(["loss = compute_loss(batch)", *released, *_backward(config)]),
         "    return loss.detach()", "", "",
     ]  # fmt: skip
 
 
-def _trainer_step(config: TrainingConfig) -> list[str]:
-    indexed = config.releases_gradients is ZeroGrad.BEFORE_BACKWARD
-    if config.gradient_accumulation == 1:
-        micro = ["batch = make_batch()", "loss = training_step(batch)"]
-    else:
-        each = "for index, batch in enumerate(batches):" if indexed else "for batch in batches:"
-        call = "training_step(batch, index)" if indexed else "training_step(batch)"
-        micro = [
-            "batches = [make_batch() for _ in range(ACCUMULATION)]",
-            each,
-            f"    loss = {call}",
-        ]
-    return [*_zero_grad(config, ZeroGrad.BEFORE_FORWARD), *micro, *_update(config)]
+def _called(config: TrainingConfig) -> list[str]:
+    index = ", index" if any("index" in line for line in _released(config)) else ""
+    return [f"loss = training_step(batch{index})"]
+
+
+def _released(config: TrainingConfig) -> list[str]:
+    """Return what releases the gradients of the step before, between forward and backward pass."""
+    lines = _zero_grad(config, ZeroGrad.BEFORE_BACKWARD)
+    is_counted = lines and config.gradient_accumulation > 1
+    return ["if index == 0:", *_indented(lines)] if is_counted else lines
 
 
 def _divided(config: TrainingConfig) -> list[str]:
