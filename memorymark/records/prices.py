@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 
 from memorymark.errors import InvalidValue
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.option import options_of, split_names
 
 Prices = tuple[tuple[str, float], ...]
+LIVE = "live"
 ACCEPTED = "dollars per hour by GPU, such as a10:0.75,l4:0.8"
+
+
+class PriceKind(StrEnum):
+    """Kinds of prices, which are never mixed.
+
+    `on-demand` is a provider's list price, `marketplace` the lowest ask of its hosts, and `spot`
+    the price of machines that the provider may take back at any time.
+    """
+
+    ON_DEMAND = "on-demand"
+    MARKETPLACE = "marketplace"
+    SPOT = "spot"
 
 
 def read_prices(given: str | Mapping[str, float] | Iterable[tuple[str, float]]) -> Prices:
@@ -37,6 +51,18 @@ def prices_text(prices: Mapping[str, float] | Iterable[tuple[str, float]]) -> st
         'a10:0.75,l4:0.8'
     """
     return ",".join(f"{name}:{price}" for name, price in read_prices(prices))
+
+
+def without_live(given: str) -> tuple[str, bool]:
+    """Return the prices in a text without the word `live`, and whether it was there.
+
+    Example:
+        >>> without_live("live,a10:0.75")
+        ('a10:0.75', True)
+    """
+    parts = split_names(given)
+    rest = [part for part in parts if part.lower() != LIVE]
+    return ",".join(rest), len(rest) < len(parts)
 
 
 def _pair(part: str) -> tuple[str, float]:
