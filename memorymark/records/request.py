@@ -24,7 +24,6 @@ from memorymark.records.option import (
     changed,
     changed_words,
     described,
-    option,
     options_of,
     split_names,
 )
@@ -126,8 +125,10 @@ class Request(Record):
         "providers. Default: the catalogue's.",
         read=read_prices,
     )
-    price_kind: PriceKind | None = option(
-        None, "Kind of price", "Kind of price; by default on demand, else of a marketplace."
+    price_kind: PriceKind | None = described(  # noqa: RUF009  (a StrEnum is never changed)
+        None,
+        "Kind of price",
+        "on-demand, marketplace or spot. Default: on demand, else of a marketplace.",
     )
     live_prices: bool = False
 
