@@ -50,6 +50,7 @@ class RequestKind(StrEnum):
     BACKWARD = "backward"
     COMPILE = "compile"
     COMPARISON = "comparison"
+    FITS = "fits"
 
 
 _COMMANDS = {
@@ -61,7 +62,8 @@ _COMMANDS = {
 
 
 MEASURED_ONLY = (RequestKind.MEASURE, RequestKind.COMPILE)
-_NEEDED = {RequestKind.ESTIMATE: ("gpu", "batch_size"), RequestKind.MEASURE: ("batch_size",)}
+_NEEDED = {RequestKind.ESTIMATE: ("gpu", "batch_size"), RequestKind.MEASURE: ("batch_size",),
+           RequestKind.FITS: ("batch_size",)}  # fmt: skip
 _REFUSED = {RequestKind.ESTIMATE: ("device",), RequestKind.COMPARISON: ("device", "gpu")}
 
 
@@ -83,6 +85,8 @@ class Request(Record):
         prices: Dollars per hour of GPUs, where they are not the catalogue's.
         price_kind: The kind of price to take; None takes what is no spot price.
         live_prices: Whether prices of this moment are fetched from the providers.
+        prices: Dollars per hour of GPUs of a comparison, where they are not the catalogue's.
+        largest: Whether the largest batch is looked for where the one that is given fits.
 
     Raises:
         InvalidValue: The budget or the batch size is out of range.
@@ -92,7 +96,9 @@ class Request(Record):
     json_keys: ClassVar[Mapping[str, Origin]] = {
         **same("kind", "model", "config", "device", "gpu", "memory_budget", "batch_size"),
         "options": lambda request: _written_options(request),
+        "largest": "largest",
     }
+    json_optional: ClassVar[tuple[str, ...]] = ("largest",)
 
     kind: RequestKind
     model: str = described(
@@ -131,6 +137,7 @@ class Request(Record):
         "on-demand, marketplace or spot. Default: on demand, else of a marketplace.",
     )
     live_prices: bool = False
+    largest: bool | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", RequestKind(self.kind))
