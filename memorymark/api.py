@@ -236,6 +236,22 @@ def compare_costs(
     )  # fmt: skip
 
 
+def snippet(result: Analysis | Trial, *, trainer: bool = False) -> str:
+    """Return a Python script that trains with the settings and the batch of a result.
+
+    It needs no MemoryMark. Model and batches are random, in the shapes of the training: weights
+    and data are for you to fill in.
+
+    Args:
+        result: An analysis, whose recommended batch is taken, or one trial.
+        trainer: Whether transformers' Trainer runs the loop, in place of plain PyTorch.
+
+    Raises:
+        UsageError: The result has no batch that fits, or there is no name to make its model by.
+    """
+    return script_of(result, trainer=trainer)
+
+
 def fits(
     model: Any,
     batch: Any,
@@ -333,22 +349,6 @@ def check_live(
         workload.live_batch.size, largest=largest or None,
     )  # fmt: skip
     return execute(request, workload=workload, cancel=cancel)
-
-
-def snippet(result: Analysis | Trial, *, trainer: bool = False) -> str:
-    """Return a Python script that trains with the settings and the batch of a result.
-
-    It needs no MemoryMark. Model and batches are random, in the shapes of the training: weights
-    and data are for you to fill in.
-
-    Args:
-        result: An analysis, whose recommended batch is taken, or one trial.
-        trainer: Whether transformers' Trainer runs the loop, in place of plain PyTorch.
-
-    Raises:
-        UsageError: The result has no batch that fits, or there is no name to make its model by.
-    """
-    return script_of(result, trainer=trainer)
 
 
 def find_optimal_batch_size(model_name: str, device: Any = None) -> Analysis:

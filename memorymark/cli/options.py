@@ -31,14 +31,7 @@ Gpu = Annotated[str | None, _flag("gpu")]
 SimulatedGpu = Annotated[str, _flag("gpu")]
 ComparedGpus = Annotated[str | None, _flag("gpus")]
 GivenPrices = Annotated[str | None, _flag("prices")]
-PriceKind = Annotated[
-    str | None,
-    Option(
-        _REQUEST["price_kind"].flag,
-        help=f"{_REQUEST['price_kind'].help.rstrip('.')}: "
-        f"{', '.join(_REQUEST['price_kind'].choices)}.",
-    ),
-]
+PriceKind = Annotated[str | None, _flag("price_kind")]
 Device = Annotated[str | None, _flag("device")]
 MemoryBudget = Annotated[str | None, _flag("memory_budget")]
 Library = Annotated[

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from memorymark.gpus.catalogue import Gpu
 from memorymark.gpus.price_list import Price, price_of
 from memorymark.records.comparison import GIVEN
+from memorymark.records.prices import Quote
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,25 @@ class PriceBook:
     live: Sequence[Price] | None = None
     problem: str = ""
 
+    def quote(self, gpu: Gpu) -> Quote:
+        """Return the price of a GPU of the catalogue."""
+        if gpu.key in self.given:
+            return Quote(self.given[gpu.key], GIVEN)
+        price = self._live(gpu.key)
+        if price is None and self.kind is None:
+            return Quote(gpu.usd_per_hour, gpu.price_source, gpu.price_observed_at)
+        price = price or price_of(gpu.key, self.kind)
+        return Quote(price.usd_per_hour, price.described, price.observed_at) if price else Quote()
+
     def priced(self, gpu: Gpu) -> Gpu:
         """Return a GPU at its price."""
-        if gpu.key in self.given:
-            return _at(gpu, self.given[gpu.key], GIVEN, None)
-        price = self._found(gpu.key)
-        if price is None:
-            return _at(gpu, None, None, None)
-        return _at(gpu, price.usd_per_hour, price.described, price.observed_at)
+        quote = self.quote(gpu)
+        return dataclasses.replace(
+            gpu,
+            usd_per_hour=quote.usd_per_hour,
+            price_source=quote.source,
+            price_observed_at=quote.observed_at,
+        )
 
     def told(self, gpus: Sequence[Gpu]) -> Iterator[str]:
         """Yield what to tell of the prices of GPUs, in sentences, where anything was asked for."""
@@ -43,11 +55,11 @@ class PriceBook:
         if self.live is None and self.kind is None:
             return
         own = [gpu for gpu in gpus if gpu.key not in self.given]
-        listed = [gpu for gpu in own if self.live and self._live(gpu.key) is None]
-        kept = [gpu.key for gpu in listed if self._found(gpu.key)]
+        known = [gpu for gpu in own if self.quote(gpu).usd_per_hour is not None]
+        kept = [gpu.key for gpu in known if self.live and self._live(gpu.key) is None]
         if kept:
             yield f"No live price was found for {', '.join(kept)}: it is the one of the list."
-        missing = [gpu.key for gpu in own if self._found(gpu.key) is None]
+        missing = [gpu.key for gpu in own if gpu not in known]
         if missing:
             kind = f"{self.kind} price" if self.kind else "price"
             yield (
@@ -55,14 +67,5 @@ class PriceBook:
                 f"{missing[0]}:USD."
             )
 
-    def _found(self, key: str) -> Price | None:
-        return self._live(key) or price_of(key, self.kind)
-
     def _live(self, key: str) -> Price | None:
         return price_of(key, self.kind, self.live) if self.live else None
-
-
-def _at(gpu: Gpu, usd: float | None, source: str | None, observed_at: str | None) -> Gpu:
-    return dataclasses.replace(
-        gpu, usd_per_hour=usd, price_source=source, price_observed_at=observed_at
-    )

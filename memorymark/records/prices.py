@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
 from memorymark.errors import InvalidValue
@@ -24,6 +25,21 @@ class PriceKind(StrEnum):
     ON_DEMAND = "on-demand"
     MARKETPLACE = "marketplace"
     SPOT = "spot"
+
+
+@dataclass(frozen=True)
+class Quote:
+    """What an hour of a GPU costs, and who says so; None where it is not known.
+
+    Attributes:
+        usd_per_hour: The price.
+        source: Whose price it is and where it was seen.
+        observed_at: When.
+    """
+
+    usd_per_hour: float | None = None
+    source: str | None = None
+    observed_at: str | None = None
 
 
 def read_prices(given: str | Mapping[str, float] | Iterable[tuple[str, float]]) -> Prices:

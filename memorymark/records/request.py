@@ -24,7 +24,6 @@ from memorymark.records.option import (
     changed,
     changed_words,
     described,
-    option,
     options_of,
     split_names,
 )
@@ -131,11 +130,13 @@ class Request(Record):
         "providers. Default: the catalogue's.",
         read=read_prices,
     )
-    largest: bool | None = None
-    price_kind: PriceKind | None = option(
-        None, "Kind of price", "Kind of price; by default on demand, else of a marketplace."
+    price_kind: PriceKind | None = described(  # noqa: RUF009  (a StrEnum is never changed)
+        None,
+        "Kind of price",
+        "on-demand, marketplace or spot. Default: on demand, else of a marketplace.",
     )
     live_prices: bool = False
+    largest: bool | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", RequestKind(self.kind))
