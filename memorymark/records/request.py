@@ -43,6 +43,7 @@ class RequestKind(StrEnum):
     BACKWARD = "backward"
     COMPILE = "compile"
     COMPARISON = "comparison"
+    FITS = "fits"
 
 
 _COMMANDS = {
@@ -54,7 +55,8 @@ _COMMANDS = {
 
 
 MEASURED_ONLY = (RequestKind.MEASURE, RequestKind.COMPILE)
-_NEEDED = {RequestKind.ESTIMATE: ("gpu", "batch_size"), RequestKind.MEASURE: ("batch_size",)}
+_NEEDED = {RequestKind.ESTIMATE: ("gpu", "batch_size"), RequestKind.MEASURE: ("batch_size",),
+           RequestKind.FITS: ("batch_size",)}  # fmt: skip
 _REFUSED = {RequestKind.ESTIMATE: ("device",), RequestKind.COMPARISON: ("device", "gpu")}
 
 
@@ -74,6 +76,7 @@ class Request(Record):
         options: What an analysis or a comparison is to find out.
         gpus: Keys of the GPU catalogue to compare; none of them means all.
         prices: Dollars per hour of GPUs of a comparison, where they are not the catalogue's.
+        largest: Whether the largest batch is looked for where the one that is given fits.
 
     Raises:
         InvalidValue: The budget or the batch size is out of range.
@@ -83,7 +86,9 @@ class Request(Record):
     json_keys: ClassVar[Mapping[str, Origin]] = {
         **same("kind", "model", "config", "device", "gpu", "memory_budget", "batch_size"),
         "options": lambda request: _written_options(request),
+        "largest": "largest",
     }
+    json_optional: ClassVar[tuple[str, ...]] = ("largest",)
 
     kind: RequestKind
     model: str = described(
@@ -115,6 +120,7 @@ class Request(Record):
         "Dollars per hour of GPUs, e.g. a10:0.75,l4:0.8. Default: the catalogue's.",
         read=read_prices,
     )
+    largest: bool | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", RequestKind(self.kind))

@@ -10,14 +10,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memorymark.analysis.analyze import analyze_on
+from memorymark.analysis.fit_check import check_fit
 from memorymark.analysis.prediction import predict_max_batch
 from memorymark.errors import NotAvailable
 from memorymark.gpus.catalogue import DEFAULT_GPU, find_gpu, load_catalogue
-from memorymark.probes.choose import measuring_probe, resolve_probe
+from memorymark.probes.choose import (
+    has_cuda,
+    measuring_probe,
+    probe_of_process,
+    resolve_probe,
+    simulated_probe,
+)
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
-from memorymark.records.request import MEASURED_ONLY, Request
+from memorymark.records.fit import Fit
+from memorymark.records.request import MEASURED_ONLY, Request, RequestKind
 from memorymark.records.trial import Source
 from memorymark.service.probe_factory import probe_from
 from memorymark.settings import Settings
@@ -64,7 +72,30 @@ class Call:
             return probe_from(self.settings.probe_factory, **target)
         if self.request.kind in MEASURED_ONLY:
             return measuring_probe(device, self.request.memory_budget)
+        if self.request.kind is RequestKind.FITS:
+            return self._probe_of_process(device, gpu)
         return resolve_probe(device, gpu, self.request.memory_budget)
+
+    def _probe_of_process(self, device: str | None, gpu: str | None) -> Probe:
+        """Return what simulates the device that this process would use, or another GPU."""
+        live, budget = self.given, self.request.memory_budget
+        if gpu is None and (device is not None or has_cuda()):
+            own_bytes = live.bytes_on if live is not None else lambda device: 0
+            return probe_of_process(device or "cuda", own_bytes, budget)
+        row = find_gpu(DEFAULT_GPU if gpu is None else gpu)
+        if live is not None and live.beside_bytes:
+            usable = min(budget or row.usable_bytes, row.usable_bytes)
+            budget = max(1, usable - live.beside_bytes)
+        return simulated_probe(row, budget)
+
+    def fit(self, probe: Probe, workload: Workload) -> Fit:
+        """Try the request's batch on a probe, and search the largest that fits where it must."""
+        found = check_fit(
+            probe, workload, self.request.config, self.request.batch_size or 1,
+            self.request.options, largest=bool(self.request.largest), grows=workload.grows,
+            check=self.cancel.check,
+        )  # fmt: skip
+        return dataclasses.replace(found, held_bytes=getattr(probe, "held_bytes", None))
 
     def workload(self, probe: Probe) -> Workload:
         """Return the workload that the request names, or what the user's own probe makes of it.

@@ -22,6 +22,7 @@ from memorymark.probes.choose import share_simulations
 from memorymark.records.analysis import Analysis
 from memorymark.records.comparison import GIVEN, Comparison
 from memorymark.records.event import CancelToken, OnEvent, ignore
+from memorymark.records.fit import Fit
 from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
 from memorymark.records.trial import Source, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from memorymark.probes.probe import Probe
     from memorymark.workloads.base import Workload
 
-Record = Trial | Analysis | BackwardValidation | CompileValidation | Comparison
+Record = Trial | Analysis | BackwardValidation | CompileValidation | Comparison | Fit
 
 
 def execute(
@@ -121,6 +122,9 @@ def _on_one(call: Call, probe: Probe) -> Record:
             return dataclasses.replace(found, findings=(*notes, *found.findings))
         if request.kind in (RequestKind.BACKWARD, RequestKind.COMPILE):
             return _validate(call, probe, workload)
+        if request.kind is RequestKind.FITS:
+            fit = call.fit(probe, workload)
+            return dataclasses.replace(fit, findings=(*notes, *fit.findings))
         call.cancel.check()
         return probe.run_trial(TrialSpec(workload, request.config, request.batch_size))
 

@@ -64,7 +64,7 @@ def learn_batches(spec: TrialSpec, device: torch.device) -> None:
     Raises:
         WorkloadError: They do not.
     """
-    if not is_own(spec.workload):
+    if not is_own(spec.workload) or spec.workload.is_live:
         return
 
     def make(batch_size: int) -> Batch:
@@ -152,6 +152,8 @@ def _made_ready(
 
 def _in_mode(workload: Workload, model: nn.Module, config: TrainingConfig) -> nn.Module:
     """Return the model in training mode, or in eval mode; the user's own parts as he left them."""
+    if workload.is_live and config.dropout:
+        return model
     if not (is_own(workload) and config.dropout):
         return model.train(config.dropout)
     if not model.training:
