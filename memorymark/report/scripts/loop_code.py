@@ -12,7 +12,7 @@ from memorymark.records.config import (
     TrainingConfig,
     ZeroGrad,
 )
-from memorymark.report.code.model_code import Library, ModelCode
+from memorymark.report.scripts.model_code import Library, ModelCode
 
 AUTOCAST_FORMATS = {Precision.AMP_BF16: "torch.bfloat16", Precision.AMP_FP16: "torch.float16"}
 

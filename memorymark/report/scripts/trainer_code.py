@@ -15,10 +15,10 @@ from memorymark.records.config import (
     UseCache,
     ZeroGrad,
 )
-from memorymark.report.code.batch_code import WEIGHT_FORMATS, batch_code
-from memorymark.report.code.model_code import Library, model_code
-from memorymark.report.code.optimizer_code import optimizer_line
-from memorymark.report.code.script import (
+from memorymark.report.scripts.batch_code import WEIGHT_FORMATS, batch_code
+from memorymark.report.scripts.model_code import Library, model_code
+from memorymark.report.scripts.optimizer_code import optimizer_line
+from memorymark.report.scripts.script import (
     EXPANDABLE,
     constants_of,
     environment_of,
@@ -28,6 +28,7 @@ from memorymark.report.code.script import (
     parts_as_text,
     switches_of,
 )
+from memorymark.report.visible import visible
 
 _OPTIMIZERS = {
     Optimizer.SGD: "sgd",
@@ -116,7 +117,7 @@ def code_beside(config: TrainingConfig) -> list[str]:
         f"model = get_peft_model(model, LoraConfig(r={config.lora_rank}))": (
             config.lora_rank is not None
         ),
-        f"parameter.requires_grad_(False)  # of {config.freeze}": bool(config.freeze),
+        f"parameter.requires_grad_(False)  # of {visible(config.freeze)}": bool(config.freeze),
         optimizer_line(config.optimizer, config.optimizer_impl): is_own_optimizer,
         "trainer = Trainer(model, arguments, optimizers=(optimizer, None))": is_own_optimizer,
     }
