@@ -85,7 +85,6 @@ class Request(Record):
         prices: Dollars per hour of GPUs, where they are not the catalogue's.
         price_kind: The kind of price to take; None takes what is no spot price.
         live_prices: Whether prices of this moment are fetched from the providers.
-        prices: Dollars per hour of GPUs of a comparison, where they are not the catalogue's.
         largest: Whether the largest batch is looked for where the one that is given fits.
 
     Raises:
