@@ -117,6 +117,8 @@ SETTINGS = (
     ("bert", {"lora_rank": 2, "freeze": "*classifier*"}),
     ("resnet", {"freeze": "*embedder*,*stages.0*", "optimizer": "adagrad"}),
     ("vit", {"optimizer": "none"}),
+    ("llama", {"chunked_cross_entropy": True, "optimizer": "sgd"}),
+    ("t5", {"chunked_cross_entropy": True, "loop": "trainer"}),
 )
 
 

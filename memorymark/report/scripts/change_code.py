@@ -41,6 +41,20 @@ _DROPPED = """\
 loss = model(**batch).loss  # no name holds the outputs
 loss.backward()
 loss = loss.detach()"""
+_CHUNKED = """\
+head = model.get_output_embeddings()
+project, head.forward = head.forward, lambda hidden: hidden  # the loss runs the head
+
+def loss_of_chunk(hidden, labels):
+    logits = project(hidden).float()
+    return functional.cross_entropy(logits, labels, reduction="sum")
+
+# of a causal language model; tokens in chunks, each recomputed in the backward pass
+labels = functional.pad(labels, (0, 1), value=-100)[:, 1:].contiguous()
+hidden = model(**inputs).logits.flatten(0, 1)
+chunks = zip(hidden.split(1024), labels.flatten().split(1024))
+loss = sum(checkpoint(loss_of_chunk, *each, use_reentrant=False) for each in chunks)
+loss = loss / (labels != -100).sum()"""
 _EXPANDABLE = """\
 import os
 os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"  # before importing torch"""
@@ -133,7 +147,7 @@ _CODE: dict[str, Callable[[Any], str]] = {
     "freeze": _freeze,
     "grad_clip": _clip,
     "drop_outputs": _switch(_DROPPED, "outputs = model(**batch)\nloss = outputs.loss"),
-    "chunked_cross_entropy": _switch("loss = chunked_cross_entropy(model, batch)", ""),
+    "chunked_cross_entropy": _switch(_CHUNKED, "loss = model(**batch).loss"),
     "expandable_segments": _switch(_EXPANDABLE, ""),
     "cudnn_benchmark": lambda value: f"torch.backends.cudnn.benchmark = {bool(value)}",
 }

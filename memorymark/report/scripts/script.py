@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from memorymark.records.config import Attention, Optimizer, Precision, Task, TrainingConfig
 from memorymark.report.scripts.adapter_code import adapter_lines
 from memorymark.report.scripts.batch_code import WEIGHT_FORMATS, batch_code
+from memorymark.report.scripts.chunked_code import head_lines, loss_lines
 from memorymark.report.scripts.loop_code import loop_code
 from memorymark.report.scripts.model_code import Checkpointing, Library, ModelCode, model_code
 from memorymark.report.scripts.optimizer_code import optimizer_import, optimizer_line
@@ -48,7 +49,15 @@ def plain_script(
         *functions_of(code, config),
         model_lines(code, config),
         _optimizer(config),
-        loop=[*batch_code(code, config), "", "", *loop_code(code, config), "", *_PEAK.splitlines()],
+        loop=[
+            *batch_code(code, config),
+            "",
+            "",
+            *loss_lines(code, config),
+            *loop_code(code, config),
+            "",
+            *_PEAK.splitlines(),
+        ],
     )
 
 
@@ -79,13 +88,13 @@ def imports_of(code: ModelCode, config: TrainingConfig, more: Sequence[str] = ()
     python += ["from functools import partial"] if blocks else []
     own = [", ".join((line, *more)) for line in code.imports]
     packages = ["import torch", *own, optimizer_import(config.optimizer)]
-    if code.library in (Library.TORCHVISION, Library.TIMM):
+    if code.library in (Library.TORCHVISION, Library.TIMM) or config.chunked_cross_entropy:
         packages.append("from torch.nn import functional")
     if config.attention is Attention.FLASH:
         packages.append("from torch.nn.attention import SDPBackend, sdpa_kernel")
     if config.lora_rank is not None:
         packages.append("from peft import LoraConfig, get_peft_model")
-    if blocks:
+    if blocks or config.chunked_cross_entropy:
         packages.append("from torch.utils.checkpoint import checkpoint")
     packages = sorted(filter(None, packages), key=lambda line: (line.split()[0] == "from", line))
     return [*python, *([""] if python else []), *packages]
@@ -97,6 +106,7 @@ def constants_of(code: ModelCode, config: TrainingConfig, batch_size: int) -> li
     accumulation = config.gradient_accumulation
     lengths = [f"SEQ_LEN = {config.seq_len}"] if _has_text(code) else []
     counts = [f"ACCUMULATION = {accumulation}"] if accumulation > 1 else []
+    counts += ["CHUNK = 1024"] if config.chunked_cross_entropy else []
     patterns = ", ".join(map(_quoted, config.frozen_patterns))
     counts += [f"FROZEN = [{patterns}]"] if config.freeze else []
     return [*named, f"BATCH_SIZE = {batch_size}", *counts, *lengths, f"STEPS = {_STEPS}"]
@@ -145,6 +155,7 @@ def model_lines(code: ModelCode, config: TrainingConfig, *, placed: bool = True)
     lines = [*code.build, *([f"model = model.to({where})"] if where else [])]
     if config.channels_last:
         lines.append("model = model.to(memory_format=torch.channels_last)")
+    lines += head_lines(code, config)
     if config.gradient_checkpointing:
         lines += _CHECKPOINTING[code.checkpointing]
     if config.lora_rank is not None:

@@ -194,4 +194,4 @@ def _trainer(config: TrainingConfig) -> list[str]:
 
 def _without_own_arguments(config: TrainingConfig) -> TrainingConfig:
     """Return the config with what the Trainer does by itself left out of the model's lines."""
-    return dataclasses.replace(config, gradient_checkpointing=False)
+    return dataclasses.replace(config, gradient_checkpointing=False, chunked_cross_entropy=False)
