@@ -26,7 +26,8 @@ def forward(batch):
     outputs = model(**inputs)
     hidden, outputs["logits"] = outputs.logits, None
     chunks = zip(hidden.flatten(0, 1).split(CHUNK), labels.flatten().split(CHUNK))
-    loss = sum(checkpoint(loss_of_chunk, *each, use_reentrant=False) for each in chunks)
+    losses = (checkpoint(loss_of_chunk, *each, use_reentrant=False) for each in chunks)
+    loss = reduce(torch.add, losses)
     return loss / (labels != -100).sum(), outputs"""
 _PREPARED = {
     Task.CAUSAL_LM: "labels = functional.pad(labels, (0, 1), value=-100)[:, 1:].contiguous()",

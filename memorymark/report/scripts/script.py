@@ -85,7 +85,8 @@ def imports_of(code: ModelCode, config: TrainingConfig, more: Sequence[str] = ()
     """Return the imports: of Python, then of packages; `more` comes from the model's library."""
     blocks = _by_blocks(code, config)
     python = ["from fnmatch import fnmatchcase"] if config.freeze else []
-    python += ["from functools import partial"] if blocks else []
+    tools = ["partial"] * blocks + ["reduce"] * config.chunked_cross_entropy
+    python += [f"from functools import {', '.join(tools)}"] if tools else []
     own = [", ".join((line, *more)) for line in code.imports]
     packages = ["import torch", *own, optimizer_import(config.optimizer)]
     if code.library in (Library.TORCHVISION, Library.TIMM) or config.chunked_cross_entropy:

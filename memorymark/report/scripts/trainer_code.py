@@ -16,7 +16,7 @@ from memorymark.records.config import (
     ZeroGrad,
 )
 from memorymark.report.scripts.batch_code import WEIGHT_FORMATS, batch_code
-from memorymark.report.scripts.model_code import Library, model_code
+from memorymark.report.scripts.model_code import model_code
 from memorymark.report.scripts.optimizer_code import optimizer_line
 from memorymark.report.scripts.script import (
     EXPANDABLE,
@@ -29,6 +29,7 @@ from memorymark.report.scripts.script import (
     switches_of,
 )
 from memorymark.report.visible import visible
+from memorymark.workloads.naming import CODE, VISION_LIBRARIES, form_of
 
 _OPTIMIZERS = {
     Optimizer.SGD: "sgd",
@@ -47,6 +48,10 @@ class Samples(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         return {{name: value[0] for name, value in make_batch().items()}}"""
+_OF_SCRIPT = (
+    "max_steps=STEPS,",
+    "use_cpu=not torch.cuda.is_available(),",
+)
 _DEVICE = 'device = torch.device("cpu")  # of the samples: the Trainer moves each batch'
 
 
@@ -64,17 +69,13 @@ def trainer_script(
     Raises:
         UsageError: The Trainer has no loss for such a model, or no update without an optimizer.
     """
+    check_trainer(model)
     code = model_code(model, config)
-    if code.library is not Library.TRANSFORMERS:
-        raise UsageError(
-            f"The Trainer takes models that return their loss, as those of transformers do, and "
-            f"{quoted(model)} is none. Take the script in plain PyTorch."
-        )
     one = [line.replace("BATCH_SIZE", "1") for line in batch_code(code, config)]
     each = "ACCUMULATION * " if config.gradient_accumulation > 1 else ""
     loop = [
         *one, "", "", *_DATASET.format(each=each).splitlines(), "", "",
-        *arguments_code(config, "BATCH_SIZE", ["max_steps=STEPS,"]), "",
+        *arguments_code(config, "BATCH_SIZE", _OF_SCRIPT), "",
         *_trainer(config), *_trained(config),
     ]  # fmt: skip
     return parts_as_text(
@@ -87,6 +88,20 @@ def trainer_script(
         model_lines(code, _without_own_arguments(config), placed=False),
         loop=loop,
     )
+
+
+def check_trainer(model: str) -> None:
+    """Check that transformers' Trainer takes a model, by its name.
+
+    Raises:
+        UsageError: It does not.
+    """
+    form, _ = form_of(model)
+    if form in (CODE, *VISION_LIBRARIES):
+        raise UsageError(
+            f"The Trainer takes models that return their loss, as those of transformers do, and "
+            f"{quoted(model)} is none. Take the script in plain PyTorch."
+        )
 
 
 def arguments_code(config: TrainingConfig, batch_size: str, more: Sequence[str] = ()) -> list[str]:
