@@ -76,9 +76,6 @@ class FakeWorkload:
     def beside(self, model: Any) -> Any:
         raise AssertionError("a fake workload has nothing beside its model")
 
-    def chunk_cross_entropy(self, model: Any) -> None:
-        raise AssertionError("a fake workload has no head to chunk")
-
     def enable_checkpointing(self, model: Any) -> None:
         raise AssertionError("a fake workload has no blocks to checkpoint")
 
