@@ -11,6 +11,7 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.codec import Origin, Record, same
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import Savings, ratio
+from memorymark.records.effective_batch import EffectiveBatch
 from memorymark.records.gain import smallest_clear_gain
 from memorymark.records.mark import Advice, Mark
 from memorymark.records.trial import Outcome, Stage, Target, Trial
@@ -67,6 +68,7 @@ class Analysis(Record):
         run_id: Short hexadecimal name of the run.
         created_at: When it began, in ISO 8601, UTC.
         software: Versions of what ran.
+        effective_batch: How the effective batch that was asked for is reached.
     """
 
     json_keys: ClassVar[Mapping[str, Origin]] = {
@@ -98,8 +100,9 @@ class Analysis(Record):
         **same("elapsed_seconds", "run_id", "created_at", "software"),
         **same("findings", "remarks", "advice"),
         "marks": _marks,
-        **same("costs", "options", "config", "target", "trials"),
+        **same("costs", "effective_batch", "options", "config", "target", "trials"),
     }
+    json_optional: ClassVar[tuple[str, ...]] = ("effective_batch",)
 
     workload: str
     target: Target
@@ -122,6 +125,7 @@ class Analysis(Record):
     run_id: str = ""
     created_at: str = ""
     software: dict[str, str] = field(default_factory=dict)
+    effective_batch: EffectiveBatch | None = None
 
     @property
     def nothing_fits(self) -> bool:

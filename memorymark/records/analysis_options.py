@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 from memorymark.records.codec import Record
 from memorymark.records.config import MAX_BATCH_SIZE
@@ -13,6 +14,7 @@ from memorymark.records.option import check_options, option
 LARGEST_COUNT = 10**15  # a browser counts in whole numbers to 2**53
 LARGEST_PRICE = 10**9
 LARGEST_RUNS = 10**9
+LARGEST_EFFECTIVE = 10**6
 
 
 class Objective(StrEnum):
@@ -30,6 +32,8 @@ class AnalysisOptions(Record):
         InvalidValue: A number is out of range.
         UnknownChoice: The objective is none of the known ones.
     """
+
+    json_optional: ClassVar[tuple[str, ...]] = ("effective_batch_size",)
 
     current_batch_size: int = option(
         16, "Current batch size", "Batch size you train with today.", largest=MAX_BATCH_SIZE
@@ -64,6 +68,13 @@ class AnalysisOptions(Record):
     )
     max_batch_size: int = option(
         MAX_BATCH_SIZE, "Largest batch size", "Largest batch size to try.", largest=MAX_BATCH_SIZE
+    )
+
+    effective_batch_size: int | None = option(
+        None,
+        "Effective batch size",
+        "Samples per optimizer step, reached by gradient accumulation; by default not asked for.",
+        largest=LARGEST_EFFECTIVE,
     )
 
     def __post_init__(self) -> None:

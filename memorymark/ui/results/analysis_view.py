@@ -15,6 +15,7 @@ from memorymark.records.request import Request, command_line
 from memorymark.records.trial import Source, Target, Trial
 from memorymark.report.charts import batch_charts, memory_charts
 from memorymark.report.charts.batch_charts import OUTCOME_WORDS
+from memorymark.report.effective_batch_words import learning_rate_words
 from memorymark.report.exports import trials_csv
 from memorymark.report.sentences import analysis_lines
 from memorymark.report.settings_phrase import analysis_phrase, search_phrase
@@ -34,6 +35,17 @@ _ADVICE = (
     columns.memory("Memory needed", attrgetter("memory_bytes")),
     columns.memory("Memory saved", attrgetter("saved_bytes")),
     columns.text("Fits", lambda advice: _FITS[advice.fits]),
+)
+_ACCUMULATED = (
+    columns.text("At the", lambda step: f"{step.mark} batch", pinned=True),
+    columns.count("Micro-batch", attrgetter("split.micro_batch_size")),
+    columns.count("Accumulation steps", attrgetter("split.accumulation")),
+    columns.count("Last micro-batch", attrgetter("split.last_micro_batch_size")),
+    columns.text("Fits", lambda step: _FITS[step.fits]),
+    columns.memory("Memory needed", attrgetter("memory_bytes")),
+    columns.figure("Step time (s)", attrgetter("seconds")),
+    columns.figure("Samples/s", attrgetter("samples_per_second")),
+    columns.figure("$ per 1,000 steps", lambda step: step.usd and step.usd * 1000),
 )
 TRIAL_COLUMNS = (
     columns.count("Batch size", attrgetter("batch_size")),
@@ -60,6 +72,7 @@ def draw_analysis(analysis: Analysis, asked: Request | None) -> None:
     else:
         draw_key_figures(analysis)
     draw_findings(analysis)
+    draw_effective_batch(analysis)
     draw_curves(analysis)
     draw_memory(analysis)
 
@@ -86,6 +99,16 @@ def draw_findings(analysis: Analysis) -> None:
     """Draw what the user should know."""
     for finding in (*analysis.findings, *analysis.remarks):
         say.info("{}", finding)
+
+
+def draw_effective_batch(analysis: Analysis) -> None:
+    """Draw how the effective batch that was asked for is reached."""
+    found = analysis.effective_batch
+    if found is None:
+        return
+    st.subheader("Effective batch", anchor=False)
+    draw_table(_ACCUMULATED, found.steps, "How the effective batch is reached")
+    say.caption("{} Figures are {}.", learning_rate_words(found), analysis.target.source)
 
 
 def draw_curves(analysis: Analysis, key: str = "analysis") -> None:
