@@ -15,6 +15,7 @@ from memorymark.analysis.levers import needed_bytes, possible_changes, with_gain
 from memorymark.analysis.marks import with_options
 from memorymark.analysis.reporter import Reporter
 from memorymark.analysis.search import SearchResult, find_max_batch, not_monotone
+from memorymark.analysis.worst_case import at_longest, check_reads_text, with_lengths
 from memorymark.errors import Cancelled, UsageError, one_sentence
 from memorymark.probes.probe import Probe
 from memorymark.records.analysis import Analysis
@@ -62,8 +63,10 @@ def analyze_on(
         MemoryMarkError: The workload cannot be built or fed, or the device is unusable.
     """
     reporter = Reporter(on_event, cancel or CancelToken())
-    described = workload.describe(config)
-    work = _Work(probe, workload, described, options or AnalysisOptions(), reporter)
+    options = options or AnalysisOptions()
+    described = workload.describe(at_longest(config, options))
+    check_reads_text(described, options, workload.name)
+    work = _Work(probe, workload, described, options, reporter)
     try:
         return work.analyze(guess)
     except (Cancelled, KeyboardInterrupt) as stop:
@@ -112,6 +115,8 @@ class _Work:
         analysis = self.analysis(found, advice)
         if found.complete and self.options.effective_batch_size is not None:
             analysis = with_effective_batch(analysis, self.beside)
+        if found.complete:
+            analysis = with_lengths(analysis, self.beside)
         self.reporter.tell(EventKind.NOTE, f"Done after {len(self.trials)} trials", progress=1.0)
         return analysis
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from memorymark.records.codec import Record
 from memorymark.records.config import MAX_BATCH_SIZE
 from memorymark.records.costs import Plan
+from memorymark.records.length_distribution import Lengths, distribution, read_lengths, read_range
 from memorymark.records.option import check_options, option
 
 LARGEST_COUNT = 10**15  # a browser counts in whole numbers to 2**53
@@ -33,7 +34,9 @@ class AnalysisOptions(Record):
         UnknownChoice: The objective is none of the known ones.
     """
 
-    json_optional: ClassVar[tuple[str, ...]] = ("effective_batch_size",)
+    json_optional: ClassVar[tuple[str, ...]] = (
+        "effective_batch_size", "lengths", "length_range",
+    )  # fmt: skip
 
     current_batch_size: int = option(
         16, "Current batch size", "Batch size you train with today.", largest=MAX_BATCH_SIZE
@@ -77,8 +80,27 @@ class AnalysisOptions(Record):
         largest=LARGEST_EFFECTIVE,
     )
 
+    lengths: str | None = option(
+        None,
+        "Sample lengths",
+        "Lengths of the samples in tokens: 32:500,512:20 (length:samples), or a file of lengths.",
+        read=read_lengths,
+    )
+    length_range: str | None = option(
+        None,
+        "Range of lengths",
+        "Shortest, mean and longest sample in tokens, e.g. 16,120,512.",
+        read=read_range,
+    )
+
     def __post_init__(self) -> None:
         check_options(self)
+        distribution(self.lengths, self.length_range)
+
+    @property
+    def distribution(self) -> Lengths | None:
+        """How long the samples are, where it was said."""
+        return distribution(self.lengths, self.length_range)
 
     @property
     def plan(self) -> Plan:

@@ -17,6 +17,7 @@ from memorymark.report.charts import batch_charts, memory_charts
 from memorymark.report.charts.batch_charts import OUTCOME_WORDS
 from memorymark.report.effective_batch_words import learning_rate_words
 from memorymark.report.exports import trials_csv
+from memorymark.report.length_words import length_lines
 from memorymark.report.sentences import analysis_lines
 from memorymark.report.settings_phrase import analysis_phrase, search_phrase
 from memorymark.report.verdict import largest_words, speedup_words, verdict
@@ -47,6 +48,16 @@ _ACCUMULATED = (
     columns.figure("Samples/s", attrgetter("samples_per_second")),
     columns.figure("$ per 1,000 steps", lambda step: step.usd and step.usd * 1000),
 )
+_BATCHINGS = (
+    columns.text("Batches", lambda row: row[0], pinned=True),
+    columns.count("Padded to (tokens)", lambda row: row[1].seq_len),
+    columns.count("Batch size", lambda row: row[1].batch_size),
+    columns.share("Share of samples", lambda row: row[1].share),
+    columns.text("Fits", lambda row: _FITS[row[1].fits]),
+    columns.memory("Memory needed", lambda row: row[1].memory_bytes),
+    columns.figure("Step time (s)", lambda row: row[1].step_seconds),
+    columns.figure("Samples/s", lambda row: row[1].samples_per_second),
+)
 TRIAL_COLUMNS = (
     columns.count("Batch size", attrgetter("batch_size")),
     columns.text("Outcome", lambda trial: OUTCOME_WORDS[trial.outcome], width=OUTCOME_WIDTH),
@@ -73,6 +84,7 @@ def draw_analysis(analysis: Analysis, asked: Request | None) -> None:
         draw_key_figures(analysis)
     draw_findings(analysis)
     draw_effective_batch(analysis)
+    draw_lengths(analysis)
     draw_curves(analysis)
     draw_memory(analysis)
 
@@ -109,6 +121,21 @@ def draw_effective_batch(analysis: Analysis) -> None:
     st.subheader("Effective batch", anchor=False)
     draw_table(_ACCUMULATED, found.steps, "How the effective batch is reached")
     say.caption("{} Figures are {}.", learning_rate_words(found), analysis.target.source)
+
+
+def draw_lengths(analysis: Analysis) -> None:
+    """Draw what the lengths that were given mean for the batch."""
+    found = analysis.lengths
+    if found is None:
+        return
+    st.subheader("Lengths", anchor=False)
+    about, *rest = length_lines(analysis)
+    for line in rest:
+        say.line("{}", line)
+    rows = [(made.name, trial) for made in found.batchings for trial in made.trials]
+    if rows:
+        draw_table(_BATCHINGS, rows, "Batches by length")
+    say.caption("{}", about)
 
 
 def draw_curves(analysis: Analysis, key: str = "analysis") -> None:
