@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from memorymark.api import find_optimal_batch_size as find_optimal_batch_size
     from memorymark.api import fits as fits
     from memorymark.api import measure as measure
+    from memorymark.api import snippet as snippet
     from memorymark.api import validate_backward_pass as validate_backward_pass
     from memorymark.api import validate_compilation_benefit as validate_compilation_benefit
     from memorymark.errors import MemoryMarkError as MemoryMarkError
@@ -39,6 +40,7 @@ _HOMES = {
     "find_optimal_batch_size": "api",
     "fits": "api",
     "measure": "api",
+    "snippet": "api",
     "validate_backward_pass": "api",
     "validate_compilation_benefit": "api",
     "Analysis": "records.analysis",

@@ -16,6 +16,7 @@ from memorymark.records.option import options_of
 from memorymark.records.prices import read_prices
 from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
 from memorymark.records.trial import Trial
+from memorymark.report.result_scripts import script_of
 from memorymark.service.execute import execute
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = [
     "find_optimal_batch_size",
     "fits",
     "measure",
+    "snippet",
     "validate_backward_pass",
     "validate_compilation_benefit",
 ]
@@ -232,6 +234,22 @@ def compare_costs(
         gpus=tuple(gpus or ()), memory_budget=memory_budget, options=options,
         prices=read_prices(prices or {}),
     )  # fmt: skip
+
+
+def snippet(result: Analysis | Trial, *, trainer: bool = False) -> str:
+    """Return a Python script that trains with the settings and the batch of a result.
+
+    It needs no MemoryMark. Model and batches are random, in the shapes of the training: weights
+    and data are for you to fill in.
+
+    Args:
+        result: An analysis, whose recommended batch is taken, or one trial.
+        trainer: Whether transformers' Trainer runs the loop, in place of plain PyTorch.
+
+    Raises:
+        UsageError: The result has no batch that fits, or there is no name to make its model by.
+    """
+    return script_of(result, trainer=trainer)
 
 
 def fits(

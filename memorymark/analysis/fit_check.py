@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from memorymark.analysis.attempt import attempt
-from memorymark.analysis.grid import Grid
 from memorymark.analysis.search import SearchResult, find_max_batch, not_monotone
 from memorymark.probes.probe import Probe
 from memorymark.records.analysis_options import AnalysisOptions
@@ -42,7 +41,7 @@ def check_fit(
         workload: What is trained.
         config: How it is trained.
         batch_size: The batch that is asked about.
-        options: Where the search ends, and to how many samples it is exact.
+        options: Where the search ends, and to how many samples it is exact where many fit.
         largest: Search it where the batch fits, too.
         grows: Whether there are batches of other sizes.
         check: Called before each trial; raises where somebody has cancelled.
@@ -50,43 +49,54 @@ def check_fit(
     Raises:
         MemoryMarkError: The batch cannot be tried.
     """
-    started, trials = time.perf_counter(), []
+    started, trials = time.perf_counter(), {}
 
     def trial_at(size: int) -> Trial:
-        check()
-        trials.append(attempt(probe, TrialSpec(workload, config, size), trials))
-        return trials[-1]
+        if size not in trials:
+            check()
+            trials[size] = attempt(probe, TrialSpec(workload, config, size), list(trials.values()))
+        return trials[size]
 
     asked = trial_at(batch_size)
-    searches = grows and asked.outcome is not Outcome.ERROR and (largest or not asked.fits)
     found: SearchResult | None = None
-    if searches:
-        step = _step_of(asked, options.granularity)
-        found = find_max_batch(
-            trial_at,
-            granularity=step,
-            upper=max(options.upper_bound, batch_size),
-            capacity_bytes=probe.target.capacity_bytes,
-            known=(asked,) if Grid(step).holds(batch_size) else (),
-        )
-        if asked.fits and batch_size > (found.max_batch_size or 0):
-            found = dataclasses.replace(found, max_batch_size=batch_size)
-    said = (not_monotone(trials), found and found.error)
+    if grows and asked.outcome is not Outcome.ERROR and (largest or not asked.fits):
+        found = _largest(trial_at, asked, options)
+    said = (not_monotone(list(trials.values())), found and found.error)
     return Fit(
         trial=asked,
         target=probe.target,
         max_batch_size=found and found.max_batch_size,
         max_is_lower_bound=bool(found and (found.at_upper_bound or not found.complete)),
         searched=found is not None,
-        tried=tuple(trial.batch_size for trial in trials),
+        tried=tuple(trials),
         findings=tuple(text for text in said if text),
         elapsed_seconds=time.perf_counter() - started,
     )
 
 
-def _step_of(trial: Trial, most: int) -> int:
-    """Return to how many samples the largest batch is looked for: to one where few fit."""
-    needed, capacity = trial.minimum_bytes or trial.peak_allocated_bytes, trial.capacity_bytes
-    if not needed or not capacity:
-        return 1
-    return most if trial.batch_size * capacity // needed >= _FEW * most else 1
+def _largest(
+    trial_at: Callable[[int], Trial], asked: Trial, options: AnalysisOptions
+) -> SearchResult:
+    """Search from where the first trial lets it be expected."""
+    expected = _expected(asked)
+    few = expected is None or expected < _FEW * options.granularity
+    found = find_max_batch(
+        trial_at,
+        granularity=1 if few else options.granularity,
+        upper=max(options.upper_bound, asked.batch_size),
+        capacity_bytes=asked.capacity_bytes,
+        guess=None if expected is None else min(expected, options.upper_bound),
+    )
+    if asked.fits and asked.batch_size > (found.max_batch_size or 0):
+        return dataclasses.replace(found, max_batch_size=asked.batch_size)
+    return found
+
+
+def _expected(trial: Trial) -> int | None:
+    """Return the batch that takes all of the capacity, where what belongs to a batch grows."""
+    needed, parts = trial.minimum_bytes or trial.peak_allocated_bytes, trial.breakdown
+    growing = parts.activations + parts.inputs + parts.temporaries if parts else 0
+    if not needed or not growing or not trial.capacity_bytes:
+        return None
+    room = trial.capacity_bytes - needed + growing
+    return max(1, room * trial.batch_size // growing)

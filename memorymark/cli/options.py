@@ -32,6 +32,7 @@ Gpu = Annotated[str | None, _flag("gpu")]
 SimulatedGpu = Annotated[str, _flag("gpu")]
 ComparedGpus = Annotated[str | None, _flag("gpus")]
 GivenPrices = Annotated[str | None, _flag("prices")]
+PriceKind = Annotated[str | None, _flag("price_kind")]
 Device = Annotated[str | None, _flag("device")]
 MemoryBudget = Annotated[str | None, _flag("memory_budget")]
 Library = Annotated[
@@ -39,6 +40,14 @@ Library = Annotated[
 ]
 AsJson = Annotated[
     bool, Option("--json", help="Print the result as one JSON document on standard output.")
+]
+Export = Annotated[
+    str | None,
+    Option(metavar="FILE.py", help="Write a script in plain PyTorch that trains with the result."),
+]
+ExportTrainer = Annotated[
+    str | None,
+    Option(metavar="FILE.py", help="Write one that trains with transformers' Trainer."),
 ]
 
 

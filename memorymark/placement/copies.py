@@ -21,8 +21,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from memorymark.errors import WorkloadError
 from memorymark.memory.torch_parts import hooks_of
@@ -32,11 +34,12 @@ from memorymark.placement.ownership import like, note_made
 _PLAIN = (
     type(None), bool, int, float, complex, str, bytes, type, types.ModuleType,
     types.BuiltinFunctionType, torch.dtype, torch.device, torch.Size, torch.layout,
+    Dataset, DataLoader, Sampler,
 )  # fmt: skip
 _LISTS = (list, set, frozenset, collections.deque)
 _TABLES = (dict, collections.OrderedDict)
 # Objects of libraries that a step writes to; all others are shared, or copied as Python copies.
-_STATEFUL = ("torch.optim", "torch.amp", "torch.cuda.amp")
+_STATEFUL = ("torch.optim", "torch.amp", "torch.cuda.amp", "accelerate.utils.operations")
 # Data to take batches from, not parts of a step.
 _MOST_MEMBERS = 10_000
 
@@ -54,9 +57,15 @@ class Copies:
         self._memo: dict[int, Any] = dict(known or {})
         self._kept: list[Any] = []  # so that an identity stays that of one object
 
-    def more(self, twins: Twins | None = None) -> Copies:
-        """Return what copies anew all that has no copy yet."""
-        return Copies(twins or self._twins, self._memo)
+    def more(self, twins: Twins) -> Copies:
+        """Return what takes the copies of modules and parameters, and copies all else anew."""
+        kept = {
+            key: made
+            for key, made in self._memo.items()
+            if isinstance(made, nn.Module) or (isinstance(made, Tensor) and made.requires_grad)
+            or isinstance(made, nn.Parameter)
+        }  # fmt: skip
+        return Copies(twins, kept)
 
     def of(self, value: Any) -> Any:
         """Return the copy of anything.
@@ -98,10 +107,15 @@ class Copies:
                 f"{type(module).__name__} is a TorchScript module, which is not run without data. "
                 "Give the module that it was made of."
             )
+        inner = wrapped_in(module)
+        if inner is not None:
+            return self._keep(module, self._of(inner))
         made = self._keep(module, object.__new__(type(module)))
         note_made(made)
-        own = type(module).__getstate__ is not object.__getstate__
-        state = dict(module.__getstate__() if own else vars(module))
+        state = vars(module)
+        if type(module).__getstate__ is not object.__getstate__:
+            with contextlib.suppress(RuntimeError):  # parametrized modules refuse to be pickled
+                state = module.__getstate__()
         made.__setstate__({name: self._attribute(each) for name, each in state.items()})
         return made
 
@@ -264,6 +278,13 @@ class _TensorsByTwins(TorchFunctionMode):
         if func in (Tensor.__deepcopy__, Tensor.clone):
             return self._copies.tensor(args[0])
         return func(*args, **(kwargs or {}))
+
+
+def wrapped_in(module: nn.Module) -> nn.Module | None:
+    """Return the module that another one compiles or trains in parallel; None where it does not."""
+    if isinstance(module, DataParallel | DistributedDataParallel):
+        return module.module
+    return getattr(module, "_orig_mod", None)
 
 
 def names_in(code: types.CodeType) -> Iterator[str]:

@@ -93,6 +93,8 @@ def probe_of_process(
         DeviceError: There is no such device here.
     """
     kind, index = parse_device(device)
+    if device == "cuda":
+        index = _current_cuda_device()
     if kind != "cuda":
         accepted = "cuda or cuda:N; what fits is simulated, for another GPU by gpu="
         raise InvalidValue("device", device, accepted)
@@ -139,6 +141,13 @@ def has_cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def _current_cuda_device() -> int:
+    """Return the number of the CUDA device that this process has chosen; asking starts none."""
+    import torch
+
+    return torch.cuda.current_device() if torch.cuda.is_initialized() else 0
 
 
 def _best_device() -> str:

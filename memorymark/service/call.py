@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from memorymark.analysis.fit_check import check_fit
 from memorymark.analysis.prediction import predict_max_batch
 from memorymark.errors import NotAvailable
 from memorymark.gpus.catalogue import DEFAULT_GPU, find_gpu, load_catalogue
+from memorymark.gpus.live_prices import live_prices
+from memorymark.gpus.price_book import PriceBook
 from memorymark.probes.choose import (
     has_cuda,
     measuring_probe,
@@ -29,6 +32,7 @@ from memorymark.records.request import MEASURED_ONLY, Request, RequestKind
 from memorymark.records.trial import Source
 from memorymark.service.probe_factory import probe_from
 from memorymark.settings import Settings
+from memorymark.units import usd
 
 if TYPE_CHECKING:
     from memorymark.probes.probe import Probe
@@ -144,23 +148,50 @@ class Call:
     ) -> Analysis:
         """Search the largest batch on a probe, from where it is expected."""
         config, on_event = self.request.config, on_event or self.on_event
-        options = _with_price(options, probe)
+        options = self._with_price(options, probe)
         if guess is None:
             guess = predict_max_batch(probe, workload, config, options, on_event, self.cancel)
         return analyze_on(
             probe, workload, config, options, on_event=on_event, cancel=self.cancel, guess=guess
         )
 
+    @functools.cached_property
+    def prices(self) -> PriceBook:
+        """The prices of this call; live ones are fetched once, when they are first needed."""
+        request = self.request
+        given = {find_gpu(name).key: price for name, price in request.prices}
+        book = PriceBook(given, request.price_kind and str(request.price_kind))
+        if not request.live_prices:
+            return book
+        self.note("Fetching the providers' prices")
+        try:
+            return dataclasses.replace(book, live=live_prices())
+        except NotAvailable as error:
+            problem = f"{error} Prices are those of MemoryMark's list, with the day of each."
+            return dataclasses.replace(book, live=(), problem=problem)
+
+    def notes_on_price(self, probe: Probe) -> tuple[str, ...]:
+        """Say whose price an analysis takes, where one was asked for in any way but as a number."""
+        gpu = load_catalogue().get(probe.target.gpu_key or "")
+        asked = self.request.live_prices or self.request.price_kind is not None
+        if gpu is None or not asked or self.request.options.price_per_hour is not None:
+            return ()
+        priced = self.prices.priced(gpu)
+        said = [*self.prices.told([gpu])]
+        if priced.usd_per_hour is not None:
+            seen = f" ({priced.price_observed_at})" if priced.price_observed_at else ""
+            said.append(f"Price: {usd(priced.usd_per_hour)} per hour, {priced.price_source}{seen}.")
+        return tuple(said)
+
+    def _with_price(self, options: AnalysisOptions, probe: Probe) -> AnalysisOptions:
+        """Take the price of the target where none is given."""
+        gpu = load_catalogue().get(probe.target.gpu_key or "")
+        if options.price_per_hour is not None or gpu is None:
+            return options
+        return dataclasses.replace(options, price_per_hour=self.prices.priced(gpu).usd_per_hour)
+
 
 def _resolve(model: str) -> Workload:
     from memorymark.workloads import resolve  # loads torch, which a user's own probe may not need
 
     return resolve(model)
-
-
-def _with_price(options: AnalysisOptions, probe: Probe) -> AnalysisOptions:
-    """Take the catalogue's price where none is given."""
-    gpu = load_catalogue().get(probe.target.gpu_key or "")
-    if options.price_per_hour is not None or gpu is None:
-        return options
-    return dataclasses.replace(options, price_per_hour=gpu.usd_per_hour)

@@ -54,6 +54,8 @@ def make_batch(spec: TrialSpec, device: torch.device) -> Batch:
     """Return a new batch on the device, whatever the workload made it on."""
     with torch.device(device):
         batch = spec.workload.batch(spec.batch_size, spec.config)
+    if spec.workload.is_live:  # it is made there, but for what stays on the host
+        return batch
     check_batch(spec.workload, spec.config, spec.batch_size, batch)
     return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, batch)
 

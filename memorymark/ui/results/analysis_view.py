@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from types import MappingProxyType
 
 import streamlit as st
 
+from memorymark.errors import UsageError
 from memorymark.records.analysis import Analysis
 from memorymark.records.codec import to_json
 from memorymark.records.mark import Advice, Mark
@@ -15,9 +17,8 @@ from memorymark.records.request import Request, command_line
 from memorymark.records.trial import Source, Target, Trial
 from memorymark.report.charts import batch_charts, memory_charts
 from memorymark.report.charts.batch_charts import OUTCOME_WORDS
-from memorymark.report.effective_batch_words import learning_rate_words
 from memorymark.report.exports import trials_csv
-from memorymark.report.length_words import length_lines
+from memorymark.report.result_scripts import script_of
 from memorymark.report.sentences import analysis_lines
 from memorymark.report.settings_phrase import analysis_phrase, search_phrase
 from memorymark.report.verdict import largest_words, speedup_words, verdict
@@ -25,6 +26,7 @@ from memorymark.ui import columns, say
 from memorymark.ui.charting import draw_spec
 from memorymark.ui.columns import draw_table
 from memorymark.ui.pieces import File, card, draw_exports
+from memorymark.ui.results.asked_beside import draw_effective_batch, draw_lengths
 from memorymark.ui.setup.choices import link_inputs
 from memorymark.units import count, gib, percent, rate, usd
 
@@ -37,27 +39,7 @@ _ADVICE = (
     columns.memory("Memory saved", attrgetter("saved_bytes")),
     columns.text("Fits", lambda advice: _FITS[advice.fits]),
 )
-_ACCUMULATED = (
-    columns.text("At the", lambda step: f"{step.mark} batch", pinned=True),
-    columns.count("Micro-batch", attrgetter("split.micro_batch_size")),
-    columns.count("Accumulation steps", attrgetter("split.accumulation")),
-    columns.count("Last micro-batch", attrgetter("split.last_micro_batch_size")),
-    columns.text("Fits", lambda step: _FITS[step.fits]),
-    columns.memory("Memory needed", attrgetter("memory_bytes")),
-    columns.figure("Step time (s)", attrgetter("seconds")),
-    columns.figure("Samples/s", attrgetter("samples_per_second")),
-    columns.figure("$ per 1,000 steps", lambda step: step.usd and step.usd * 1000),
-)
-_BATCHINGS = (
-    columns.text("Batches", lambda row: row[0], pinned=True),
-    columns.count("Padded to (tokens)", lambda row: row[1].seq_len),
-    columns.count("Batch size", lambda row: row[1].batch_size),
-    columns.share("Share of samples", lambda row: row[1].share),
-    columns.text("Fits", lambda row: _FITS[row[1].fits]),
-    columns.memory("Memory needed", lambda row: row[1].memory_bytes),
-    columns.figure("Step time (s)", lambda row: row[1].step_seconds),
-    columns.figure("Samples/s", lambda row: row[1].samples_per_second),
-)
+_SCRIPTS = ((False, "PyTorch script", "py"), (True, "Trainer script", "trainer.py"))
 TRIAL_COLUMNS = (
     columns.count("Batch size", attrgetter("batch_size")),
     columns.text("Outcome", lambda trial: OUTCOME_WORDS[trial.outcome], width=OUTCOME_WIDTH),
@@ -111,31 +93,6 @@ def draw_findings(analysis: Analysis) -> None:
     """Draw what the user should know."""
     for finding in (*analysis.findings, *analysis.remarks):
         say.info("{}", finding)
-
-
-def draw_effective_batch(analysis: Analysis) -> None:
-    """Draw how the effective batch that was asked for is reached."""
-    found = analysis.effective_batch
-    if found is None:
-        return
-    st.subheader("Effective batch", anchor=False)
-    draw_table(_ACCUMULATED, found.steps, "How the effective batch is reached")
-    say.caption("{} Figures are {}.", learning_rate_words(found), analysis.target.source)
-
-
-def draw_lengths(analysis: Analysis) -> None:
-    """Draw what the lengths that were given mean for the batch."""
-    found = analysis.lengths
-    if found is None:
-        return
-    st.subheader("Lengths", anchor=False)
-    about, *rest = length_lines(analysis)
-    for line in rest:
-        say.line("{}", line)
-    rows = [(made.name, trial) for made in found.batchings for trial in made.trials]
-    if rows:
-        draw_table(_BATCHINGS, rows, "Batches by length")
-    say.caption("{}", about)
 
 
 def draw_curves(analysis: Analysis, key: str = "analysis") -> None:
@@ -196,11 +153,22 @@ def draw_evidence(analysis: Analysis, request: Request | None) -> None:
         File("JSON", lambda: to_json(analysis), "json"),
         File("Trials (CSV)", lambda: trials_csv(analysis.trials, settings), "csv"),
         File("Report (text)", lambda: report, "txt"),
+        *script_files(analysis),
     ]
     carried = link_inputs(request.options if request else None)
     budget, given = (request.memory_budget, request.config) if request else (None, None)
     command = command_line(analysis, budget, given)
     draw_exports(analysis.run_id, command, files, carried)
+
+
+def script_files(analysis: Analysis) -> list[File]:
+    """Return the scripts that train with the recommended batch, as far as there are any."""
+    files = []
+    for trainer, label, ending in _SCRIPTS:
+        with suppress(UsageError):
+            text = script_of(analysis, trainer=trainer)
+            files.append(File(label, lambda text=text: text, ending))
+    return files
 
 
 def draw_assumptions(analysis: Analysis) -> None:

@@ -7,7 +7,8 @@ copies', and what it draws, patches or sets is put back by `placement.process_st
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,6 +21,7 @@ from memorymark.errors import UsageError, WorkloadError
 from memorymark.memory.storage import parts_of, storage_key
 from memorymark.memory.torch_parts import OperationMode, is_mutable, tree_leaves
 from memorymark.placement.copies import Copies
+from memorymark.placement.host_as_device import host_as_device
 from memorymark.placement.moving import Twins, tensors_of
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import Batch, Workload
@@ -97,6 +99,7 @@ class LiveWorkload(Workload):
     Attributes:
         live_batch: The batch, in any size.
         live_model: The module without wrappers.
+        live_device: Where its weights are; None where it has none.
         grows: Whether the batch can be made in other sizes.
         beside_bytes: What the wrappers hold on the device.
 
@@ -115,6 +118,7 @@ class LiveWorkload(Workload):
         self.live_batch = LiveBatch(live.batch, live.batch_size, live.length)
         self.grows = self.live_batch.grows
         self.live_model, self.beside_bytes = found.model, found.beside_bytes
+        self.live_device = device_of(found.model)
         self._live, self._notes = live, (*found.notes, *live.notes)
         self._optimizer = _without_wrappers(live.optimizer)
         self._optimizers = tuple(_optimizers_in(self._optimizer))
@@ -130,7 +134,13 @@ class LiveWorkload(Workload):
 
     def build(self, config: TrainingConfig) -> nn.Module:
         """Return a copy of the live module without data."""
-        copies, live = Copies(Twins(_META)), self._live
+        live, trains = self._live, any(p.requires_grad for p in self.live_model.parameters())
+        if not trains and config.lora_rank is None and live.step is None:
+            raise WorkloadError(
+                f"No parameter of {self.name} requires a gradient, so that there is nothing to "
+                "train. Leave requires_grad on for what is trained."
+            )
+        copies = Copies(Twins(_META))
         model = copies.of(self.live_model)
         forward, loss = copies.of(live.forward), copies.of(live.loss)
         in_step = reached_from((live.step,), beside=self.live_model).modules
@@ -150,7 +160,7 @@ class LiveWorkload(Workload):
 
     def forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Any]:
         """Call the model as the user does, and return its loss and outputs."""
-        with _Untouched(self._guarded):
+        with self._apart():
             returned = self._of(model).compute(model, batch)
         return returned if isinstance(returned, tuple) and len(returned) == 2 else (returned, None)
 
@@ -169,7 +179,7 @@ class LiveWorkload(Workload):
         step = (built.of_step or built.copies).of(self._live.step)
 
         def guarded(model: nn.Module, batch: Batch, optimizer: Any) -> Any:
-            with _Untouched(self._guarded):
+            with self._apart():
                 return step(model, batch, optimizer)
 
         return guarded
@@ -211,7 +221,7 @@ class LiveWorkload(Workload):
     @property
     def cuda_device(self) -> str | None:
         """The CUDA device that holds the model; None where none does."""
-        device = device_of(self.live_model)
+        device = self.live_device
         return str(device) if device is not None and device.type == "cuda" else None
 
     def bytes_on(self, device: torch.device) -> int:
@@ -222,6 +232,13 @@ class LiveWorkload(Workload):
                 if part.device == device:
                     sizes[storage_key(part)] = part.untyped_storage().nbytes()
         return sum(-(-size // _BLOCK) * _BLOCK for size in sizes.values())
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """Let the user's code write to nothing that is live, and find its device."""
+        host = self.live_device is None or self.live_device.type == "cpu"
+        with _Untouched(self._guarded), host_as_device() if host else nullcontext():
+            yield
 
     def _of(self, model: nn.Module) -> _Built:
         return self._built[getattr(model, "_orig_mod", model)]

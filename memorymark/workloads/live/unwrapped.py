@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.nn.parameter import is_lazy
 
 from memorymark.errors import WorkloadError
 from memorymark.placement.pretended_cuda import COMPILED
@@ -93,6 +94,11 @@ def _refuse_sharded(model: nn.Module) -> None:
 
 
 def _refuse_spread(model: nn.Module) -> None:
+    if any(is_lazy(parameter) for parameter in model.parameters()):
+        raise WorkloadError(
+            "The model has parameters whose shapes are not known yet (nn.LazyLinear and the like). "
+            "Call it once with a batch before it is checked."
+        )
     devices = {str(x.device) for x in model.parameters() if not x.is_meta}
     if len(devices) > 1:
         raise WorkloadError(
