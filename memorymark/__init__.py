@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from memorymark.api import compare_costs as compare_costs
     from memorymark.api import estimate as estimate
     from memorymark.api import find_optimal_batch_size as find_optimal_batch_size
+    from memorymark.api import levers as levers
     from memorymark.api import measure as measure
     from memorymark.api import validate_backward_pass as validate_backward_pass
     from memorymark.api import validate_compilation_benefit as validate_compilation_benefit
@@ -35,6 +36,7 @@ _HOMES = {
     "compare_costs": "api",
     "estimate": "api",
     "find_optimal_batch_size": "api",
+    "levers": "api",
     "measure": "api",
     "validate_backward_pass": "api",
     "validate_compilation_benefit": "api",

@@ -18,7 +18,13 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
 from memorymark.records.prices import read_prices
-from memorymark.records.request import COMPARED, DEFAULT_BATCH_SIZE, Request, RequestKind
+from memorymark.records.request import (
+    COMPARED,
+    DEFAULT_BATCH_SIZE,
+    LEVERED,
+    Request,
+    RequestKind,
+)
 from memorymark.service.history import RunHistory
 
 
@@ -169,6 +175,27 @@ def compare(
     result = _done(request)
     _keep(request, result)
     show(result, as_json, partial(printed.show_comparison, asked=request))
+
+
+@options.with_options
+def levers(
+    model: options.Model,
+    config: TrainingConfig,
+    gpu: options.Gpu = None,
+    device: options.Device = None,
+    memory_budget: options.MemoryBudget = None,
+    *,
+    asked: Annotated[AnalysisOptions, LEVERED],
+    as_json: options.AsJson = False,
+) -> None:
+    """Find what would make room: every change, alone and combined, ranked.
+
+    Everything is simulated, for a GPU of the catalogue or for a CUDA device of this machine.
+    """
+    request = Request(RequestKind.LEVERS, model, config, device, gpu, memory_budget, options=asked)
+    result = _done(request)
+    _keep(request, result)
+    show(result, as_json, partial(printed.show_levers, asked=request))
 
 
 def _keep(request: Request, record: Record) -> None:

@@ -17,7 +17,7 @@ from memorymark.probes.choose import measuring_probe, resolve_probe
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
-from memorymark.records.request import MEASURED_ONLY, Request
+from memorymark.records.request import MEASURED_ONLY, Request, RequestKind
 from memorymark.records.trial import Source
 from memorymark.service.probe_factory import probe_from
 from memorymark.settings import Settings
@@ -96,7 +96,7 @@ class Call:
     def held(self, probe: Probe) -> AbstractContextManager[None]:
         """Hold the device of a measuring probe; a simulation holds nothing."""
         target = probe.target
-        if target.source is Source.SIMULATED:
+        if target.source is Source.SIMULATED or self.request.kind is RequestKind.LEVERS:
             return contextlib.nullcontext()
         from memorymark.probes.lease import device_lease  # a simulation does without its packages
 
@@ -113,7 +113,7 @@ class Call:
     ) -> Analysis:
         """Search the largest batch on a probe, from where it is expected."""
         config, on_event = self.request.config, on_event or self.on_event
-        options = _with_price(options, probe)
+        options = with_price(options, probe)
         if guess is None:
             guess = predict_max_batch(probe, workload, config, options, on_event, self.cancel)
         return analyze_on(
@@ -127,7 +127,7 @@ def _resolve(model: str) -> Workload:
     return resolve(model)
 
 
-def _with_price(options: AnalysisOptions, probe: Probe) -> AnalysisOptions:
+def with_price(options: AnalysisOptions, probe: Probe) -> AnalysisOptions:
     """Take the catalogue's price where none is given."""
     gpu = load_catalogue().get(probe.target.gpu_key or "")
     if options.price_per_hour is not None or gpu is None:

@@ -1,0 +1,91 @@
+"""Finds the largest batch that fits from one to three simulations.
+
+The search is the one of an analysis, on batches that follow from simulated ones
+(`memorymark.probes.span`). Its answer is taken where a batch near it was simulated; else the next
+one above it is. Where nothing follows, the batches are searched one simulation after another.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from memorymark.analysis.grid import Grid
+from memorymark.analysis.search import SearchResult, find_max_batch
+from memorymark.errors import UnsupportedOperation
+from memorymark.records.trial import Outcome, Trial
+
+_MOST_SIMULATIONS = 4
+_ABOVE = 1.03
+_LEAP = 64
+
+
+class Batches(Protocol):
+    """Tells what batches come to, those that were simulated and others."""
+
+    @property
+    def reach(self) -> int:
+        """The largest batch up to which what follows is to be trusted; 0 where nothing does."""
+
+    def trial_at(self, batch_size: int) -> Trial:
+        """Simulate a batch."""
+
+    def follow(self, batch_size: int) -> Trial:
+        """Return what follows for a batch from those that were simulated.
+
+        Raises:
+            UnsupportedOperation: Nothing does.
+        """
+
+
+def largest_batch(
+    batches: Batches, first: int, capacity_bytes: int, granularity: int, upper: int
+) -> int | None:
+    """Return the largest batch on the grid that fits; None where not even one sample does.
+
+    Args:
+        batches: Tells what batches come to.
+        first: The batch that was simulated first.
+        capacity_bytes: What a trial may use.
+        granularity: Multiples of it are looked at, and every batch below it.
+        upper: The largest batch of interest.
+    """
+    grid, bounds = Grid.spanning(granularity, 1, upper), {"upper": upper}
+    bounds["granularity"] = granularity
+    for _ in range(_MOST_SIMULATIONS):
+        found = _followed(batches, bounds) if batches.reach else None
+        if found is None or not found.complete:
+            nearby = int(_expected(batches, first, capacity_bytes) * _ABOVE)
+        else:
+            nearby = _above(grid, found, upper)
+            if nearby <= batches.reach:
+                return found.max_batch_size
+        number = min(max(grid.ceiling(nearby), 1), grid.floor(upper))
+        if grid.batch(number) == first:
+            number = number + 1 if number < grid.floor(upper) else max(number - 1, 1)
+        if batches.trial_at(grid.batch(number)).outcome is Outcome.ERROR:
+            break
+    found = find_max_batch(batches.trial_at, capacity_bytes=capacity_bytes, **bounds)
+    return found.max_batch_size if found.complete else None
+
+
+def _followed(batches: Batches, bounds: dict[str, int]) -> SearchResult | None:
+    """Search among what follows; None where the search comes to a batch for which nothing does."""
+    try:
+        return find_max_batch(batches.follow, **bounds)
+    except UnsupportedOperation:
+        return None
+
+
+def _above(grid: Grid, found: SearchResult, upper: int) -> int:
+    """Return the batch above the answer, whose trial tells that there is no larger one."""
+    number = 0 if found.max_batch_size is None else grid.floor(found.max_batch_size)
+    return grid.batch(min(number + 1, grid.floor(upper)))
+
+
+def _expected(batches: Batches, first: int, capacity_bytes: int) -> float:
+    """Follow what grows with the batch, as the breakdown of the first one says, to the capacity."""
+    trial = batches.trial_at(first)
+    parts, held = trial.breakdown, trial.peak_allocated_bytes or 0
+    growing = parts.activations + parts.inputs + parts.temporaries if parts else 0
+    most = first * _LEAP
+    return min(first + (capacity_bytes - held) * first / growing, most) if growing else most
