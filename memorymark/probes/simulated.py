@@ -22,6 +22,7 @@ from memorymark.probes.span import Span
 from memorymark.records.config import Optimizer, Precision, TrainingConfig
 from memorymark.records.held_memory import Breakdown
 from memorymark.records.trial import Outcome, Source, Target, Trial
+from memorymark.simulator.allocator.environment import asked_for
 from memorymark.simulator.allocator.least_capacity import minimum_bytes
 from memorymark.simulator.allocator.replay import Events, ReplayResult, replay
 from memorymark.simulator.cuda.rules import Platform, Rules
@@ -88,7 +89,7 @@ class SimulatedProbe:
         Python's collector is held back until the trace is gone: it would go through hundreds of
         thousands of objects again and again, and none of them is garbage.
         """
-        with self._pretended():
+        with self._pretended(spec.config):
             return timed_trial(self._attempt, spec, self._models)
 
     def share(self, simulations: Simulations) -> None:
@@ -106,7 +107,7 @@ class SimulatedProbe:
         if is_own(workload) or self._shared is not None:
             return None
         say(f"Simulating batches {BATCH_SIZES[0]} and {BATCH_SIZES[1]} to see how memory grows.")
-        with self._pretended():
+        with self._pretended(config):
             looked, self._kept = look(self.target, workload, config, self._simulate)
         return looked
 
@@ -139,10 +140,10 @@ class SimulatedProbe:
         return self
 
     @contextlib.contextmanager
-    def _pretended(self) -> Iterator[None]:
-        gpu = self._gpu
+    def _pretended(self, config: TrainingConfig) -> Iterator[None]:
+        gpu, segments = self._gpu, asked_for(config.expandable_segments)
         about = {"name": gpu.name, "capability": gpu.compute_capability}
-        with collector_off(), pretended_gpu(**about, total_bytes=gpu.total_bytes):
+        with collector_off(), segments, pretended_gpu(**about, total_bytes=gpu.total_bytes):
             yield
 
     def _attempt(self, spec: TrialSpec) -> Trial:

@@ -140,7 +140,7 @@ class TrainingStep:
         loss, outputs = loss_of(self._spec.workload, self._forward, self.batch)
         count = self._config.gradient_accumulation
         loss = loss / count if count > 1 else loss
-        if self._config.loop.keeps_outputs:
+        if self._config.keeps_outputs:
             self.loss, self.outputs = loss, outputs
         return loss
 
@@ -152,12 +152,13 @@ class TrainingStep:
             return
         self._on_phase(BACKWARD)
         self._scaler.scale(loss).backward()
-        if not self._config.loop.keeps_outputs:
+        if not self._config.keeps_outputs:
             self.loss = loss.detach()
 
     def _update(self) -> None:
         self._on_phase(OPTIMIZER)
         if self.optimizers:
+            self._clip_gradients()
             for optimizer in self.optimizers:
                 self._scaler.step(optimizer)
             self._scaler.update()
@@ -166,6 +167,14 @@ class TrainingStep:
             self.loss, self.outputs = None, None
         self._zero_grad(ZeroGrad.AFTER_STEP)
         self._on_phase(STEP_END)
+
+    def _clip_gradients(self) -> None:
+        """Scale the gradients down to the largest norm, as transformers' Trainer does."""
+        if not self._config.grad_clip:
+            return  # the Trainer's max_grad_norm=0 turns it off too
+        for optimizer in self.optimizers:
+            self._scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(self.model.parameters(), self._config.grad_clip)
 
     def _zero_grad(self, position: ZeroGrad) -> None:
         if self._config.releases_gradients is position:

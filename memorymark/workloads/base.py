@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from memorymark.errors import InvalidValue
 from memorymark.placement.ownership import original_of
 from memorymark.records.config import TrainingConfig, with_image_size
 from memorymark.workloads.reach import Reached, holds, names_in, reached_from
@@ -109,6 +110,15 @@ class Workload(ABC):
 
     def replace(self, model: nn.Module, twin: nn.Module) -> None:  # noqa: B027
         """Take a copy for the model that `build` has made."""
+
+    def chunk_cross_entropy(self, model: nn.Module) -> None:
+        """Make the model compute its head and its loss in chunks of tokens.
+
+        Raises:
+            InvalidValue: It is no language model of Hugging Face transformers.
+        """
+        accepted = f"off: {self.name!r} is no language model of Hugging Face transformers"
+        raise InvalidValue("chunked cross entropy", "on", accepted)
 
     def enable_checkpointing(self, model: nn.Module) -> None:
         """Make the model recompute activations in the backward pass.

@@ -34,6 +34,7 @@ from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.batch_sizes import check_batch, learn_growth
 from memorymark.workloads.own_code import own_code
 from memorymark.workloads.own_training import describe
+from memorymark.workloads.trained_parameters import choose_trained
 from memorymark.workloads.trial_spec import TrialSpec
 
 _WAS_EVAL = (
@@ -46,6 +47,7 @@ _WAS_LIVE = (
 )
 _PACKAGE = __name__.partition(".")[0] + "."
 _notes: WeakKeyDictionary[nn.Module, tuple[str, ...]] = WeakKeyDictionary()
+_findings: WeakKeyDictionary[nn.Module, tuple[str, ...]] = WeakKeyDictionary()
 
 
 def make_batch(spec: TrialSpec, device: torch.device) -> Batch:
@@ -140,8 +142,11 @@ def _made_ready(
     model = model.to(dtype=_WEIGHT_DTYPES.get(config.precision))
     if config.channels_last:
         model = model.to(memory_format=torch.channels_last)
+    if config.chunked_cross_entropy:
+        workload.chunk_cross_entropy(model)
     if config.gradient_checkpointing:
         workload.enable_checkpointing(model)
+    _findings[model] = tuple(choose_trained(model, config, device, workload.name))
     return _in_mode(workload, model, config)
 
 
@@ -195,6 +200,11 @@ def tensors_beside(workload: Workload, model: nn.Module) -> Iterator[tuple[str, 
 def notes_on(model: nn.Module) -> tuple[str, ...]:
     """Return what is to be said of how a model was built."""
     return _notes.get(model, ())
+
+
+def findings_on(model: nn.Module) -> tuple[str, ...]:
+    """Return what to tell first of how a model was built: how much of it trains."""
+    return _findings.get(model, ())
 
 
 def is_own(workload: Workload) -> bool:

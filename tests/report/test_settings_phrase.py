@@ -30,6 +30,8 @@ def values_of(option: Option) -> st.SearchStrategy:
         values = st.booleans()
     elif option.kind is float:
         values = st.floats(option.smallest, option.largest, allow_nan=False)
+    elif option.kind is str:
+        values = st.sampled_from(["*embed*", "*.bias", "*.bias,*embed*"])
     else:
         values = st.integers(option.smallest, option.largest)
     return values if option.default is not None else st.none() | values
