@@ -39,6 +39,13 @@ _DERIVED = (
 )
 
 
+# The fields that say how a model is stepped, which none of ours is built differently for.
+_NOT_BUILT = (
+    "optimizer", "optimizer_impl", "zero_grad", "gradient_accumulation", "loop", "drop_outputs",
+    "grad_clip", "expandable_segments", "cudnn_benchmark",
+)  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True)
 class _Readings:
     """What a simulation comes to on any card that shares it."""
@@ -121,7 +128,7 @@ class SimulatedProbe:
             return None
 
         def simulate(batch_size: int) -> SimulatedSteps:
-            with self._pretended():
+            with self._pretended(spec.config):
                 return self._simulate(dataclasses.replace(spec, batch_size=batch_size))
 
         def estimated(steps: SimulatedSteps) -> float:
@@ -201,7 +208,7 @@ class SimulatedProbe:
         return kept or self._simulate(spec), False
 
     def _simulate(self, spec: TrialSpec) -> SimulatedSteps:
-        steps = simulate(spec, self._models.get(spec), self._rules)
+        steps = simulate(spec, self._models.get(_as_built(spec)), self._rules)
         self._models.tidy()
         return steps
 
@@ -235,6 +242,15 @@ class SimulatedProbe:
             )
         noted.append("Step time is an estimate from the GPU's peak rates.")
         return noted
+
+
+def _as_built(spec: TrialSpec) -> TrialSpec:
+    """Return one spec for all that build the same model, so that it is built once."""
+    if is_own(spec.workload):
+        return spec
+    default = TrainingConfig()
+    same = {name: getattr(default, name) for name in _NOT_BUILT}
+    return dataclasses.replace(spec, config=dataclasses.replace(spec.config, **same))
 
 
 def _with_the_same_steps(spec: TrialSpec) -> TrialSpec:

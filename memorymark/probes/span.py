@@ -11,12 +11,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from memorymark.errors import UnsupportedOperation
 from memorymark.memory.breakdown import breakdown_at, peak_position
 from memorymark.probes.common import new_trial
 from memorymark.records.held_memory import Breakdown
 from memorymark.records.trial import Outcome, Target, Trial
+from memorymark.simulator.allocator.environment import asked_for
 from memorymark.simulator.allocator.replay import replay
 from memorymark.simulator.families import BatchSizes
 from memorymark.simulator.growth import Growth
@@ -39,6 +41,7 @@ class Span:
 
     Attributes:
         steps: The simulation of the spec's own batch.
+        growth: How its blocks grow, once a second batch was simulated.
     """
 
     def __init__(
@@ -50,7 +53,8 @@ class Span:
     ) -> None:
         self._target, self._spec = target, spec
         self._simulate, self._seconds = simulate, seconds
-        self._kept, self._growth = BatchSizes(), None
+        self._kept, self._line = BatchSizes(), None
+        self.growth: Growth | None = None
         self.steps = simulate(spec.batch_size)
         self._kept.add(spec.batch_size, self.steps)
         self._reach = 0
@@ -59,6 +63,11 @@ class Span:
     def step_seconds(self) -> float:
         """Seconds of a step at the spec's own batch, were there room for it."""
         return self._seconds(self.steps)
+
+    @property
+    def simulated_to(self) -> int:
+        """The largest batch that was simulated."""
+        return max(self._kept.simulated)
 
     @property
     def reach(self) -> int:
@@ -71,12 +80,16 @@ class Span:
         other._spec, other._seconds = spec, seconds
         return other
 
-    def grow_as(self, other: Span) -> None:
-        """Take the growth of another training, where this one's blocks are found in it."""
-        if self._growth is None and other._growth is not None:
-            self._growth, self._reach = other._growth, other._reach
-            if self._expected(self._spec.batch_size) is None:
-                self._growth, self._reach = None, 0
+    def grow_as(self, growth: Growth, reach: int) -> bool:
+        """Take the growth of another training; return whether this one's blocks are found in it.
+
+        Args:
+            growth: The growth.
+            reach: The largest batch that was simulated for it.
+        """
+        self._line = growth.line_of(self.steps)
+        self._reach = 0 if self._line is None else reach
+        return self._line is not None
 
     def trial_at(self, batch_size: int) -> Trial:
         """Simulate a batch, or return what was simulated, with what its tensors held.
@@ -88,11 +101,12 @@ class Span:
         if batch_size not in kept.simulated:
             steps = self._simulate(batch_size)
             kept.add(batch_size, steps)
-            self._growth = Growth(own, self.steps, batch_size, steps)
-            self._reach = max(kept.simulated)
+            self.growth = Growth(own, self.steps, batch_size, steps)
+            self.grow_as(self.growth, max(kept.simulated))
         steps = kept.simulated[batch_size]
         held = breakdown_at(steps.trace, peak_position(steps.trace))
-        return self._trial(batch_size, steps, self._fits(steps), held.breakdown)
+        with self._asked():
+            return self._trial(batch_size, steps, self._fits(steps), held.breakdown)
 
     def follow(self, batch_size: int) -> Trial:
         """Return whether a batch would fit, and what its tensors would hold.
@@ -100,15 +114,19 @@ class Span:
         Raises:
             UnsupportedOperation: That does not follow from the batches that were simulated.
         """
-        steps = self._kept.simulated.get(batch_size) or self._kept.between(batch_size)
-        if steps is not None:
-            return self._trial(batch_size, steps, self._fits(steps))
-        steps = self._expected(batch_size)
-        if steps is not None and self._growth is not None:
-            fits = self._fits(steps)
-            if fits == self._fits(steps, self._growth.missing_bytes):
-                return self._trial(batch_size, steps, fits)
+        with self._asked():
+            steps = self._kept.simulated.get(batch_size) or self._kept.between(batch_size)
+            if steps is not None:
+                return self._trial(batch_size, steps, self._fits(steps))
+            steps = None if self._line is None else self._line.at(batch_size)
+            if steps is not None and self._line is not None:
+                fits = self._fits(steps)
+                if fits == self._fits(steps, self._line.missing_bytes):
+                    return self._trial(batch_size, steps, fits)
         raise UnsupportedOperation(f"Batch {batch_size} does not follow from those simulated.")
+
+    def _asked(self) -> AbstractContextManager[None]:
+        return asked_for(self._spec.config.expandable_segments)
 
     def _trial(
         self, batch_size: int, steps: SimulatedSteps, fits: bool, held: Breakdown | None = None
@@ -120,9 +138,6 @@ class Span:
             peak_allocated_bytes=steps.free_running.peak_allocated_bytes,
             breakdown=held,
         )
-
-    def _expected(self, batch_size: int) -> SimulatedSteps | None:
-        return None if self._growth is None else self._growth.expect(self.steps, batch_size)
 
     def _fits(self, steps: SimulatedSteps, kept_free_bytes: int = 0) -> bool:
         """Say whether steps fit with some bytes kept free; by the rule of a whole trial."""

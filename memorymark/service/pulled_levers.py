@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from memorymark.analysis.levers.find_levers import find_levers
 from memorymark.errors import NotAvailable
 from memorymark.gpus.catalogue import Gpu, load_catalogue
+from memorymark.placement.collector import collector_off
 from memorymark.probes.choose import share_simulations
 from memorymark.probes.probe import Probe
 from memorymark.records.lever import LeverReport
@@ -32,16 +33,17 @@ def levers_on(call: Call, probe: Probe, workload: Workload) -> LeverReport:
             "of the catalogue with --gpu; `memorymark gpus` lists them."
         )
     request = call.request
-    return find_levers(
-        simulation,
-        workload,
-        request.config,
-        with_price(request.options, simulation),
-        gpu=load_catalogue().get(simulation.target.gpu_key or ""),
-        cards=() if request.memory_budget is not None else _cards(call),
-        on_event=call.on_event,
-        cancel=call.cancel,
-    )
+    with collector_off():  # among thousands of blocks it would find no garbage
+        return find_levers(
+            simulation,
+            workload,
+            request.config,
+            with_price(request.options, simulation),
+            gpu=load_catalogue().get(simulation.target.gpu_key or ""),
+            cards=() if request.memory_budget is not None else _cards(call),
+            on_event=call.on_event,
+            cancel=call.cancel,
+        )
 
 
 def _cards(call: Call) -> Iterator[tuple[Gpu, Probe]]:
@@ -49,5 +51,4 @@ def _cards(call: Call) -> Iterator[tuple[Gpu, Probe]]:
     others = dataclasses.replace(call, request=dataclasses.replace(call.request, device=None))
     probes = {key: (gpu, others.probe(key)) for key, gpu in load_catalogue().items()}
     share_simulations(probe for _, probe in probes.values())
-    for gpu, probe in probes.values():
-        yield gpu, probe
+    yield from probes.values()

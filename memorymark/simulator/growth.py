@@ -54,26 +54,45 @@ class Growth:
             if key in others
         }
 
-    def expect(self, steps: SimulatedSteps, batch_size: int) -> SimulatedSteps | None:
-        """Return what a simulation of the smaller batch comes to at another batch size.
+    def line_of(self, steps: SimulatedSteps) -> Line | None:
+        """Return how the blocks of a simulation of the smaller batch grow.
 
         It may be one of another training, which differs by its optimizer's step alone. None where
         it differs by more.
-
-        Args:
-            steps: The simulation.
-            batch_size: The other batch size.
         """
-        more = batch_size - self._batch_size
-        sizes = []
+        slopes = []
         for key, block in _keyed(steps):
             if self._sizes.get(key) == block.size_bytes:
-                sizes.append(block.size_bytes + round(self._slopes.get(key, 0) * more))
+                slopes.append(self._slopes.get(key, 0.0))
             elif block.phase == OPTIMIZER or block.category is not None:
-                sizes.append(block.size_bytes)
+                slopes.append(0.0)
             else:
                 return None
-        return with_block_sizes(steps, sizes)
+        return Line(self._batch_size, steps, slopes, self.missing_bytes)
+
+
+class Line:
+    """The blocks of one training over the batch.
+
+    Args:
+        batch_size: The batch of the simulation.
+        steps: The simulation.
+        slopes: Bytes a sample of each block of its first steps.
+        missing_bytes: Bytes of blocks that only larger batches have.
+    """
+
+    def __init__(
+        self, batch_size: int, steps: SimulatedSteps, slopes: list[float], missing_bytes: int
+    ) -> None:
+        self._batch_size, self._steps = batch_size, steps
+        self._sizes = [block.size_bytes for block in first_steps(steps.trace).blocks]
+        self._slopes, self.missing_bytes = slopes, missing_bytes
+
+    def at(self, batch_size: int) -> SimulatedSteps | None:
+        """Return what the simulation comes to at another batch size; None where it cannot be."""
+        more = batch_size - self._batch_size
+        pairs = zip(self._sizes, self._slopes, strict=True)
+        return with_block_sizes(self._steps, [size + round(slope * more) for size, slope in pairs])
 
 
 def _keyed(steps: SimulatedSteps) -> Iterator[tuple[_Key, Block]]:

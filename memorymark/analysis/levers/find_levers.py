@@ -78,6 +78,7 @@ def find_levers(
     fitting = work.make_it_fit()
     found = work.smallest({gpu.key: (gpu, card) for gpu, card in cards})
     first, levers = with_efficient(work.before, [each.lever for each in ranked(before, pulled)])
+    taken = {lever.name for lever in levers}
     reporter.tell(EventKind.NOTE, f"Done after {reporter.trials} trials", progress=1.0)
     return LeverReport(
         workload=workload.name,
@@ -86,7 +87,7 @@ def find_levers(
         options=options,
         before=first,
         levers=levers,
-        unavailable=tuple(work.missing),
+        unavailable=tuple(each for each in work.missing if each.name not in taken),
         make_it_fit=fitting,
         smallest_card=found.smallest,
         cheapest_card=found.cheapest,
@@ -181,6 +182,9 @@ class _Work:
         )  # fmt: skip
 
     def _miss(self, combined: Combined, reason: str) -> None:
+        """Note why a lever is not taken, once for all that have its name."""
+        if any(missing.name == combined.name for missing in self.missing):
+            return
         self.missing.append(MissingLever(combined.name, dict(combined.changes), reason))
 
 

@@ -7,7 +7,6 @@ stand where it depends on the model whether there is anything to gain or lose.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -15,29 +14,25 @@ from typing import Any
 
 from memorymark.records.config import (
     Attention,
-    Loop,
     Optimizer,
     OptimizerImpl,
     Precision,
-    Task,
     TrainingConfig,
     UseCache,
 )
 
 Changes = Mapping[str, Any]
 
-FIELDS = frozenset(field.name for field in dataclasses.fields(TrainingConfig))
 SMALLEST = {"seq_len": 16, "image_size": 64, "audio_seconds": 1}
 _FULL = (Precision.FP32, Precision.TF32)
 _HALF = (Precision.BF16, Precision.FP16)
-_TEXT_OUT = (Task.CAUSAL_LM, Task.MASKED_LM, Task.SEQ2SEQ_LM)
 _STATEFUL = (
     Optimizer.SGD_MOMENTUM, Optimizer.ADAM, Optimizer.ADAMW, Optimizer.RMSPROP, Optimizer.ADAGRAD,
 )  # fmt: skip
 _ADAMS = (Optimizer.ADAM, Optimizer.ADAMW)
 _FUSED = (*_ADAMS, Optimizer.SGD, Optimizer.SGD_MOMENTUM, Optimizer.ADAGRAD)
 LORA_RANK = 16
-EMBEDDINGS = "*embed*,*wte*,*wpe*,*shared*"
+_EMBEDDINGS = ("*embed*", "*wte*,*wpe*", "*shared*")  # as models name them
 
 
 class Theory(StrEnum):
@@ -93,10 +88,12 @@ class KnownLever:
     def changes(self, config: TrainingConfig, batch_size: int) -> Changes | None:
         """Return what it changes of a training, and None where it changes nothing."""
         found = self.change(config, batch_size)
-        if not found or not set(found) <= FIELDS | {"batch_size"}:
+        if not found:
             return None
-        now = {**{name: getattr(config, name) for name in found if name in FIELDS}}
-        return found if {**now, "batch_size": batch_size} != {**now, **found} else None
+        now = {
+            name: batch_size if name == "batch_size" else getattr(config, name) for name in found
+        }
+        return None if now == found else found
 
 
 def _set(when: Callable[[TrainingConfig], bool] = lambda _: True, **changes: Any) -> Any:
@@ -223,7 +220,7 @@ LEVERS = (
     ),
     KnownLever(
         "drop-outputs", "Outputs dropped before the next step", "outputs",
-        _set(lambda c: c.loop is Loop.PLAIN, drop_outputs=True),
+        _set(lambda c: c.keeps_outputs, drop_outputs=True),
         Theory.NOT_UP, Theory.SAME, Effect.NONE,
         "The same training: outputs and loss end with their step, not with the next one's "
         "(PyTorch, FAQ: my model reports out of memory).",
@@ -255,22 +252,26 @@ LEVERS = (
     ),
     KnownLever(
         "lora", f"LoRA of rank {LORA_RANK}", "trained weights",
-        _set(lambda c: not getattr(c, "lora_rank", None), lora_rank=LORA_RANK),
+        _set(lambda c: c.lora_rank is None, lora_rank=LORA_RANK),
         Theory.DOWN, Theory.EITHER, Effect.LEARNING,
         "Only low-rank updates are trained: enough for many fine-tunings, behind full training on "
         "hard ones (Hu et al. 2021, LoRA; Biderman et al. 2024, LoRA Learns Less and Forgets "
         "Less).",
     ),
-    KnownLever(
-        "freeze-embeddings", "Frozen embeddings", "frozen weights",
-        _set(lambda c: _reads_text(c) and not getattr(c, "freeze", None), freeze=EMBEDDINGS),
-        Theory.NOT_UP, Theory.NOT_UP, Effect.LEARNING,
-        "The table of tokens is not trained; fine-tuning often loses little (Lee et al. 2019, What "
-        "Would Elsa Do? Freezing Layers During Transformer Fine-Tuning).",
+    *(
+        KnownLever(
+            f"freeze-embeddings {names}", "Frozen embeddings", "frozen weights",
+            _set(lambda c: _reads_text(c) and not c.freeze and not c.lora_rank, freeze=names),
+            Theory.NOT_UP, Theory.NOT_UP, Effect.LEARNING,
+            "The table of tokens is not trained; fine-tuning often loses little (Lee et al. 2019, "
+            "What Would Elsa Do? Freezing Layers During Transformer Fine-Tuning).",
+        )
+        for names in _EMBEDDINGS
     ),
     KnownLever(
         "chunked-cross-entropy", "Cross entropy in chunks", "loss",
-        _set(lambda c: c.task in _TEXT_OUT, chunked_cross_entropy=True),
+        _set(lambda c: c.task is not None and c.task.is_language_model,
+             chunked_cross_entropy=True),
         Theory.NOT_UP, Theory.UP, Effect.ROUNDING,
         "The same loss, computed for some tokens at a time, and once more in the backward pass "
         "(Wijmans et al. 2024, Cut Your Losses in Large-Vocabulary Language Models).",
@@ -335,8 +336,7 @@ class Combined:
     @property
     def name(self) -> str:
         """Their names, joined."""
-        first, *rest = (lever.name for lever in self.levers)
-        return " + ".join([first, *(name[:1].lower() + name[1:] for name in rest)])
+        return " + ".join(lever.name for lever in self.levers)
 
     @property
     def notes(self) -> str:

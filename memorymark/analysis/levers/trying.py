@@ -79,7 +79,8 @@ class Tester:
     ) -> None:
         self.probe, self.workload, self.config = probe, workload, config
         self.options, self.gpu = options, gpu
-        self._reporter, self._first_span = reporter, None
+        self._reporter = reporter
+        self._growths: list[tuple[Any, int]] = []
 
     @property
     def batch_size(self) -> int:
@@ -140,9 +141,12 @@ class Tester:
         bounds = {"granularity": options.granularity, "upper": options.upper_bound}
         self._reporter.cancel.check()
         if tried.span is not None and capacity is not None:
-            if self._first_span is not None:
-                tried.span.grow_as(self._first_span)
-            return largest_batch(tried.span, tried.batch_size, capacity, **bounds)
+            span = tried.span
+            any(span.grow_as(*growth) for growth in self._growths)
+            found = largest_batch(span, tried.batch_size, capacity, **bounds)
+            if span.growth is not None:
+                self._growths.append((span.growth, span.simulated_to))
+            return found
         config = tried.trial.config
 
         def trial_at(batch_size: int) -> Trial:
@@ -154,9 +158,7 @@ class Tester:
 
     def _span(self, spec: TrialSpec) -> Any:
         make = getattr(self.probe, "span", None)
-        span = None if make is None else make(spec)
-        self._first_span = self._first_span or span
-        return span
+        return None if make is None else make(spec)
 
     def _lacking_ability(self, fields: Mapping[str, Any]) -> str | None:
         found = (why_not(name, value, "simulated", self.gpu) for name, value in fields.items())
