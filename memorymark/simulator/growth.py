@@ -19,6 +19,7 @@ from memorymark.simulator.families import first_steps, with_block_sizes
 from memorymark.simulator.simulate import SimulatedSteps
 
 _Key = tuple[Any, ...]
+_SMALLEST = 512  # bytes: what the allocator rounds up to
 
 
 class Growth:
@@ -64,7 +65,7 @@ class Growth:
         for key, block in _keyed(steps):
             if self._sizes.get(key) == block.size_bytes:
                 slopes.append(self._slopes.get(key, 0.0))
-            elif block.phase == OPTIMIZER or block.category is not None:
+            elif _is_fixed(block):
                 slopes.append(0.0)
             else:
                 return None
@@ -93,6 +94,12 @@ class Line:
         more = batch_size - self._batch_size
         pairs = zip(self._sizes, self._slopes, strict=True)
         return with_block_sizes(self._steps, [size + round(slope * more) for size, slope in pairs])
+
+
+def _is_fixed(block: Block) -> bool:
+    """Whether a block has nothing to do with the batch, or is too small to tell."""
+    of_model = block.phase == OPTIMIZER or block.category is not None
+    return of_model or block.size_bytes <= _SMALLEST
 
 
 def _keyed(steps: SimulatedSteps) -> Iterator[tuple[_Key, Block]]:

@@ -16,7 +16,6 @@ from memorymark.records.trial import Outcome, Trial
 
 _MOST_SIMULATIONS = 4
 _ABOVE = 1.03
-_LEAP = 64
 
 
 class Batches(Protocol):
@@ -38,7 +37,7 @@ class Batches(Protocol):
 
 
 def largest_batch(
-    batches: Batches, first: int, capacity_bytes: int, granularity: int, upper: int
+    batches: Batches, first: int, capacity_bytes: int, *, granularity: int, upper: int, leap: int
 ) -> int | None:
     """Return the largest batch on the grid that fits; None where not even one sample does.
 
@@ -48,13 +47,16 @@ def largest_batch(
         capacity_bytes: What a trial may use.
         granularity: Multiples of it are looked at, and every batch below it.
         upper: The largest batch of interest.
+        leap: What to simulate where the first batch says nothing of how memory grows.
     """
     grid, bounds = Grid.spanning(granularity, 1, upper), {"upper": upper}
     bounds["granularity"] = granularity
+    tried: list[Trial] = []
     for _ in range(_MOST_SIMULATIONS):
         found = _followed(batches, bounds) if batches.reach else None
         if found is None or not found.complete:
-            nearby = int(_expected(batches, first, capacity_bytes) * _ABOVE)
+            tried = tried or [batches.trial_at(first)]
+            nearby = int(_expected(tried, capacity_bytes, leap) * _ABOVE)
         else:
             nearby = _above(grid, found, upper)
             if nearby <= batches.reach:
@@ -62,9 +64,14 @@ def largest_batch(
         number = min(max(grid.ceiling(nearby), 1), grid.floor(upper))
         if grid.batch(number) == first:
             number = number + 1 if number < grid.floor(upper) else max(number - 1, 1)
-        if batches.trial_at(grid.batch(number)).outcome is Outcome.ERROR:
+        tried.append(batches.trial_at(grid.batch(number)))
+        if tried[-1].outcome is Outcome.ERROR:
             break
-    found = find_max_batch(batches.trial_at, capacity_bytes=capacity_bytes, **bounds)
+    expected = int(_expected(tried, capacity_bytes, leap)) if tried else leap
+    guess = grid.batch(min(max(grid.floor(expected), 1), grid.floor(upper)))
+    found = find_max_batch(
+        batches.trial_at, capacity_bytes=capacity_bytes, guess=guess, **bounds
+    )
     return found.max_batch_size if found.complete else None
 
 
@@ -82,10 +89,19 @@ def _above(grid: Grid, found: SearchResult, upper: int) -> int:
     return grid.batch(min(number + 1, grid.floor(upper)))
 
 
-def _expected(batches: Batches, first: int, capacity_bytes: int) -> float:
-    """Follow what grows with the batch, as the breakdown of the first one says, to the capacity."""
-    trial = batches.trial_at(first)
-    parts, held = trial.breakdown, trial.peak_allocated_bytes or 0
+def _expected(tried: list[Trial], capacity_bytes: int, leap: int) -> float:
+    """Follow what grows with the batch to the capacity.
+
+    Two trials tell how it grows; of one, what its breakdown says belongs to the batch.
+    """
+    last, held = tried[-1], tried[-1].peak_allocated_bytes or 0
+    if len(tried) > 1:
+        other = tried[-2]
+        grown = held - (other.peak_allocated_bytes or 0)
+        per_sample = grown / ((last.batch_size - other.batch_size) or 1)
+        return last.batch_size + (capacity_bytes - held) / per_sample if per_sample > 0 else leap
+    parts = last.breakdown
     growing = parts.activations + parts.inputs + parts.temporaries if parts else 0
-    most = first * _LEAP
-    return min(first + (capacity_bytes - held) * first / growing, most) if growing else most
+    if not growing:
+        return leap
+    return min(last.batch_size * (1 + (capacity_bytes - held) / growing), leap)

@@ -25,6 +25,10 @@ from memorymark.workloads.trial_spec import TrialSpec
 if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
 
+# How far to go for a second batch where the first says nothing of how memory grows: beyond what
+# recomputed activations usually make room for, so that no third one is needed.
+_LEAP, _TIMES_THE_FIRST = 64, 8
+
 
 @dataclass(frozen=True)
 class Tried:
@@ -81,6 +85,7 @@ class Tester:
         self.options, self.gpu = options, gpu
         self._reporter = reporter
         self._growths: list[tuple[Any, int]] = []
+        self._largest_before = 0
 
     @property
     def batch_size(self) -> int:
@@ -143,9 +148,11 @@ class Tester:
         if tried.span is not None and capacity is not None:
             span = tried.span
             any(span.grow_as(*growth) for growth in self._growths)
-            found = largest_batch(span, tried.batch_size, capacity, **bounds)
+            leap = max(_LEAP * tried.batch_size, _TIMES_THE_FIRST * self._largest_before)
+            found = largest_batch(span, tried.batch_size, capacity, leap=leap, **bounds)
             if span.growth is not None:
                 self._growths.append((span.growth, span.simulated_to))
+            self._largest_before = self._largest_before or found or 0
             return found
         config = tried.trial.config
 
