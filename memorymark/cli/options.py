@@ -31,13 +31,25 @@ Gpu = Annotated[str | None, _flag("gpu")]
 SimulatedGpu = Annotated[str, _flag("gpu")]
 ComparedGpus = Annotated[str | None, _flag("gpus")]
 GivenPrices = Annotated[str | None, _flag("prices")]
+PriceKind = Annotated[str | None, _flag("price_kind")]
 Device = Annotated[str | None, _flag("device")]
 MemoryBudget = Annotated[str | None, _flag("memory_budget")]
 Library = Annotated[
     str | None, Option(help="List the models of this library instead: torchvision or timm.")
 ]
+WithLevers = Annotated[
+    bool, Option("--levers", help="Then simulate what would make room, as `levers` does.")
+]
 AsJson = Annotated[
     bool, Option("--json", help="Print the result as one JSON document on standard output.")
+]
+Export = Annotated[
+    str | None,
+    Option(metavar="FILE.py", help="Write a script in plain PyTorch that trains with the result."),
+]
+ExportTrainer = Annotated[
+    str | None,
+    Option(metavar="FILE.py", help="Write one that trains with transformers' Trainer."),
 ]
 
 

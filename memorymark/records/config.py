@@ -275,7 +275,7 @@ class TrainingConfig(Record):
     drop_outputs: bool = option(
         False,
         "Drop outputs early",
-        "Keep no outputs beside the loss, and of the loss only its value after the backward pass.",
+        "Keep no outputs beside the loss, as in loss = model(**batch).loss.",
     )
     chunked_cross_entropy: bool = option(
         False,
@@ -299,7 +299,7 @@ class TrainingConfig(Record):
 
     @property
     def keeps_outputs(self) -> bool:
-        """Whether loss and outputs live on to the next forward pass's end."""
+        """Whether the outputs live on beside the loss, to the next forward pass's end."""
         return self.loop is Loop.PLAIN and not self.drop_outputs
 
     @property

@@ -12,8 +12,9 @@ from memorymark.gpus.catalogue import Gpu, load_catalogue
 from memorymark.placement.collector import collector_off
 from memorymark.probes.choose import share_simulations
 from memorymark.probes.probe import Probe
-from memorymark.records.lever import LeverReport
-from memorymark.service.call import Call, with_price
+from memorymark.records.lever import Lever, LeverReport
+from memorymark.report.snippets import lines_for
+from memorymark.service.call import Call
 
 if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
@@ -34,16 +35,25 @@ def levers_on(call: Call, probe: Probe, workload: Workload) -> LeverReport:
         )
     request = call.request
     with collector_off():  # among thousands of blocks it would find no garbage
-        return find_levers(
+        report = find_levers(
             simulation,
             workload,
             request.config,
-            with_price(request.options, simulation),
+            call.with_price(request.options, simulation),
             gpu=load_catalogue().get(simulation.target.gpu_key or ""),
             cards=() if request.memory_budget is not None else _cards(call),
             on_event=call.on_event,
             cancel=call.cancel,
         )
+    return dataclasses.replace(
+        report,
+        levers=tuple(map(_with_snippet, report.levers)),
+        make_it_fit=tuple(map(_with_snippet, report.make_it_fit)),
+    )
+
+
+def _with_snippet(lever: Lever) -> Lever:
+    return dataclasses.replace(lever, snippet=lines_for(lever.changes) if lever.changes else "")
 
 
 def _cards(call: Call) -> Iterator[tuple[Gpu, Probe]]:
@@ -51,4 +61,5 @@ def _cards(call: Call) -> Iterator[tuple[Gpu, Probe]]:
     others = dataclasses.replace(call, request=dataclasses.replace(call.request, device=None))
     probes = {key: (gpu, others.probe(key)) for key, gpu in load_catalogue().items()}
     share_simulations(probe for _, probe in probes.values())
-    yield from probes.values()
+    for gpu, probe in probes.values():
+        yield call.prices.priced(gpu), probe

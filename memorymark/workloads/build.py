@@ -54,6 +54,8 @@ def make_batch(spec: TrialSpec, device: torch.device) -> Batch:
     """Return a new batch on the device, whatever the workload made it on."""
     with torch.device(device):
         batch = spec.workload.batch(spec.batch_size, spec.config)
+    if spec.workload.is_live:  # it is made there, but for what stays on the host
+        return batch
     check_batch(spec.workload, spec.config, spec.batch_size, batch)
     return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, batch)
 
@@ -64,7 +66,7 @@ def learn_batches(spec: TrialSpec, device: torch.device) -> None:
     Raises:
         WorkloadError: They do not.
     """
-    if not is_own(spec.workload):
+    if not is_own(spec.workload) or spec.workload.is_live:
         return
 
     def make(batch_size: int) -> Batch:
@@ -152,6 +154,8 @@ def _made_ready(
 
 def _in_mode(workload: Workload, model: nn.Module, config: TrainingConfig) -> nn.Module:
     """Return the model in training mode, or in eval mode; the user's own parts as he left them."""
+    if workload.is_live and config.dropout:
+        return model
     if not (is_own(workload) and config.dropout):
         return model.train(config.dropout)
     if not model.training:

@@ -193,7 +193,9 @@ REQUEST = options_of(Request)
 
 
 def test_all_of_a_request_but_its_kind_and_its_records_is_an_option():
-    names = ("model", "device", "gpu", "memory_budget", "batch_size", "gpus", "prices")
+    names = (
+        "model", "device", "gpu", "memory_budget", "batch_size", "gpus", "prices", "price_kind",
+    )  # fmt: skip
     assert tuple(REQUEST) == names
     assert all(each.label and each.help.endswith(".") for each in REQUEST.values())
 

@@ -93,7 +93,7 @@ class KnownLever:
         now = {
             name: batch_size if name == "batch_size" else getattr(config, name) for name in found
         }
-        return None if now == found else found
+        return {name: value for name, value in found.items() if value != now[name]} or None
 
 
 def _set(when: Callable[[TrainingConfig], bool] = lambda _: True, **changes: Any) -> Any:

@@ -69,9 +69,7 @@ def largest_batch(
             break
     expected = int(_expected(tried, capacity_bytes, leap)) if tried else leap
     guess = grid.batch(min(max(grid.floor(expected), 1), grid.floor(upper)))
-    found = find_max_batch(
-        batches.trial_at, capacity_bytes=capacity_bytes, guess=guess, **bounds
-    )
+    found = find_max_batch(batches.trial_at, capacity_bytes=capacity_bytes, guess=guess, **bounds)
     return found.max_batch_size if found.complete else None
 
 
