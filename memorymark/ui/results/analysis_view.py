@@ -26,6 +26,7 @@ from memorymark.ui import columns, say
 from memorymark.ui.charting import draw_spec
 from memorymark.ui.columns import draw_table
 from memorymark.ui.pieces import File, card, draw_exports
+from memorymark.ui.results.asked_beside import draw_effective_batch, draw_lengths
 from memorymark.ui.setup.choices import link_inputs
 from memorymark.units import count, gib, percent, rate, usd
 
@@ -64,6 +65,8 @@ def draw_analysis(analysis: Analysis, asked: Request | None) -> None:
     else:
         draw_key_figures(analysis)
     draw_findings(analysis)
+    draw_effective_batch(analysis)
+    draw_lengths(analysis)
     draw_curves(analysis)
     draw_memory(analysis)
 
