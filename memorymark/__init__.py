@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from memorymark.api import estimate as estimate
     from memorymark.api import find_optimal_batch_size as find_optimal_batch_size
     from memorymark.api import fits as fits
+    from memorymark.api import levers as levers
     from memorymark.api import measure as measure
     from memorymark.api import snippet as snippet
     from memorymark.api import validate_backward_pass as validate_backward_pass
@@ -38,6 +39,7 @@ _HOMES = {
     "compare_costs": "api",
     "estimate": "api",
     "find_optimal_batch_size": "api",
+    "levers": "api",
     "fits": "api",
     "measure": "api",
     "snippet": "api",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from memorymark.errors import UnknownChoice, UsageError
@@ -12,9 +12,10 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import CancelToken, OnEvent, ignore
+from memorymark.records.lever import LeverReport
 from memorymark.records.option import options_of
 from memorymark.records.prices import read_prices
-from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
+from memorymark.records.request import DEFAULT_BATCH_SIZE, LEVERED, Request, RequestKind
 from memorymark.records.trial import Trial
 from memorymark.report.result_scripts import script_of
 from memorymark.service.execute import execute
@@ -31,6 +32,7 @@ __all__ = [
     "estimate",
     "find_optimal_batch_size",
     "fits",
+    "levers",
     "measure",
     "snippet",
     "validate_backward_pass",
@@ -46,19 +48,23 @@ _ACCEPTED = (
 )
 
 
-def _naming_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let help() and editors see the options of an analysis among the keyword arguments."""
-    signature = inspect.signature(function)
-    named = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option.default)
-        for name, option in options_of(AnalysisOptions).items()
-    ]
-    *own, _ = signature.parameters.values()
-    function.__signature__ = signature.replace(parameters=[*own, *named])
-    return function
+def _naming_options(names: Iterable[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let help() and editors see options of an analysis among the keyword arguments."""
+
+    def naming(function: Callable[..., Any]) -> Callable[..., Any]:
+        signature, options = inspect.signature(function), options_of(AnalysisOptions)
+        named = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=options[name].default)
+            for name in names
+        ]
+        *own, _ = signature.parameters.values()
+        function.__signature__ = signature.replace(parameters=[*own, *named])
+        return function
+
+    return naming
 
 
-@_naming_options
+@_naming_options(options_of(AnalysisOptions))
 def analyze(
     model: Model,
     config: TrainingConfig | None = None,
@@ -351,6 +357,50 @@ def check_live(
     return execute(request, workload=workload, cancel=cancel)
 
 
+@_naming_options(LEVERED)
+def levers(
+    model: Model,
+    config: TrainingConfig | None = None,
+    *,
+    gpu: str | None = None,
+    device: str | None = None,
+    memory_budget: str | int | None = None,
+    on_event: OnEvent = ignore,
+    cancel: CancelToken | None = None,
+    **options: Any,
+) -> LeverReport:
+    """Find what would make room: every change, alone and combined, ranked.
+
+    Everything is simulated: at the current batch what each change needs, how fast it is and what
+    a million samples cost, and the largest batch that fits with it. Where the current batch does
+    not fit, also the cheapest set of changes that makes it fit.
+
+    Args:
+        model: A model's name in a form of the interface, or a Workload.
+        config: How it is trained; None takes the defaults.
+        gpu: A GPU of the catalogue.
+        device: A CUDA device of this machine, which is simulated. With neither: the machine's own
+            if there is one, else the catalogue's default GPU.
+        memory_budget: The most that a trial may use, as in "4GiB" or in bytes.
+        on_event: Called with each event.
+        cancel: Checked before each simulation.
+        options: Of the fields of AnalysisOptions: current_batch_size (16), price_per_hour,
+            dataset_size, granularity (8), max_batch_size.
+
+    Raises:
+        UsageError: An argument is invalid.
+        MemoryMarkError: The model cannot be simulated.
+
+    Example:
+        >>> levers("bert", gpu="l4").levers[0].name  # doctest: +SKIP
+        'Weights and states in bf16 + gradient checkpointing + 8-bit AdamW'
+    """
+    return _execute(
+        RequestKind.LEVERS, model, config, on_event, cancel,
+        device=device, gpu=gpu, memory_budget=memory_budget, options=_options(options, LEVERED),
+    )  # fmt: skip
+
+
 def find_optimal_batch_size(model_name: str, device: Any = None) -> Analysis:
     """Analyze a model with all defaults: the first version's entry point.
 
@@ -403,8 +453,8 @@ def _workload_of(name: str, factory: Callable[..., Any]) -> Workload:
     return workload_of(name, factory)
 
 
-def _options(given: dict[str, Any]) -> AnalysisOptions:
-    known = options_of(AnalysisOptions)
+def _options(given: dict[str, Any], taken: Iterable[str] = ()) -> AnalysisOptions:
+    known = tuple(taken) or options_of(AnalysisOptions)
     for name in given:
         if name not in known:
             raise UnknownChoice("option", name, known)

@@ -58,9 +58,6 @@ class FakeWorkload:
     def own_step(self, model: Any) -> None:
         return None
 
-    def chunk_cross_entropy(self, model: Any) -> None:
-        return None
-
     def bytes_on(self, device: Any) -> int:
         return 0
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from memorymark.analysis.accumulation import with_effective_batch
 from memorymark.analysis.attempt import attempt, trial_without_figures
 from memorymark.analysis.ladder import next_rung
-from memorymark.analysis.levers import needed_bytes, possible_changes, with_gains
+from memorymark.analysis.levers.advice import possible_changes, with_gains
+from memorymark.analysis.levers.trying import Tester, needed_bytes
 from memorymark.analysis.marks import with_options
 from memorymark.analysis.reporter import Reporter
 from memorymark.analysis.search import SearchResult, find_max_batch, not_monotone
 from memorymark.analysis.worst_case import at_longest, check_reads_text, with_lengths
 from memorymark.errors import Cancelled, UsageError, one_sentence
+from memorymark.gpus.catalogue import load_catalogue
 from memorymark.probes.probe import Probe
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
@@ -160,18 +162,15 @@ class _Work:
         changes = possible_changes(self.config)
         if not self.can_simulate or (simulation := self.probe.simulation()) is None:
             return changes
-
-        def simulate(config: TrainingConfig) -> Trial:
-            self.reporter.starting(batch_size)
-            trial = simulation.run_trial(TrialSpec(self.workload, config, batch_size))
-            self.reporter.finished(trial)
-            return trial
-
         known = (t for t in self.trials if t.batch_size == batch_size)
         before = next((t for t in known if t.source is Source.SIMULATED), None)
         try:
-            needed = needed_bytes(before or simulate(self.config))
-            return with_gains(simulate, self.config, batch_size, needed, changes)
+            tester = self.tester(simulation, batch_size)
+            if before is None:
+                tried = tester.try_changes({})
+                before = None if isinstance(tried, str) else tried.trial
+            needed = None if before is None else needed_bytes(before)
+            return with_gains(tester, needed, changes)
         except Exception as error:
             self.notes.append(f"What each change saves is not known: {one_sentence(error)}")
             return changes
@@ -189,6 +188,12 @@ class _Work:
         trial = attempt(self.probe, spec, self.trials)
         self.reporter.finished(trial)
         return trial
+
+    def tester(self, simulation: Probe, batch_size: int) -> Tester:
+        """Return what tries levers at a batch in a simulation."""
+        options = dataclasses.replace(self.options, current_batch_size=batch_size)
+        gpu = load_catalogue().get(simulation.target.gpu_key or "")
+        return Tester(simulation, self.workload, self.config, options, self.reporter, gpu)
 
     @property
     def can_simulate(self) -> bool:

@@ -53,21 +53,32 @@ def longest_sample(dataset: Any) -> int | None:
 
 
 def _first(loader: DataLoader[Any]) -> Any:
+    copies: dict[int, torch.Generator] = {}
     sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
-    return next(iter(_apart(sampler)))
+    # A loader draws the seed of its workers first, without workers too.
+    torch.empty((), dtype=torch.int64).random_(generator=_alike(loader.generator, copies))
+    return next(iter(_apart(sampler, copies)))
 
 
-def _apart(sampler: Any) -> Any:
+def _apart(sampler: Any, copies: dict[int, torch.Generator]) -> Any:
     """Return a copy of a sampler that draws from copies of its generators."""
     made = copy.copy(sampler)
     for name in _NESTED:
         if hasattr(made, name):
-            setattr(made, name, _apart(getattr(made, name)))
-    generator = getattr(made, "generator", None)
-    if isinstance(generator, torch.Generator):
-        made.generator = torch.Generator(generator.device)
-        made.generator.set_state(generator.get_state())
+            setattr(made, name, _apart(getattr(made, name), copies))
+    if isinstance(getattr(made, "generator", None), torch.Generator):
+        made.generator = _alike(made.generator, copies)
     return made
+
+
+def _alike(
+    generator: torch.Generator | None, copies: dict[int, torch.Generator]
+) -> torch.Generator | None:
+    """Return the copy of a generator; None stands for the one of the process."""
+    if generator is not None and id(generator) not in copies:
+        made = copies[id(generator)] = torch.Generator(generator.device)
+        made.set_state(generator.get_state())
+    return None if generator is None else copies[id(generator)]
 
 
 def _collated(loader: DataLoader[Any], dataset: Any, chosen: Any) -> Any:

@@ -38,6 +38,9 @@ MemoryBudget = Annotated[str | None, _flag("memory_budget")]
 Library = Annotated[
     str | None, Option(help="List the models of this library instead: torchvision or timm.")
 ]
+WithLevers = Annotated[
+    bool, Option("--levers", help="Then simulate what would make room, as `levers` does.")
+]
 AsJson = Annotated[
     bool, Option("--json", help="Print the result as one JSON document on standard output.")
 ]

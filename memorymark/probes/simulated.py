@@ -18,6 +18,7 @@ from memorymark.probes.common import failed_trial, new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.quick_look import BATCH_SIZES, QuickLook, look
 from memorymark.probes.simulations import Simulations
+from memorymark.probes.span import Span
 from memorymark.records.config import Optimizer, Precision, TrainingConfig
 from memorymark.records.held_memory import Breakdown
 from memorymark.records.trial import Outcome, Source, Target, Trial
@@ -27,7 +28,10 @@ from memorymark.simulator.allocator.replay import Events, ReplayResult, replay
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.reserved_range import base_events, largest_workspace, reserved_range
 from memorymark.simulator.simulate import SimulatedSteps, simulate
-from memorymark.simulator.time.clock import Rates, seconds
+from memorymark.simulator.time.bands import Band, band_of
+from memorymark.simulator.time.calibration import CALIBRATION
+from memorymark.simulator.time.clock import step_time
+from memorymark.simulator.time.speeds import speeds_of
 from memorymark.workloads.base import Workload
 from memorymark.workloads.build import is_own
 from memorymark.workloads.trial_spec import TrialSpec
@@ -36,6 +40,13 @@ _DERIVED = (
     "This batch size was not simulated itself: its figures follow from simulations of smaller and "
     "larger ones, between which every block grows by the same bytes with each sample."
 )
+
+
+# The fields that say how a model is stepped, which none of ours is built differently for.
+_NOT_BUILT = (
+    "optimizer", "optimizer_impl", "zero_grad", "gradient_accumulation", "loop", "drop_outputs",
+    "grad_clip", "expandable_segments", "cudnn_benchmark",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +80,7 @@ class SimulatedProbe:
         self._rules = Rules(Platform.CUDA, gpu.compute_capability)
         self._shared: Simulations | None = None
         self._kept: dict[TrialSpec, SimulatedSteps] = {}
+        self._span: tuple[TrialSpec, Span] | None = None
         usable = gpu.usable_bytes
         capacity = usable if budget_bytes is None else min(budget_bytes, usable)
         self.target = Target(
@@ -82,7 +94,7 @@ class SimulatedProbe:
         )
 
     def run_trial(self, spec: TrialSpec) -> Trial:
-        """Simulate one trial. Its seconds are an estimate from the GPU's peak rates.
+        """Simulate one trial. Its seconds are an estimate, with a band.
 
         Python's collector is held back until the trace is gone: it would go through hundreds of
         thousands of objects again and again, and none of them is garbage.
@@ -108,6 +120,30 @@ class SimulatedProbe:
         with self._pretended(config):
             looked, self._kept = look(self.target, workload, config, self._simulate)
         return looked
+
+    def span(self, spec: TrialSpec) -> Span | None:
+        """Return what tells the largest batch of a training from few simulations.
+
+        The simulation of the spec's own batch is kept for its trial. None for the user's own code,
+        which may do something else each time.
+        """
+        if is_own(spec.workload) or self._shared is not None:
+            return None
+
+        def simulate(batch_size: int) -> SimulatedSteps:
+            with self._pretended(spec.config):
+                return self._simulate(dataclasses.replace(spec, batch_size=batch_size))
+
+        def estimated(steps: SimulatedSteps) -> float:
+            return self._timed(steps, spec.config.precision)[0]
+
+        same_steps = _with_the_same_steps(spec)
+        if self._span is not None and self._span[0] == same_steps:
+            span = self._span[1].alike(spec, estimated)
+        else:
+            span = Span(self.target, spec, simulate, estimated)
+        self._span, self._kept = (same_steps, span), {spec: span.steps}
+        return span
 
     def simulation(self) -> SimulatedProbe:
         """Return this probe: it simulates already."""
@@ -156,6 +192,7 @@ class SimulatedProbe:
         spread = reserved_range(
             steps.trace, steps.convolutions, held, self.target.capacity_bytes, benchmark=benchmark
         )
+        seconds, band = self._timed(steps, spec.config.precision)
         reserved = spread.likely_bytes if spread else held.peak_reserved_bytes
         return dataclasses.replace(
             trial,
@@ -163,9 +200,18 @@ class SimulatedProbe:
             peak_reserved_low_bytes=spread.low_bytes if spread else None,
             peak_reserved_high_bytes=spread.high_bytes if spread else None,
             process_bytes=reserved + context,
-            step_seconds=seconds(steps.works, _rates(self._gpu, spec.config.precision)),
+            step_seconds=seconds,
+            step_seconds_low=band.low_seconds,
+            step_seconds_high=band.high_seconds,
+            assumptions=(*trial.assumptions, band.sentence),
             thrashing=held.retries > 0,
         )
+
+    def _timed(self, steps: SimulatedSteps, precision: Precision) -> tuple[float, Band]:
+        """Return the estimated seconds of a step and their band."""
+        speeds = speeds_of(self._gpu, CALIBRATION, tf32=precision is Precision.TF32)
+        found = step_time(steps.works, steps.work_marks, speeds)
+        return found.seconds, band_of(found, self._gpu, precision)
 
     def _steps(self, spec: TrialSpec) -> tuple[SimulatedSteps, bool]:
         """Return the steps of a trial, and whether they follow from those of other trials."""
@@ -175,7 +221,7 @@ class SimulatedProbe:
         return kept or self._simulate(spec), False
 
     def _simulate(self, spec: TrialSpec) -> SimulatedSteps:
-        steps = simulate(spec, self._models.get(spec), self._rules)
+        steps = simulate(spec, self._models.get(_as_built(spec)), self._rules)
         self._models.tidy()
         return steps
 
@@ -207,8 +253,24 @@ class SimulatedProbe:
                 f"{self._gpu.name} has no units for {config.precision}: its step time is "
                 "estimated at the fp32 rate."
             )
-        noted.append("Step time is an estimate from the GPU's peak rates.")
         return noted
+
+
+def _as_built(spec: TrialSpec) -> TrialSpec:
+    """Return one spec for all that build the same model, so that it is built once."""
+    if is_own(spec.workload):
+        return spec
+    default = TrainingConfig()
+    same = {name: getattr(default, name) for name in _NOT_BUILT}
+    return dataclasses.replace(spec, config=dataclasses.replace(spec.config, **same))
+
+
+def _with_the_same_steps(spec: TrialSpec) -> TrialSpec:
+    """Return one spec for all whose steps are the same: TF32 changes nothing but the seconds."""
+    config = spec.config
+    if config.precision is Precision.TF32:
+        config = dataclasses.replace(config, precision=Precision.FP32)
+    return dataclasses.replace(spec, config=config)
 
 
 def _readings(steps: SimulatedSteps, *, benchmark: bool) -> _Readings:
@@ -236,13 +298,3 @@ def _breakdown(trace: Trace, free: ReplayResult) -> Held:
 def _has_units_for(gpu: Gpu, precision: Precision) -> bool:
     name = str(precision).removeprefix("amp-")
     return gpu.peak_flops[name] is not None
-
-
-def _rates(gpu: Gpu, precision: Precision) -> Rates:
-    tf32 = gpu.tf32_flops or gpu.fp32_flops
-    flops = {
-        torch.float32: tf32 if precision is Precision.TF32 else gpu.fp32_flops,
-        torch.float16: gpu.fp16_flops,
-        torch.bfloat16: gpu.bf16_flops or gpu.fp32_flops,
-    }
-    return Rates(flops, gpu.bandwidth_bytes_per_s, convolution_fp32_flops=tf32)

@@ -37,6 +37,10 @@ COMPARED = (
     "dataset_size", "epochs", "runs_per_year", "objective", "granularity", "headroom",
     "max_batch_size",
 )  # fmt: skip
+# The options of levers: what is searched, and what a sample costs.
+LEVERED = (
+    "current_batch_size", "price_per_hour", "dataset_size", "granularity", "max_batch_size",
+)  # fmt: skip
 # What only changes figures that are worked out afterwards: it makes no other job.
 _MONEY = {"price_per_hour": None, "epochs": None, "runs_per_year": None}
 
@@ -50,6 +54,7 @@ class RequestKind(StrEnum):
     BACKWARD = "backward"
     COMPILE = "compile"
     COMPARISON = "comparison"
+    LEVERS = "levers"
     FITS = "fits"
 
 
@@ -62,6 +67,7 @@ _COMMANDS = {
 
 
 MEASURED_ONLY = (RequestKind.MEASURE, RequestKind.COMPILE)
+_TAKEN = {RequestKind.COMPARISON: COMPARED, RequestKind.LEVERS: LEVERED}
 _NEEDED = {RequestKind.ESTIMATE: ("gpu", "batch_size"), RequestKind.MEASURE: ("batch_size",),
            RequestKind.FITS: ("batch_size",)}  # fmt: skip
 _REFUSED = {RequestKind.ESTIMATE: ("device",), RequestKind.COMPARISON: ("device", "gpu")}
@@ -221,8 +227,7 @@ class Request(Record):
             words += ["--prices", self.prices_words]
         if self.price_kind is not None:
             words += ["--price-kind", str(self.price_kind)]
-        taken = COMPARED if self.kind is RequestKind.COMPARISON else None
-        return shlex.join([*words, *changed_words(self.options, taken)])
+        return shlex.join([*words, *changed_words(self.options, _TAKEN.get(self.kind))])
 
     def _target_words(self) -> list[str]:
         words = ["--gpus", ",".join(self.gpus)] if self.gpus else []

@@ -131,7 +131,7 @@ class Call:
     def held(self, probe: Probe) -> AbstractContextManager[None]:
         """Hold the device of a measuring probe; a simulation holds nothing."""
         target = probe.target
-        if target.source is Source.SIMULATED:
+        if target.source is Source.SIMULATED or self.request.kind is RequestKind.LEVERS:
             return contextlib.nullcontext()
         from memorymark.probes.lease import device_lease  # a simulation does without its packages
 
@@ -148,7 +148,7 @@ class Call:
     ) -> Analysis:
         """Search the largest batch on a probe, from where it is expected."""
         config, on_event = self.request.config, on_event or self.on_event
-        options = self._with_price(options, probe)
+        options = self.with_price(options, probe)
         if guess is None:
             guess = predict_max_batch(probe, workload, config, options, on_event, self.cancel)
         return analyze_on(
@@ -183,7 +183,7 @@ class Call:
             said.append(f"Price: {usd(priced.usd_per_hour)} per hour, {priced.price_source}{seen}.")
         return tuple(said)
 
-    def _with_price(self, options: AnalysisOptions, probe: Probe) -> AnalysisOptions:
+    def with_price(self, options: AnalysisOptions, probe: Probe) -> AnalysisOptions:
         """Take the price of the target where none is given."""
         gpu = load_catalogue().get(probe.target.gpu_key or "")
         if options.price_per_hour is not None or gpu is None:

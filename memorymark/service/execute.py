@@ -23,10 +23,12 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.comparison import Comparison
 from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.fit import Fit
+from memorymark.records.lever import LeverReport
 from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
 from memorymark.records.trial import Source, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.service.call import Call
+from memorymark.service.pulled_levers import levers_on
 from memorymark.service.several_gpus import SeveralGpus
 from memorymark.settings import Settings, load_settings
 from memorymark.workloads.naming import form_of
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from memorymark.probes.probe import Probe
     from memorymark.workloads.base import Workload
 
-Record = Trial | Analysis | BackwardValidation | CompileValidation | Comparison | Fit
+Record = Trial | Analysis | BackwardValidation | CompileValidation | Comparison | LeverReport | Fit
 
 
 def execute(
@@ -113,6 +115,10 @@ def _on_one(call: Call, probe: Probe) -> Record:
             notes = (*notes, *call.notes_on_price(probe))
             found = call.analyze(probe, workload, request.options)
             return dataclasses.replace(found, findings=(*notes, *found.findings))
+        if request.kind is RequestKind.LEVERS:
+            report = levers_on(call, probe, workload)
+            notes = (*notes, *call.notes_on_price(probe))
+            return dataclasses.replace(report, findings=(*notes, *report.findings))
         if request.kind in (RequestKind.BACKWARD, RequestKind.COMPILE):
             return _validate(call, probe, workload)
         if request.kind is RequestKind.FITS:

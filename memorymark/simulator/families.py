@@ -10,6 +10,7 @@ from the third member on, and only between its members.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -18,11 +19,13 @@ from memorymark.memory.trace import STEP, Block, Trace
 from memorymark.simulator.cuda.convolutions import ConvolutionKernel
 from memorymark.simulator.repetition import SteadyPeak, can_repeat, with_repeated_kernels
 from memorymark.simulator.simulate import SimulatedSteps
-from memorymark.simulator.time.clock import Work
+from memorymark.simulator.time.kernels import Kernel, Work
 
 _TRUSTED = 3
 # A step of the first kind and one of those that follow; more only where they are not alike.
 _STEPS = 2
+# The first fields of a kernel say what it is, those after them how much it does.
+_NAMES = Kernel._fields.index("moved_bytes")
 # Longer traces are derived again for each card: many of them would take gigabytes.
 _MOST_EVENTS_KEPT = 20_000
 
@@ -123,19 +126,29 @@ class BatchSizes:
         alike = alike and len(self._families[0].batch_sizes) == len(self.simulated)
         return self._families[0].expect(batch_size) if alike else None
 
+    def between(self, batch_size: int) -> SimulatedSteps | None:
+        """Return the steps at a batch size whose neighbours on both sides are on one line.
+
+        Two members are enough here: it says where a batch fits, not what it comes to.
+        """
+        family = self._family_around(batch_size)
+        return None if family is None else family.expect(batch_size)
+
     def _derive(self, batch_size: int) -> SimulatedSteps | None:
+        family = self._family_around(batch_size)
+        return None if family is None else family.derive(batch_size)
+
+    def _family_around(self, batch_size: int) -> Family | None:
+        """Return the family of the simulations next to a batch size, if both are of one."""
         known = sorted(self.simulated)
         position = bisect_left(known, batch_size)
         if not 0 < position < len(known):
             return None
         beside = {known[position - 1], known[position]}
-        for family in self._families:
-            if beside <= set(family.batch_sizes):
-                return family.derive(batch_size)
-        return None
+        return next((each for each in self._families if beside <= set(each.batch_sizes)), None)
 
 
-def _first_steps(trace: Trace) -> Trace:
+def first_steps(trace: Trace) -> Trace:
     """Return a trace without the steps that repeat the second."""
     starts = [n for n, (phase, _) in enumerate(trace.marks) if phase == STEP]
     if len(starts) <= _STEPS:
@@ -148,10 +161,10 @@ def _first_steps(trace: Trace) -> Trace:
 
 def _frame(steps: SimulatedSteps) -> tuple[Any, ...]:
     """Return all of a simulation but for the numbers that grow with the batch."""
-    trace = _first_steps(steps.trace)
+    trace = first_steps(steps.trace)
     blocks = [(b.phase, b.path, b.operation, b.category, b.owner) for b in trace.blocks]
     order = [(block_id, size_bytes > 0) for block_id, size_bytes in trace.events]
-    works = [(work.dtype, work.is_convolution, work.times) for work in steps.works]
+    works = [(work.times, [kernel[:_NAMES] for kernel in work.kernels]) for work in steps.works]
     kernels = [replace(kernel, operand_bytes=0) for kernel in _kernels(steps, trace)]
     return blocks, order, trace.marks, works, kernels, steps.assumptions, steps.gradient_check
 
@@ -163,13 +176,17 @@ def _kernels(steps: SimulatedSteps, trace: Trace) -> list[ConvolutionKernel]:
 
 def _numbers(steps: SimulatedSteps) -> list[int]:
     """Return the numbers that grow with the batch, in an order of their own."""
-    trace = _first_steps(steps.trace)
+    trace = first_steps(steps.trace)
     return [
         *(block.size_bytes for block in trace.blocks),
-        *(work.flops for work in steps.works),
-        *(work.moved_bytes for work in steps.works),
+        *(n for work in steps.works for kernel in work.kernels for n in kernel[_NAMES:]),
         *(kernel.operand_bytes for kernel in _kernels(steps, trace)),
     ]
+
+
+def with_block_sizes(steps: SimulatedSteps, sizes: list[int]) -> SimulatedSteps | None:
+    """Return a simulation with blocks of other sizes in its first steps, and all else its own."""
+    return _with_numbers(steps, [*sizes, *_numbers(steps)[len(sizes) :]])
 
 
 def _with_numbers(steps: SimulatedSteps, numbers: list[int]) -> SimulatedSteps | None:
@@ -177,11 +194,10 @@ def _with_numbers(steps: SimulatedSteps, numbers: list[int]) -> SimulatedSteps |
 
     None where its steps would have to be repeated and are not alike.
     """
-    like, works = _first_steps(steps.trace), steps.works
+    like = first_steps(steps.trace)
     left = iter(numbers)
-    sizes, counts, moved = (
-        list(islice(left, count)) for count in (len(like.blocks), len(works), len(works))
-    )
+    sizes = list(islice(left, len(like.blocks)))
+    works = [_with_sizes(work, left) for work in steps.works]
     kernels = [
         replace(kernel, operand_bytes=n)
         for kernel, n in zip(_kernels(steps, like), left, strict=True)
@@ -200,12 +216,16 @@ def _with_numbers(steps: SimulatedSteps, numbers: list[int]) -> SimulatedSteps |
         steps,
         trace=trace,
         free_running=peak.replay.result(),
-        works=[
-            Work(count, work.dtype, work.is_convolution, bytes_moved, work.times)
-            for work, count, bytes_moved in zip(works, counts, moved, strict=True)
-        ],
+        works=works,
         convolutions=with_repeated_kernels(kernels, trace, _STEPS),
     )
+
+
+def _with_sizes(work: Work, left: Iterator[int]) -> Work:
+    """Return a work whose kernels have the next numbers."""
+    count = len(Kernel._fields) - _NAMES
+    kernels = (Kernel(*kernel[:_NAMES], *islice(left, count)) for kernel in work.kernels)
+    return work._replace(kernels=tuple(kernels))
 
 
 def _of_size(block: Block, size_bytes: int) -> Block:

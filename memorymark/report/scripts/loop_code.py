@@ -12,7 +12,7 @@ from memorymark.records.config import (
     TrainingConfig,
     ZeroGrad,
 )
-from memorymark.report.code.model_code import Library, ModelCode
+from memorymark.report.scripts.model_code import Library, ModelCode
 
 AUTOCAST_FORMATS = {Precision.AMP_BF16: "torch.bfloat16", Precision.AMP_FP16: "torch.float16"}
 
@@ -86,6 +86,8 @@ def _forward(code: ModelCode, config: TrainingConfig) -> list[str]:
     """Return the lines from the batch to the loss."""
     if code.library is Library.OWN:
         return ["loss = compute_own_loss(model, batch)"]
+    if config.chunked_cross_entropy:
+        return ["loss, outputs = forward(batch)"]
     if code.library is Library.TRANSFORMERS:
         return ["outputs = model(**batch)", "loss = outputs.loss"]
     lines = ['outputs = model(batch["images"])']
