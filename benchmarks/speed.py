@@ -24,10 +24,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+
+import torch
 
 import memorymark
 from memorymark.probes.common import software
@@ -120,8 +123,28 @@ TASKS: dict[str, Callable[[], Any]] = {
 }
 
 
+@cache
+def live_bert() -> tuple[Any, Any, Any]:
+    """Return bert-base as a script has it: the model, a batch of 16 by 128 tokens, AdamW."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    model = BertForSequenceClassification(BertConfig()).train()
+    ids = torch.randint(30_000, (16, 128))
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids[:, 0] % 2}
+    return model, batch, torch.optim.AdamW(model.parameters())
+
+
+def fits_bert() -> Any:
+    """Ask whether the batch of that script fits."""
+    model, batch, optimizer = live_bert()
+    return memorymark.fits(model, batch, optimizer=optimizer, gpu=GPU)
+
+
+TASKS["fits bert"] = fits_bert
+
 # Seconds that the longer tasks may take on two cores that do nothing else.
 BOUNDS = {
+    "fits bert": 2.0,
     "analyze bert": 1.5,
     "analyze llama-8b": 3.0,
     "compare bert": 6.0,

@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from memorymark.api import compare_costs as compare_costs
     from memorymark.api import estimate as estimate
     from memorymark.api import find_optimal_batch_size as find_optimal_batch_size
+    from memorymark.api import fits as fits
+    from memorymark.api import levers as levers
     from memorymark.api import measure as measure
+    from memorymark.api import snippet as snippet
     from memorymark.api import validate_backward_pass as validate_backward_pass
     from memorymark.api import validate_compilation_benefit as validate_compilation_benefit
     from memorymark.errors import MemoryMarkError as MemoryMarkError
     from memorymark.records.analysis import Analysis as Analysis
     from memorymark.records.config import TrainingConfig as TrainingConfig
+    from memorymark.records.fit import Fit as Fit
     from memorymark.records.trial import Trial as Trial
     from memorymark.workloads.own_training import Training as Training
 
@@ -35,10 +39,14 @@ _HOMES = {
     "compare_costs": "api",
     "estimate": "api",
     "find_optimal_batch_size": "api",
+    "levers": "api",
+    "fits": "api",
     "measure": "api",
+    "snippet": "api",
     "validate_backward_pass": "api",
     "validate_compilation_benefit": "api",
     "Analysis": "records.analysis",
+    "Fit": "records.fit",
     "MemoryMarkError": "errors",
     "TrainingConfig": "records.config",
     "Trial": "records.trial",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from memorymark.errors import UnknownChoice, UsageError
@@ -12,22 +12,29 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import CancelToken, OnEvent, ignore
+from memorymark.records.lever import LeverReport
 from memorymark.records.option import options_of
 from memorymark.records.prices import read_prices
-from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
+from memorymark.records.request import DEFAULT_BATCH_SIZE, LEVERED, Request, RequestKind
 from memorymark.records.trial import Trial
+from memorymark.report.result_scripts import script_of
 from memorymark.service.execute import execute
 
 if TYPE_CHECKING:
+    from memorymark.records.fit import Fit
     from memorymark.records.validation import BackwardValidation, CompileValidation
     from memorymark.workloads.base import Workload
+    from memorymark.workloads.live.live_workload import LiveTraining
 
 __all__ = [
     "analyze",
     "compare_costs",
     "estimate",
     "find_optimal_batch_size",
+    "fits",
+    "levers",
     "measure",
+    "snippet",
     "validate_backward_pass",
     "validate_compilation_benefit",
 ]
@@ -41,19 +48,23 @@ _ACCEPTED = (
 )
 
 
-def _naming_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let help() and editors see the options of an analysis among the keyword arguments."""
-    signature = inspect.signature(function)
-    named = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option.default)
-        for name, option in options_of(AnalysisOptions).items()
-    ]
-    *own, _ = signature.parameters.values()
-    function.__signature__ = signature.replace(parameters=[*own, *named])
-    return function
+def _naming_options(names: Iterable[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let help() and editors see options of an analysis among the keyword arguments."""
+
+    def naming(function: Callable[..., Any]) -> Callable[..., Any]:
+        signature, options = inspect.signature(function), options_of(AnalysisOptions)
+        named = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=options[name].default)
+            for name in names
+        ]
+        *own, _ = signature.parameters.values()
+        function.__signature__ = signature.replace(parameters=[*own, *named])
+        return function
+
+    return naming
 
 
-@_naming_options
+@_naming_options(options_of(AnalysisOptions))
 def analyze(
     model: Model,
     config: TrainingConfig | None = None,
@@ -231,6 +242,165 @@ def compare_costs(
     )  # fmt: skip
 
 
+def snippet(result: Analysis | Trial, *, trainer: bool = False) -> str:
+    """Return a Python script that trains with the settings and the batch of a result.
+
+    It needs no MemoryMark. Model and batches are random, in the shapes of the training: weights
+    and data are for you to fill in.
+
+    Args:
+        result: An analysis, whose recommended batch is taken, or one trial.
+        trainer: Whether transformers' Trainer runs the loop, in place of plain PyTorch.
+
+    Raises:
+        UsageError: The result has no batch that fits, or there is no name to make its model by.
+    """
+    return script_of(result, trainer=trainer)
+
+
+def fits(
+    model: Any,
+    batch: Any,
+    *,
+    optimizer: Any = None,
+    loss: Callable[..., Any] | None = None,
+    step: Callable[..., Any] | None = None,
+    config: TrainingConfig | None = None,
+    gpu: str | None = None,
+    device: str | None = None,
+    memory_budget: str | int | None = None,
+    batch_size: int | None = None,
+    longest: int | None = None,
+    largest: bool = False,
+    cancel: CancelToken | None = None,
+) -> Fit:
+    """Say whether a batch fits in the training of a running script, and by how much.
+
+    The step is simulated on copies without data: the module, the batch, the optimizer and what
+    else the script has set are as they were afterwards, and nothing is put on a device. Where the
+    batch does not fit, the largest that does is looked for.
+
+    Args:
+        model: The live torch.nn.Module, on the host or on CUDA, in the mode that it has. Wrappers
+            of torch.compile and DistributedDataParallel are taken off.
+        batch: A batch for it: a tensor, a tuple, a mapping or a dataclass of tensors, whose
+            leading dimension counts the samples. (inputs, targets) or a mapping with labels names
+            the targets.
+        optimizer: The live optimizer, with the states that it has; several in a container. None
+            takes the config's, which is AdamW where it says nothing.
+        loss: `loss(outputs, batch)`, or a loss of torch.nn, called with outputs and targets. None
+            takes the loss that the model returns, else cross entropy or the mean squared error.
+        step: `step(model, batch, optimizer)` in place of the whole step.
+        config: How the step is run: precision, gradient accumulation, loop and the like. Without
+            one, a region of autocast around the call gives the precision.
+        gpu: Simulate this GPU of the catalogue, empty.
+        device: cuda or cuda:N: that device of this machine, with what is held on it. With neither:
+            the model's CUDA device, else the process's; without any, the catalogue's default GPU.
+        memory_budget: The most that the training may use, as in "4GiB" or in bytes.
+        batch_size: How many samples the batch holds, where its leading dimension does not say so.
+        longest: Try it with sequences of so many positions, such as the longest of the data set.
+        largest: Look for the largest batch that fits where this one fits, too.
+        cancel: Checked before each trial, and at each operation.
+
+    Returns:
+        A Fit: true in a condition where the batch fits; str() says by how much.
+
+    Raises:
+        UsageError: An argument is invalid.
+        MemoryMarkError: The step cannot be simulated; the sentence says why.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Linear(1024, 1024)
+        >>> fit = fits(model, (torch.rand(8, 1024), torch.rand(8, 1024)), gpu="l4")
+        >>> bool(fit), fit.spare_bytes > 0
+        (True, True)
+    """
+    from memorymark.workloads.live.live_workload import LiveTraining
+
+    live = LiveTraining(
+        model, batch, optimizer, loss, step, batch_size=batch_size, length=longest
+    )  # fmt: skip
+    return check_live(
+        live, config, gpu=gpu, device=device, memory_budget=memory_budget, largest=largest,
+        cancel=cancel,
+    )  # fmt: skip
+
+
+def check_live(
+    live: LiveTraining,
+    config: TrainingConfig | None = None,
+    *,
+    gpu: str | None = None,
+    device: str | None = None,
+    memory_budget: str | int | None = None,
+    largest: bool = False,
+    cancel: CancelToken | None = None,
+) -> Fit:
+    """Say whether a training that lives in this process fits: what `fits` and the callbacks share.
+
+    Raises:
+        UsageError: An argument is invalid.
+        MemoryMarkError: The step cannot be simulated.
+    """
+    from memorymark.workloads.live.live_config import with_surroundings
+    from memorymark.workloads.live.live_workload import LiveWorkload
+
+    live, config = with_surroundings(live, config)
+    workload = LiveWorkload(live)
+    if gpu is None and device is None:
+        device = workload.cuda_device
+    request = Request(
+        RequestKind.FITS, workload.name, config, device, gpu, memory_budget,
+        workload.live_batch.size, largest=largest or None,
+    )  # fmt: skip
+    return execute(request, workload=workload, cancel=cancel)
+
+
+@_naming_options(LEVERED)
+def levers(
+    model: Model,
+    config: TrainingConfig | None = None,
+    *,
+    gpu: str | None = None,
+    device: str | None = None,
+    memory_budget: str | int | None = None,
+    on_event: OnEvent = ignore,
+    cancel: CancelToken | None = None,
+    **options: Any,
+) -> LeverReport:
+    """Find what would make room: every change, alone and combined, ranked.
+
+    Everything is simulated: at the current batch what each change needs, how fast it is and what
+    a million samples cost, and the largest batch that fits with it. Where the current batch does
+    not fit, also the cheapest set of changes that makes it fit.
+
+    Args:
+        model: A model's name in a form of the interface, or a Workload.
+        config: How it is trained; None takes the defaults.
+        gpu: A GPU of the catalogue.
+        device: A CUDA device of this machine, which is simulated. With neither: the machine's own
+            if there is one, else the catalogue's default GPU.
+        memory_budget: The most that a trial may use, as in "4GiB" or in bytes.
+        on_event: Called with each event.
+        cancel: Checked before each simulation.
+        options: Of the fields of AnalysisOptions: current_batch_size (16), price_per_hour,
+            dataset_size, granularity (8), max_batch_size.
+
+    Raises:
+        UsageError: An argument is invalid.
+        MemoryMarkError: The model cannot be simulated.
+
+    Example:
+        >>> levers("bert", gpu="l4").levers[0].name  # doctest: +SKIP
+        'Weights and states in bf16 + gradient checkpointing + 8-bit AdamW'
+    """
+    return _execute(
+        RequestKind.LEVERS, model, config, on_event, cancel,
+        device=device, gpu=gpu, memory_budget=memory_budget, options=_options(options, LEVERED),
+    )  # fmt: skip
+
+
 def find_optimal_batch_size(model_name: str, device: Any = None) -> Analysis:
     """Analyze a model with all defaults: the first version's entry point.
 
@@ -283,8 +453,8 @@ def _workload_of(name: str, factory: Callable[..., Any]) -> Workload:
     return workload_of(name, factory)
 
 
-def _options(given: dict[str, Any]) -> AnalysisOptions:
-    known = options_of(AnalysisOptions)
+def _options(given: dict[str, Any], taken: Iterable[str] = ()) -> AnalysisOptions:
+    known = tuple(taken) or options_of(AnalysisOptions)
     for name in given:
         if name not in known:
             raise UnknownChoice("option", name, known)

@@ -8,6 +8,7 @@ MemoryMarkError                 the root: one clear sentence, never a traceback 
 │   ├── ModelNotFound           no such model, folder or file
 │   └── BatchTooLong            the batch does not fit the model's own limits
 ├── NothingFits                 even the smallest batch is out of memory
+├── DoesNotFit                  a training was stopped before its first step; carries the Fit
 ├── MissingPackage              an optional package is needed; says how to install it
 ├── IncompatibleTorch           this PyTorch lacks a private part that is relied on; names it
 ├── UnsupportedOperation        the simulator has no way to run an operation; names it
@@ -164,6 +165,19 @@ class BatchTooLong(WorkloadError):
 
 class NothingFits(MemoryMarkError):
     """Even the smallest batch is out of memory."""
+
+
+class DoesNotFit(MemoryMarkError):
+    """A training would run out of memory, and was stopped before its first step.
+
+    Args:
+        sentence: By how much, and which batch fits.
+        fit: The Fit that says so.
+    """
+
+    def __init__(self, sentence: str, fit: Any = None) -> None:
+        self.fit = fit
+        super().__init__(sentence)
 
 
 class MissingPackage(MemoryMarkError):

@@ -17,6 +17,8 @@
 | | CPU, such as 4GiB, twice the size of each; by default 1GiB; 0 keeps none |
 | MEMORYMARK_FIRST_RUN | 0, false, no or off: the app simulates nothing when it starts; |
 | | otherwise its default analysis, unless the run history has it |
+| MEMORYMARK_LIVE_PRICES | 1, true, yes or on: visitors of the app can have prices fetched from |
+| | the providers; empty, 0, false, no or off: the app never asks the network for prices |
 
 A setting that is not understood, or that contradicts another one, is an error and never a guess:
 a guard that somebody meant to set stands, or nothing starts.
@@ -60,6 +62,7 @@ class Settings:
             once in the app and a few times on one's own.
         first_run: Whether the app simulates its default analysis when it starts.
         kept_model_bytes: Host memory for models that were measured on the CPU, in the app.
+        live_prices: Whether the app may fetch prices from the providers.
     """
 
     home: Path
@@ -71,6 +74,7 @@ class Settings:
     bounds_times: float | None = None
     first_run: bool = True
     kept_model_bytes: int = GIB
+    live_prices: bool = False
 
     @property
     def history_path(self) -> Path:
@@ -104,6 +108,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         bounds_times=_times(values.get("MEMORYMARK_BOUNDS", "")),
         first_run=_switch("MEMORYMARK_FIRST_RUN", values, default=True),
         kept_model_bytes=_kept_model_bytes(values.get("MEMORYMARK_KEPT_MODEL_BYTES", "")),
+        live_prices=_switch("MEMORYMARK_LIVE_PRICES", values),
     )
 
 

@@ -8,6 +8,7 @@ from memorymark.records.request import RequestKind
 from memorymark.service.history import Run
 from memorymark.ui.frame import need_frame
 from memorymark.ui.kept_runs import analysis_of, request_of
+from memorymark.ui.results.analysis_levers import draw_analysis_levers
 from memorymark.ui.results.analysis_view import draw_analysis, draw_evidence
 from memorymark.ui.results.press import draw_outcome, press_area, pressed, start
 from memorymark.ui.results.redrawn import as_chosen, wait_for_estimate
@@ -23,6 +24,7 @@ def draw_result(run: Run) -> None:
     wait_for_estimate(analysis)
     request = request_of(run)
     draw_analysis(analysis, request)
+    draw_analysis_levers(analysis, request)
     draw_evidence(analysis, request)
 
 

@@ -33,6 +33,9 @@ class FakeWorkload:
     """Has the surface of a workload; nothing in it is ever built."""
 
     runs_own_code = False
+    is_live = False
+    grows = True
+    beside_bytes = 0
 
     def __init__(self, name: str = "fake") -> None:
         self.name = name
@@ -54,6 +57,9 @@ class FakeWorkload:
 
     def own_step(self, model: Any) -> None:
         return None
+
+    def bytes_on(self, device: Any) -> int:
+        return 0
 
     def forget(self, model: Any) -> None:
         return None

@@ -34,7 +34,7 @@ LAYERS = (
     {"report"},
     {"service"},
     {"api"},
-    {"cli", "ui"},
+    {"callbacks", "cli", "ui"},
     {"__main__"},
 )
 LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
@@ -42,8 +42,14 @@ LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 ROOMS = set(LEVELS) - {""}
 
 # Imported where they are used, inside functions, so that the engine runs without them.
-OPTIONAL = {"streamlit", "altair", "pynvml", "torchvision", "timm", "bitsandbytes", "pandas"}
-WITH_TORCH = {"placement", "workloads", "training", "memory", "simulator", "probes"}
+OPTIONAL = {
+    "streamlit", "altair", "pynvml", "torchvision", "timm", "bitsandbytes", "pandas", "lightning",
+    "pytorch_lightning",
+}  # fmt: skip
+# The modules of `callbacks` are loaded by who uses the library that they are for.
+WITH_TORCH = {
+    "placement", "workloads", "training", "memory", "simulator", "probes", "callbacks",
+}  # fmt: skip
 # Not even inside a function: what these hold is data, read where there is no torch.
 NEVER_TORCH = {"errors", "units", "settings", "bounds", "records", "gpus", "analysis", "report"}
 

@@ -10,7 +10,7 @@ from memorymark.records.config import Task
 from memorymark.workloads.base import Workload
 
 
-def tiny_bert() -> Workload:
+def tiny_bert(task: Task = Task.SEQUENCE_CLASSIFICATION) -> Workload:
     from transformers import BertConfig
 
     from memorymark.workloads.huggingface import HuggingFaceWorkload
@@ -19,7 +19,7 @@ def tiny_bert() -> Workload:
         vocab_size=500, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
         intermediate_size=64, max_position_embeddings=64,
     )  # fmt: skip
-    return HuggingFaceWorkload("tiny-bert", config, Task.SEQUENCE_CLASSIFICATION, 2)
+    return HuggingFaceWorkload("tiny-bert", config, task, 2)
 
 
 def tiny_gpt2(task: Task = Task.SEQUENCE_CLASSIFICATION) -> Workload:
@@ -45,6 +45,19 @@ def tiny_llama() -> Workload:
         num_attention_heads=4, num_key_value_heads=2,
     )  # fmt: skip
     return HuggingFaceWorkload("tiny-llama", config, Task.CAUSAL_LM)
+
+
+def tiny_t5() -> Workload:
+    """The result of the decoder is scaled before its head, which is the table of embeddings."""
+    from transformers import T5Config
+
+    from memorymark.workloads.huggingface import HuggingFaceWorkload
+
+    config = T5Config(
+        vocab_size=500, d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2,
+        decoder_start_token_id=0,
+    )  # fmt: skip
+    return HuggingFaceWorkload("tiny-t5", config, Task.SEQ2SEQ_LM)
 
 
 def tiny_resnet() -> Workload:

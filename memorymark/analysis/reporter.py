@@ -18,10 +18,13 @@ class Reporter:
     Args:
         on_event: Called with each event.
         cancel: Stops the work.
+        expected: How many trials the work is expected to take.
     """
 
-    def __init__(self, on_event: OnEvent, cancel: CancelToken) -> None:
-        self.on_event, self.cancel = on_event, cancel
+    def __init__(
+        self, on_event: OnEvent, cancel: CancelToken, expected: int = _EXPECTED_TRIALS
+    ) -> None:
+        self.on_event, self.cancel, self._expected = on_event, cancel, expected
         self.phase: str | None = None
         self.trials = 0
 
@@ -57,5 +60,5 @@ class Reporter:
 
     @property
     def progress(self) -> float:
-        """Share of the trials that an analysis usually takes; 1 only when all is done."""
-        return self.trials / max(_EXPECTED_TRIALS, self.trials + 1)
+        """Share of the trials that the work usually takes; 1 only when all is done."""
+        return self.trials / max(self._expected, self.trials + 1)

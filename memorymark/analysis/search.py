@@ -60,6 +60,7 @@ def find_max_batch(
     upper: int = MAX_BATCH_SIZE,
     capacity_bytes: int | None = None,
     guess: int | None = None,
+    known: Sequence[Trial] = (),
 ) -> SearchResult:
     """Find the largest multiple of the granularity that fits.
 
@@ -76,6 +77,7 @@ def find_max_batch(
         upper: The largest one.
         capacity_bytes: What a trial may use; None takes it from the trials.
         guess: Where the answer is expected, as from a simulation.
+        known: Trials that have run already, of batch sizes on the grid.
 
     Raises:
         InvalidValue: A bound or the granularity is out of range.
@@ -85,6 +87,8 @@ def find_max_batch(
     if check_count("largest batch size", upper, MAX_BATCH_SIZE) < lower:
         raise InvalidValue("largest batch size", upper, f"{lower} (the smallest) or more")
     search = _Search(Grid.spanning(granularity, lower, upper), lower, upper, capacity_bytes, guess)
+    for trial in known:
+        search.take(trial)
     while not search.done:
         search.take(trial_at(search.next_batch()))
     return search.result()

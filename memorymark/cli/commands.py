@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
@@ -9,16 +10,23 @@ from typing import Annotated, Any
 from rich.console import Console
 
 from memorymark.cli import options, printed
+from memorymark.cli.exported import Files, files_of, write_scripts
 from memorymark.cli.live import partial_sentence, work
-from memorymark.cli.output import as_text, show
+from memorymark.cli.output import as_text, print_json, print_line, show
 from memorymark.cli.streams import message_stream
 from memorymark.errors import Cancelled, HistoryUnusable
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
-from memorymark.records.prices import read_prices
-from memorymark.records.request import COMPARED, DEFAULT_BATCH_SIZE, Request, RequestKind
+from memorymark.records.prices import read_prices, without_live
+from memorymark.records.request import (
+    COMPARED,
+    DEFAULT_BATCH_SIZE,
+    LEVERED,
+    Request,
+    RequestKind,
+)
 from memorymark.service.history import RunHistory
 
 
@@ -29,8 +37,13 @@ def analyze(
     gpu: options.Gpu = None,
     device: options.Device = None,
     memory_budget: options.MemoryBudget = None,
+    prices: options.GivenPrices = None,
+    price_kind: options.PriceKind = None,
     *,
     asked: AnalysisOptions,
+    export: options.Export = None,
+    export_trainer: options.ExportTrainer = None,
+    with_levers: options.WithLevers = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Find the largest batch that fits, the recommended one, and the memory that stays idle.
@@ -38,9 +51,12 @@ def analyze(
     Measured on a CUDA device or with --device, simulated with --gpu. With none of them,
     simulated for the catalogue's default GPU.
     """
+    given, live = without_live(prices or "")
     request = Request(
-        RequestKind.ANALYSIS, model, config, device, gpu, memory_budget, options=asked
-    )
+        RequestKind.ANALYSIS, model, config, device, gpu, memory_budget, options=asked,
+        prices=read_prices(given), price_kind=price_kind, live_prices=live,
+    )  # fmt: skip
+    files = files_of(model, export, export_trainer)
     try:
         analysis = _done(request)
     except Cancelled as stop:
@@ -51,8 +67,31 @@ def analyze(
         raise Cancelled(partial_sentence(partial.trials)) from stop
     if not analysis.nothing_fits and analysis.complete:
         _keep(request, analysis)
-    _show_if_known(analysis, as_json)
+    _show_analysis(analysis, request, as_json, with_levers=with_levers)
     printed.check_analysis(analysis)
+    write_scripts(analysis, files)
+
+
+def _show_analysis(
+    analysis: Analysis, request: Request, as_json: bool, *, with_levers: bool
+) -> None:
+    """Print an analysis, and what would make room where that is asked for.
+
+    In words the answer stands before the levers are tried, which takes several times as long; one
+    JSON document holds both.
+    """
+    if not with_levers:
+        _show_if_known(analysis, as_json)
+        return
+    if not as_json:
+        _show_if_known(analysis, as_json)
+    asked = dataclasses.replace(request, kind=RequestKind.LEVERS)
+    report = _done(asked)
+    if as_json:
+        print_json({**analysis.to_dict(), "levers": report.to_dict()})
+    else:
+        print_line("")
+        printed.show_levers(report, asked)
 
 
 def _done(request: Request) -> Any:
@@ -74,11 +113,12 @@ def _show_if_known(analysis: Analysis, as_json: bool) -> None:
         show(analysis, as_json, printed.show_analysis)
 
 
-def _show_trial(request: Request, as_json: bool) -> None:
+def _show_trial(request: Request, as_json: bool, files: Files) -> None:
     trial = _done(request)
     printed.check_trial(trial)
     budget = request.memory_budget
     show(trial, as_json, partial(printed.show_trial, memory_budget_bytes=budget))
+    write_scripts(trial, files)
 
 
 def _show_validation(request: Request, as_json: bool, in_words: Callable[[Any], None]) -> None:
@@ -95,11 +135,13 @@ def estimate(
     batch_size: options.BatchSize,
     gpu: options.SimulatedGpu,
     memory_budget: options.MemoryBudget = None,
+    export: options.Export = None,
+    export_trainer: options.ExportTrainer = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Simulate one batch size on one GPU of the catalogue."""
     request = Request(RequestKind.ESTIMATE, model, config, None, gpu, memory_budget, batch_size)
-    _show_trial(request, as_json)
+    _show_trial(request, as_json, files_of(model, export, export_trainer))
 
 
 @options.with_options
@@ -109,11 +151,13 @@ def measure(
     batch_size: options.BatchSize,
     device: options.Device = None,
     memory_budget: options.MemoryBudget = None,
+    export: options.Export = None,
+    export_trainer: options.ExportTrainer = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Run real training steps at one batch size."""
     request = Request(RequestKind.MEASURE, model, config, device, None, memory_budget, batch_size)
-    _show_trial(request, as_json)
+    _show_trial(request, as_json, files_of(model, export, export_trainer))
 
 
 @options.with_options
@@ -151,12 +195,14 @@ def compare(
     config: TrainingConfig,
     gpus: options.ComparedGpus = None,
     prices: options.GivenPrices = None,
+    price_kind: options.PriceKind = None,
     memory_budget: options.MemoryBudget = None,
     *,
     asked: Annotated[AnalysisOptions, COMPARED],
     as_json: options.AsJson = False,
 ) -> None:
     """Compare the cost of the same training run on several GPUs."""
+    given, live = without_live(prices or "")
     request = Request(
         RequestKind.COMPARISON,
         model,
@@ -164,11 +210,40 @@ def compare(
         memory_budget=memory_budget,
         options=asked,
         gpus=options.compared(gpus),
-        prices=read_prices(prices or ""),
+        prices=read_prices(given),
+        price_kind=price_kind,
+        live_prices=live,
     )
     result = _done(request)
     _keep(request, result)
     show(result, as_json, partial(printed.show_comparison, asked=request))
+
+
+@options.with_options
+def levers(
+    model: options.Model,
+    config: TrainingConfig,
+    gpu: options.Gpu = None,
+    device: options.Device = None,
+    memory_budget: options.MemoryBudget = None,
+    prices: options.GivenPrices = None,
+    price_kind: options.PriceKind = None,
+    *,
+    asked: Annotated[AnalysisOptions, LEVERED],
+    as_json: options.AsJson = False,
+) -> None:
+    """Find what would make room: every change, alone and combined, ranked.
+
+    Everything is simulated, for a GPU of the catalogue or for a CUDA device of this machine.
+    """
+    given, live = without_live(prices or "")
+    request = Request(
+        RequestKind.LEVERS, model, config, device, gpu, memory_budget, options=asked,
+        prices=read_prices(given), price_kind=price_kind, live_prices=live,
+    )  # fmt: skip
+    result = _done(request)
+    _keep(request, result)
+    show(result, as_json, partial(printed.show_levers, asked=request))
 
 
 def _keep(request: Request, record: Record) -> None:

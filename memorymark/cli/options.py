@@ -15,6 +15,7 @@ from typer import Argument, Option
 
 from memorymark.errors import UsageError
 from memorymark.records import option as records
+from memorymark.records.length_distribution import lengths_in
 from memorymark.records.request import Request
 
 _REQUEST = records.options_of(Request)
@@ -31,13 +32,25 @@ Gpu = Annotated[str | None, _flag("gpu")]
 SimulatedGpu = Annotated[str, _flag("gpu")]
 ComparedGpus = Annotated[str | None, _flag("gpus")]
 GivenPrices = Annotated[str | None, _flag("prices")]
+PriceKind = Annotated[str | None, _flag("price_kind")]
 Device = Annotated[str | None, _flag("device")]
 MemoryBudget = Annotated[str | None, _flag("memory_budget")]
 Library = Annotated[
     str | None, Option(help="List the models of this library instead: torchvision or timm.")
 ]
+WithLevers = Annotated[
+    bool, Option("--levers", help="Then simulate what would make room, as `levers` does.")
+]
 AsJson = Annotated[
     bool, Option("--json", help="Print the result as one JSON document on standard output.")
+]
+Export = Annotated[
+    str | None,
+    Option(metavar="FILE.py", help="Write a script in plain PyTorch that trains with the result."),
+]
+ExportTrainer = Annotated[
+    str | None,
+    Option(metavar="FILE.py", help="Write one that trains with transformers' Trainer."),
 ]
 
 
@@ -114,6 +127,8 @@ def _name(option: records.Option) -> str:
 
 def _value(option: records.Option, given: Any) -> Any:
     """Return the option's value: the flag of a switch turns it from its default."""
+    if option.name == "lengths" and given is not None:
+        return lengths_in(given)  # only here a name may be a file's: of this machine's user
     if _is_any_number(option) and given is not None:
         return option.parse(given)
     return given != option.default if option.kind is bool else given

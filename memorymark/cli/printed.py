@@ -10,6 +10,7 @@ from memorymark.errors import NothingFits, WorkloadError
 from memorymark.records.analysis import Analysis
 from memorymark.records.comparison import ComparedGpu, Comparison
 from memorymark.records.held_memory import CATEGORIES
+from memorymark.records.lever import Lever, LeverReport
 from memorymark.records.request import Request
 from memorymark.records.trial import Outcome, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation, Verdict
@@ -19,6 +20,12 @@ from memorymark.report.comparison_lines import (
     cheapest_sentence,
     is_dominated,
     overlap_sentences,
+)
+from memorymark.report.lever_lines import (
+    cards_sentence,
+    fits_words,
+    levers_phrase,
+    levers_sentence,
 )
 from memorymark.report.price_words import price_words
 from memorymark.report.settings_phrase import comparison_phrase, target_phrase, trial_phrase
@@ -84,6 +91,25 @@ def show_comparison(comparison: Comparison, asked: Request | None = None) -> Non
         print_line(f"Note: {note}")
 
 
+def show_levers(report: LeverReport, asked: Request | None = None) -> None:
+    """Print what would make room, the best first, and what makes it fit."""
+    print_line(levers_sentence(report), style="bold")
+    print_line(levers_phrase(report, asked))
+    print_line("")
+    _show_lever_table("lever", [report.before, *report.levers])
+    if report.make_it_fit:
+        print_line("")
+        _show_lever_table("make it fit, step by step", report.make_it_fit)
+    print_line("")
+    for lever in report.levers:
+        print_line(f"{lever.name}: {lever.notes}")
+        print_line("\n".join(f"    {line}" for line in lever.snippet.splitlines()))
+    for missing in report.unavailable:
+        print_line(f"Not taken: {missing.name}: {missing.reason}")
+    for note in filter(None, (cards_sentence(report), *report.findings)):
+        print_line(f"Note: {note}")
+
+
 def trial_verdict(trial: Trial) -> str:
     """Say in one sentence whether a trial fits."""
     where = f"{trial.model} at batch size {trial.batch_size} on {trial.device} ({trial.source})"
@@ -135,6 +161,24 @@ def _show_lines(lines: Sequence[str], style: str = "bold") -> None:
     print_line(lines[0], style=style)
     for line in lines[1:]:
         print_line(line)
+
+
+def _show_lever_table(title: str, levers: Sequence[Lever]) -> None:
+    names = [title, "fits", "memory", "saved", "largest", "samples/s", "$/million", ""]
+    print_table(names, [_lever_cells(lever) for lever in levers], right=names[2:-1])
+
+
+def _lever_cells(lever: Lever) -> list[str]:
+    return [
+        lever.name,
+        fits_words(lever),
+        units.gib(lever.memory_bytes),
+        units.gib(lever.saved_bytes),
+        units.count(lever.max_batch_size),
+        units.rate(lever.samples_per_second),
+        units.usd(lever.cost_per_million_samples),
+        "best trade-off" if lever.efficient else "",
+    ]
 
 
 def _compared_cells(row: ComparedGpu) -> list[str]:

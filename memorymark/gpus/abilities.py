@@ -26,7 +26,7 @@ def why_not(option: str, value: object, kind: str, gpu: Gpu | None = None) -> st
     words = _reason(option, str(value), kind, gpu)
     if words is None:
         return None
-    return f"cuDNN: {words}" if option == "cudnn_benchmark" else f"{value}: {words}"
+    return f"{_SWITCHES.get(option, value)}: {words}"
 
 
 def _reason(option: str, value: str, kind: str, gpu: Gpu | None) -> str | None:
@@ -37,9 +37,11 @@ def _reason(option: str, value: str, kind: str, gpu: Gpu | None) -> str | None:
     return _NEEDS_CUDA.get((option, value)) if kind in (_CPU, "mps") else None
 
 
+_SWITCHES = {"cudnn_benchmark": "cuDNN", "expandable_segments": "Expandable segments"}
 _NEEDS_CUDA = {
     ("precision", "tf32"): "only NVIDIA GPUs have TF32 units.",
     ("attention", "flash"): "it needs an NVIDIA GPU.",
     ("optimizer", "adamw-8bit"): "bitsandbytes needs an NVIDIA GPU.",
     ("cudnn_benchmark", "True"): "it runs on NVIDIA GPUs only.",
+    ("expandable_segments", "True"): "only CUDA's allocator has them.",
 }

@@ -8,6 +8,9 @@ Which of several prices the catalogue shows:
 3. Else the lowest on-demand price of the others, else the lowest of a marketplace, where hosts ask
    what they like and which is the lowest changes by the hour.
 
+Spot prices, of machines that the provider may take back at any time, are shown only where they are
+asked for: kinds of prices are never mixed. Live prices are chosen by the same rule.
+
 Prices are of one GPU, without tax, storage and traffic. Every row carries its source and the date
 on which it was seen; no price is from memory.
 """
@@ -16,12 +19,16 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 
-ON_DEMAND, MARKETPLACE = "on-demand", "marketplace"
-KINDS = (ON_DEMAND, MARKETPLACE)
+from memorymark.records.prices import PriceKind
+
+ON_DEMAND, MARKETPLACE, SPOT = (str(kind) for kind in PriceKind)
+KINDS = (ON_DEMAND, MARKETPLACE, SPOT)
+_UNASKED = (ON_DEMAND, MARKETPLACE)
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,8 @@ class Price:
     Attributes:
         gpu: Key of the catalogue.
         provider: Who rents it out.
-        kind: "on-demand": the provider's list price; "marketplace": the lowest ask of its hosts.
+        kind: "on-demand": the provider's list price; "marketplace": the lowest ask of its hosts;
+            "spot": its price for machines that it may take back.
         usd_per_hour: Price of one GPU.
         product: What the provider calls it.
         source: Where the price was seen.
@@ -63,29 +71,50 @@ def all_prices() -> tuple[Price, ...]:
         )
 
 
-def prices_of(gpu: str) -> list[Price]:
-    """Return the newest price of each provider for a GPU, the catalogue's choice first."""
-    newest = [price for price in _newest() if price.gpu == gpu]
-    main = main_provider()
+def prices_of(
+    gpu: str, kind: str | None = None, rows: Iterable[Price] | None = None
+) -> list[Price]:
+    """Return the newest price of each provider for a GPU, the one to show first.
+
+    Args:
+        gpu: Key of the catalogue.
+        kind: The kind of price; None takes what is no spot price.
+        rows: Prices to choose from; None takes those of the file.
+    """
+    newest = _newest() if rows is None else _newest_of(rows)
+    main = main_provider() if rows is None else _main_provider(newest)
+    kinds = _UNASKED if kind is None else (kind,)
     return sorted(
-        newest,
+        (price for price in newest if price.gpu == gpu and price.kind in kinds),
         key=lambda price: (KINDS.index(price.kind), price.provider != main, price.usd_per_hour),
     )
 
 
-def price_of(gpu: str) -> Price | None:
-    """Return the price that the catalogue shows for a GPU; None where none is known."""
-    return next(iter(prices_of(gpu)), None)
+def price_of(
+    gpu: str, kind: str | None = None, rows: Iterable[Price] | None = None
+) -> Price | None:
+    """Return the price to show for a GPU, as `prices_of` has it; None where none is known."""
+    return next(iter(prices_of(gpu, kind, rows)), None)
 
 
 @lru_cache(maxsize=1)
 def main_provider() -> str:
     """Return the provider with on-demand prices for most GPUs of the catalogue."""
-    counts = Counter(price.provider for price in _newest() if price.kind == ON_DEMAND)
-    return counts.most_common(1)[0][0]
+    return _main_provider(_newest())
 
 
 @lru_cache(maxsize=1)
 def _newest() -> tuple[Price, ...]:
-    rows = sorted(all_prices(), key=lambda price: price.observed_at)
-    return tuple({(price.gpu, price.provider, price.kind): price for price in rows}.values())
+    return _newest_of(all_prices())
+
+
+def _main_provider(rows: Iterable[Price]) -> str:
+    """Return the provider with on-demand prices for most GPUs; "" where nobody has one."""
+    found = {(price.provider, price.gpu) for price in rows if price.kind == ON_DEMAND}
+    counts = Counter(provider for provider, _ in sorted(found))
+    return counts.most_common(1)[0][0] if counts else ""
+
+
+def _newest_of(rows: Iterable[Price]) -> tuple[Price, ...]:
+    ordered = sorted(rows, key=lambda price: price.observed_at)
+    return tuple({(price.gpu, price.provider, price.kind): price for price in ordered}.values())

@@ -9,7 +9,7 @@ walking nested containers, or for leaving what the code around has set. The firs
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from operator import attrgetter
@@ -51,11 +51,31 @@ except ImportError as error:
     raise IncompatibleTorch([str(error)], torch.__version__, TESTED_VERSIONS) from error
 
 __all__ = [
-    "DISABLED_FUNCTIONS", "FUNCTION_MODES", "RECOMPUTING", "SAVING_HOOKS", "TESTED_VERSIONS",
-    "TRANSFORMS", "OperationMode", "check", "enabled_functions", "has_compiler", "is_mutable",
-    "key_of", "missing_parts", "put_function_modes", "put_saving_hooks", "set_version",
-    "take_function_modes", "take_hooks", "take_saving_hooks", "tree_leaves", "tree_map",
-    "version_of", "without_modes", "without_transforms",
+    "DISABLED_FUNCTIONS",
+    "FUNCTION_MODES",
+    "RECOMPUTING",
+    "SAVING_HOOKS",
+    "TESTED_VERSIONS",
+    "TRANSFORMS",
+    "OperationMode",
+    "check",
+    "enabled_functions",
+    "has_compiler",
+    "hooks_of",
+    "is_mutable",
+    "key_of",
+    "missing_parts",
+    "put_function_modes",
+    "put_saving_hooks",
+    "set_version",
+    "take_function_modes",
+    "take_hooks",
+    "take_saving_hooks",
+    "tree_leaves",
+    "tree_map",
+    "version_of",
+    "without_modes",
+    "without_transforms",
 ]  # fmt: skip
 
 # Who is given a function that runs again in the backward pass, as its first argument.
@@ -134,6 +154,15 @@ def take_hooks(tensor: Tensor) -> Callable[[Tensor], None]:
             target._post_accumulate_grad_hooks = after
 
     return put
+
+
+def hooks_of(tensor: Tensor, like: Tensor) -> Iterator[tuple[Callable[[Any], Any], list[Any]]]:
+    """Yield what puts a hook on another tensor, and the hooks of its kind that a tensor has."""
+    if like.requires_grad:
+        yield like.register_hook, list((tensor._backward_hooks or {}).values())
+        after = tensor._post_accumulate_grad_hooks
+        if after and like.is_leaf:
+            yield like.register_post_accumulate_grad_hook, list(after.values())
 
 
 def version_of(tensor: Tensor) -> int | None:

@@ -85,7 +85,7 @@ def copied(module: nn.Module, twins: Twins) -> nn.Module:
         Exception: It cannot be copied; what its own code raises.
     """
     tensors = {id(tensor): tensor for tensor in tensors_of(module)}
-    memo: dict[int, Any] = {key: _like(tensor, twins) for key, tensor in tensors.items()}
+    memo: dict[int, Any] = {key: like(tensor, twins) for key, tensor in tensors.items()}
     twin = copy.deepcopy(module, memo)
     _originals[twin] = weakref.ref(module)
     return twin
@@ -169,7 +169,8 @@ class _Kept:
                 set_version(tensor, version)
 
 
-def _like(tensor: Tensor, twins: Twins) -> Tensor:
+def like(tensor: Tensor, twins: Twins) -> Tensor:
+    """Return the twin of a tensor, a parameter where it is one, without gradient and hooks."""
     with torch.no_grad():
         twin = twins.of(tensor)
     if isinstance(tensor, nn.Parameter):
@@ -191,7 +192,7 @@ def _noted_construction() -> Iterator[None]:
     ) -> nn.Parameter:
         change = _with.get()
         made = new(cls, data if change is None else change(data), requires_grad)
-        _note(made)
+        note_made(made)
         return made
 
     with contextlib.ExitStack() as stack:
@@ -206,13 +207,14 @@ def _noted_construction() -> Iterator[None]:
 
 def _noting(function: Callable[..., None]) -> Callable[..., None]:
     def noted(self: Any, *args: Any, **kwargs: Any) -> None:
-        _note(self)
+        note_made(self)
         function(self, *args, **kwargs)
 
     return functools.wraps(function)(noted)
 
 
-def _note(thing: object) -> None:
+def note_made(thing: object) -> None:
+    """Note that a thing was made in this call, and is no live one."""
     made = _made.get()
     if made is not None:
         made.add(id(thing))

@@ -36,6 +36,15 @@ def clean_switches() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def same_random_state() -> Iterator[None]:
+    """Put the random generators of the process back at the end, as they are now."""
+    with ExitStack() as stack:
+        for restore in _random_generators():
+            stack.callback(restore)
+        yield
+
+
 def _settings() -> Iterator[tuple[Callable[[], Any], Callable[[Any], Any], Any]]:
     """Yield how a switch is read and set, and its clean value; some are only put back."""
     yield torch.get_default_dtype, torch.set_default_dtype, torch.float32

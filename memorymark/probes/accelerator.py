@@ -20,6 +20,7 @@ from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.probes.back_end import AcceleratorDevice, Peak
 from memorymark.probes.common import (
+    check_segments,
     failed_trial,
     forget_frames,
     new_trial,
@@ -69,6 +70,7 @@ class AcceleratorProbe:
             MemoryMarkError: The workload cannot be built or fed.
         """
         check_usable(self.target)
+        check_segments(spec.config, self.target)
         with self._device.selected(), self._device.limited():
             return timed_trial(self._attempt, spec, self._models)
 

@@ -6,13 +6,15 @@ Nothing heavy is loaded before the arguments are validated.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from memorymark.errors import DeviceError, UnknownChoice
+from memorymark.errors import DeviceError, InvalidValue, UnknownChoice
 from memorymark.gpus.catalogue import DEFAULT_GPU, Gpu, find_gpu
 
 if TYPE_CHECKING:
+    import torch
+
     from memorymark.probes.probe import Probe
 
 DEVICES = ("cuda", "mps", "cpu")
@@ -75,6 +77,35 @@ def device_probe(device: str, budget_bytes: int | None = None) -> Probe:
     return CpuProbe(budget_bytes)
 
 
+def probe_of_process(
+    device: str, own_bytes: Callable[[torch.device], int], budget_bytes: int | None = None
+) -> Probe:
+    """Return what simulates a step on a CUDA device, beside what this process holds on it.
+
+    Args:
+        device: cuda or cuda:N.
+        own_bytes: What the training that is simulated holds on a device already.
+        budget_bytes: The most bytes that a trial may use.
+
+    Raises:
+        UnknownChoice: It is no device's name.
+        InvalidValue: It is no CUDA device.
+        DeviceError: There is no such device here.
+    """
+    kind, index = parse_device(device)
+    if device == "cuda":
+        index = _current_cuda_device()
+    if kind != "cuda":
+        accepted = "cuda or cuda:N; what fits is simulated, for another GPU by gpu="
+        raise InvalidValue("device", device, accepted)
+    if not has_cuda():
+        raise DeviceError("No CUDA device is available. Name a GPU of the catalogue: gpu='l4'.")
+    _check_cuda(index)
+    from memorymark.probes.process_probe import process_probe
+
+    return process_probe(index, own_bytes, budget_bytes)
+
+
 def simulated_probe(gpu: Gpu, budget_bytes: int | None = None) -> Probe:
     """Return the probe that simulates a GPU."""
     from memorymark.probes.simulated import SimulatedProbe
@@ -110,6 +141,13 @@ def has_cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def _current_cuda_device() -> int:
+    """Return the number of the CUDA device that this process has chosen; asking starts none."""
+    import torch
+
+    return torch.cuda.current_device() if torch.cuda.is_initialized() else 0
 
 
 def _best_device() -> str:

@@ -15,12 +15,13 @@ from typing import Any
 
 import torch
 
-from memorymark.errors import one_sentence
+from memorymark.errors import InvalidValue, one_sentence
 from memorymark.memory.ambient import staying_ambient
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.probes.model_keeper import ModelKeeper
-from memorymark.records.config import Optimizer
+from memorymark.records.config import Optimizer, TrainingConfig
 from memorymark.records.trial import ALLOCATOR_SETTINGS, Outcome, Stage, Target, Trial
+from memorymark.simulator.allocator.environment import is_set
 from memorymark.simulator.torch_compat import untested_version
 from memorymark.workloads.trial_spec import TrialSpec
 
@@ -89,6 +90,25 @@ def new_trial(target: Target, spec: TrialSpec, outcome: Outcome, **readings: Any
     )
 
 
+def check_segments(config: TrainingConfig, target: Target) -> None:
+    """Check that a device's allocator has the segments that a training asks for.
+
+    PyTorch reads its allocator's settings when CUDA starts; it has no public call to change them.
+
+    Raises:
+        InvalidValue: It has not.
+    """
+    if not config.expandable_segments or (target.kind == "cuda" and is_set()):
+        return
+    accepted = (
+        f"off, unless {ALLOCATOR_SETTINGS}=expandable_segments:True is set in the environment "
+        "before the program starts"
+        if target.kind == "cuda"
+        else "off: only CUDA's allocator has them"
+    )
+    raise InvalidValue("expandable segments", "on", accepted)
+
+
 def timed_trial(run: Callable[[TrialSpec], Trial], spec: TrialSpec, models: ModelKeeper) -> Trial:
     """Run a trial and note the seconds that it took, all included.
 
@@ -106,13 +126,16 @@ def timed_trial(run: Callable[[TrialSpec], Trial], spec: TrialSpec, models: Mode
     )
     assumed = dict.fromkeys(noted)
     assumptions = tuple(text for text in assumed if text is not None)
-    return dataclasses.replace(trial, elapsed_seconds=seconds, assumptions=assumptions)
+    findings = (*models.findings, *trial.findings)
+    return dataclasses.replace(
+        trial, elapsed_seconds=seconds, assumptions=assumptions, findings=findings
+    )
 
 
 def _standing_alone(spec: TrialSpec) -> str | None:
     """Say what a step without an optimizer leaves out of a plain loop."""
     trains = spec.config.optimizer is not Optimizer.NONE or spec.stage is not Stage.STEP
-    if trains or not spec.config.loop.keeps_outputs:
+    if trains or not spec.config.keeps_outputs:
         return None
     return (
         "Without an optimizer nothing is trained: loss and outputs end with their step, where a "

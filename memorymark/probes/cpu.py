@@ -18,7 +18,7 @@ from memorymark.errors import InvalidValue, MemoryMarkError, OutOfMemory
 from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.tracker import MemoryTracker
-from memorymark.probes.common import failed_trial, new_trial, timed_trial
+from memorymark.probes.common import check_segments, failed_trial, new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.records.config import Attention
 from memorymark.records.trial import Outcome, Source, Target, Trial
@@ -77,6 +77,7 @@ class CpuProbe:
             raise InvalidValue(
                 "attention", "flash", "sdpa or eager on the CPU; flash needs a CUDA device"
             )
+        check_segments(spec.config, self.target)
         trial = timed_trial(self._attempt, spec, self._models)
         self._models.tidy()
         gc.collect()

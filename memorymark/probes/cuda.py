@@ -97,6 +97,10 @@ class CudaDevice:
         """Return the bytes that the caching allocator holds now."""
         return int(self._cuda.memory_reserved(self.index))
 
+    def free_bytes(self) -> int:
+        """Return the bytes that no process holds now."""
+        return int(self._cuda.mem_get_info(self.index)[0])
+
     def reset_peak(self) -> None:
         """Start the peak statistics anew from what is held now."""
         self._cuda.reset_peak_memory_stats(self.index)

@@ -10,6 +10,7 @@ from memorymark.training.tracked import live_bytes_of
 from memorymark.workloads.base import Workload
 from memorymark.workloads.build import (
     build_model,
+    findings_on,
     is_own,
     learn_batches,
     notes_on,
@@ -50,6 +51,11 @@ class ModelKeeper:
     def notes(self) -> tuple[str, ...]:
         """What is to be said of how the model was built."""
         return () if self._model is None else notes_on(self._model)
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What to tell first of how the model was built."""
+        return () if self._model is None else findings_on(self._model)
 
     def get(self, spec: TrialSpec) -> nn.Module:
         """Return the model that a trial trains, built anew only if it must be.

@@ -13,6 +13,7 @@ from memorymark.errors import BoundReached, MemoryMarkError, UnsupportedOperatio
 from memorymark.probes.common import new_trial
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Outcome, Target, Trial
+from memorymark.simulator.allocator.environment import asked_for
 from memorymark.simulator.allocator.replay import replay
 from memorymark.simulator.families import BatchSizes
 from memorymark.simulator.reserved_range import base_events
@@ -44,6 +45,10 @@ class QuickLook:
         Raises:
             UnsupportedOperation: The traces of the two say nothing of this batch.
         """
+        with asked_for(spec.config.expandable_segments):
+            return self._expected(spec)
+
+    def _expected(self, spec: TrialSpec) -> Trial:
         steps = self._steps.expect(spec.batch_size)
         if steps is None:
             raise UnsupportedOperation(

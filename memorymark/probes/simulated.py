@@ -18,9 +18,11 @@ from memorymark.probes.common import failed_trial, new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.quick_look import BATCH_SIZES, QuickLook, look
 from memorymark.probes.simulations import Simulations
+from memorymark.probes.span import Span
 from memorymark.records.config import Optimizer, Precision, TrainingConfig
 from memorymark.records.held_memory import Breakdown
 from memorymark.records.trial import Outcome, Source, Target, Trial
+from memorymark.simulator.allocator.environment import asked_for
 from memorymark.simulator.allocator.least_capacity import minimum_bytes
 from memorymark.simulator.allocator.replay import Events, ReplayResult, replay
 from memorymark.simulator.cuda.rules import Platform, Rules
@@ -38,6 +40,13 @@ _DERIVED = (
     "This batch size was not simulated itself: its figures follow from simulations of smaller and "
     "larger ones, between which every block grows by the same bytes with each sample."
 )
+
+
+# The fields that say how a model is stepped, which none of ours is built differently for.
+_NOT_BUILT = (
+    "optimizer", "optimizer_impl", "zero_grad", "gradient_accumulation", "loop", "drop_outputs",
+    "grad_clip", "expandable_segments", "cudnn_benchmark",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +80,7 @@ class SimulatedProbe:
         self._rules = Rules(Platform.CUDA, gpu.compute_capability)
         self._shared: Simulations | None = None
         self._kept: dict[TrialSpec, SimulatedSteps] = {}
+        self._span: tuple[TrialSpec, Span] | None = None
         usable = gpu.usable_bytes
         capacity = usable if budget_bytes is None else min(budget_bytes, usable)
         self.target = Target(
@@ -89,7 +99,7 @@ class SimulatedProbe:
         Python's collector is held back until the trace is gone: it would go through hundreds of
         thousands of objects again and again, and none of them is garbage.
         """
-        with self._pretended():
+        with self._pretended(spec.config):
             return timed_trial(self._attempt, spec, self._models)
 
     def share(self, simulations: Simulations) -> None:
@@ -107,19 +117,43 @@ class SimulatedProbe:
         if is_own(workload) or self._shared is not None:
             return None
         say(f"Simulating batches {BATCH_SIZES[0]} and {BATCH_SIZES[1]} to see how memory grows.")
-        with self._pretended():
+        with self._pretended(config):
             looked, self._kept = look(self.target, workload, config, self._simulate)
         return looked
+
+    def span(self, spec: TrialSpec) -> Span | None:
+        """Return what tells the largest batch of a training from few simulations.
+
+        The simulation of the spec's own batch is kept for its trial. None for the user's own code,
+        which may do something else each time.
+        """
+        if is_own(spec.workload) or self._shared is not None:
+            return None
+
+        def simulate(batch_size: int) -> SimulatedSteps:
+            with self._pretended(spec.config):
+                return self._simulate(dataclasses.replace(spec, batch_size=batch_size))
+
+        def estimated(steps: SimulatedSteps) -> float:
+            return self._timed(steps, spec.config.precision)[0]
+
+        same_steps = _with_the_same_steps(spec)
+        if self._span is not None and self._span[0] == same_steps:
+            span = self._span[1].alike(spec, estimated)
+        else:
+            span = Span(self.target, spec, simulate, estimated)
+        self._span, self._kept = (same_steps, span), {spec: span.steps}
+        return span
 
     def simulation(self) -> SimulatedProbe:
         """Return this probe: it simulates already."""
         return self
 
     @contextlib.contextmanager
-    def _pretended(self) -> Iterator[None]:
-        gpu = self._gpu
+    def _pretended(self, config: TrainingConfig) -> Iterator[None]:
+        gpu, segments = self._gpu, asked_for(config.expandable_segments)
         about = {"name": gpu.name, "capability": gpu.compute_capability}
-        with collector_off(), pretended_gpu(**about, total_bytes=gpu.total_bytes):
+        with collector_off(), segments, pretended_gpu(**about, total_bytes=gpu.total_bytes):
             yield
 
     def _attempt(self, spec: TrialSpec) -> Trial:
@@ -187,7 +221,7 @@ class SimulatedProbe:
         return kept or self._simulate(spec), False
 
     def _simulate(self, spec: TrialSpec) -> SimulatedSteps:
-        steps = simulate(spec, self._models.get(spec), self._rules)
+        steps = simulate(spec, self._models.get(_as_built(spec)), self._rules)
         self._models.tidy()
         return steps
 
@@ -220,6 +254,23 @@ class SimulatedProbe:
                 "estimated at the fp32 rate."
             )
         return noted
+
+
+def _as_built(spec: TrialSpec) -> TrialSpec:
+    """Return one spec for all that build the same model, so that it is built once."""
+    if is_own(spec.workload):
+        return spec
+    default = TrainingConfig()
+    same = {name: getattr(default, name) for name in _NOT_BUILT}
+    return dataclasses.replace(spec, config=dataclasses.replace(spec.config, **same))
+
+
+def _with_the_same_steps(spec: TrialSpec) -> TrialSpec:
+    """Return one spec for all whose steps are the same: TF32 changes nothing but the seconds."""
+    config = spec.config
+    if config.precision is Precision.TF32:
+        config = dataclasses.replace(config, precision=Precision.FP32)
+    return dataclasses.replace(spec, config=config)
 
 
 def _readings(steps: SimulatedSteps, *, benchmark: bool) -> _Readings:

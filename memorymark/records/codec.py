@@ -39,7 +39,8 @@ class Record:
     Attributes:
         json_keys: Keys of the document in their order; empty for the fields under their names.
         json_extra: Attributes that follow the fields, where there are no `json_keys`.
-        json_optional: Keys that are left out where they hold None, added since version 0.1.0.
+        json_optional: Keys that are left out where they hold None or False, added since version
+            0.1.0.
     """
 
     json_keys: ClassVar[Mapping[str, Origin]] = {}
@@ -150,7 +151,7 @@ def _writer(kind: type[Any], converter: Converter) -> Callable[[Any], dict[str, 
     def write_record(record: Any) -> dict[str, Any]:
         written = {key: converter.unstructure(get(record)) for key, get in parts}
         for key in optional:
-            if written[key] is None:
+            if written[key] is None or written[key] is False:
                 del written[key]
         return written
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import Offer, Plan, RunCost, compare_offers
+from memorymark.records.prices import Quote
 
 GIVEN = "given"
 """Source of a price that the user gave."""
+
+
+_NO_QUOTES: Mapping[str, Quote] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -102,14 +107,18 @@ class Comparison(Record):
     findings: tuple[str, ...] = ()
     source: str = "simulated"
 
-    def priced(self, plan: Plan, prices: Mapping[str, float]) -> Comparison:
+    def priced(
+        self, plan: Plan, prices: Mapping[str, float], quotes: Mapping[str, Quote] = _NO_QUOTES
+    ) -> Comparison:
         """Return the comparison for another plan and other prices, cheapest first.
 
         Args:
             plan: What is trained and how often; its price is not used.
             prices: Dollars per hour by key of the GPU catalogue, where they differ.
+            quotes: Prices of others, live or of one kind, in place of the comparison's own.
         """
-        rows = {row.gpu: _at_price(row, prices.get(row.gpu)) for row in self.gpus}
+        quotes = {**quotes, **{gpu: Quote(price, GIVEN) for gpu, price in prices.items()}}
+        rows = {row.gpu: _at_price(row, quotes.get(row.gpu)) for row in self.gpus}
         offers = compare_offers(plan, [row.offer for row in rows.values()])
         gpus = tuple(
             dataclasses.replace(rows[offer.offer.name], cost=offer.cost, efficient=offer.efficient)
@@ -118,7 +127,12 @@ class Comparison(Record):
         return dataclasses.replace(self, plan=plan, gpus=gpus)
 
 
-def _at_price(row: ComparedGpu, price: float | None) -> ComparedGpu:
-    if price is None:
+def _at_price(row: ComparedGpu, quote: Quote | None) -> ComparedGpu:
+    if quote is None:
         return row
-    return dataclasses.replace(row, usd_per_hour=price, price_source=GIVEN, price_observed_at=None)
+    return dataclasses.replace(
+        row,
+        usd_per_hour=quote.usd_per_hour,
+        price_source=quote.source,
+        price_observed_at=quote.observed_at,
+    )

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from memorymark.errors import UnknownChoice
+from memorymark.errors import InvalidValue, UnknownChoice
 from memorymark.records.codec import Record
-from memorymark.records.option import check_count, check_options, option
+from memorymark.records.option import check_count, check_options, option, split_names
 
 MAX_BATCH_SIZE = 65_535
+_LONGEST_PATTERNS = 4_000
 # Pixels, where neither the user nor the model says how large images are.
 DEFAULT_IMAGE_SIZE = 224
 # The fields of TrainingConfig that say how long or large a sample is.
@@ -92,18 +93,14 @@ class Loop(StrEnum):
     without its graph until the next step has its own; gradients are released after the optimizer
     step; the batches of all accumulation steps are on the device from the step's beginning.
     Version 5 also sets `use_cache` of the model's configuration to false, unless its training
-    arguments say otherwise: `--use-cache off`. Lightning 2 drops the outputs where its
+    arguments say otherwise: `--use-cache off`. It clips gradients at 1.0 by default:
+    `--grad-clip 1`. Lightning 2 drops the outputs where its
     `training_step` ends, as the Trainer does, but releases gradients between the forward and the
     backward pass: `--zero-grad before-backward`.
     """
 
     PLAIN = "plain"
     TRAINER = "trainer"
-
-    @property
-    def keeps_outputs(self) -> bool:
-        """Whether the outputs live on beside the loss, to the next forward pass's end."""
-        return self is Loop.PLAIN
 
     @property
     def loads_ahead(self) -> bool:
@@ -147,6 +144,11 @@ class Task(StrEnum):
     MASKED_VIDEO_MODELING = "masked-video-modeling"
 
     @property
+    def is_language_model(self) -> bool:
+        """Whether a head over the vocabulary says each token, with cross entropy as the loss."""
+        return self in (Task.CAUSAL_LM, Task.MASKED_LM, Task.SEQ2SEQ_LM)
+
+    @property
     def lengths(self) -> tuple[str, ...]:
         """The fields of TrainingConfig that say how long or large a sample of the task is."""
         return _LENGTHS.get(self, ("seq_len",))
@@ -173,6 +175,20 @@ _LENGTHS = {
 }
 
 
+def _read_patterns(given: object) -> str:
+    """Return patterns of names with commas between them, and no blanks.
+
+    Raises:
+        InvalidValue: They are none, or too long.
+    """
+    names = split_names(given) if isinstance(given, str) else ()
+    is_named = names and not any(map(str.isspace, "".join(names)))
+    if not is_named or len(given) > _LONGEST_PATTERNS:
+        accepted = "names of parameters or patterns such as *embed*, separated by commas"
+        raise InvalidValue("freeze", given, accepted)
+    return ",".join(names)
+
+
 @dataclass(frozen=True)
 class TrainingConfig(Record):
     """How a workload is trained. The batch size is not part of it: it is what is looked for.
@@ -189,7 +205,10 @@ class TrainingConfig(Record):
     """
 
     options_panel: ClassVar[str] = "Training options"
-    json_optional: ClassVar[tuple[str, ...]] = ("audio_seconds", "num_frames")
+    json_optional: ClassVar[tuple[str, ...]] = (
+        "audio_seconds", "num_frames", "lora_rank", "freeze", "grad_clip", "drop_outputs",
+        "chunked_cross_entropy", "expandable_segments",
+    )  # fmt: skip
 
     task: Task | None = option(None, "Task", "Training task, by default the model's own.")
     num_labels: int | None = option(None, "Labels", "Number of classes.", largest=1_000_000)
@@ -235,10 +254,53 @@ class TrainingConfig(Record):
     cudnn_benchmark: bool = option(
         False, "Benchmark of cuDNN", "Try all plans of a convolution (cudnn.benchmark)."
     )
+    lora_rank: int | None = option(
+        None,
+        "LoRA rank",
+        "Train adapters of this rank (peft) in place of the weights; by default all weights train.",
+        largest=65_536,
+    )
+    freeze: str | None = option(
+        None,
+        "Frozen parameters",
+        "Parameters that are not trained: names or patterns with *, separated by commas.",
+        read=_read_patterns,
+    )
+    grad_clip: float | None = option(
+        None,
+        "Gradient clipping",
+        "Largest norm of all gradients together; by default, and at 0, they are not clipped.",
+        largest=1_000_000_000,
+    )
+    drop_outputs: bool = option(
+        False,
+        "Drop outputs early",
+        "Keep no outputs beside the loss, as in loss = model(**batch).loss.",
+    )
+    chunked_cross_entropy: bool = option(
+        False,
+        "Chunked cross entropy",
+        "Head and loss of language models in chunks of tokens, recomputed in the backward pass.",
+    )
+    expandable_segments: bool = option(
+        False,
+        "Expandable segments",
+        "CUDA's allocator with segments that grow (PYTORCH_ALLOC_CONF=expandable_segments:True).",
+    )
     compile: bool = False  # only what the validation of torch.compile sets: no option
 
     def __post_init__(self) -> None:
         check_options(self)
+
+    @property
+    def frozen_patterns(self) -> tuple[str, ...]:
+        """The patterns of names of parameters that are not trained."""
+        return split_names(self.freeze or "")
+
+    @property
+    def keeps_outputs(self) -> bool:
+        """Whether the outputs live on beside the loss, to the next forward pass's end."""
+        return self.loop is Loop.PLAIN and not self.drop_outputs
 
     @property
     def releases_gradients(self) -> ZeroGrad:

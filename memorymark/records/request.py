@@ -19,8 +19,15 @@ from memorymark.records.config import (
     check_batch_size,
     without_filled_in_size,
 )  # fmt: skip
-from memorymark.records.option import REQUIRED, changed, changed_words, described, split_names
-from memorymark.records.prices import prices_text, read_prices
+from memorymark.records.option import (
+    REQUIRED,
+    changed,
+    changed_words,
+    described,
+    options_of,
+    split_names,
+)
+from memorymark.records.prices import LIVE, PriceKind, prices_text, read_prices, without_live
 from memorymark.units import GIB, MIB, parse_bytes
 
 DEFAULT_BATCH_SIZE = 8  # of a validation
@@ -29,6 +36,10 @@ DEFAULT_BATCH_SIZE = 8  # of a validation
 COMPARED = (
     "dataset_size", "epochs", "runs_per_year", "objective", "granularity", "headroom",
     "max_batch_size",
+)  # fmt: skip
+# The options of levers: what is searched, and what a sample costs.
+LEVERED = (
+    "current_batch_size", "price_per_hour", "dataset_size", "granularity", "max_batch_size",
 )  # fmt: skip
 # What only changes figures that are worked out afterwards: it makes no other job.
 _MONEY = {"price_per_hour": None, "epochs": None, "runs_per_year": None}
@@ -43,6 +54,8 @@ class RequestKind(StrEnum):
     BACKWARD = "backward"
     COMPILE = "compile"
     COMPARISON = "comparison"
+    LEVERS = "levers"
+    FITS = "fits"
 
 
 _COMMANDS = {
@@ -54,7 +67,9 @@ _COMMANDS = {
 
 
 MEASURED_ONLY = (RequestKind.MEASURE, RequestKind.COMPILE)
-_NEEDED = {RequestKind.ESTIMATE: ("gpu", "batch_size"), RequestKind.MEASURE: ("batch_size",)}
+_TAKEN = {RequestKind.COMPARISON: COMPARED, RequestKind.LEVERS: LEVERED}
+_NEEDED = {RequestKind.ESTIMATE: ("gpu", "batch_size"), RequestKind.MEASURE: ("batch_size",),
+           RequestKind.FITS: ("batch_size",)}  # fmt: skip
 _REFUSED = {RequestKind.ESTIMATE: ("device",), RequestKind.COMPARISON: ("device", "gpu")}
 
 
@@ -73,7 +88,10 @@ class Request(Record):
         batch_size: The batch of a single trial or of a validation.
         options: What an analysis or a comparison is to find out.
         gpus: Keys of the GPU catalogue to compare; none of them means all.
-        prices: Dollars per hour of GPUs of a comparison, where they are not the catalogue's.
+        prices: Dollars per hour of GPUs, where they are not the catalogue's.
+        price_kind: The kind of price to take; None takes what is no spot price.
+        live_prices: Whether prices of this moment are fetched from the providers.
+        largest: Whether the largest batch is looked for where the one that is given fits.
 
     Raises:
         InvalidValue: The budget or the batch size is out of range.
@@ -83,7 +101,9 @@ class Request(Record):
     json_keys: ClassVar[Mapping[str, Origin]] = {
         **same("kind", "model", "config", "device", "gpu", "memory_budget", "batch_size"),
         "options": lambda request: _written_options(request),
+        "largest": "largest",
     }
+    json_optional: ClassVar[tuple[str, ...]] = ("largest",)
 
     kind: RequestKind
     model: str = described(
@@ -112,13 +132,21 @@ class Request(Record):
     prices: tuple[tuple[str, float], ...] = described(
         (),
         "Prices",
-        "Dollars per hour of GPUs, e.g. a10:0.75,l4:0.8. Default: the catalogue's.",
+        "Dollars per hour of GPUs, e.g. a10:0.75,l4:0.8; `live` fetches the others from the "
+        "providers. Default: the catalogue's.",
         read=read_prices,
     )
+    price_kind: PriceKind | None = described(  # noqa: RUF009  (a StrEnum is never changed)
+        None,
+        "Kind of price",
+        "on-demand, marketplace or spot. Default: on demand, else of a marketplace.",
+    )
+    live_prices: bool = False
+    largest: bool | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", RequestKind(self.kind))
-        object.__setattr__(self, "prices", read_prices(self.prices))
+        self._check_prices()
         if self.memory_budget is not None:
             object.__setattr__(self, "memory_budget", parse_bytes(self.memory_budget))
         if self.batch_size is not None:
@@ -135,6 +163,11 @@ class Request(Record):
             if getattr(self, name) is not None:
                 raise UsageError(f"{self.kind} takes no {name}: {getattr(self, name)!r} is given.")
 
+    def _check_prices(self) -> None:
+        kind = options_of(Request)["price_kind"].check(self.price_kind)
+        object.__setattr__(self, "prices", read_prices(self.prices))
+        object.__setattr__(self, "price_kind", kind)
+
     @property
     def lock_name(self) -> str:
         """Name of the lock of the device that it needs."""
@@ -148,10 +181,19 @@ class Request(Record):
         return self.device is None and self.kind not in MEASURED_ONLY
 
     @property
+    def prices_words(self) -> str:
+        """Prices as the command line takes them; empty where they are the catalogue's."""
+        live = [LIVE] if self.live_prices else []
+        return ",".join([*live, *filter(None, [prices_text(self.prices)])])
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What two requests must share to be one job: everything but money."""
         options = dataclasses.replace(self.options, **_MONEY)
-        values = dataclasses.replace(self, options=options, prices=()).to_dict()
+        same = dataclasses.replace(
+            self, options=options, prices=(), price_kind=None, live_prices=False
+        )
+        values = same.to_dict()
         return {**values, "device": self.device and self.lock_name}
 
     @classmethod
@@ -159,11 +201,14 @@ class Request(Record):
         """Read `gpus` from the options, where they are written."""
         options = dict(values.get("options") or {})
         gpus, prices = options.pop("gpus", None), options.pop("prices", "")
+        prices, live = without_live(str(prices))
         return {
             **values,
             "options": options,
             "gpus": gpus.split(",") if gpus else (),
-            "prices": read_prices(str(prices)),
+            "prices": read_prices(prices),
+            "price_kind": options.pop("price_kind", None),
+            "live_prices": live,
         }
 
     def command(self) -> str:
@@ -178,10 +223,11 @@ class Request(Record):
         words += [*self._target_words(), *changed_words(self.config)]
         if self.batch_size is not None:
             words += ["--batch-size", str(self.batch_size)]
-        if self.prices:
-            words += ["--prices", prices_text(self.prices)]
-        taken = COMPARED if self.kind is RequestKind.COMPARISON else None
-        return shlex.join([*words, *changed_words(self.options, taken)])
+        if self.prices_words:
+            words += ["--prices", self.prices_words]
+        if self.price_kind is not None:
+            words += ["--price-kind", str(self.price_kind)]
+        return shlex.join([*words, *changed_words(self.options, _TAKEN.get(self.kind))])
 
     def _target_words(self) -> list[str]:
         words = ["--gpus", ",".join(self.gpus)] if self.gpus else []
@@ -207,8 +253,9 @@ def why_not_on(kind: RequestKind, *, simulated: bool) -> str | None:
 
 def _written_options(request: Request) -> dict[str, Any]:
     gpus = {"gpus": ",".join(request.gpus)} if request.gpus else {}
-    prices = {"prices": prices_text(request.prices)} if request.prices else {}
-    return {**changed(request.options), **gpus, **prices}
+    prices = {"prices": request.prices_words} if request.prices_words else {}
+    kind = {"price_kind": str(request.price_kind)} if request.price_kind else {}
+    return {**changed(request.options), **gpus, **prices, **kind}
 
 
 def amount_words(value: int) -> str:

@@ -11,6 +11,8 @@ from memorymark.records.mark import Advice, Mark
 from memorymark.records.request import Request
 from memorymark.records.trial import Source
 from memorymark.records.validation import BackwardValidation, CompileValidation
+from memorymark.report.effective_batch_words import effective_batch_lines
+from memorymark.report.length_words import length_lines
 from memorymark.report.settings_phrase import analysis_phrase, validation_phrase
 from memorymark.report.verdict import change_in_speed, largest_words, verdict
 from memorymark.units import count, gib, likely_rate, mib_or_gib, percent, rate, seconds, usd
@@ -21,6 +23,7 @@ def analysis_lines(analysis: Analysis, asked: Request | None = None) -> list[str
     lines = [verdict(analysis), analysis_phrase(analysis, asked), ""]
     if analysis.optimal.batch_size is not None:
         lines += [*_figures(analysis), *_cost_lines(analysis)]
+    lines += [*effective_batch_lines(analysis), *length_lines(analysis)]
     lines += [f"Note: {text}" for text in (*analysis.findings, *analysis.remarks)]
     lines += [f"Try: {_advice_line(advice)}" for advice in analysis.advice]
     lines.append(_origin(analysis))

@@ -19,9 +19,17 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Trial
-from memorymark.service.admission import admit, check_device, check_model, why_not_for_all
+from memorymark.service.admission import (
+    NO_LIVE_PRICES,
+    admit,
+    check_device,
+    check_model,
+    check_prices,
+    why_not_for_all,
+)
 from memorymark.service.app_history import AppHistory
 from memorymark.service.estimates import Answer, Estimates
+from memorymark.service.fetched_prices import Fetched, FetchedPrices
 from memorymark.service.first_run import finished_run, first_request
 from memorymark.service.guard import Guard, Visitor
 from memorymark.service.job import Job
@@ -48,6 +56,7 @@ class AppService:
 
     def __init__(self, settings: Settings, execute: Callable[..., Any] | None = None) -> None:
         self.settings = settings
+        self._fetched_prices = FetchedPrices()
         self.history = AppHistory(settings.history_path)
         self.jobs = JobManager(self.history, settings.locks_folder)
         self.estimates = Estimates()
@@ -78,6 +87,17 @@ class AppService:
                 time.sleep(_TICK_SECONDS)
             self.workers.warm(ESTIMATES)
 
+    def live_prices(self, visitor: Visitor) -> Fetched:
+        """Return prices of this moment, where the owner lets the app ask the providers.
+
+        Raises:
+            NotAllowed: The owner does not, or the visitor may not start work.
+        """
+        if not self.settings.live_prices:
+            raise NotAllowed(NO_LIVE_PRICES)
+        self.check(visitor)
+        return self._fetched_prices.get()
+
     def start(self, request: Request, visitor: Visitor) -> Job:
         """Queue a job for a request, or return the active job for an equal one.
 
@@ -88,6 +108,7 @@ class AppService:
         self.check(visitor)
         check_model(request.model, self.settings)
         check_device(request.device)
+        check_prices(request, self.settings)
         return self._submit(request, visitor=visitor.name, admit=partial(admit, visitor.name))
 
     def estimate(

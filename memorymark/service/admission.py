@@ -59,6 +59,12 @@ def admit(visitor: str | None, active: Sequence[Job]) -> None:
         )
 
 
+NO_LIVE_PRICES = (
+    "Live prices are off: the owner of this machine can let the app ask the providers with "
+    "MEMORYMARK_LIVE_PRICES=1. Prices of the list, and your own, are there without it."
+)
+
+
 def check_device(device: str | None) -> None:
     """Let a device pass that a machine may have: each has a queue of its own.
 
@@ -86,6 +92,16 @@ def why_not_for_all(request: Request) -> str | None:
             what = options_of(TrainingConfig)[name].label.lower()
             return f"Without the right to start runs, the {what} is at most {largest:,}."
     return None
+
+
+def check_prices(request: Request, settings: Settings) -> None:
+    """Let a request pass that asks nobody for prices, unless the owner's settings allow it.
+
+    Raises:
+        NotAllowed: They do not.
+    """
+    if request.live_prices and not settings.live_prices:
+        raise NotAllowed(NO_LIVE_PRICES)
 
 
 def check_model(model: str, settings: Settings) -> None:

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memorymark.analysis.analyze import analyze_on
+from memorymark.analysis.fit_check import check_fit
 from memorymark.analysis.prediction import predict_max_batch
 from memorymark.errors import NotAvailable
 from memorymark.gpus.catalogue import DEFAULT_GPU, find_gpu, load_catalogue
-from memorymark.probes.choose import measuring_probe, resolve_probe
+from memorymark.gpus.live_prices import live_prices
+from memorymark.gpus.price_book import PriceBook
+from memorymark.probes.choose import (
+    has_cuda,
+    measuring_probe,
+    probe_of_process,
+    resolve_probe,
+    simulated_probe,
+)
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
-from memorymark.records.request import MEASURED_ONLY, Request
+from memorymark.records.fit import Fit
+from memorymark.records.request import MEASURED_ONLY, Request, RequestKind
 from memorymark.records.trial import Source
 from memorymark.service.probe_factory import probe_from
 from memorymark.settings import Settings
+from memorymark.units import usd
 
 if TYPE_CHECKING:
     from memorymark.probes.probe import Probe
@@ -64,7 +76,30 @@ class Call:
             return probe_from(self.settings.probe_factory, **target)
         if self.request.kind in MEASURED_ONLY:
             return measuring_probe(device, self.request.memory_budget)
+        if self.request.kind is RequestKind.FITS:
+            return self._probe_of_process(device, gpu)
         return resolve_probe(device, gpu, self.request.memory_budget)
+
+    def _probe_of_process(self, device: str | None, gpu: str | None) -> Probe:
+        """Return what simulates the device that this process would use, or another GPU."""
+        live, budget = self.given, self.request.memory_budget
+        if gpu is None and (device is not None or has_cuda()):
+            own_bytes = live.bytes_on if live is not None else lambda device: 0
+            return probe_of_process(device or "cuda", own_bytes, budget)
+        row = find_gpu(DEFAULT_GPU if gpu is None else gpu)
+        if live is not None and live.beside_bytes:
+            usable = min(budget or row.usable_bytes, row.usable_bytes)
+            budget = max(1, usable - live.beside_bytes)
+        return simulated_probe(row, budget)
+
+    def fit(self, probe: Probe, workload: Workload) -> Fit:
+        """Try the request's batch on a probe, and search the largest that fits where it must."""
+        found = check_fit(
+            probe, workload, self.request.config, self.request.batch_size or 1,
+            self.request.options, largest=bool(self.request.largest), grows=workload.grows,
+            check=self.cancel.check,
+        )  # fmt: skip
+        return dataclasses.replace(found, held_bytes=getattr(probe, "held_bytes", None))
 
     def workload(self, probe: Probe) -> Workload:
         """Return the workload that the request names, or what the user's own probe makes of it.
@@ -96,7 +131,7 @@ class Call:
     def held(self, probe: Probe) -> AbstractContextManager[None]:
         """Hold the device of a measuring probe; a simulation holds nothing."""
         target = probe.target
-        if target.source is Source.SIMULATED:
+        if target.source is Source.SIMULATED or self.request.kind is RequestKind.LEVERS:
             return contextlib.nullcontext()
         from memorymark.probes.lease import device_lease  # a simulation does without its packages
 
@@ -113,23 +148,50 @@ class Call:
     ) -> Analysis:
         """Search the largest batch on a probe, from where it is expected."""
         config, on_event = self.request.config, on_event or self.on_event
-        options = _with_price(options, probe)
+        options = self.with_price(options, probe)
         if guess is None:
             guess = predict_max_batch(probe, workload, config, options, on_event, self.cancel)
         return analyze_on(
             probe, workload, config, options, on_event=on_event, cancel=self.cancel, guess=guess
         )
 
+    @functools.cached_property
+    def prices(self) -> PriceBook:
+        """The prices of this call; live ones are fetched once, when they are first needed."""
+        request = self.request
+        given = {find_gpu(name).key: price for name, price in request.prices}
+        book = PriceBook(given, request.price_kind and str(request.price_kind))
+        if not request.live_prices:
+            return book
+        self.note("Fetching the providers' prices")
+        try:
+            return dataclasses.replace(book, live=live_prices())
+        except NotAvailable as error:
+            problem = f"{error} Prices are those of MemoryMark's list, with the day of each."
+            return dataclasses.replace(book, live=(), problem=problem)
+
+    def notes_on_price(self, probe: Probe) -> tuple[str, ...]:
+        """Say whose price an analysis takes, where one was asked for in any way but as a number."""
+        gpu = load_catalogue().get(probe.target.gpu_key or "")
+        asked = self.request.live_prices or self.request.price_kind is not None
+        if gpu is None or not asked or self.request.options.price_per_hour is not None:
+            return ()
+        priced = self.prices.priced(gpu)
+        said = [*self.prices.told([gpu])]
+        if priced.usd_per_hour is not None:
+            seen = f" ({priced.price_observed_at})" if priced.price_observed_at else ""
+            said.append(f"Price: {usd(priced.usd_per_hour)} per hour, {priced.price_source}{seen}.")
+        return tuple(said)
+
+    def with_price(self, options: AnalysisOptions, probe: Probe) -> AnalysisOptions:
+        """Take the price of the target where none is given."""
+        gpu = load_catalogue().get(probe.target.gpu_key or "")
+        if options.price_per_hour is not None or gpu is None:
+            return options
+        return dataclasses.replace(options, price_per_hour=self.prices.priced(gpu).usd_per_hour)
+
 
 def _resolve(model: str) -> Workload:
     from memorymark.workloads import resolve  # loads torch, which a user's own probe may not need
 
     return resolve(model)
-
-
-def _with_price(options: AnalysisOptions, probe: Probe) -> AnalysisOptions:
-    """Take the catalogue's price where none is given."""
-    gpu = load_catalogue().get(probe.target.gpu_key or "")
-    if options.price_per_hour is not None or gpu is None:
-        return options
-    return dataclasses.replace(options, price_per_hour=gpu.usd_per_hour)

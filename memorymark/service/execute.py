@@ -16,16 +16,19 @@ from typing import TYPE_CHECKING
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
 from memorymark.bounds import ON_ONES_OWN, Bounds, working_within
 from memorymark.errors import WorkloadError, quoted
-from memorymark.gpus.catalogue import Gpu, find_gpu, load_catalogue
+from memorymark.gpus.catalogue import find_gpu, load_catalogue
 from memorymark.placement.collector import collector_off
 from memorymark.probes.choose import share_simulations
 from memorymark.records.analysis import Analysis
-from memorymark.records.comparison import GIVEN, Comparison
+from memorymark.records.comparison import Comparison
 from memorymark.records.event import CancelToken, OnEvent, ignore
+from memorymark.records.fit import Fit
+from memorymark.records.lever import LeverReport
 from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
 from memorymark.records.trial import Source, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.service.call import Call
+from memorymark.service.pulled_levers import levers_on
 from memorymark.service.several_gpus import SeveralGpus
 from memorymark.settings import Settings, load_settings
 from memorymark.workloads.naming import form_of
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from memorymark.probes.probe import Probe
     from memorymark.workloads.base import Workload
 
-Record = Trial | Analysis | BackwardValidation | CompileValidation | Comparison
+Record = Trial | Analysis | BackwardValidation | CompileValidation | Comparison | LeverReport | Fit
 
 
 def execute(
@@ -92,19 +95,11 @@ def _work(call: Call) -> Callable[[], Record]:
     if request.kind is not RequestKind.COMPARISON:
         probe = call.probe(request.gpu)
         return lambda: _on_one(call, probe)
-    prices = {find_gpu(name).key: price for name, price in request.prices}
-    found = map(find_gpu, request.gpus or load_catalogue())
-    gpus = {gpu.key: _priced(gpu, prices.get(gpu.key)) for gpu in found}
+    found = [find_gpu(name) for name in request.gpus or load_catalogue()]
+    gpus = {gpu.key: call.prices.priced(gpu) for gpu in found}
     probes = [(gpu, call.probe(gpu.key)) for gpu in gpus.values()]
     share_simulations(probe for _, probe in probes)
     return SeveralGpus(call, probes).record
-
-
-def _priced(gpu: Gpu, price: float | None) -> Gpu:
-    """Return a GPU at a price that was given, where one was."""
-    if price is None:
-        return gpu
-    return dataclasses.replace(gpu, usd_per_hour=price, price_source=GIVEN, price_observed_at=None)
 
 
 def _on_one(call: Call, probe: Probe) -> Record:
@@ -117,10 +112,18 @@ def _on_one(call: Call, probe: Probe) -> Record:
         call.note(note)
     with call.held(probe):
         if request.kind is RequestKind.ANALYSIS:
+            notes = (*notes, *call.notes_on_price(probe))
             found = call.analyze(probe, workload, request.options)
             return dataclasses.replace(found, findings=(*notes, *found.findings))
+        if request.kind is RequestKind.LEVERS:
+            report = levers_on(call, probe, workload)
+            notes = (*notes, *call.notes_on_price(probe))
+            return dataclasses.replace(report, findings=(*notes, *report.findings))
         if request.kind in (RequestKind.BACKWARD, RequestKind.COMPILE):
             return _validate(call, probe, workload)
+        if request.kind is RequestKind.FITS:
+            fit = call.fit(probe, workload)
+            return dataclasses.replace(fit, findings=(*notes, *fit.findings))
         call.cancel.check()
         return probe.run_trial(TrialSpec(workload, request.config, request.batch_size))
 

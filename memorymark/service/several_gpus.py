@@ -98,7 +98,7 @@ class SeveralGpus:
     def _comparison(self, done: Sequence[tuple[Gpu, Analysis]]) -> Comparison:
         """Put together what the analyses say, and how many are missing."""
         comparison = comparison_of(done, self._call.request.options.plan)
-        said, left = [], self._of - len(done)
+        said, left = [*self._call.prices.told([gpu for gpu, _ in done])], self._of - len(done)
         if left:
             said.append(f"Stopped early: {left} of {self._of} GPUs are missing.")
         if self._call.request.memory_budget is not None:

@@ -126,19 +126,29 @@ class BatchSizes:
         alike = alike and len(self._families[0].batch_sizes) == len(self.simulated)
         return self._families[0].expect(batch_size) if alike else None
 
+    def between(self, batch_size: int) -> SimulatedSteps | None:
+        """Return the steps at a batch size whose neighbours on both sides are on one line.
+
+        Two members are enough here: it says where a batch fits, not what it comes to.
+        """
+        family = self._family_around(batch_size)
+        return None if family is None else family.expect(batch_size)
+
     def _derive(self, batch_size: int) -> SimulatedSteps | None:
+        family = self._family_around(batch_size)
+        return None if family is None else family.derive(batch_size)
+
+    def _family_around(self, batch_size: int) -> Family | None:
+        """Return the family of the simulations next to a batch size, if both are of one."""
         known = sorted(self.simulated)
         position = bisect_left(known, batch_size)
         if not 0 < position < len(known):
             return None
         beside = {known[position - 1], known[position]}
-        for family in self._families:
-            if beside <= set(family.batch_sizes):
-                return family.derive(batch_size)
-        return None
+        return next((each for each in self._families if beside <= set(each.batch_sizes)), None)
 
 
-def _first_steps(trace: Trace) -> Trace:
+def first_steps(trace: Trace) -> Trace:
     """Return a trace without the steps that repeat the second."""
     starts = [n for n, (phase, _) in enumerate(trace.marks) if phase == STEP]
     if len(starts) <= _STEPS:
@@ -151,7 +161,7 @@ def _first_steps(trace: Trace) -> Trace:
 
 def _frame(steps: SimulatedSteps) -> tuple[Any, ...]:
     """Return all of a simulation but for the numbers that grow with the batch."""
-    trace = _first_steps(steps.trace)
+    trace = first_steps(steps.trace)
     blocks = [(b.phase, b.path, b.operation, b.category, b.owner) for b in trace.blocks]
     order = [(block_id, size_bytes > 0) for block_id, size_bytes in trace.events]
     works = [(work.times, [kernel[:_NAMES] for kernel in work.kernels]) for work in steps.works]
@@ -166,7 +176,7 @@ def _kernels(steps: SimulatedSteps, trace: Trace) -> list[ConvolutionKernel]:
 
 def _numbers(steps: SimulatedSteps) -> list[int]:
     """Return the numbers that grow with the batch, in an order of their own."""
-    trace = _first_steps(steps.trace)
+    trace = first_steps(steps.trace)
     return [
         *(block.size_bytes for block in trace.blocks),
         *(n for work in steps.works for kernel in work.kernels for n in kernel[_NAMES:]),
@@ -174,12 +184,17 @@ def _numbers(steps: SimulatedSteps) -> list[int]:
     ]
 
 
+def with_block_sizes(steps: SimulatedSteps, sizes: list[int]) -> SimulatedSteps | None:
+    """Return a simulation with blocks of other sizes in its first steps, and all else its own."""
+    return _with_numbers(steps, [*sizes, *_numbers(steps)[len(sizes) :]])
+
+
 def _with_numbers(steps: SimulatedSteps, numbers: list[int]) -> SimulatedSteps | None:
     """Return a simulation with other numbers in the place of its own.
 
     None where its steps would have to be repeated and are not alike.
     """
-    like = _first_steps(steps.trace)
+    like = first_steps(steps.trace)
     left = iter(numbers)
     sizes = list(islice(left, len(like.blocks)))
     works = [_with_sizes(work, left) for work in steps.works]

@@ -2,7 +2,7 @@
 
 Measured and simulated trials run the same code; what differs between devices is in the
 runtime that it is given. How long loss, outputs and batches live is the loop's: see
-records.config.Loop.
+records.config.Loop and TrainingConfig.keeps_outputs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from memorymark.errors import WorkloadError
 from memorymark.memory.trace import BACKWARD, FORWARD, FORWARD_END, OPTIMIZER, STEP, STEP_END
 from memorymark.placement.ownership import is_live
-from memorymark.records.config import ZeroGrad
+from memorymark.records.config import Loop, ZeroGrad
 from memorymark.records.trial import Stage
 from memorymark.training.optimizers import build_optimizer, release_gradients
 from memorymark.training.own_step import noticed_phases, optimizers_in
@@ -140,8 +140,10 @@ class TrainingStep:
         loss, outputs = loss_of(self._spec.workload, self._forward, self.batch)
         count = self._config.gradient_accumulation
         loss = loss / count if count > 1 else loss
-        if self._config.loop.keeps_outputs:
-            self.loss, self.outputs = loss, outputs
+        if self._config.loop is Loop.PLAIN:
+            self.loss = loss
+        if self._config.keeps_outputs:
+            self.outputs = outputs
         return loss
 
     def _backward(self, loss: Tensor) -> None:
@@ -152,12 +154,13 @@ class TrainingStep:
             return
         self._on_phase(BACKWARD)
         self._scaler.scale(loss).backward()
-        if not self._config.loop.keeps_outputs:
+        if self._config.loop is Loop.TRAINER:
             self.loss = loss.detach()
 
     def _update(self) -> None:
         self._on_phase(OPTIMIZER)
         if self.optimizers:
+            self._clip_gradients()
             for optimizer in self.optimizers:
                 self._scaler.step(optimizer)
             self._scaler.update()
@@ -166,6 +169,14 @@ class TrainingStep:
             self.loss, self.outputs = None, None
         self._zero_grad(ZeroGrad.AFTER_STEP)
         self._on_phase(STEP_END)
+
+    def _clip_gradients(self) -> None:
+        """Scale the gradients down to the largest norm, as transformers' Trainer does."""
+        if not self._config.grad_clip:
+            return  # the Trainer's max_grad_norm=0 turns it off too
+        for optimizer in self.optimizers:
+            self._scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(self.model.parameters(), self._config.grad_clip)
 
     def _zero_grad(self, position: ZeroGrad) -> None:
         if self._config.releases_gradients is position:

@@ -28,6 +28,7 @@ def pages() -> dict[str, Page]:
         "analysis": st.Page(
             "pages/analysis.py", title=ANALYSIS, icon=":material/monitoring:", default=True
         ),
+        "levers": st.Page("pages/levers.py", title="Levers", icon=":material/tune:"),
         "backward": st.Page(
             "pages/backward_validation.py",
             title="Backward-pass validation",

@@ -21,6 +21,11 @@ from memorymark.ui.redraw import is_redrawing
 from memorymark.ui.say import plain
 
 _BY_MODEL = "model default"
+_LEFT_OPEN = {
+    "lora_rank": "no LoRA",
+    "grad_clip": "not clipped",
+    "effective_batch_size": "not asked for",
+}
 _PERCENT = 100.0
 _NOTHING = object()
 _PAGE, _DRAWN, _SHOWN = "page_drawn", "widgets_drawn", "widgets_shown"
@@ -70,8 +75,10 @@ def draw_option(
             help=plain(said),
             **calls,
         )
+    elif option.kind is str:
+        st.text_input(plain(title), shown, key=key, help=plain(said), **calls)
     else:
-        by_model = _BY_MODEL if option.default is None else ""
+        by_model = _LEFT_OPEN.get(option.name, _BY_MODEL) if option.default is None else ""
         st.number_input(
             plain(title),
             *bounds(option),
@@ -117,7 +124,7 @@ def entered(option: Option, key: str) -> Any:
         UsageError: It is not accepted: the limits of widgets hold in the browser only.
     """
     value = st.session_state.get(key)
-    if option.choices and value == _BY_MODEL:
+    if (option.choices and value == _BY_MODEL) or (option.default is None and value == ""):
         value = None
     if option.is_share and isinstance(value, int | float):
         value = value / _PERCENT
@@ -133,4 +140,6 @@ def bounds(option: Option) -> tuple[Any, Any]:
 def _as_shown(option: Option, value: Any) -> Any:
     if option.choices:
         return _BY_MODEL if value is None else str(value)
+    if option.kind is str:
+        return value or ""
     return value * _PERCENT if option.is_share else value

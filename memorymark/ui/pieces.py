@@ -29,7 +29,7 @@ class File(NamedTuple):
     Attributes:
         label: What its button says.
         make: Makes its text.
-        ending: How its name ends, as in "json".
+        ending: How its name ends, as in "json" or "trainer.py".
     """
 
     label: str
@@ -37,7 +37,7 @@ class File(NamedTuple):
     ending: str
 
 
-_KINDS = {"json": "application/json", "csv": "text/csv", "txt": "text/plain"}
+_KINDS = {"json": "application/json", "csv": "text/csv", "txt": "text/plain", "py": "text/x-python"}
 
 
 def draw_exports(
@@ -60,7 +60,7 @@ def draw_exports(
     with st.container(horizontal=True):
         for file in files:
             name = f"{file_name(run_id)}.{file.ending}"
-            download(file.label, file.make, name, _KINDS[file.ending])
+            download(file.label, file.make, name, _KINDS[file.ending.rpartition(".")[2]])
 
 
 def download(label: str, make: Callable[[], str], name: str, mime: str) -> None:

@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from memorymark.errors import InvalidValue
+from memorymark.placement.copies import names_in
 from memorymark.placement.ownership import original_of
 from memorymark.records.config import TrainingConfig, with_image_size
-from memorymark.workloads.reach import Reached, holds, names_in, reached_from
+from memorymark.workloads.reach import Reached, holds, reached_from
 
 Batch = Mapping[str, Tensor] | Any
 
@@ -26,10 +29,16 @@ class Workload(ABC):
     Attributes:
         name: The form in which a user names it, as in "bert" or "torchvision:vgg16".
         runs_own_code: Whether it is code of the user's, which a web page must not start.
+        is_live: Whether its model and batch are those of the process: modes stay as they are.
+        grows: Whether batches of any size can be made.
+        beside_bytes: Bytes that are held beside a step, by what is no part of it.
     """
 
     name: str
     runs_own_code = False
+    is_live = False
+    grows = True
+    beside_bytes = 0
 
     def describe(self, config: TrainingConfig) -> TrainingConfig:
         """Return the config with everything filled in that it left to the workload.
@@ -107,8 +116,21 @@ class Workload(ABC):
         used = [value for name, value in vars(self).items() if name in named]
         return holds(reached_from((*functions, *used)), model)
 
+    def bytes_on(self, device: torch.device) -> int:
+        """Return what of it is on a device already: nothing, where it is built anew."""
+        return 0
+
     def replace(self, model: nn.Module, twin: nn.Module) -> None:  # noqa: B027
         """Take a copy for the model that `build` has made."""
+
+    def chunk_cross_entropy(self, model: nn.Module) -> None:
+        """Make the model compute its head and its loss in chunks of tokens.
+
+        Raises:
+            InvalidValue: It is no language model of Hugging Face transformers.
+        """
+        accepted = f"off: {self.name!r} is no language model of Hugging Face transformers"
+        raise InvalidValue("chunked cross entropy", "on", accepted)
 
     def enable_checkpointing(self, model: nn.Module) -> None:
         """Make the model recompute activations in the backward pass.

@@ -34,6 +34,7 @@ from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.batch_sizes import check_batch, learn_growth
 from memorymark.workloads.own_code import own_code
 from memorymark.workloads.own_training import describe
+from memorymark.workloads.trained_parameters import choose_trained
 from memorymark.workloads.trial_spec import TrialSpec
 
 _WAS_EVAL = (
@@ -46,12 +47,15 @@ _WAS_LIVE = (
 )
 _PACKAGE = __name__.partition(".")[0] + "."
 _notes: WeakKeyDictionary[nn.Module, tuple[str, ...]] = WeakKeyDictionary()
+_findings: WeakKeyDictionary[nn.Module, tuple[str, ...]] = WeakKeyDictionary()
 
 
 def make_batch(spec: TrialSpec, device: torch.device) -> Batch:
     """Return a new batch on the device, whatever the workload made it on."""
     with torch.device(device):
         batch = spec.workload.batch(spec.batch_size, spec.config)
+    if spec.workload.is_live:  # it is made there, but for what stays on the host
+        return batch
     check_batch(spec.workload, spec.config, spec.batch_size, batch)
     return tree_map(lambda x: x.to(device) if isinstance(x, Tensor) else x, batch)
 
@@ -62,7 +66,7 @@ def learn_batches(spec: TrialSpec, device: torch.device) -> None:
     Raises:
         WorkloadError: They do not.
     """
-    if not is_own(spec.workload):
+    if not is_own(spec.workload) or spec.workload.is_live:
         return
 
     def make(batch_size: int) -> Batch:
@@ -140,13 +144,18 @@ def _made_ready(
     model = model.to(dtype=_WEIGHT_DTYPES.get(config.precision))
     if config.channels_last:
         model = model.to(memory_format=torch.channels_last)
+    if config.chunked_cross_entropy:
+        workload.chunk_cross_entropy(model)
     if config.gradient_checkpointing:
         workload.enable_checkpointing(model)
+    _findings[model] = tuple(choose_trained(model, config, device, workload.name))
     return _in_mode(workload, model, config)
 
 
 def _in_mode(workload: Workload, model: nn.Module, config: TrainingConfig) -> nn.Module:
     """Return the model in training mode, or in eval mode; the user's own parts as he left them."""
+    if workload.is_live and config.dropout:
+        return model
     if not (is_own(workload) and config.dropout):
         return model.train(config.dropout)
     if not model.training:
@@ -195,6 +204,11 @@ def tensors_beside(workload: Workload, model: nn.Module) -> Iterator[tuple[str, 
 def notes_on(model: nn.Module) -> tuple[str, ...]:
     """Return what is to be said of how a model was built."""
     return _notes.get(model, ())
+
+
+def findings_on(model: nn.Module) -> tuple[str, ...]:
+    """Return what to tell first of how a model was built: how much of it trains."""
+    return _findings.get(model, ())
 
 
 def is_own(workload: Workload) -> bool:

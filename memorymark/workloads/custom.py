@@ -34,7 +34,7 @@ from memorymark.workloads.reach import Reached, holds, reached_from
 _FOR_CONFIG = ("task", "num_labels", *LENGTHS)
 _OF_OPTIMIZER = ("optimizer", "optimizer_impl")
 _OF_STEP = (
-    "gradient_accumulation", "zero_grad", "loop", *_OF_OPTIMIZER
+    "gradient_accumulation", "zero_grad", "loop", "grad_clip", "drop_outputs", *_OF_OPTIMIZER
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from memorymark.memory.oom import is_out_of_memory
 from memorymark.records.config import Attention, Task, TrainingConfig, UseCache
 from memorymark.workloads import lengths, objectives, tasks
 from memorymark.workloads.base import Batch, Workload
+from memorymark.workloads.chunked_cross_entropy import compute_in_chunks, refuse
 from memorymark.workloads.hub import only_local_files
 from memorymark.workloads.shipped import give_own_head
 
@@ -115,6 +116,14 @@ class HuggingFaceWorkload(Workload):
         """Return what is to be said of the configuration."""
         return (self._note,) if self._note else ()
 
+    def chunk_cross_entropy(self, model: nn.Module) -> None:
+        """Make the model compute its head and its loss in chunks of tokens.
+
+        Raises:
+            InvalidValue: It has no output layer that is an nn.Linear.
+        """
+        compute_in_chunks(model, self.name)
+
     def enable_checkpointing(self, model: nn.Module) -> None:
         """Use the model's own checkpointing where it has one."""
         if not getattr(model, "supports_gradient_checkpointing", False):
@@ -150,6 +159,8 @@ class HuggingFaceWorkload(Workload):
         if config.use_cache is UseCache.ON and config.gradient_checkpointing:
             accepted = "auto or off: transformers makes no cache with gradient checkpointing"
             raise InvalidValue("use cache", "on", accepted)
+        if config.chunked_cross_entropy and not config.task.is_language_model:
+            refuse(self.name, f"is trained for {config.task}, with no loss over a vocabulary")
 
 
 def _with_cache(hf_config: Any) -> Iterator[Any]:

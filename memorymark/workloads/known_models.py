@@ -134,6 +134,12 @@ def lengths_of(name: str, task: Task | None = None) -> tuple[str, ...] | None:
     return Task.IMAGE_CLASSIFICATION.lengths if library == "timm" and rest else None
 
 
+def task_of(name: str) -> Task | None:
+    """Return what a model is trained for by default, None where that is not known here."""
+    model = find_known_model(name)
+    return BUILTIN_TASKS.get(name.strip()) or (model.task if model else None)
+
+
 @cache
 def _by_name() -> dict[str, KnownModel]:
     ids = {model.name.lower(): model for model in known_models()}

@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from memorymark.placement.copies import names_in
+
 # Beyond it, objects hold one another in ways that are no part of a training step.
 _DEEPEST = 6
 
@@ -120,14 +122,6 @@ def _references_of_function(function: Callable[..., Any]) -> Iterator[Any]:
     if not _is_of_a_library(function.__module__):
         for name in names_in(function.__code__):
             yield function.__globals__.get(name)
-
-
-def names_in(code: types.CodeType) -> Iterator[str]:
-    """Yield the global names and attributes that code uses, that of functions in it too."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from names_in(constant)
 
 
 def _is_the_users(kind: type) -> bool:

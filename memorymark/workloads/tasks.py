@@ -8,6 +8,7 @@ from typing import Any
 
 from memorymark.errors import MissingPackage, UnknownChoice, WorkloadError
 from memorymark.records.config import Task, TrainingConfig
+from memorymark.workloads.auto_classes import AUTO_CLASSES
 from memorymark.workloads.inputs.batch_spec import (
     IMAGE_TOKEN_NAMES,
     BatchSpec,
@@ -52,7 +53,7 @@ def auto_class(hf_config: Any, task: Task) -> Any:
     form, kind = FORMS[task], type(hf_config)
     if form.only is not None and getattr(hf_config, "model_type", "") not in form.only:
         return None
-    for name in form.auto_classes:
+    for name in AUTO_CLASSES[task]:
         auto = getattr(transformers, name, None)
         if auto is not None and kind in auto._model_mapping:
             taken = form.takes is None or form.takes in _arguments(auto, kind)

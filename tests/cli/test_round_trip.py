@@ -38,6 +38,8 @@ def values(option: Option) -> st.SearchStrategy[Any]:
         found = st.sampled_from(option.choices)
     elif option.kind is bool:
         found = st.booleans()
+    elif option.kind is str:
+        found = st.sampled_from(["*embeddings*", "encoder.*.weight,head.[ab]?", "*"])
     else:
         ends = {"min_value": option.smallest, "max_value": option.largest}
         kinds = {int: st.integers(**ends), float: st.floats(**ends, allow_infinity=False)}

@@ -9,7 +9,7 @@ from memorymark.gpus import price_list as prices
 from memorymark.gpus.catalogue import find_gpu, load_catalogue
 from memorymark.gpus.price_list import KINDS, all_prices, main_provider, price_of, prices_of
 
-PROVIDERS = {"RunPod", "Lambda", "Modal", "Vast.ai"}
+PROVIDERS = {"RunPod", "Lambda", "Modal", "Vast.ai", "DataCrunch"}
 each_price = pytest.mark.parametrize(
     "price", all_prices(), ids=lambda price: f"{price.gpu}-{price.provider}-{price.observed_at}"
 )

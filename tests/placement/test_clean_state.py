@@ -8,6 +8,8 @@ import warnings
 
 import pytest
 import torch
+from test_process_state import state
+from tiny import TinyNet, tiny_bert
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -18,8 +20,6 @@ import memorymark
 from memorymark import TrainingConfig
 from memorymark.errors import UsageError
 from memorymark.placement.process_state import clean_state
-from tests.placement.test_process_state import state
-from tests.tiny import TinyNet, tiny_bert
 
 GIB = 1024**3
 AMP = TrainingConfig(precision="amp-bf16", seq_len=16)

@@ -8,11 +8,11 @@ import time
 
 import pytest
 import torch
+from test_process_state import state
 from torch import nn
 
 import memorymark
 from memorymark.placement.patches import SharedByThreads, patched, simulation_lock
-from tests.placement.test_process_state import state
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 SECONDS = 30

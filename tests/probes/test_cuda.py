@@ -311,3 +311,11 @@ def test_a_breakdown_that_cannot_be_taken_does_not_fail_the_trial():
 def test_batch_sizes_out_of_range_are_refused(batch_size):
     with pytest.raises(InvalidValue):
         cuda_probe().run_trial(TrialSpec(TinyNet(), CONFIG, batch_size))
+
+
+def test_segments_that_grow_are_there_where_torch_was_started_with_them(monkeypatch):
+    spec = TrialSpec(TinyNet(), TrainingConfig(expandable_segments=True), 8)
+    with pytest.raises(InvalidValue, match="PYTORCH_ALLOC_CONF=expandable_segments:True is set"):
+        cuda_probe().run_trial(spec)
+    monkeypatch.setenv("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    assert cuda_probe().run_trial(spec).fits

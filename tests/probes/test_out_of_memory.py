@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tiny import TinyNet
 from torch import nn
 
 import memorymark
@@ -13,7 +14,6 @@ from memorymark.records.trial import Outcome
 from memorymark.units import GIB, MIB
 from memorymark.workloads.custom import workload_of
 from memorymark.workloads.trial_spec import TrialSpec
-from tests.tiny import TinyNet
 
 ERRORS = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."),

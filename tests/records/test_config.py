@@ -64,3 +64,31 @@ def test_lengths_that_a_task_has_not_are_left_out_of_json():
     heard = TrainingConfig(task="ctc", audio_seconds=5)
     assert heard.to_dict()["audio_seconds"] == 5
     assert all(TrainingConfig.from_dict(each.to_dict()) == each for each in (plain, heard))
+
+
+NEWER = {
+    "lora_rank": 8, "freeze": "*embed*", "grad_clip": 1.0, "drop_outputs": True,
+    "chunked_cross_entropy": True, "expandable_segments": True,
+}  # fmt: skip
+
+
+def test_newer_settings_stand_in_json_only_where_they_are_chosen():
+    plain, chosen = TrainingConfig(), TrainingConfig(**NEWER)
+    assert not NEWER.keys() & plain.to_dict().keys()
+    assert NEWER.items() <= chosen.to_dict().items()
+    assert all(TrainingConfig.from_dict(each.to_dict()) == each for each in (plain, chosen))
+
+
+def test_patterns_of_parameters_are_names_with_commas_between():
+    assert TrainingConfig(freeze=" *embed*, *.bias,").freeze == "*embed*,*.bias"
+    assert TrainingConfig(freeze="*embed*, *.bias").frozen_patterns == ("*embed*", "*.bias")
+    assert TrainingConfig().frozen_patterns == ()
+    for wrong in ("", ",", "two words", 8, "x" * 10**5):
+        with pytest.raises(InvalidValue, match=r"freeze is .*\*embed\*"):
+            TrainingConfig(freeze=wrong)
+
+
+def test_a_plain_loop_keeps_its_outputs_unless_it_drops_them():
+    assert TrainingConfig().keeps_outputs
+    assert not TrainingConfig(drop_outputs=True).keeps_outputs
+    assert not TrainingConfig(loop="trainer").keeps_outputs

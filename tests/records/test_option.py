@@ -45,11 +45,16 @@ each_option = pytest.mark.parametrize(
 )
 
 
+TEXTS = {"freeze": "*.bias", "lengths": "32:5,512:1", "length_range": "16,120.5,512"}
+
+
 def other_than_default(option: Any) -> Any:
     if option.choices:
         return next(name for name in reversed(option.choices) if name != option.default)
     if option.kind is bool:
         return not option.default
+    if option.kind is str:
+        return TEXTS[option.name]
     return 0.25 if option.kind is float else 77
 
 
@@ -84,6 +89,8 @@ def test_bounds_hold_in_the_record(kind: type, option: Any):
 @each_option
 @pytest.mark.parametrize("text", ["9" * 5000, "nan", "inf", "-Infinity", "1e400", "x" * 10**6])
 def test_text_without_end_is_refused_in_a_short_sentence(kind: type, option: Any, text: str):
+    if option.name == "freeze" and len(text) < 1000:
+        return  # a number is a text like any other
     record, refused = from_query(kind, {option.name: text})
     assert record == kind()
     assert len(refused) == 1 and len(refused[0]) < 1200
@@ -189,7 +196,9 @@ REQUEST = options_of(Request)
 
 
 def test_all_of_a_request_but_its_kind_and_its_records_is_an_option():
-    names = ("model", "device", "gpu", "memory_budget", "batch_size", "gpus", "prices")
+    names = (
+        "model", "device", "gpu", "memory_budget", "batch_size", "gpus", "prices", "price_kind",
+    )  # fmt: skip
     assert tuple(REQUEST) == names
     assert all(each.label and each.help.endswith(".") for each in REQUEST.values())
 

@@ -80,6 +80,22 @@ def until(said, seconds=10.0):
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize(
+    ("request_", "gives_way"),
+    [
+        (Request(RequestKind.ANALYSIS, "bert", gpu="a10"), True),
+        (Request(RequestKind.ESTIMATE, "bert", gpu="a10", batch_size=8), False),
+        (Request(RequestKind.ANALYSIS, "bert", device="cpu"), False),
+    ],
+)
+def test_a_simulated_job_gives_way_to_what_people_wait_for(worker, settings, request_, gives_way):
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    for _ in range(2):
+        worker.run(request_, settings, WorkerBounds(), lambda event: None, CancelToken())
+        its = os.getpriority(os.PRIO_PROCESS, worker.pid)
+        assert its == (max(ours, 5) if gives_way else ours)
+
+
 def test_a_worker_takes_one_request_after_another(worker, settings):
     watch = Watcher()
     first = run(worker, settings, "own:chatty", on_event=watch)

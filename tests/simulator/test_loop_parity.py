@@ -46,6 +46,20 @@ def plain(model, batches, optimizer, phase, accumulation):
             phase(STEP_END)
 
 
+def dropping(model, batches, optimizer, phase, accumulation):
+    """As plain, but that the outputs have no variable."""
+    for number, batch in enumerate(batches):
+        if number % accumulation == 0:
+            optimizer.zero_grad()
+        loss = model(**batch).loss if accumulation == 1 else model(**batch).loss / accumulation
+        phase(BACKWARD)
+        loss.backward()
+        if number % accumulation == accumulation - 1:
+            phase(OPTIMIZER)
+            optimizer.step()
+            phase(STEP_END)
+
+
 def trainer(model, batches, optimizer, phase, accumulation):
     """As transformers' Trainer: the loss has a function of its own, the batches come ahead."""
 
@@ -72,7 +86,10 @@ def trainer(model, batches, optimizer, phase, accumulation):
     assert noted.isfinite()
 
 
-LOOPS = {"plain": plain, "trainer": trainer}
+LOOPS = {"plain": plain, "trainer": trainer, "dropping": dropping}
+CHOSEN = {
+    "plain": {"loop": "plain"}, "trainer": {"loop": "trainer"}, "dropping": {"drop_outputs": True}
+}  # fmt: skip
 
 
 def batches_of(spec, count):
@@ -90,7 +107,7 @@ def by_hand(spec):
         tracker.add(model.named_buffers(), "temporaries")
         optimizer = torch.optim.AdamW(model.parameters(), foreach=False)
         batches = batches_of(spec, STEPS * accumulation)
-        run = LOOPS[str(spec.config.loop)]
+        run = LOOPS["dropping" if spec.config.drop_outputs else str(spec.config.loop)]
         run(model, batches, optimizer, tracker.begin_phase, accumulation)
     tracker.stop()
     return tracker.trace
@@ -113,7 +130,7 @@ def held(trace):
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_a_loop_by_hand_holds_what_the_step_holds(name, loop, use_cache, accumulation):
     config = TrainingConfig(
-        seq_len=16, loop=loop, use_cache=use_cache, gradient_accumulation=accumulation
+        seq_len=16, **CHOSEN[loop], use_cache=use_cache, gradient_accumulation=accumulation
     )
     spec = TrialSpec(WORKLOADS[name](), config, 4)
     marks, peak = held(by_hand(spec))
@@ -127,7 +144,10 @@ def test_the_cache_of_a_step_is_there_in_the_next_forward_pass(name):
     peaks = {}
     for loop in LOOPS:
         for use_cache in ("on", "off"):
-            config = TrainingConfig(seq_len=48, loop=loop, use_cache=use_cache, optimizer="sgd")
+            config = TrainingConfig(
+                seq_len=48, **CHOSEN[loop], use_cache=use_cache, optimizer="sgd"
+            )
             _, peaks[loop, use_cache] = held(simulated(TrialSpec(WORKLOADS[name](), config, 64)))
+    assert peaks["plain", "on"] > peaks["dropping", "on"] >= peaks["dropping", "off"]
     assert peaks["plain", "on"] > peaks["trainer", "on"] >= peaks["trainer", "off"]
     assert peaks["plain", "on"] >= peaks["plain", "off"] > peaks["trainer", "off"]

@@ -5,7 +5,7 @@ from itertools import accumulate
 
 import pytest
 import torch
-from tiny import TinyNet, tiny_bert, tiny_gpt2, tiny_llama, tiny_resnet
+from tiny import TinyNet, tiny_bert, tiny_gpt2, tiny_llama, tiny_resnet, tiny_t5
 
 from memorymark.memory.breakdown import breakdown_at, peak_position
 from memorymark.probes.cpu import CpuProbe
@@ -14,7 +14,7 @@ from memorymark.records.trial import Stage
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.simulate import simulate
 from memorymark.units import GIB
-from memorymark.workloads import resolve
+from memorymark.workloads import chunked_cross_entropy, resolve
 from memorymark.workloads.build import build_model
 from memorymark.workloads.trial_spec import TrialSpec
 
@@ -24,6 +24,8 @@ WORKLOADS = {
     "gpt2": tiny_gpt2,
     "gpt2-lm": lambda: tiny_gpt2(Task.CAUSAL_LM),
     "llama": tiny_llama,
+    "bert-lm": lambda: tiny_bert(Task.MASKED_LM),
+    "t5": tiny_t5,
     "resnet": tiny_resnet,
     "convnet": lambda: resolve("torchvision:squeezenet1_1"),
     "layers": TinyNet,
@@ -60,7 +62,9 @@ def assert_same(workload, config, batch_size=3, stage=Stage.STEP):
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-@pytest.mark.parametrize("name", [name for name in WORKLOADS if name != "layers"])
+@pytest.mark.parametrize(
+    "name", [name for name in WORKLOADS if name not in ("layers", "bert-lm", "t5")]
+)
 def test_peaks_agree(name, optimizer, checkpointing):
     config = TrainingConfig(
         seq_len=16,
@@ -89,6 +93,34 @@ def test_peaks_agree(name, optimizer, checkpointing):
 )
 def test_settings_agree(changes):
     assert_same(workload_of("bert"), TrainingConfig(seq_len=16, **changes))
+
+
+CHOSEN = {
+    "lora": {"lora_rank": 4},
+    "lora-recomputing": {"lora_rank": 4, "gradient_checkpointing": True},
+    "lora-amp": {"lora_rank": 4, "precision": "amp-bf16"},
+    "frozen": {"freeze": "*0*"},
+    "clipped": {"grad_clip": 1.0, "gradient_accumulation": 2},
+    "dropped": {"drop_outputs": True, "gradient_accumulation": 2},
+}
+
+
+@pytest.mark.parametrize("chosen", CHOSEN)
+@pytest.mark.parametrize("name", ["bert", "gpt2", "gpt2-lm", "llama"])
+def test_chosen_parts_of_a_training_agree(name, chosen):
+    assert_same(workload_of(name), TrainingConfig(seq_len=16, **CHOSEN[chosen]))
+
+
+def test_adapters_in_fp32_beside_weights_in_bf16_agree():
+    assert_same(workload_of("llama"), TrainingConfig(seq_len=16, lora_rank=4, precision="bf16"))
+
+
+@pytest.mark.parametrize("more", [{}, {"precision": "amp-bf16"}, {"lora_rank": 4}], ids=str)
+@pytest.mark.parametrize("name", ["gpt2-lm", "llama", "bert-lm", "t5"])
+def test_cross_entropy_in_chunks_agrees(name, more, monkeypatch):
+    monkeypatch.setattr(chunked_cross_entropy, "TOKENS", 20)
+    config = TrainingConfig(seq_len=16, chunked_cross_entropy=True, **more)
+    assert_same(workload_of(name), config)
 
 
 @pytest.mark.parametrize("stage", list(Stage))

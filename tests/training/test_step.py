@@ -245,3 +245,39 @@ def test_channels_last_reaches_weights_and_images():
     step()
     assert step.batch["x"].is_contiguous(memory_format=torch.channels_last)
     assert step.model[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "amp-fp16"])
+def test_gradients_are_clipped_before_the_update(precision):
+    norms = []
+
+    def look(phase):
+        if phase == "optimizer":
+            step.optimizers[0].register_step_pre_hook(note)
+
+    def note(optimizer, args, kwargs):
+        gradients = [p.grad for p in step.model.parameters()]
+        norms.append(torch.stack([g.norm() for g in gradients]).norm().item())
+
+    config = TrainingConfig(grad_clip=0.01, precision=precision, optimizer="sgd")
+    step = step_of(TinyNet(), config, batch_size=64, on_phase=look)
+    step()
+    assert norms == [pytest.approx(0.01, rel=1e-3)]
+
+
+@pytest.mark.parametrize("norm", [None, 0.0])
+def test_without_a_norm_gradients_stay_as_they_are(norm, monkeypatch):
+    monkeypatch.delattr(nn.utils, "clip_grad_norm_")
+    step_of(TinyNet(), TrainingConfig(grad_clip=norm))()
+
+
+def test_dropped_outputs_are_gone_before_the_backward_pass():
+    kept = []
+
+    def look(phase):
+        kept.append(step.outputs)
+
+    step = step_of(tiny_bert(), TrainingConfig(seq_len=16, drop_outputs=True), on_phase=look)
+    step()
+    assert kept and all(outputs is None for outputs in kept)
+    assert step.loss.isfinite()

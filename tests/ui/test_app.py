@@ -20,6 +20,7 @@ from memorymark.cli import main
 from memorymark.gpus.catalogue import load_catalogue
 from memorymark.gpus.telemetry import GpuProcess, Telemetry, read_telemetry
 from memorymark.records.config import TrainingConfig
+from memorymark.records.event import Event, EventKind
 from memorymark.service.access import AppService
 from memorymark.service.estimates import Answer
 from memorymark.service.history import RunHistory
@@ -532,6 +533,17 @@ def test_runs_are_listed_and_found(app):
 )
 def test_devices_are_named_for_people(lock_name, words):
     assert job_view.device_words(lock_name) == words
+
+
+def test_an_active_run_says_what_it_has_found_so_far():
+    job = Job("ab12", "analysis", {}, "simulated:0", work=lambda on_event, cancel: {}, key="")
+    assert job_view.newest_finding(job) is None
+    job.events += [
+        Event(EventKind.NOTE, "about 496 fit"), Event(EventKind.TRIAL_STARTED, "batch 496")
+    ]  # fmt: skip
+    assert job_view.newest_finding(job) == "about 496 fit"
+    job.events.append(Event(EventKind.TRIAL_FINISHED, "batch 496: \x1b38 GiB"))
+    assert job_view.newest_finding(job) == job_view.visible("batch 496: \x1b38 GiB")
 
 
 def test_waiting_job_says_who_is_before_it(monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from memorymark.records.costs import MILLION, PricedOffer, hours_for
@@ -39,8 +39,8 @@ def cost_against_time(offers: Sequence[PricedOffer], names: Mapping[str, str]) -
     per_run = any(offer.cost.usd_per_run is not None for offer in offers)
     rows = cost_rows(offers, names, per_run)
     what = "per run" if per_run else "per million samples"
-    x = _log_axis("hours", f"Hours {what}", [row["hours"] for row in rows])
-    y = _log_axis("usd", f"US dollars {what}", [row["usd"] for row in rows])
+    x = log_axis("hours", f"Hours {what}", [row["hours"] for row in rows])
+    y = log_axis("usd", f"US dollars {what}", [row["usd"] for row in rows])
     both = {"x": x, "y": y}
     tooltip = [
         words("name", title="GPU"),
@@ -58,7 +58,7 @@ def cost_against_time(offers: Sequence[PricedOffer], names: Mapping[str, str]) -
             rows, "point", {**both, "color": colour, "tooltip": tooltip},
             filled=True, size=90, opacity=1,
         ),
-        *_names(rows, both),
+        *name_layers(rows, both, pixels),
     ]  # fmt: skip
     said = ", ".join(row["name"] for row in best) or "none"
     return chart(layers, f"Cost vs. time {what} by GPU. {_BEST}: {said}.", HEIGHT)
@@ -74,12 +74,12 @@ def cost_rows(
 
 def pixels(rows: Sequence[Mapping[str, Any]], width: float) -> list[tuple[float, float]]:
     """Return where the points lie in a plot of a width."""
-    across = _placed([row["hours"] for row in rows])
-    up = _placed([row["usd"] for row in rows])
+    across = placed([row["hours"] for row in rows])
+    up = placed([row["usd"] for row in rows])
     return [(x * width, (1 - y) * PLOT_HEIGHT) for x, y in zip(across, up, strict=True)]
 
 
-def _placed(values: Sequence[float]) -> list[float]:
+def placed(values: Sequence[float]) -> list[float]:
     """Return where values lie on a logarithmic axis, from 0 to 1."""
     low, high = (math.log(end) for end in _domain(values))
     return [(math.log(value) - low) / (high - low) for value in values]
@@ -94,7 +94,8 @@ def _domain(values: Sequence[float]) -> tuple[float, float]:
     return low * math.exp(-span * _MARGIN), high * math.exp(span * _MARGIN)
 
 
-def _log_axis(field: str, title: str, values: Sequence[float]) -> Spec:
+def log_axis(field: str, title: str, values: Sequence[float]) -> Spec:
+    """Encode a number on a logarithmic axis with a margin on both sides."""
     return number(
         field,
         title=title,
@@ -103,14 +104,26 @@ def _log_axis(field: str, title: str, values: Sequence[float]) -> Spec:
     )
 
 
-def _names(rows: Sequence[dict[str, Any]], both: Spec) -> list[Spec]:
-    """Write the names, for each width those that have room there."""
+def name_layers(
+    rows: Sequence[dict[str, Any]],
+    both: Spec,
+    pixels_at: Callable[[Sequence[Mapping[str, Any]], float], list[tuple[float, float]]],
+) -> list[Spec]:
+    """Write the names of points, for each width those that have room there.
+
+    Args:
+        rows: The points with their names, the most important first; the line of those of the kind
+            that comes first is not written over.
+        both: The encoding of their places.
+        pixels_at: Returns where they lie in a plot of a width.
+    """
+    first = rows[0]["kind"] if rows else None
     layers = []
     said, ends = [row["name"] for row in rows], [*WIDTHS[1:], None]
     for least, end in zip(WIDTHS, ends, strict=True):
-        points = pixels(rows, least)
+        points = pixels_at(rows, least)
         line = sorted(
-            point for point, row in zip(points, rows, strict=True) if row["kind"] == _BEST
+            point for point, row in zip(points, rows, strict=True) if row["kind"] == first
         )
         places = label_places(said, points, least, PLOT_HEIGHT, line)
         is_drawn = f"width >= {least if least > WIDTHS[0] else 0}"

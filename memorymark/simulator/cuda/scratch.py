@@ -3,7 +3,9 @@
 cuBLAS keeps one workspace for each handle, and the forward pass and autograd's thread have a
 handle each (PyTorch, aten/src/ATen/cuda/CublasHandlePool.cpp). Attention's backward kernels
 accumulate in fp32 (native/transformers/cuda/attention_backward.cu and flash_attn/flash_api.cpp).
-A loss that is reduced is computed for every element first (native/Loss.cpp).
+A loss that is reduced is computed for every element first (native/Loss.cpp). Norms of many
+tensors in one call, as in the clipping of gradients, have a part for each chunk of 65,536 elements,
+and each tensor has room for as many parts as the largest (native/cuda/ForeachReduceOp.cu).
 Convolutions: see `convolutions.py`.
 """
 
@@ -23,6 +25,7 @@ _GEMMS = operations(
 )
 _HALF = (torch.float16, torch.bfloat16)
 _FP32_BYTES = 4
+_CHUNK = 65_536  # elements (native/cuda/MultiTensorApply.cuh)
 
 
 def uses_cublas(func: Any) -> bool:
@@ -82,6 +85,13 @@ def _ctc_backward(args: tuple[Any, ...]) -> int:
     return log_alpha.numel() * log_alpha.element_size()
 
 
+def _foreach_norm(args: tuple[Any, ...]) -> int:
+    tensors = args[0]
+    chunks = max((-(-tensor.numel() // _CHUNK) for tensor in tensors), default=0)
+    in_fp64 = bool(tensors) and tensors[0].dtype is torch.float64
+    return len(tensors) * chunks * _FP32_BYTES * (1 + in_fp64)
+
+
 def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
@@ -92,6 +102,7 @@ _TRANSIENT: dict[Any, Callable[[tuple[Any, ...]], int]] = {
     operation("aten::embedding_dense_backward"): _embedding_backward,
     **dict.fromkeys(operations("mse_loss", "smooth_l1_loss", "huber_loss"), _loss),
     operation("aten::_ctc_loss_backward.Tensor"): _ctc_backward,
+    operation("aten::_foreach_norm.Scalar"): _foreach_norm,
     recurrent_buffers.CUDNN: recurrent_buffers.forward_scratch_bytes,
     recurrent_buffers.CUDNN_BACKWARD: recurrent_buffers.backward_scratch_bytes,
 }

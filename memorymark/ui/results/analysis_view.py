@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from types import MappingProxyType
 
 import streamlit as st
 
+from memorymark.errors import UsageError
 from memorymark.records.analysis import Analysis
 from memorymark.records.codec import to_json
 from memorymark.records.mark import Advice, Mark
@@ -16,6 +18,7 @@ from memorymark.records.trial import Source, Target, Trial
 from memorymark.report.charts import batch_charts, memory_charts
 from memorymark.report.charts.batch_charts import OUTCOME_WORDS
 from memorymark.report.exports import trials_csv
+from memorymark.report.result_scripts import script_of
 from memorymark.report.sentences import analysis_lines
 from memorymark.report.settings_phrase import analysis_phrase, search_phrase
 from memorymark.report.verdict import largest_words, speedup_words, verdict
@@ -23,6 +26,7 @@ from memorymark.ui import columns, say
 from memorymark.ui.charting import draw_spec
 from memorymark.ui.columns import draw_table
 from memorymark.ui.pieces import File, card, draw_exports
+from memorymark.ui.results.asked_beside import draw_effective_batch, draw_lengths
 from memorymark.ui.setup.choices import link_inputs
 from memorymark.units import count, gib, likely_rate, percent, rate, usd
 
@@ -35,6 +39,7 @@ _ADVICE = (
     columns.memory("Memory saved", attrgetter("saved_bytes")),
     columns.text("Fits", lambda advice: _FITS[advice.fits]),
 )
+_SCRIPTS = ((False, "PyTorch script", "py"), (True, "Trainer script", "trainer.py"))
 TRIAL_COLUMNS = (
     columns.count("Batch size", attrgetter("batch_size")),
     columns.text("Outcome", lambda trial: OUTCOME_WORDS[trial.outcome], width=OUTCOME_WIDTH),
@@ -62,6 +67,8 @@ def draw_analysis(analysis: Analysis, asked: Request | None) -> None:
     else:
         draw_key_figures(analysis)
     draw_findings(analysis)
+    draw_effective_batch(analysis)
+    draw_lengths(analysis)
     draw_curves(analysis)
     draw_memory(analysis)
 
@@ -148,11 +155,22 @@ def draw_evidence(analysis: Analysis, request: Request | None) -> None:
         File("JSON", lambda: to_json(analysis), "json"),
         File("Trials (CSV)", lambda: trials_csv(analysis.trials, settings), "csv"),
         File("Report (text)", lambda: report, "txt"),
+        *script_files(analysis),
     ]
     carried = link_inputs(request.options if request else None)
     budget, given = (request.memory_budget, request.config) if request else (None, None)
     command = command_line(analysis, budget, given)
     draw_exports(analysis.run_id, command, files, carried)
+
+
+def script_files(analysis: Analysis) -> list[File]:
+    """Return the scripts that train with the recommended batch, as far as there are any."""
+    files = []
+    for trainer, label, ending in _SCRIPTS:
+        with suppress(UsageError):
+            text = script_of(analysis, trainer=trainer)
+            files.append(File(label, lambda text=text: text, ending))
+    return files
 
 
 def draw_assumptions(analysis: Analysis) -> None:

@@ -34,6 +34,7 @@ from memorymark.ui.columns import Column, Value, cells_of, column_config
 from memorymark.ui.kept_runs import open_run, request_of
 from memorymark.ui.option_widgets import bounds
 from memorymark.ui.pieces import File, draw_exports
+from memorymark.ui.results.price_choice import PriceChoice, draw_price_choice
 from memorymark.ui.setup.choices import choices, edit_prices, edited_prices, link_inputs
 from memorymark.units import UNKNOWN, count, hours, rate, usd
 
@@ -64,7 +65,10 @@ def draw_savings(analysis: Analysis) -> None:
 
 def draw_comparison(run: Run) -> None:
     """Draw the same training run on every GPU of the catalogue."""
-    shown = Comparison.from_dict(run.record or {}).priced(choices().plan, edited_prices())
+    compared = Comparison.from_dict(run.record or {})
+    choice = draw_price_choice()
+    quotes = choice.quotes(compared.gpus)
+    shown = compared.priced(choices().plan, edited_prices(), quotes)
     request = request_of(run)
     record = shown.to_dict()
     rows = {row["gpu"]: row for row in record["gpus"]}
@@ -84,10 +88,12 @@ def draw_comparison(run: Run) -> None:
     _draw_table(holding, rows)
     for finding in record["findings"]:
         say.info("{}", finding)
-    _draw_exports(run, shown, request)
+    _draw_exports(run, shown, request, choice)
 
 
-def _draw_exports(run: Run, shown: Comparison, request: Request | None) -> None:
+def _draw_exports(
+    run: Run, shown: Comparison, request: Request | None, choice: PriceChoice
+) -> None:
     """Draw the exports of what is shown: the plan and the prices are those of the page."""
     settings = comparison_phrase(shown, request)
     report = "\n".join(comparison_lines(shown, request))
@@ -97,16 +103,23 @@ def _draw_exports(run: Run, shown: Comparison, request: Request | None) -> None:
         File("GPUs (CSV)", lambda: comparison_csv(shown, settings), "csv"),
         File("Report (text)", lambda: report, "txt"),
     ]
-    draw_exports(run.run_id, _command(shown, request), files, link_inputs(None))
+    draw_exports(run.run_id, _command(shown, request, choice), files, link_inputs(None))
 
 
-def _command(shown: Comparison, request: Request | None) -> str | None:
+def _command(shown: Comparison, request: Request | None, choice: PriceChoice) -> str | None:
     if request is None:
         return None
     plan = {name: getattr(shown.plan, name) for name in PLAN}
     prices = {**dict(request.prices), **edited_prices()}
     options = dataclasses.replace(request.options, **plan)
-    return dataclasses.replace(request, options=options, prices=prices).command()
+    asked = dataclasses.replace(
+        request,
+        options=options,
+        prices=prices,
+        price_kind=choice.kind or request.price_kind,
+        live_prices=choice.live or request.live_prices,
+    )
+    return asked.command()
 
 
 def _draw_table(offers: list[PricedOffer], rows: dict[str, dict[str, Any]]) -> None:

@@ -22,6 +22,7 @@ POLL_SECONDS = 1.0
 _LOG_LINES = 300
 _PHASES = 5
 _STOP = ":material/stop_circle:"
+_FOUND = (EventKind.NOTE, EventKind.TRIAL_FINISHED)
 
 
 @st.fragment(run_every=POLL_SECONDS)
@@ -51,6 +52,8 @@ def _draw_active(run_id: str) -> None:
     say.progress((job.share if job else None) or 0.0, "{}", _time_left(job))
     if job is None:
         return
+    if found := newest_finding(job):
+        say.caption("So far: {}", found)
     is_ending = job.token.cancelled
     st.button(
         "Cancelling…" if is_ending else "Cancel",
@@ -125,6 +128,13 @@ def _headline(job: Job) -> str:
     if job.status is RunStatus.QUEUED:
         return f"{what}. {queue_words(job)}"
     return f"{what} on {device_words(job.device)}, {seconds(round(job.elapsed_seconds))} elapsed"
+
+
+def newest_finding(job: Job) -> str | None:
+    """Return what the engine last found out, as in "Simulated, about 496 fit; …"."""
+    found = (event.text for event in reversed(list(job.events)) if event.kind in _FOUND)
+    text = next(found, None)
+    return None if text is None else visible(text)
 
 
 def _elsewhere(run: Run | None) -> str:

@@ -45,6 +45,7 @@ _PAGES = {
     RequestKind.BACKWARD: "backward",
     RequestKind.COMPILE: "backward",
     RequestKind.COMPARISON: "comparison",
+    RequestKind.LEVERS: "levers",
 }
 
 

@@ -29,7 +29,8 @@ _BUDGET = options_of(Request)["memory_budget"]
 _MORE = (
     *LENGTHS, "optimizer", "task", "gradient_accumulation", "gradient_checkpointing", "attention",
     "optimizer_impl", "zero_grad", "loop", "use_cache", "num_labels", "dropout", "channels_last",
-    "cudnn_benchmark",
+    "cudnn_benchmark", "lora_rank", "freeze", "grad_clip", "drop_outputs", "chunked_cross_entropy",
+    "expandable_segments",
 )  # fmt: skip
 
 

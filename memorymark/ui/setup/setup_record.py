@@ -11,10 +11,13 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import LENGTHS, Task, TrainingConfig
 from memorymark.records.option import Option, options_of
 from memorymark.records.request import Request, RequestKind
-from memorymark.workloads.known_models import lengths_of
+from memorymark.workloads.known_models import lengths_of, task_of
 
 BATCH = "current_batch_size"
-SEARCH = ("granularity", "headroom", "objective", "max_batch_size")
+SEARCH = (
+    "granularity", "headroom", "objective", "max_batch_size", "effective_batch_size", "lengths",
+    "length_range",
+)  # fmt: skip
 TRAINING = options_of(TrainingConfig)
 SEARCHED = {name: options_of(AnalysisOptions)[name] for name in (BATCH, *SEARCH)}
 OPTIONS: Mapping[str, Option] = {**TRAINING, **SEARCHED}
@@ -61,4 +64,8 @@ class Setup:
 def training_options(model: str, task: Task | None) -> set[str]:
     """Return the options of a training that a model takes: of the lengths, those of a sample."""
     lengths = lengths_of(model, task) or (LENGTHS if task is None else task.lengths)
-    return {name for name in TRAINING if name not in LENGTHS or name in lengths}
+    left_out = {name for name in LENGTHS if name not in lengths}
+    task = task or task_of(model)
+    if "seq_len" not in lengths or not (task is None or task.is_language_model):
+        left_out.add("chunked_cross_entropy")
+    return TRAINING.keys() - left_out

@@ -72,3 +72,19 @@ def test_a_simulated_trial_follows_the_variable_and_says_so(monkeypatch):
     assert growing.peak_reserved_bytes % (2 * MIB) == 0
     said = set(growing.assumptions) - set(fixed.assumptions)
     assert said == {f"The simulated allocator uses expandable segments, as {NEW} sets."}
+
+
+def test_a_training_that_asks_for_them_has_them_whatever_the_variable_says(monkeypatch):
+    def trial(**chosen):
+        probe = SimulatedProbe(find_gpu("a100-40gb"))
+        config = TrainingConfig(optimizer="adamw", **chosen)
+        return probe.run_trial(TrialSpec(TinyNet(), config, 16_384))
+
+    asked = trial(expandable_segments=True)
+    monkeypatch.setenv(NEW, "expandable_segments:True")
+    by_variable = trial()
+    assert asked.peak_reserved_bytes == by_variable.peak_reserved_bytes
+    assert asked.minimum_bytes == by_variable.minimum_bytes
+    monkeypatch.setenv(NEW, "expandable_segments:False")
+    assert trial(expandable_segments=True).peak_reserved_bytes == asked.peak_reserved_bytes
+    assert not expandable_segments()

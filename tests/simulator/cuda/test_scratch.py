@@ -69,3 +69,11 @@ def test_other_operations_take_none():
 )
 def test_cublas_workspaces_by_generation(capability, mib):
     assert Rules(Platform.CUDA, capability).cublas_workspace_bytes == mib * MIB
+
+
+def test_norms_of_many_tensors_have_parts_for_the_chunks_of_the_largest():
+    tensors = [torch.empty(size, device="meta") for size in (10, 65_536, 65_537 * 3)]
+    assert transient_bytes(aten._foreach_norm.Scalar, (tensors, 2.0)) == 3 * 4 * 4
+    doubles = [tensor.double() for tensor in tensors]
+    assert transient_bytes(aten._foreach_norm.Scalar, (doubles, 2.0)) == 3 * 4 * 8
+    assert transient_bytes(aten._foreach_norm.Scalar, ([], 2.0)) == 0

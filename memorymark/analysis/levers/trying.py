@@ -1,0 +1,196 @@
+"""Tries changes of one training on one simulated card."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from memorymark.analysis.levers.known_levers import Changes
+from memorymark.analysis.levers.largest_batch import largest_batch
+from memorymark.analysis.reporter import Reporter
+from memorymark.analysis.search import find_max_batch
+from memorymark.errors import BoundReached, MemoryMarkError
+from memorymark.gpus.abilities import why_not
+from memorymark.gpus.catalogue import Gpu
+from memorymark.probes.probe import Probe
+from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.config import TrainingConfig
+from memorymark.records.costs import run_cost
+from memorymark.records.lever import Lever
+from memorymark.records.trial import Outcome, Trial
+from memorymark.workloads.trial_spec import TrialSpec
+
+if TYPE_CHECKING:
+    from memorymark.workloads.base import Workload
+
+# How far to go for a second batch where the first says nothing of how memory grows: beyond what
+# recomputed activations usually make room for, so that no third one is needed.
+_LEAP, _TIMES_THE_FIRST = 64, 8
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A training with changes, tried.
+
+    Attributes:
+        changes: What was changed.
+        batch_size: Samples in one forward pass.
+        trial: Its trial.
+        seconds_per_sample: Seconds of a sample, also where there is no room for the batch; None
+            where unknown.
+        span: Tells of its other batches; None for the user's own code.
+    """
+
+    changes: Changes
+    batch_size: int
+    trial: Trial
+    seconds_per_sample: float | None
+    span: Any = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the batch fits."""
+        return self.trial.fits
+
+    @property
+    def needed_bytes(self) -> int | None:
+        """What the step needs at the least; None where it was given up before that was known."""
+        return needed_bytes(self.trial)
+
+
+class Tester:
+    """Tries changes of one training.
+
+    Args:
+        probe: Simulates the card.
+        workload: What is trained.
+        config: How it is trained now.
+        options: The current batch, the search and the costs.
+        reporter: Told of each trial; stops the work where that is asked for.
+        gpu: The catalogue's row of the card, where it has one.
+    """
+
+    def __init__(
+        self,
+        probe: Probe,
+        workload: Workload,
+        config: TrainingConfig,
+        options: AnalysisOptions,
+        reporter: Reporter,
+        gpu: Gpu | None = None,
+    ) -> None:
+        self.probe, self.workload, self.config = probe, workload, config
+        self.options, self.gpu = options, gpu
+        self._reporter = reporter
+        self._growths: list[tuple[Any, int]] = []
+        self._largest_before = 0
+
+    @property
+    def batch_size(self) -> int:
+        """The batch that is run today."""
+        return self.options.current_batch_size
+
+    def try_changes(self, changes: Changes) -> Tried | str:
+        """Simulate the training with changes, at its batch.
+
+        Returns:
+            What it comes to, or why the card, the model or the options do not take the changes.
+
+        Raises:
+            BoundReached: The simulation takes too much work.
+        """
+        fields = dict(changes)
+        batch_size = fields.pop("batch_size", self.batch_size)
+        if (lacking := self._lacking_ability(fields)) is not None:
+            return lacking
+        try:
+            config = dataclasses.replace(self.config, **fields)
+            spec = TrialSpec(self.workload, config, batch_size)
+            self._reporter.starting(batch_size)
+            span = self._span(spec)
+            trial = self.probe.run_trial(spec)
+        except BoundReached:
+            raise
+        except MemoryMarkError as error:
+            return str(error)
+        self._reporter.finished(trial)
+        if trial.outcome is Outcome.ERROR:
+            return trial.error or "The trial failed without an error message."
+        step = trial.step_seconds if span is None else span.step_seconds
+        samples = batch_size * config.gradient_accumulation
+        return Tried(changes, batch_size, trial, step / samples if step else None, span)
+
+    def lever(self, name: str, tried: Tried, before: Tried | None, notes: str = "") -> Lever:
+        """Say what a change comes to, with the largest batch that fits with it."""
+        trial = tried.trial
+        speed, (low, high) = trial.samples_per_second, trial.speed_band or (None, None)
+        return Lever(
+            name=name,
+            changes=dict(tried.changes),
+            fits=trial.fits,
+            peak_reserved_bytes=trial.peak_reserved_bytes if trial.fits else None,
+            saved_bytes=None if before is None else saved_bytes(before, tried),
+            max_batch_size=self.largest_batch(tried),
+            samples_per_second=speed,
+            cost_per_million_samples=run_cost(self.options.plan, speed).usd_per_million_samples,
+            notes=notes,
+            batch_size=tried.batch_size,
+            memory_bytes=trial.memory_bytes,
+            samples_per_second_low=low,
+            samples_per_second_high=high,
+        )
+
+    def largest_batch(self, tried: Tried) -> int | None:
+        """Return the largest batch that fits with a change, as an analysis would find it."""
+        options, capacity = self.options, self.probe.target.capacity_bytes
+        bounds = {"granularity": options.granularity, "upper": options.upper_bound}
+        self._reporter.cancel.check()
+        if tried.span is not None and capacity is not None:
+            span = tried.span
+            any(span.grow_as(*growth) for growth in self._growths)
+            leap = max(_LEAP * tried.batch_size, _TIMES_THE_FIRST * self._largest_before)
+            found = largest_batch(span, tried.batch_size, capacity, leap=leap, **bounds)
+            if span.growth is not None:
+                self._growths.append((span.growth, span.simulated_to))
+            self._largest_before = self._largest_before or found or 0
+            return found
+        config = tried.trial.config
+
+        def trial_at(batch_size: int) -> Trial:
+            self._reporter.cancel.check()
+            return self.probe.run_trial(TrialSpec(self.workload, config, batch_size))
+
+        found = find_max_batch(trial_at, capacity_bytes=capacity, **bounds)
+        return found.max_batch_size if found.complete else None
+
+    def _span(self, spec: TrialSpec) -> Any:
+        make = getattr(self.probe, "span", None)
+        return None if make is None else make(spec)
+
+    def _lacking_ability(self, fields: Mapping[str, Any]) -> str | None:
+        found = (why_not(name, value, "simulated", self.gpu) for name, value in fields.items())
+        return next((words for words in found if words is not None), None)
+
+
+def saved_bytes(before: Tried, after: Tried) -> int | None:
+    """Return the memory that a change saves.
+
+    Where both fit it is reserved memory; else what the two would need at the least.
+    """
+    if before.trial.fits and after.trial.fits:
+        pair = before.trial.peak_reserved_bytes, after.trial.peak_reserved_bytes
+        if None in pair:
+            pair = before.trial.memory_bytes, after.trial.memory_bytes
+    else:
+        pair = before.needed_bytes, after.needed_bytes
+    return None if None in pair else pair[0] - pair[1]
+
+
+def needed_bytes(trial: Trial) -> int | None:
+    """Return what a trial needs; None where it was abandoned before that was known."""
+    needed = trial.minimum_bytes or trial.peak_allocated_bytes
+    if needed is None or trial.fits:
+        return needed
+    return needed if trial.capacity_bytes is not None and needed > trial.capacity_bytes else None

@@ -1,0 +1,1 @@
+"""Writes training code as text."""

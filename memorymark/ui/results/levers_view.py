@@ -1,0 +1,170 @@
+"""Levers on the page: the table, the chart, what makes it fit, and one lever to apply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from memorymark.errors import UsageError
+from memorymark.records.codec import to_json
+from memorymark.records.lever import Lever, LeverReport
+from memorymark.records.request import Request
+from memorymark.report.charts.lever_charts import memory_against_throughput
+from memorymark.report.lever_lines import (
+    cards_sentence,
+    fits_words,
+    lever_lines,
+    levers_phrase,
+    levers_sentence,
+)
+from memorymark.service.history import Run
+from memorymark.ui import columns, say
+from memorymark.ui.charting import draw_spec
+from memorymark.ui.columns import draw_table
+from memorymark.ui.kept_runs import request_of
+from memorymark.ui.pieces import File, draw_exports
+from memorymark.ui.results.analysis_view import source_line
+from memorymark.ui.say import plain
+from memorymark.ui.setup.choices import link_inputs
+from memorymark.ui.setup.current import set_value
+from memorymark.ui.setup.setup_record import BATCH, OPTIONS
+from memorymark.units import gib, likely_rate, rate, usd
+
+MOST_ROWS = 10
+Numbered = tuple[int, Lever]
+_FIGURES = (
+    columns.text("Fits", lambda row: fits_words(row[1])),
+    columns.memory("Memory needed", lambda row: row[1].memory_bytes),
+    columns.memory("Memory saved", lambda row: row[1].saved_bytes),
+    columns.count("Largest batch", lambda row: row[1].max_batch_size),
+    columns.figure("Samples/s", lambda row: row[1].samples_per_second),
+    columns.figure("Samples/s, at least", lambda row: row[1].samples_per_second_low).where_known(),
+    columns.figure("Samples/s, at most", lambda row: row[1].samples_per_second_high).where_known(),
+    columns.money("$/million samples", lambda row: row[1].cost_per_million_samples),
+)
+_LEVERS = (
+    columns.count("No.", lambda row: row[0]),
+    columns.text("Change", lambda row: row[1].name, pinned=True, width="large"),
+    *_FIGURES,
+    columns.text("Best trade-off", lambda row: "yes" if row[1].efficient else "no"),
+    columns.text("What it may do", lambda row: row[1].notes, width="large"),
+)
+_STEPS = (
+    columns.count("Step", lambda row: row[0]),
+    columns.text("Change", lambda row: row[1].name, pinned=True, width="large"),
+    *_FIGURES,
+)
+
+
+def draw_levers(run: Run) -> None:
+    """Draw the levers of a finished run."""
+    report, request = LeverReport.from_dict(run.record or {}), request_of(run)
+    say.heading("{}", levers_sentence(report))
+    say.line("{}", levers_phrase(report, request))
+    say.caption("{}", source_line(report.target, report.created_at, report.software))
+    draw_notes(report)
+    if report.make_it_fit:
+        st.subheader("Make it fit", anchor=False)
+        draw_table(_STEPS, list(enumerate(report.make_it_fit)), "Levers that make it fit, in order")
+        st.caption("Each step holds all changes up to it; each is simulated.")
+        last = report.make_it_fit[-1]
+        _draw_apply("Apply all of them", last, report)
+    _draw_ranked(report)
+    _draw_missing(report)
+    _draw_exports(run, report, request)
+
+
+def draw_lever_rows(report: LeverReport) -> None:
+    """Draw the best levers in short, each with a button that applies it to the setup."""
+    for number, lever in enumerate(report.levers[:MOST_ROWS]):
+        words, button = st.columns([5, 1], vertical_alignment="center")
+        with words:
+            say.line("**{}**: {}", lever.name, _short(lever))
+            say.caption("{}", lever.notes)
+        with button:
+            _draw_apply("Apply", lever, report, f"row_{number}")
+
+
+def draw_notes(report: LeverReport) -> None:
+    """Draw the smallest card that fits, and what else is to be known."""
+    cards = cards_sentence(report)
+    for text in (*([cards] if cards else []), *report.findings):
+        say.info("{}", text)
+
+
+def apply_lever(lever: Lever, report: LeverReport) -> None:
+    """Set the setup to what a lever changes."""
+    for name, value in lever.changes.items():
+        option = OPTIONS[BATCH if name == "batch_size" else name]
+        try:
+            set_value(option.name, option.check(value))
+        except UsageError:
+            return
+
+
+def _draw_ranked(report: LeverReport) -> None:
+    st.subheader("Memory against throughput", anchor=False)
+    draw_spec(memory_against_throughput(report), "levers")
+    say.caption(
+        "Numbers are those of the table. Throughput is {} at batch size {}.",
+        report.source,
+        report.batch_size,
+    )
+    st.subheader("Levers", anchor=False)
+    rows = list(enumerate(report.levers, 1))
+    if not rows:
+        st.caption("No lever saves memory or money here.")
+        return
+    draw_table(_LEVERS, rows, "The levers, the best first")
+    _draw_chosen(rows, report)
+
+
+def _draw_chosen(rows: Sequence[Numbered], report: LeverReport) -> None:
+    """Draw the lines of code of one lever, and the button that applies it."""
+    names = {number: f"{number}. {lever.name}" for number, lever in rows}
+    number = st.selectbox(
+        "Lever", list(names), format_func=lambda each: names[each], key=f"lever_{report.run_id}"
+    )
+    lever = dict(rows).get(number or 1, rows[0][1])
+    say.caption("{}", lever.notes)
+    if lever.snippet:
+        st.code(lever.snippet, language="python", wrap_lines=True)
+    _draw_apply("Apply to the settings", lever, report)
+
+
+def _draw_apply(label: str, lever: Lever, report: LeverReport, key: str = "chosen") -> None:
+    st.button(
+        plain(label),
+        key=f"apply_{key}_{label}_{report.run_id}",
+        icon=":material/tune:",
+        on_click=apply_lever,
+        args=(lever, report),
+        help=plain(f"Sets the settings above to: {lever.name}."),
+    )
+
+
+def _draw_missing(report: LeverReport) -> None:
+    if not report.unavailable:
+        return
+    with st.expander("Levers that are not taken here", icon=":material/block:"):
+        for missing in report.unavailable:
+            say.line("- {}: {}", missing.name, missing.reason)
+
+
+def _draw_exports(run: Run, report: LeverReport, request: Request | None) -> None:
+    text = "\n".join(lever_lines(report, request))
+    files = [
+        File("JSON", lambda: to_json(report), "json"),
+        File("Report (text)", lambda: text, "txt"),
+    ]
+    carried = link_inputs(request.options if request else None)
+    draw_exports(run.run_id, request.command() if request else None, files, carried)
+
+
+def _short(lever: Lever) -> str:
+    saved = "" if not lever.saved_bytes else f"saves {gib(lever.saved_bytes)}, "
+    cost = lever.cost_per_million_samples
+    price = "" if cost is None else f", {usd(cost)} per million samples"
+    speed = f"{rate(lever.samples_per_second)} samples/s{likely_rate(lever.speed_band)}"
+    return f"{saved}{speed}{price}"

@@ -1,0 +1,87 @@
+"""Which prices a comparison is shown at: those of its run, of one kind, or of this moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+from memorymark.errors import NotAllowed
+from memorymark.gpus.catalogue import load_catalogue
+from memorymark.gpus.price_book import PriceBook
+from memorymark.records.comparison import GIVEN, ComparedGpu
+from memorymark.records.prices import PriceKind, Quote
+from memorymark.service.admission import NO_LIVE_PRICES
+from memorymark.service.fetched_prices import Fetched
+from memorymark.ui import say
+from memorymark.ui.engine import app_service, visitor
+from memorymark.ui.say import plain
+
+_AS_COMPARED = "Default"
+_KINDS: dict[str, PriceKind | None] = {
+    _AS_COMPARED: None,
+    "On demand": PriceKind.ON_DEMAND,
+    "Marketplace": PriceKind.MARKETPLACE,
+    "Spot": PriceKind.SPOT,
+}
+
+
+@dataclass(frozen=True)
+class PriceChoice:
+    """What the visitor chose.
+
+    Attributes:
+        kind: The kind of price; None leaves those of the run.
+        live: Whether prices of this moment are wanted.
+        fetched: What came of asking for them.
+    """
+
+    kind: PriceKind | None = None
+    live: bool = False
+    fetched: Fetched = field(default_factory=Fetched)
+
+    def quotes(self, rows: Sequence[ComparedGpu]) -> Mapping[str, Quote]:
+        """Return the prices that take the place of the run's; the user's own stay."""
+        if self.kind is None and not self.fetched.prices:
+            return {}
+        book = PriceBook(kind=self.kind and str(self.kind), live=self.fetched.prices)
+        catalogue = load_catalogue()
+        return {
+            row.gpu: book.quote(catalogue[row.gpu])
+            for row in rows
+            if row.gpu in catalogue and row.price_source != GIVEN
+        }
+
+
+def draw_price_choice() -> PriceChoice:
+    """Draw kind and switch, and say when live prices were fetched, or why not."""
+    allowed = app_service().settings.live_prices
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.segmented_control(
+            "Prices", list(_KINDS), default=_AS_COMPARED, key="price_kind", required=True,
+            help="Kinds of prices are never mixed. Spot machines may be taken back at any time.",
+        )  # fmt: skip
+        live = st.toggle(
+            "Live prices",
+            key="live_prices",
+            disabled=not allowed,
+            help=None if allowed else plain(NO_LIVE_PRICES),
+        )
+    kind = _KINDS[chosen or _AS_COMPARED]
+    if not (live and allowed):
+        return PriceChoice(kind)
+    fetched = _fetched()
+    if fetched.problem:
+        say.warning("{} The prices of the list are shown, with the day of each.", fetched.problem)
+    else:
+        say.caption("Live prices, fetched through gpuhunt: {}.", fetched.observed_at)
+    return PriceChoice(kind, live=True, fetched=fetched)
+
+
+def _fetched() -> Fetched:
+    try:
+        with st.spinner("Fetching the providers' prices"):
+            return app_service().live_prices(visitor())
+    except NotAllowed as error:
+        return Fetched(problem=str(error))

@@ -1,0 +1,103 @@
+"""Low-rank adapters in place of the weights, by peft: what `get_peft_model` makes of a model.
+
+LoRA (Hu et al. 2021, arXiv 2106.09685) keeps the weights as they are and trains two thin matrices
+beside each: gradients and optimizer states are those of the thin ones, while the activations that
+the frozen layers' inputs need stay. Adapted is every nn.Linear and every Conv1D of transformers,
+which GPT-2 has in place of nn.Linear, but the output head. The head of a classifier is new to the
+task: it trains whole, in a copy, as peft's task types have it.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from memorymark.errors import MissingPackage, WorkloadError, quoted
+
+# Over the rank: the scale at which the adapters' result is added.
+ALPHA = 2
+# What transformers, torchvision and timm call the head that a new task brings with it.
+_HEADS = ("classifier", "score", "qa_outputs", "fc", "head", "heads")
+
+
+def add_adapters(model: nn.Module, rank: int, device: torch.device, name: str) -> None:
+    """Give a model adapters, in place, and freeze all but them and a classifier's head.
+
+    Args:
+        model: The model, on the device, in the format of its weights.
+        rank: Rank of the adapters; their scale is twice as large, over it.
+        device: Where they are made; their weights are in fp32, as peft has them.
+        name: The model's name, for errors.
+
+    Raises:
+        MissingPackage: peft is not installed.
+        WorkloadError: The model has no layer to adapt.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise MissingPackage("peft", "LoRA") from error
+    heads = [child for child, _ in model.named_children() if child in _HEADS]
+    targets = [path for path, _ in _linear_layers(model, heads)]
+    if not targets:
+        raise WorkloadError(
+            f"LoRA would train nothing of {quoted(name)}: beside its head it has no nn.Linear and "
+            "no Conv1D of transformers to adapt. Leave the LoRA rank out, or freeze parameters by "
+            "name."
+        )
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=ALPHA * rank,
+        target_modules="|".join(map(re.escape, targets)),
+        modules_to_save=heads or None,
+    )
+    with warnings.catch_warnings(), torch.device(device):
+        warnings.simplefilter("ignore")  # that Conv1D keeps its weights transposed
+        get_peft_model(model, config)
+
+
+def trained_words(model: nn.Module, rank: int) -> str:
+    """Say how many of a model's parameters its adapters train, the head of a classifier included.
+
+    Example:
+        >>> trained_words(nn.Linear(9, 1), 8)
+        'LoRA of rank 8 trains 10 of 10 parameters (100 %).'
+    """
+    every = list(model.parameters())
+    trained = sum(each.numel() for each in every if each.requires_grad)
+    total = sum(each.numel() for each in every)
+    share = f"{100 * trained / max(total, 1):.2g}"
+    share = "100" if trained == total else share
+    return f"LoRA of rank {rank:,} trains {trained:,} of {total:,} parameters ({share} %)."
+
+
+def _linear_layers(model: nn.Module, heads: list[str]) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the layers that are adapted, with their paths.
+
+    nn.MultiheadAttention reads the weights of its output layer by itself, past the layer.
+    """
+    left_out = {id(_output_embeddings(model))}
+    left_out |= {id(part) for head in heads for part in getattr(model, head).modules()}
+    for module in model.modules():
+        if isinstance(module, nn.MultiheadAttention):
+            left_out |= {id(part) for part in module.modules()}
+    for path, module in model.named_modules():
+        if path and id(module) not in left_out and isinstance(module, _kinds()):
+            yield path, module
+
+
+def _output_embeddings(model: nn.Module) -> nn.Module | None:
+    """Return the head over the vocabulary, where the model has one."""
+    get: Any = getattr(model, "get_output_embeddings", None)
+    return get() if callable(get) else None
+
+
+def _kinds() -> tuple[type[nn.Module], ...]:
+    from transformers.pytorch_utils import Conv1D
+
+    return nn.Linear, Conv1D
