@@ -60,7 +60,7 @@ class Tried:
         return needed_bytes(self.trial)
 
 
-class Tester:
+class Attempts:
     """Tries changes of one training.
 
     Args:

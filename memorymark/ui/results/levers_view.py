@@ -45,14 +45,14 @@ _FIGURES = (
 )
 _LEVERS = (
     columns.count("No.", lambda row: row[0]),
-    columns.text("Change", lambda row: row[1].name, pinned=True, width="large"),
+    columns.text("Change", lambda row: row[1].name, pinned=True, width="medium"),
     *_FIGURES,
     columns.text("Best trade-off", lambda row: "yes" if row[1].efficient else "no"),
     columns.text("What it may do", lambda row: row[1].notes, width="large"),
 )
 _STEPS = (
     columns.count("Step", lambda row: row[0]),
-    columns.text("Change", lambda row: row[1].name, pinned=True, width="large"),
+    columns.text("Change", lambda row: row[1].name, pinned=True, width="medium"),
     *_FIGURES,
 )
 
