@@ -58,6 +58,9 @@ class FakeWorkload:
     def own_step(self, model: Any) -> None:
         return None
 
+    def chunk_cross_entropy(self, model: Any) -> None:
+        raise AssertionError("a fake workload has no head to chunk")
+
     def bytes_on(self, device: Any) -> int:
         return 0
 
