@@ -44,7 +44,8 @@ def step_words(step: AccumulatedStep, source: str) -> str:
     part = f", from {step.tried_accumulation} micro-batches" if step.tried_accumulation else ""
     return (
         f"{said}; a step takes {seconds(step.seconds)}{band}{cost}, "
-        f"{mib_or_gib(step.memory_bytes)}, {rate(step.samples_per_second)} samples/s ({source}{part})."
+        f"{mib_or_gib(step.memory_bytes)}, {rate(step.samples_per_second)} samples/s "
+        f"({source}{part})."
     )
 
 

@@ -137,7 +137,7 @@ class Estimating(FakeProbe):
 
 def test_estimated_seconds_have_their_band():
     probe = Estimating(target=simulated_target())
-    options = AnalysisOptions(effective_batch_size=1000, lengths="64:9,512:1")
+    options = AnalysisOptions(effective_batch_size=1000, lengths="500:9,512:1")
     analysis = analyze_on(probe, FakeWorkload(), TrainingConfig(), options)
     for step in analysis.effective_batch.steps:
         assert step.seconds == pytest.approx(2 * step.seconds_low)
