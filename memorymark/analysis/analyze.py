@@ -12,7 +12,7 @@ from memorymark.analysis.accumulation import with_effective_batch
 from memorymark.analysis.attempt import attempt, trial_without_figures
 from memorymark.analysis.ladder import next_rung
 from memorymark.analysis.levers.advice import possible_changes, with_gains
-from memorymark.analysis.levers.trying import Tester, needed_bytes
+from memorymark.analysis.levers.trying import Attempts, needed_bytes
 from memorymark.analysis.marks import with_options
 from memorymark.analysis.reporter import Reporter
 from memorymark.analysis.search import SearchResult, find_max_batch, not_monotone
@@ -189,11 +189,11 @@ class _Work:
         self.reporter.finished(trial)
         return trial
 
-    def tester(self, simulation: Probe, batch_size: int) -> Tester:
+    def tester(self, simulation: Probe, batch_size: int) -> Attempts:
         """Return what tries levers at a batch in a simulation."""
         options = dataclasses.replace(self.options, current_batch_size=batch_size)
         gpu = load_catalogue().get(simulation.target.gpu_key or "")
-        return Tester(simulation, self.workload, self.config, options, self.reporter, gpu)
+        return Attempts(simulation, self.workload, self.config, options, self.reporter, gpu)
 
     @property
     def can_simulate(self) -> bool:

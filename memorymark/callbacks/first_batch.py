@@ -22,13 +22,12 @@ _TEXTS = ("input_ids", "input_features", "input_values")
 _NESTED = ("sampler", "batch_sampler")
 
 
-def first_batch(loader: DataLoader[Any], *, longest: bool = False, size: int | None = None) -> Any:
+def first_batch(loader: DataLoader[Any], *, longest: bool = False) -> Any:
     """Return the first batch that a loader will give, or one of its data set's longest samples.
 
     Args:
         loader: The data loader.
-        longest: Take the longest samples in the place of the first.
-        size: How many samples; None takes the loader's.
+        longest: Take as many of the longest samples in the place of the first.
 
     Raises:
         WorkloadError: The batch cannot be taken without using it up.
@@ -40,9 +39,9 @@ def first_batch(loader: DataLoader[Any], *, longest: bool = False, size: int | N
             "the training: batch=…"
         )
     with same_random_state():
-        chosen = _longest(dataset, size or loader.batch_size or 1) if longest else None
-        if chosen is None:
-            chosen = _first(loader) if size is None else list(range(min(size, len(dataset))))
+        chosen = _first(loader)
+        if longest:
+            chosen = _longest(dataset, len(chosen) if isinstance(chosen, Sequence) else 1)
         return _collated(loader, copy.copy(dataset), chosen)
 
 

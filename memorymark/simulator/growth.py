@@ -93,7 +93,8 @@ class Line:
         """Return what the simulation comes to at another batch size; None where it cannot be."""
         more = batch_size - self._batch_size
         pairs = zip(self._sizes, self._slopes, strict=True)
-        return with_block_sizes(self._steps, [size + round(slope * more) for size, slope in pairs])
+        sizes = [size + round(slope * more) for size, slope in pairs]
+        return with_block_sizes(self._steps, sizes) if min(sizes, default=1) > 0 else None
 
 
 def _is_fixed(block: Block) -> bool:

@@ -181,7 +181,7 @@ def test_nothing_fits_says_what_to_change():
     assert result.nothing_fits
     assert result.to_dict()["max_batch_size"] is None
     texts = " ".join(advice.text for advice in result.advice)
-    for word in ("checkpointing", "bf16", "SGD", "shorter", "more memory"):
+    for word in ("checkpointing", "bf16", "SGD", "Shorter", "more memory"):
         assert word in texts
     assert {advice.saved_bytes for advice in result.advice} == {None}
 

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 from fakes import FakeProbe, FakeWorkload, simulated_target
 
-from memorymark.analysis import levers
 from memorymark.analysis.analyze import analyze_on
 from memorymark.analysis.attempt import attempt
+from memorymark.analysis.levers import advice as levers
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
 from memorymark.errors import PoisonedDevice, WorkloadError, one_sentence
 from memorymark.records.analysis import Analysis

@@ -77,8 +77,9 @@ class Texts(Dataset):
 
 
 @pytest.mark.parametrize("with_column", [True, False])
-def test_the_longest_samples_are_found(with_column):
-    loader = DataLoader(Texts(with_column), 2, collate_fn=list)
+@pytest.mark.parametrize("batches", [{"batch_size": 2}, {"batch_sampler": [[0, 1], [2, 3], [4]]}])
+def test_the_longest_samples_are_found(with_column, batches):
+    loader = DataLoader(Texts(with_column), collate_fn=list, **batches)
     found = first_batch(loader, longest=True)
     assert [len(sample["input_ids"]) for sample in found] == [9, 7]
     assert longest_sample(loader.dataset) == (9 if with_column else None)

@@ -133,6 +133,39 @@ def test_the_script_needs_what_was_measured_with(models, name, settings):
     assert peak_of(snippet(models[name], config, BATCH_SIZE)) == expected
 
 
+OWN = """\
+import torch
+
+
+def tiny():
+    layers = torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(), torch.nn.Linear(288, 9)
+    model = torch.nn.Sequential(*layers)
+    make_batch = lambda batch_size: (torch.rand(batch_size, 3, 8, 8), [torch.ones(batch_size, 9)])
+    loss = lambda model, batch: (model(batch[0]) - batch[1][0]).square().mean()
+    return model, make_batch, loss
+"""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"precision": "bf16", "channels_last": True}, {"optimizer": "none"}, {"loop": "trainer"}],
+    ids=str,
+)
+def test_a_script_of_an_own_factory(tmp_path, monkeypatch, settings):
+    (tmp_path / "own_net.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    config = TrainingConfig(**settings)
+    expected = promised("own_net:tiny", config, 64)
+    assert peak_of(snippet("own_net:tiny", config, 64)) == expected
+
+
+@pytest.mark.parametrize("name", ["torchvision:squeezenet1_1", "timm:resnet10t"])
+def test_a_script_of_a_librarys_model(name):
+    config = TrainingConfig(image_size=64, num_labels=5, optimizer="sgd")
+    expected = promised(name, config, 2)
+    assert peak_of(snippet(name, config, 2)) == expected
+
+
 # What a CPU cannot do: kernels of CUDA alone, and its allocator.
 NOT_HERE = {"attention": ["flash"], "optimizer": ["adamw-8bit"], "precision": ["fp16"]}
 OF_ANY = {

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from memorymark.analysis.levers.known_levers import LEVERS
-from memorymark.analysis.levers.trying import Tester, needed_bytes
+from memorymark.analysis.levers.trying import Attempts, needed_bytes
 from memorymark.records.config import TrainingConfig
 from memorymark.records.mark import Advice
 
@@ -24,7 +24,7 @@ def possible_changes(config: TrainingConfig) -> tuple[Advice, ...]:
 
 
 def with_gains(
-    tester: Tester, before_bytes: int | None, changes: Iterable[Advice]
+    tester: Attempts, before_bytes: int | None, changes: Iterable[Advice]
 ) -> tuple[Advice, ...]:
     """Try each change and say what it saves, the largest saving first.
 
@@ -45,7 +45,7 @@ def _place(advice: Advice) -> tuple[bool, int]:
     return not advice.change, -(advice.saved_bytes or 0)
 
 
-def _tried(tester: Tester, before_bytes: int | None, advice: Advice) -> Advice:
+def _tried(tester: Attempts, before_bytes: int | None, advice: Advice) -> Advice:
     if not advice.change:
         return advice
     tried = tester.try_changes(advice.change)

@@ -18,7 +18,7 @@ from memorymark.analysis.levers.ranking import (
     with_efficient,
 )
 from memorymark.analysis.levers.smallest_card import SmallestCards, smallest_cards
-from memorymark.analysis.levers.trying import Tester, Tried
+from memorymark.analysis.levers.trying import Attempts, Tried
 from memorymark.analysis.reporter import Reporter
 from memorymark.errors import WorkloadError
 from memorymark.gpus.catalogue import Gpu
@@ -68,7 +68,7 @@ def find_levers(
     started, created_at = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     reporter = Reporter(on_event, cancel or CancelToken(), _EXPECTED_TRIALS)
     options, described = options or AnalysisOptions(), workload.describe(config)
-    tester = Tester(probe, workload, described, options, reporter, gpu)
+    tester = Attempts(probe, workload, described, options, reporter, gpu)
     reporter.enter("before", f"Simulating batch {tester.batch_size} as it is")
     before = tester.try_changes({})
     if isinstance(before, str):
@@ -103,7 +103,7 @@ def find_levers(
 class _Work:
     """The levers of one training while they are tried."""
 
-    def __init__(self, tester: Tester, reporter: Reporter, before: Tried) -> None:
+    def __init__(self, tester: Attempts, reporter: Reporter, before: Tried) -> None:
         self._tester, self._reporter, self._tried = tester, reporter, before
         self._alone: dict[str, Tried] = {}
         self.before = tester.lever(AS_IT_IS, before, None)

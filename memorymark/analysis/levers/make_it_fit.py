@@ -21,7 +21,7 @@ from memorymark.analysis.levers.known_levers import (
     KnownLever,
     Theory,
 )
-from memorymark.analysis.levers.trying import Tester, Tried
+from memorymark.analysis.levers.trying import Attempts, Tried
 from memorymark.records.lever import Lever
 
 _MOST_SIMULATIONS = 60
@@ -63,7 +63,7 @@ class MakeItFit:
         alone: What each lever alone comes to, by key.
     """
 
-    def __init__(self, tester: Tester, before: Tried, alone: Mapping[str, Tried]) -> None:
+    def __init__(self, tester: Attempts, before: Tried, alone: Mapping[str, Tried]) -> None:
         self._tester, self._before, self._alone = tester, before, alone
         self._failed: list[_Set] = []
         self._simulations = 0

@@ -39,8 +39,7 @@ with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
 }
 _DROPPED = """\
 loss = model(**batch).loss  # no name holds the outputs
-loss.backward()
-loss = loss.detach()"""
+loss.backward()"""
 _CHUNKED = """\
 head = model.get_output_embeddings()
 project, head.forward = head.forward, lambda hidden: hidden  # the loss runs the head

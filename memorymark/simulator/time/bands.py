@@ -43,13 +43,13 @@ _DECIDES = (
 # Errors of nine rows in ten with their family of models kept apart.
 _WIDTHS = {
     Family.PRODUCTS: 0.15,
-    Family.CONVOLUTIONS: 0.22,
+    Family.CONVOLUTIONS: 0.25,
     Family.DEPTHWISE: 0.33,
-    Family.GROUPED: 0.5,
+    Family.GROUPED: 0.6,
 }
 # Cards that hundreds of rows are of.
-_FITTED_CARDS = frozenset(("rtx-3090", "rtx-4090", "rtx-5090"))
-# Generations of which a few rows are known, in other people's implementations.
+_FITTED_CARDS = frozenset(("rtx-3090", "rtx-4090"))
+# Generations of which rows are known that the estimate was not fitted on, or only a few.
 _SEEN_GENERATIONS = frozenset(((7, 0), (8, 0), (8, 6), (8, 9), (12, 0)))
 _OTHER_CARD = 0.25
 _OTHER_GENERATION = 0.35

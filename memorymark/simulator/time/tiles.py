@@ -2,10 +2,13 @@
 
 Each multiprocessor makes one tile of the result at a time: it multiplies at its share of the
 card's rate, or as fast as the second-level cache hands it the two strips that the tile is made of.
-A last wave of tiles that does not fill the card takes as long as a full one, and a product with few
-tiles and a long sum is split along the sum, which is added up afterwards (NVIDIA, "Matrix
-Multiplication Background User's Guide": tile and wave quantization; CUTLASS, "Efficient GEMM":
-split-K).
+A product with fewer tiles than multiprocessors does not fill the card, and one with few tiles and a
+long sum is split along the sum, which is added up afterwards (NVIDIA, "Matrix Multiplication
+Background User's Guide": tile and wave quantization; CUTLASS, "Efficient GEMM": split-K).
+
+Waves and rows of tiles are not rounded up: libraries have kernels of many sizes for a last wave,
+and a sample more must not make a step faster or slower by chance. So a larger batch is never slower
+per sample for its tiles.
 """
 
 from __future__ import annotations
@@ -52,14 +55,15 @@ def seconds(
     best = np.full(len(rows), np.inf)
     for height, width in _TILES:
         each = np.maximum(2.0 * height * width / rate, (height + width) * sizes / strip)
-        count = np.ceil(rows / height) * np.ceil(columns / width) * batch
-        waves = np.ceil(count / speeds.multiprocessors)
-        whole = waves * (depth + calibration.prologue) * each
-        parts = np.clip(
-            speeds.multiprocessors // np.maximum(count, 1), 1, np.maximum(1, depth / _SHORTEST_SUM)
-        )
-        split = (depth / parts + calibration.prologue) * each * np.ceil(
-            count * parts / speeds.multiprocessors
-        ) + _PART_BYTES * parts * results / speeds.bandwidth_bytes
-        best = np.minimum(best, np.where(parts > 1, np.minimum(whole, split), whole))
+        count = np.maximum(1, rows / height) * np.ceil(columns / width) * batch
+        most = np.maximum(1, depth / _SHORTEST_SUM)
+        parts = np.clip(speeds.multiprocessors / np.maximum(count, 1), 1, most)
+        whole = (depth + calibration.prologue) * each * _waves(count, speeds)
+        split = (depth / parts + calibration.prologue) * each * _waves(count * parts, speeds)
+        added = _PART_BYTES * parts * results / speeds.bandwidth_bytes
+        best = np.minimum(best, np.minimum(whole, split + added))
     return best
+
+
+def _waves(count: Array, speeds: Speeds) -> Array:
+    return np.maximum(1, count / speeds.multiprocessors)
