@@ -87,15 +87,16 @@ def _tried(analysis: Analysis, run: Run, wanted: int, mark: str, largest: int) -
         if trial.outcome is not Outcome.OOM or parts.micro_batch_size == 1:
             break
         largest = max(1, int(parts.micro_batch_size * _SMALLER))
-    seconds = trial.step_seconds
-    if seconds is not None:
-        seconds *= parts.accumulation / count
+    steps = (trial.step_seconds, trial.step_seconds_low, trial.step_seconds_high)
+    seconds, low, high = (each and each * parts.accumulation / count for each in steps)
     return AccumulatedStep(
         mark,
         parts,
         fits=None if trial.outcome is Outcome.ERROR else trial.fits,
         memory_bytes=trial.memory_bytes,
         seconds=seconds,
+        seconds_low=low,
+        seconds_high=high,
         samples_per_second=wanted / seconds if seconds else None,
         tried_accumulation=count if count != parts.accumulation else None,
         error=trial.error if trial.outcome is Outcome.ERROR else None,

@@ -180,6 +180,7 @@ class _Batchings:
             memory_bytes=trial.memory_bytes,
             step_seconds=trial.step_seconds if trial.fits else None,
             samples_per_second=trial.samples_per_second if trial.fits else None,
+            speed_band=trial.speed_band if trial.fits else None,
         )
 
 
@@ -190,15 +191,29 @@ def _batching(name: str, trials: Sequence[LengthTrial], tokens: int | None = Non
         tuple(trials),
         batch_size=1 / batches if batches else None,
         samples_per_second=_speed(trials),
+        speed_band=_band(trials),
         tokens=tokens,
     )
 
 
 def _speed(trials: Iterable[LengthTrial]) -> float | None:
     """Return samples of the data set over the seconds that all of its batches take."""
+    return _mean_speed((trial.share, trial.samples_per_second) for trial in trials)
+
+
+def _band(trials: Sequence[LengthTrial]) -> tuple[float, float] | None:
+    """Return the same at both ends of the estimates' bands: they err together, if they err."""
+    bands = [(trial.share, trial.speed_band) for trial in trials]
+    low, high = (
+        _mean_speed((share, band and band[end]) for share, band in bands) for end in (0, 1)
+    )
+    return None if low is None or high is None else (low, high)
+
+
+def _mean_speed(speeds: Iterable[tuple[float, float | None]]) -> float | None:
     seconds = 0.0
-    for trial in trials:
-        if not trial.samples_per_second:
+    for share, samples_per_second in speeds:
+        if not samples_per_second:
             return None
-        seconds += trial.share / trial.samples_per_second
+        seconds += share / samples_per_second
     return 1 / seconds if seconds else None

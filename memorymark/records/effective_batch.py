@@ -36,6 +36,8 @@ class AccumulatedStep:
         fits: Whether such a step completes; None where the trial failed.
         memory_bytes: The memory that it takes, as of any trial.
         seconds: Seconds of one optimizer step; the last micro-batch counts as a full one.
+        seconds_low: Where they are estimated, the least that is likely.
+        seconds_high: The most that is likely.
         samples_per_second: Samples of the effective batch over these seconds.
         usd: Dollars of one optimizer step.
         tried_accumulation: Micro-batches of the trial, where they were fewer: its seconds are then
@@ -48,6 +50,8 @@ class AccumulatedStep:
     fits: bool | None = None
     memory_bytes: int | None = None
     seconds: float | None = None
+    seconds_low: float | None = None
+    seconds_high: float | None = None
     samples_per_second: float | None = None
     usd: float | None = None
     tried_accumulation: int | None = None

@@ -17,6 +17,8 @@ class LengthTrial:
         memory_bytes: The memory that it takes, as of any trial.
         step_seconds: Seconds of one optimizer step.
         samples_per_second: Samples through it over these seconds.
+        speed_band: Where they are estimated, the least and the most samples a second that are
+            likely.
     """
 
     seq_len: int
@@ -26,6 +28,7 @@ class LengthTrial:
     memory_bytes: int | None = None
     step_seconds: float | None = None
     samples_per_second: float | None = None
+    speed_band: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Batching:
         samples_per_second_low: The least that any distribution with that shortest, mean and
             longest length gives, where no more is known of it.
         samples_per_second_high: The most.
+        speed_band: Where seconds are estimated, the least and the most samples a second that are
+            likely.
         tokens: Tokens of a batch, padding included, where they are what is held.
     """
 
@@ -49,6 +54,7 @@ class Batching:
     samples_per_second: float | None = None
     samples_per_second_low: float | None = None
     samples_per_second_high: float | None = None
+    speed_band: tuple[float, float] | None = None
     tokens: int | None = None
 
 

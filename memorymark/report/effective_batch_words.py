@@ -39,10 +39,13 @@ def step_words(step: AccumulatedStep, source: str) -> str:
     if not step.fits:
         return f"{said}, which does not fit: gradients live on from one micro-batch to the next."
     cost = "" if step.usd is None else f", {usd(step.usd * 1000)} for a thousand"
+    is_band = step.seconds_low and step.seconds_high
+    band = f" ({seconds(step.seconds_low)} to {seconds(step.seconds_high)})" if is_band else ""
     part = f", from {step.tried_accumulation} micro-batches" if step.tried_accumulation else ""
     return (
-        f"{said}; a step takes {seconds(step.seconds)}{cost}, {mib_or_gib(step.memory_bytes)}, "
-        f"{rate(step.samples_per_second)} samples/s ({source}{part})."
+        f"{said}; a step takes {seconds(step.seconds)}{band}{cost}, "
+        f"{mib_or_gib(step.memory_bytes)}, {rate(step.samples_per_second)} samples/s "
+        f"({source}{part})."
     )
 
 

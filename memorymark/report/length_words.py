@@ -60,10 +60,12 @@ def batching_words(made: Batching, source: str, usual: float | None = None) -> s
     if made.samples_per_second is None:
         return f"{said}; its throughput is unknown."
     low, high = made.samples_per_second_low, made.samples_per_second_high
+    band = made.speed_band
+    likely = f", {rate(band[0])} to {rate(band[1])} likely" if band else ""
     between = f", {rate(low)} to {rate(high)} by the distribution" if low and high else ""
     times = ratio(made.samples_per_second, usual)
     gain = "" if times is None or made.name == "shuffled" else f", {times:.2g} times shuffled"
-    return f"{said}, {rate(made.samples_per_second)} samples/s ({source}{between}){gain}."
+    return f"{said}, {rate(made.samples_per_second)} samples/s ({source}{likely}{between}){gain}."
 
 
 def _about(found: LengthReport) -> str:

@@ -17,6 +17,7 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Outcome
 from memorymark.report.effective_batch_words import effective_batch_lines
+from memorymark.report.length_words import length_lines
 from memorymark.report.sentences import analysis_lines
 from memorymark.units import GIB
 
@@ -121,3 +122,28 @@ def test_a_batch_above_the_data_set_is_remarked_on():
     assert any(text.startswith("The effective batch, 500") for text in analysis.remarks)
     small = with_options(analysis, dataset_size=10_000)
     assert not any("larger than the data set" in text for text in small.remarks)
+
+
+class Estimating(FakeProbe):
+    """Gives a band with its seconds."""
+
+    def run_trial(self, spec):
+        trial = super().run_trial(spec)
+        if trial.step_seconds is None:
+            return trial
+        low, high = trial.step_seconds / 2, trial.step_seconds * 2
+        return dataclasses.replace(trial, step_seconds_low=low, step_seconds_high=high)
+
+
+def test_estimated_seconds_have_their_band():
+    probe = Estimating(target=simulated_target())
+    options = AnalysisOptions(effective_batch_size=1000, lengths="500:9,512:1")
+    analysis = analyze_on(probe, FakeWorkload(), TrainingConfig(), options)
+    for step in analysis.effective_batch.steps:
+        assert step.seconds == pytest.approx(2 * step.seconds_low)
+        assert step.seconds_high == pytest.approx(2 * step.seconds)
+    for made in analysis.lengths.batchings:
+        speed = made.samples_per_second
+        assert made.speed_band == (pytest.approx(speed / 2), pytest.approx(speed * 2))
+    assert all("likely" in line for line in length_lines(analysis)[2:])
+    assert Analysis.from_dict(analysis.to_dict()) == analysis

@@ -21,6 +21,8 @@ _ACCUMULATED = (
     columns.text("Fits", lambda step: _FITS[step.fits]),
     columns.memory("Memory needed", attrgetter("memory_bytes")),
     columns.figure("Step time (s)", attrgetter("seconds")),
+    columns.figure("Step time, at least (s)", attrgetter("seconds_low")).where_known(),
+    columns.figure("Step time, at most (s)", attrgetter("seconds_high")).where_known(),
     columns.figure("Samples/s", attrgetter("samples_per_second")),
     columns.figure("$ per 1,000 steps", lambda step: step.usd and step.usd * 1000),
 )
