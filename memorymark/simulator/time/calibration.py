@@ -53,8 +53,8 @@ class Calibration:
         l2_speed: How many times the memory's bandwidth it has; taken.
         launch_seconds: The least that a kernel takes, one after the other; taken.
         overlap: How well arithmetic and memory overlap: 1 not at all, more is better.
-        forward_host_seconds: The host's pace for an operation of the forward pass; taken, for a
-            server's processor.
+        forward_host_seconds: The host's pace for an operation of the forward pass, its module's
+            Python and its views included; taken, for a server's processor.
         backward_host_seconds: The same in the backward pass; taken.
         optimizer_host_seconds: The same in the optimizer's step; taken.
         geforce_clock: How far GeForce cards clock above what their peaks are stated at; taken.
@@ -102,9 +102,9 @@ class Calibration:
     l2_speed: float = 3.0
     launch_seconds: float = 3e-6
     overlap: float = 2.8
-    forward_host_seconds: float = 14e-6
-    backward_host_seconds: float = 10e-6
-    optimizer_host_seconds: float = 8e-6
+    forward_host_seconds: float = 25e-6
+    backward_host_seconds: float = 18e-6
+    optimizer_host_seconds: float = 10e-6
     geforce_clock: float = 1.1
     volta_flops_per_joule: float = 0.419e12
     turing_flops_per_joule: float = 0.45e12
