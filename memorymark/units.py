@@ -92,6 +92,26 @@ def rate(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
+def likely_rate(band: tuple[float, float] | None) -> str:
+    """Write between which samples per second an estimate is likely to lie; nothing for None.
+
+    Example:
+        >>> likely_rate((93.1, 125.4))
+        ' (likely 93.1 to 125)'
+    """
+    return "" if band is None else f" (likely {rate(band[0])} to {rate(band[1])})"
+
+
+def likely_seconds(low: float | None, high: float | None) -> str:
+    """Write between which durations an estimate is likely to lie; nothing where it is no estimate.
+
+    Example:
+        >>> likely_seconds(0.1, 0.2)
+        ' (likely 100 ms to 200 ms)'
+    """
+    return "" if low is None or high is None else f" (likely {seconds(low)} to {seconds(high)})"
+
+
 def seconds(value: float | None) -> str:
     """Write a duration in the unit that reads best, a dash where unknown."""
     if value is None:

@@ -45,6 +45,17 @@ def with_added(value: Any, *, use_cache: str) -> Any:
     return made
 
 
+def without_time_said(value: Any) -> Any:
+    """Leave out the sentence that says how a step's time is estimated: another one says it."""
+    if isinstance(value, dict):
+        return {key: without_time_said(item) for key, item in value.items()}
+    if not isinstance(value, list):
+        return value
+    said = "Step time is an estimate"
+    kept = (item for item in value if not (isinstance(item, str) and item.startswith(said)))
+    return [without_time_said(item) for item in kept]
+
+
 def _budget(gpu_key: str, capacity_bytes: int) -> dict[str, int]:
     """Return what a run says today of a budget, where it had one."""
     has_budget = capacity_bytes < find_gpu(gpu_key).usable_bytes

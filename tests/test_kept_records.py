@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import clock_of_0_1_0
 import pytest
 from since_0_1_0 import (
     with_added,
@@ -24,6 +25,7 @@ from since_0_1_0 import (
     without_ignored_lengths,
     without_optimal,
     without_search,
+    without_time_said,
     without_workspaces,
 )
 from torch import Tensor
@@ -157,6 +159,7 @@ def test_json_is_what_it_was(
     monkeypatch.chdir(KEPT)
     monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
     monkeypatch.setattr(TrainingStep, "_backward", letting_the_loss_go(TrainingStep._backward))
+    clock_of_0_1_0.set_back(monkeypatch)
     kept = RECORDS[name]
     code = main([*shlex.split(kept["command"]), "--json"])
     printed, said = capsys.readouterr()
@@ -169,7 +172,9 @@ def test_json_is_what_it_was(
         then = without_ignored_lengths(then)
     if is_installed(software_of(then)):
         then, now = (
-            without_forward_parts(without_workspaces(without_times(document, "simulated")))
+            without_time_said(
+                without_forward_parts(without_workspaces(without_times(document, "simulated")))
+            )
             for document in (then, now)
         )
         then, now = without_advice(then), without_advice(now)

@@ -8,14 +8,16 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from memorymark.analysis.attempt import attempt
+from memorymark.analysis.accumulation import with_effective_batch
+from memorymark.analysis.attempt import attempt, trial_without_figures
 from memorymark.analysis.ladder import next_rung
 from memorymark.analysis.levers.advice import possible_changes, with_gains
 from memorymark.analysis.levers.trying import Attempts, needed_bytes
 from memorymark.analysis.marks import with_options
 from memorymark.analysis.reporter import Reporter
 from memorymark.analysis.search import SearchResult, find_max_batch, not_monotone
-from memorymark.errors import Cancelled, one_sentence
+from memorymark.analysis.worst_case import at_longest, check_reads_text, with_lengths
+from memorymark.errors import Cancelled, UsageError, one_sentence
 from memorymark.gpus.catalogue import load_catalogue
 from memorymark.probes.probe import Probe
 from memorymark.records.analysis import Analysis
@@ -23,7 +25,7 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import CancelToken, EventKind, OnEvent, ignore
 from memorymark.records.mark import Advice
-from memorymark.records.trial import Outcome, Source, Trial
+from memorymark.records.trial import Outcome, Source, Stage, Trial
 from memorymark.workloads.trial_spec import TrialSpec
 
 if TYPE_CHECKING:
@@ -63,8 +65,10 @@ def analyze_on(
         MemoryMarkError: The workload cannot be built or fed, or the device is unusable.
     """
     reporter = Reporter(on_event, cancel or CancelToken())
-    described = workload.describe(config)
-    work = _Work(probe, workload, described, options or AnalysisOptions(), reporter)
+    options = options or AnalysisOptions()
+    described = workload.describe(at_longest(config, options))
+    check_reads_text(described, options, workload.name)
+    work = _Work(probe, workload, described, options, reporter)
     try:
         return work.analyze(guess)
     except (Cancelled, KeyboardInterrupt) as stop:
@@ -110,8 +114,13 @@ class _Work:
             self.reporter.enter("throughput", f"Largest batch that fits: {found.max_batch_size}")
             found = self.climbed(found)
         advice = self.advice(found) if found.complete else ()
+        analysis = self.analysis(found, advice)
+        if found.complete and self.options.effective_batch_size is not None:
+            analysis = with_effective_batch(analysis, self.beside)
+        if found.complete:
+            analysis = with_lengths(analysis, self.beside)
         self.reporter.tell(EventKind.NOTE, f"Done after {len(self.trials)} trials", progress=1.0)
-        return self.analysis(found, advice)
+        return analysis
 
     def climbed(self, found: SearchResult) -> SearchResult:
         """Try batches below the max; an error there ends it, and what was found stands."""
@@ -165,6 +174,20 @@ class _Work:
         except Exception as error:
             self.notes.append(f"What each change saves is not known: {one_sentence(error)}")
             return changes
+
+    def beside(self, config: TrainingConfig, batch_size: int) -> Trial:
+        """Run a trial of another config, which is none of the search's; an error is its outcome."""
+        self.reporter.starting(batch_size)
+        try:
+            spec = TrialSpec(self.workload, config, batch_size)
+        except UsageError as error:
+            return trial_without_figures(
+                self.probe.target, self.workload.name, config, batch_size, Stage.STEP,
+                one_sentence(error),
+            )  # fmt: skip
+        trial = attempt(self.probe, spec, self.trials)
+        self.reporter.finished(trial)
+        return trial
 
     def tester(self, simulation: Probe, batch_size: int) -> Attempts:
         """Return what tries levers at a batch in a simulation."""

@@ -40,6 +40,7 @@ def _offer(gpu: Gpu, analysis: Analysis) -> Offer:
 
 def _row(priced: PricedOffer, gpu: Gpu, analysis: Analysis) -> ComparedGpu:
     trial, source = analysis.optimal.trial, analysis.target.source
+    low, high = analysis.optimal.speed_band or (None, None)
     failed = () if analysis.complete or trial else (analysis.stopped_by or "",)
     return ComparedGpu(
         gpu=gpu.key,
@@ -57,6 +58,8 @@ def _row(priced: PricedOffer, gpu: Gpu, analysis: Analysis) -> ComparedGpu:
         source=str(source),
         run_id=analysis.run_id if source is Source.MEASURED else None,
         assumptions=trial.assumptions if trial else failed,
+        samples_per_second_low=low,
+        samples_per_second_high=high,
     )
 
 

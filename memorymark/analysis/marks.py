@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from memorymark.analysis.accumulation import priced
 from memorymark.analysis.candidates import (
     Bracket,
     candidates,
@@ -62,7 +63,7 @@ def with_options(analysis: Analysis, *, supplied: Trial | None = None, **changes
         optimal.samples_per_second,
         is_clear=marked.gain_is_clear is not False,
     )
-    return dataclasses.replace(marked, costs=costs, remarks=tuple(_remarks(marked)))
+    return priced(dataclasses.replace(marked, costs=costs, remarks=tuple(_remarks(marked))))
 
 
 def mark_at(trials: Sequence[Trial], batch_size: int) -> Mark:
@@ -168,6 +169,7 @@ def _remarks(analysis: Analysis) -> Iterable[str]:
         return
     yield from _remarks_on_current(analysis)
     yield from _remarks_on_optimal(analysis)
+    yield from _remarks_on_data_set(analysis)
 
 
 def _remarks_on_current(analysis: Analysis) -> Iterable[str]:
@@ -207,6 +209,23 @@ def _remarks_on_optimal(analysis: Analysis) -> Iterable[str]:
         )
     if analysis.complete and analysis.target.source is Source.SIMULATED:
         yield from _remarks_on_untried(analysis)
+
+
+def _remarks_on_data_set(analysis: Analysis) -> Iterable[str]:
+    """Say which batches are larger than the data set, so that no step can ever see them."""
+    options = analysis.options
+    batches = {
+        "current batch": options.current_batch_size,
+        "recommended batch": analysis.optimal.batch_size,
+        "effective batch": options.effective_batch_size,
+    }
+    for name, size in batches.items():
+        if options.dataset_size is not None and (size or 0) > options.dataset_size:
+            yield (
+                f"The {name}, {size:,}, is larger than the data set of {options.dataset_size:,} "
+                "samples: one step would see all of it, and figures of the larger batch are of no "
+                "step that can be run."
+            )
 
 
 def _remarks_on_untried(analysis: Analysis) -> Iterable[str]:

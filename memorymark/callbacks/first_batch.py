@@ -22,13 +22,12 @@ _TEXTS = ("input_ids", "input_features", "input_values")
 _NESTED = ("sampler", "batch_sampler")
 
 
-def first_batch(loader: DataLoader[Any], *, longest: bool = False, size: int | None = None) -> Any:
+def first_batch(loader: DataLoader[Any], *, longest: bool = False) -> Any:
     """Return the first batch that a loader will give, or one of its data set's longest samples.
 
     Args:
         loader: The data loader.
-        longest: Take the longest samples in the place of the first.
-        size: How many samples; None takes the loader's.
+        longest: Take as many of the longest samples in the place of the first.
 
     Raises:
         WorkloadError: The batch cannot be taken without using it up.
@@ -40,9 +39,9 @@ def first_batch(loader: DataLoader[Any], *, longest: bool = False, size: int | N
             "the training: batch=…"
         )
     with same_random_state():
-        chosen = _longest(dataset, size or loader.batch_size or 1) if longest else None
-        if chosen is None:
-            chosen = _first(loader) if size is None else list(range(min(size, len(dataset))))
+        chosen = _first(loader)
+        if longest:
+            chosen = _longest(dataset, len(chosen) if isinstance(chosen, Sequence) else 1)
         return _collated(loader, copy.copy(dataset), chosen)
 
 
@@ -53,21 +52,32 @@ def longest_sample(dataset: Any) -> int | None:
 
 
 def _first(loader: DataLoader[Any]) -> Any:
+    copies: dict[int, torch.Generator] = {}
     sampler = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
-    return next(iter(_apart(sampler)))
+    # A loader draws the seed of its workers first, without workers too.
+    torch.empty((), dtype=torch.int64).random_(generator=_alike(loader.generator, copies))
+    return next(iter(_apart(sampler, copies)))
 
 
-def _apart(sampler: Any) -> Any:
+def _apart(sampler: Any, copies: dict[int, torch.Generator]) -> Any:
     """Return a copy of a sampler that draws from copies of its generators."""
     made = copy.copy(sampler)
     for name in _NESTED:
         if hasattr(made, name):
-            setattr(made, name, _apart(getattr(made, name)))
-    generator = getattr(made, "generator", None)
-    if isinstance(generator, torch.Generator):
-        made.generator = torch.Generator(generator.device)
-        made.generator.set_state(generator.get_state())
+            setattr(made, name, _apart(getattr(made, name), copies))
+    if isinstance(getattr(made, "generator", None), torch.Generator):
+        made.generator = _alike(made.generator, copies)
     return made
+
+
+def _alike(
+    generator: torch.Generator | None, copies: dict[int, torch.Generator]
+) -> torch.Generator | None:
+    """Return the copy of a generator; None stands for the one of the process."""
+    if generator is not None and id(generator) not in copies:
+        made = copies[id(generator)] = torch.Generator(generator.device)
+        made.set_state(generator.get_state())
+    return None if generator is None else copies[id(generator)]
 
 
 def _collated(loader: DataLoader[Any], dataset: Any, chosen: Any) -> Any:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import torch
 from transformers import Trainer, TrainerCallback
 
 from memorymark.callbacks.first_batch import first_batch, longest_sample
 from memorymark.callbacks.gatekeeper import Gatekeeper, split_to_fit
+from memorymark.placement.process_switches import same_random_state
 from memorymark.records.config import Loop, Precision, TrainingConfig
 from memorymark.workloads.live.live_workload import LiveTraining
 
@@ -82,10 +82,8 @@ class MemoryMarkCallback(TrainerCallback):
         def live() -> LiveTraining:
             batch = self._gate.batch
             if batch is None:
-                loader = torch.utils.data.DataLoader(
-                    trainer.train_dataset, args.per_device_train_batch_size,
-                    collate_fn=trainer.data_collator,
-                )  # fmt: skip
+                with same_random_state():
+                    loader = trainer.get_train_dataloader()
                 batch = first_batch(loader, longest=self._gate.longest is True)
             return self._training(trainer, trainer.model, _optimizer_of(trainer, args), batch)
 

@@ -56,7 +56,7 @@ def analyze(
         RequestKind.ANALYSIS, model, config, device, gpu, memory_budget, options=asked,
         prices=read_prices(given), price_kind=price_kind, live_prices=live,
     )  # fmt: skip
-    files = files_of(export, export_trainer)
+    files = files_of(model, export, export_trainer)
     try:
         analysis = _done(request)
     except Cancelled as stop:
@@ -141,7 +141,7 @@ def estimate(
 ) -> None:
     """Simulate one batch size on one GPU of the catalogue."""
     request = Request(RequestKind.ESTIMATE, model, config, None, gpu, memory_budget, batch_size)
-    _show_trial(request, as_json, files_of(export, export_trainer))
+    _show_trial(request, as_json, files_of(model, export, export_trainer))
 
 
 @options.with_options
@@ -157,7 +157,7 @@ def measure(
 ) -> None:
     """Run real training steps at one batch size."""
     request = Request(RequestKind.MEASURE, model, config, device, None, memory_budget, batch_size)
-    _show_trial(request, as_json, files_of(export, export_trainer))
+    _show_trial(request, as_json, files_of(model, export, export_trainer))
 
 
 @options.with_options

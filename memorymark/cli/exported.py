@@ -12,17 +12,20 @@ from memorymark.cli.output import as_text
 from memorymark.cli.streams import message_stream
 from memorymark.errors import UsageError
 from memorymark.report.result_scripts import script_of
+from memorymark.report.scripts.trainer_code import check_trainer
 
 _WHICH = {False: "--export", True: "--export-trainer"}
 Files = Mapping[bool, Path]
 
 
-def files_of(export: str | None, export_trainer: str | None) -> Files:
+def files_of(model: str, export: str | None, export_trainer: str | None) -> Files:
     """Return where scripts go, by whether the Trainer runs them, before the work begins.
 
     Raises:
-        UsageError: A file cannot stand there.
+        UsageError: A file cannot stand there, or the Trainer does not take the model.
     """
+    if export_trainer:
+        check_trainer(model)
     given = {False: export, True: export_trainer}
     files = {trainer: Path(text).expanduser() for trainer, text in given.items() if text}
     for trainer, file in files.items():

@@ -90,6 +90,7 @@ def trial_row(trial: Trial) -> str:
         words += ", compiled"
     speed = trial.samples_per_second
     rate = " " * 18 if speed is None else f"{units.rate(speed):>8} samples/s"
+    words = f"{words}{units.likely_rate(trial.speed_band)}"
     return f"  batch {trial.batch_size:>5}  {memory:>11}  {rate}  {words}"
 
 

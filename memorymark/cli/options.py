@@ -15,6 +15,7 @@ from typer import Argument, Option
 
 from memorymark.errors import UsageError
 from memorymark.records import option as records
+from memorymark.records.length_distribution import lengths_in
 from memorymark.records.request import Request
 
 _REQUEST = records.options_of(Request)
@@ -126,6 +127,8 @@ def _name(option: records.Option) -> str:
 
 def _value(option: records.Option, given: Any) -> Any:
     """Return the option's value: the flag of a switch turns it from its default."""
+    if option.name == "lengths" and given is not None:
+        return lengths_in(given)  # only here a name may be a file's: of this machine's user
     if _is_any_number(option) and given is not None:
         return option.parse(given)
     return given != option.default if option.kind is bool else given

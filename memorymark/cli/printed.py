@@ -15,7 +15,12 @@ from memorymark.records.request import Request
 from memorymark.records.trial import Outcome, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation, Verdict
 from memorymark.report import sentences
-from memorymark.report.comparison_lines import DOMINATED, cheapest_sentence, is_dominated
+from memorymark.report.comparison_lines import (
+    DOMINATED,
+    cheapest_sentence,
+    is_dominated,
+    overlap_sentences,
+)
 from memorymark.report.lever_lines import (
     cards_sentence,
     fits_words,
@@ -54,8 +59,12 @@ def show_trial(trial: Trial, memory_budget_bytes: int | None = None) -> None:
         ["process", units.mib_or_gib(trial.process_bytes)],
         ["minimum memory", units.mib_or_gib(trial.minimum_bytes)],
         ["capacity", units.mib_or_gib(trial.capacity_bytes)],
-        ["step time", units.seconds(trial.step_seconds)],
-        ["samples/s", units.rate(trial.samples_per_second)],
+        [
+            "step time",
+            units.seconds(trial.step_seconds)
+            + units.likely_seconds(trial.step_seconds_low, trial.step_seconds_high),
+        ],
+        ["samples/s", units.rate(trial.samples_per_second) + units.likely_rate(trial.speed_band)],
     ]
     print_table(["reading", "value"], rows, right=["value"])
     if trial.breakdown is not None:
@@ -72,13 +81,14 @@ def show_comparison(comparison: Comparison, asked: Request | None = None) -> Non
     print_line(cheapest_sentence(comparison), style="bold")
     print_line(comparison_phrase(comparison, asked))
     names = [
-        "gpu", "largest", "recommended", "samples/s", "$/h", "$/million", "h/run", "$/run", "",
+        "gpu", "largest", "recommended", "samples/s", "likely", "$/h", "$/million", "h/run",
+        "$/run", "",
     ]  # fmt: skip
     rows = [_compared_cells(row) for row in comparison.gpus]
     print_table(names, rows, right=names[1:-1])
     print_line(price_words(comparison.to_dict()["gpus"], how="give one with --prices"))
-    for finding in comparison.findings:
-        print_line(f"Note: {finding}")
+    for note in (*overlap_sentences(comparison), *comparison.findings):
+        print_line(f"Note: {note}")
 
 
 def show_levers(report: LeverReport, asked: Request | None = None) -> None:
@@ -178,6 +188,7 @@ def _compared_cells(row: ComparedGpu) -> list[str]:
         units.count(row.max_batch_size),
         units.count(row.optimal_batch_size),
         units.rate(row.samples_per_second),
+        units.likely_rate(row.speed_band).removeprefix(" (likely ").removesuffix(")"),
         units.usd(row.usd_per_hour),
         units.usd(row.cost.usd_per_million_samples),
         units.UNKNOWN if hours is None else f"{hours:,.2f}",

@@ -20,7 +20,7 @@ from memorymark.gpus.price_list import price_of
 from memorymark.units import MIB
 
 DEFAULT_GPU = "a100-40gb"
-_NUMBERS = ("_flops", "_per_s")
+_NUMBERS = ("_flops", "_per_s", "_watts")
 
 _ASSUMED_CONTEXT_BYTES = {
     (7, 5): 141 * MIB,
@@ -29,6 +29,10 @@ _ASSUMED_CONTEXT_BYTES = {
     (8, 9): 507 * MIB,
 }
 _ASSUMED_CONTEXT_ELSEWHERE_BYTES = 512 * MIB
+
+# Cores for fp32 of a multiprocessor: CUDA C++ Programming Guide, arithmetic instructions.
+_CORES = {(7, 0): 64, (7, 5): 64, (8, 0): 64}
+_CORES_ELSEWHERE = 128
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,11 @@ class Gpu:
         bandwidth_bytes_per_s: Peak of the device's memory.
         performance_source: Where the peaks were seen.
         performance_observed_at: When.
+        multiprocessors: Its streaming multiprocessors.
+        l2_bytes: Its second-level cache.
+        board_watts: The power that the board may draw.
+        hardware_source: Where these three were seen.
+        hardware_observed_at: When.
         usd_per_hour: Price of renting one.
         price_source: Whose price it is, as in "RunPod on-demand", and where it was seen.
         price_observed_at: When.
@@ -75,6 +84,11 @@ class Gpu:
     bandwidth_bytes_per_s: float
     performance_source: str
     performance_observed_at: str
+    multiprocessors: int
+    l2_bytes: int
+    board_watts: float
+    hardware_source: str
+    hardware_observed_at: str
     usd_per_hour: float | None
     price_source: str | None
     price_observed_at: str | None
@@ -99,6 +113,17 @@ class Gpu:
     def usable_bytes(self) -> int:
         """Memory that is left for the caching allocator once the context exists."""
         return self.total_bytes - self.likely_context_bytes
+
+    @property
+    def clock_hz(self) -> float:
+        """The clock at which the stated peak in fp32 is reached: two operations a core and tick."""
+        cores = _CORES.get(self.compute_capability, _CORES_ELSEWHERE)
+        return self.fp32_flops / (2 * cores * self.multiprocessors)
+
+    @property
+    def is_geforce(self) -> bool:
+        """Whether it is a card for games, which clocks above what its peaks are stated at."""
+        return "GeForce" in self.name
 
     @property
     def peak_flops(self) -> dict[str, float | None]:
@@ -167,5 +192,7 @@ def _value(name: str, text: str) -> Any:
         return tuple(map(int, text.split(".")))
     if not text:
         return None
+    if name == "multiprocessors":
+        return int(text)
     kind = int if name.endswith("_bytes") else float if name.endswith(_NUMBERS) else str
     return kind(text)

@@ -134,6 +134,8 @@ class Copies:
         # A scheduler puts a `step` on the object which leads to the one that is live.
         state = {name: each for name, each in vars(optimizer).items() if name != "step"}
         vars(made).update({name: self._of(each) for name, each in state.items()})
+        if "step" in vars(optimizer):
+            vars(made)["step"] = types.MethodType(_scheduled_step, made)
         return made
 
     def _function(self, function: types.FunctionType) -> Any:
@@ -244,6 +246,15 @@ class Copies:
         self._keep(value, made)
         vars(made).update({name: self._of(each) for name, each in parts.items()})
         return made
+
+
+def _scheduled_step(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+    """Update, as an optimizer with a scheduler does: it looks for these marks, else it warns."""
+    self._opt_called = True
+    return type(self).step(self, *args, **kwargs)
+
+
+_scheduled_step._wrapped_by_lr_sched = True
 
 
 def _draws(value: Any) -> bool:

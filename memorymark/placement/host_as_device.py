@@ -36,11 +36,16 @@ class _HostMode(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func is Tensor.to and args[0].is_meta:
+        if func is Tensor.to and _is_without_data(args[0]):
             args = tuple(_DEVICE if _is_host(x) else x for x in args)
         if _is_host(kwargs.get("device")) and func is not torch.device:
             kwargs = {**kwargs, "device": _DEVICE}
         return func(*args, **kwargs)
+
+
+def _is_without_data(tensor: Tensor) -> bool:
+    """Return what is so; asked in the mode itself, it would be what the user's code is told."""
+    return tensor.is_meta
 
 
 def _is_host(x: Any) -> bool:

@@ -28,7 +28,10 @@ from memorymark.simulator.allocator.replay import Events, ReplayResult, replay
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.reserved_range import base_events, largest_workspace, reserved_range
 from memorymark.simulator.simulate import SimulatedSteps, simulate
-from memorymark.simulator.time.clock import Rates, seconds
+from memorymark.simulator.time.bands import Band, band_of
+from memorymark.simulator.time.calibration import CALIBRATION
+from memorymark.simulator.time.clock import step_time
+from memorymark.simulator.time.speeds import speeds_of
 from memorymark.workloads.base import Workload
 from memorymark.workloads.build import is_own
 from memorymark.workloads.trial_spec import TrialSpec
@@ -91,7 +94,7 @@ class SimulatedProbe:
         )
 
     def run_trial(self, spec: TrialSpec) -> Trial:
-        """Simulate one trial. Its seconds are an estimate from the GPU's peak rates.
+        """Simulate one trial. Its seconds are an estimate, with a band.
 
         Python's collector is held back until the trace is gone: it would go through hundreds of
         thousands of objects again and again, and none of them is garbage.
@@ -132,7 +135,7 @@ class SimulatedProbe:
                 return self._simulate(dataclasses.replace(spec, batch_size=batch_size))
 
         def estimated(steps: SimulatedSteps) -> float:
-            return seconds(steps.works, _rates(self._gpu, spec.config.precision))
+            return self._timed(steps, spec.config.precision)[0]
 
         same_steps = _with_the_same_steps(spec)
         if self._span is not None and self._span[0] == same_steps:
@@ -189,6 +192,7 @@ class SimulatedProbe:
         spread = reserved_range(
             steps.trace, steps.convolutions, held, self.target.capacity_bytes, benchmark=benchmark
         )
+        seconds, band = self._timed(steps, spec.config.precision)
         reserved = spread.likely_bytes if spread else held.peak_reserved_bytes
         return dataclasses.replace(
             trial,
@@ -196,9 +200,18 @@ class SimulatedProbe:
             peak_reserved_low_bytes=spread.low_bytes if spread else None,
             peak_reserved_high_bytes=spread.high_bytes if spread else None,
             process_bytes=reserved + context,
-            step_seconds=seconds(steps.works, _rates(self._gpu, spec.config.precision)),
+            step_seconds=seconds,
+            step_seconds_low=band.low_seconds,
+            step_seconds_high=band.high_seconds,
+            assumptions=(*trial.assumptions, band.sentence),
             thrashing=held.retries > 0,
         )
+
+    def _timed(self, steps: SimulatedSteps, precision: Precision) -> tuple[float, Band]:
+        """Return the estimated seconds of a step and their band."""
+        speeds = speeds_of(self._gpu, CALIBRATION, tf32=precision is Precision.TF32)
+        found = step_time(steps.works, steps.work_marks, speeds)
+        return found.seconds, band_of(found, self._gpu, precision)
 
     def _steps(self, spec: TrialSpec) -> tuple[SimulatedSteps, bool]:
         """Return the steps of a trial, and whether they follow from those of other trials."""
@@ -240,7 +253,6 @@ class SimulatedProbe:
                 f"{self._gpu.name} has no units for {config.precision}: its step time is "
                 "estimated at the fp32 rate."
             )
-        noted.append("Step time is an estimate from the GPU's peak rates.")
         return noted
 
 
@@ -286,13 +298,3 @@ def _breakdown(trace: Trace, free: ReplayResult) -> Held:
 def _has_units_for(gpu: Gpu, precision: Precision) -> bool:
     name = str(precision).removeprefix("amp-")
     return gpu.peak_flops[name] is not None
-
-
-def _rates(gpu: Gpu, precision: Precision) -> Rates:
-    tf32 = gpu.tf32_flops or gpu.fp32_flops
-    flops = {
-        torch.float32: tf32 if precision is Precision.TF32 else gpu.fp32_flops,
-        torch.float16: gpu.fp16_flops,
-        torch.bfloat16: gpu.bf16_flops or gpu.fp32_flops,
-    }
-    return Rates(flops, gpu.bandwidth_bytes_per_s, convolution_fp32_flops=tf32)

@@ -11,7 +11,9 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.codec import Origin, Record, same
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import Savings, ratio
+from memorymark.records.effective_batch import EffectiveBatch
 from memorymark.records.gain import smallest_clear_gain
+from memorymark.records.length_report import LengthReport
 from memorymark.records.mark import Advice, Mark
 from memorymark.records.trial import Outcome, Stage, Target, Trial
 from memorymark.units import GIB
@@ -67,6 +69,8 @@ class Analysis(Record):
         run_id: Short hexadecimal name of the run.
         created_at: When it began, in ISO 8601, UTC.
         software: Versions of what ran.
+        effective_batch: How the effective batch that was asked for is reached.
+        lengths: What the lengths that were given mean for the batch.
     """
 
     json_keys: ClassVar[Mapping[str, Origin]] = {
@@ -98,8 +102,9 @@ class Analysis(Record):
         **same("elapsed_seconds", "run_id", "created_at", "software"),
         **same("findings", "remarks", "advice"),
         "marks": _marks,
-        **same("costs", "options", "config", "target", "trials"),
+        **same("costs", "effective_batch", "lengths", "options", "config", "target", "trials"),
     }
+    json_optional: ClassVar[tuple[str, ...]] = ("effective_batch", "lengths")
 
     workload: str
     target: Target
@@ -122,6 +127,8 @@ class Analysis(Record):
     run_id: str = ""
     created_at: str = ""
     software: dict[str, str] = field(default_factory=dict)
+    effective_batch: EffectiveBatch | None = None
+    lengths: LengthReport | None = None
 
     @property
     def nothing_fits(self) -> bool:

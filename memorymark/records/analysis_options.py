@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 from memorymark.records.codec import Record
 from memorymark.records.config import MAX_BATCH_SIZE
 from memorymark.records.costs import Plan
+from memorymark.records.length_distribution import Lengths, distribution, read_lengths, read_range
 from memorymark.records.option import check_options, option
 
 LARGEST_COUNT = 10**15  # a browser counts in whole numbers to 2**53
 LARGEST_PRICE = 10**9
 LARGEST_RUNS = 10**9
+LARGEST_EFFECTIVE = 10**6
 
 
 class Objective(StrEnum):
@@ -30,6 +33,10 @@ class AnalysisOptions(Record):
         InvalidValue: A number is out of range.
         UnknownChoice: The objective is none of the known ones.
     """
+
+    json_optional: ClassVar[tuple[str, ...]] = (
+        "effective_batch_size", "lengths", "length_range",
+    )  # fmt: skip
 
     current_batch_size: int = option(
         16, "Current batch size", "Batch size you train with today.", largest=MAX_BATCH_SIZE
@@ -66,8 +73,34 @@ class AnalysisOptions(Record):
         MAX_BATCH_SIZE, "Largest batch size", "Largest batch size to try.", largest=MAX_BATCH_SIZE
     )
 
+    effective_batch_size: int | None = option(
+        None,
+        "Effective batch size",
+        "Samples per optimizer step, reached by gradient accumulation; by default not asked for.",
+        largest=LARGEST_EFFECTIVE,
+    )
+
+    lengths: str | None = option(
+        None,
+        "Sample lengths",
+        "Lengths of the samples in tokens: 32:500,512:20 (length:samples), or a file of lengths.",
+        read=read_lengths,
+    )
+    length_range: str | None = option(
+        None,
+        "Range of lengths",
+        "Shortest, mean and longest sample in tokens, e.g. 16,120,512.",
+        read=read_range,
+    )
+
     def __post_init__(self) -> None:
         check_options(self)
+        distribution(self.lengths, self.length_range)
+
+    @property
+    def distribution(self) -> Lengths | None:
+        """How long the samples are, where it was said."""
+        return distribution(self.lengths, self.length_range)
 
     @property
     def plan(self) -> Plan:

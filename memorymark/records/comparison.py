@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import ClassVar
 
 from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
@@ -39,6 +40,8 @@ class ComparedGpu:
         source: Where its figures come from: measured or simulated.
         run_id: The run in which they were measured; None where they are simulated.
         assumptions: What was allowed for without knowing, one sentence each.
+        samples_per_second_low: Where the throughput is an estimate, the least that is likely.
+        samples_per_second_high: The most that is likely.
     """
 
     gpu: str
@@ -56,6 +59,27 @@ class ComparedGpu:
     source: str = "simulated"
     run_id: str | None = None
     assumptions: tuple[str, ...] = ()
+    samples_per_second_low: float | None = None
+    samples_per_second_high: float | None = None
+
+    json_optional: ClassVar[tuple[str, ...]] = (
+        "samples_per_second_low", "samples_per_second_high",
+    )  # fmt: skip
+
+    @property
+    def speed_band(self) -> tuple[float, float] | None:
+        """The least and the most samples a second that are likely; None where there is no band."""
+        low, high = self.samples_per_second_low, self.samples_per_second_high
+        return None if low is None or high is None else (low, high)
+
+    @property
+    def usd_per_million_band(self) -> tuple[float, float] | None:
+        """The least and the most that a million samples are likely to cost."""
+        cost, band = self.cost.usd_per_million_samples, self.speed_band
+        if cost is None or band is None or not self.samples_per_second:
+            return None
+        low, high = band
+        return cost * self.samples_per_second / high, cost * self.samples_per_second / low
 
     @property
     def offer(self) -> Offer:

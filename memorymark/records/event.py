@@ -11,7 +11,7 @@ from typing import ClassVar
 from memorymark.errors import Cancelled
 from memorymark.records.codec import Origin, Record, same
 from memorymark.records.trial import Outcome, Trial
-from memorymark.units import mib_or_gib, rate
+from memorymark.units import likely_rate, mib_or_gib, rate
 
 
 class EventKind(StrEnum):
@@ -92,6 +92,8 @@ def trial_line(trial: Trial) -> str:
         return f"{start} out of memory"
     if trial.outcome is Outcome.ERROR:
         return f"{start} error: {trial.error}"
-    speed = f", {rate(trial.samples_per_second)} samples/s" if trial.samples_per_second else ""
+    speed = ""
+    if trial.samples_per_second:
+        speed = f", {rate(trial.samples_per_second)} samples/s{likely_rate(trial.speed_band)}"
     retries = ", allocator retries" if trial.thrashing else ""
     return f"{start} {mib_or_gib(trial.memory_bytes)}{speed}, ok{retries}"

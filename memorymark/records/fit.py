@@ -105,13 +105,13 @@ Simulated.
     @property
     def sentence(self) -> str:
         """By how much it fits or does not, the largest batch, and whether it was simulated."""
+        if self.trial.outcome is Outcome.ERROR:
+            return f"Batch {self.batch_size:,} of {self.trial.model} failed: {self.trial.error}"
         parts = [self._verdict(), *self._largest(), f"{self.trial.source.capitalize()}."]
         return " ".join(parts)
 
     def _verdict(self) -> str:
         what = f"Batch {self.batch_size:,} of {self.trial.model}"
-        if self.trial.outcome is Outcome.ERROR:
-            return f"{what} could not be simulated: {self.trial.error}"
         verb, spare = "fits" if self.fits else "does not fit", self.spare_bytes
         if spare is None or self.needed_bytes is None or (spare < 0) == self.fits:
             return f"{what} {verb} on {self.target.name}."

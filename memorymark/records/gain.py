@@ -12,13 +12,12 @@ GOOD_ENOUGH = 0.98
 SMALLEST_SIMULATED_GAIN = 0.05
 """The least gain in throughput that an estimate of two batches can tell.
 
-An estimate of a step's seconds is 21 % off in the median (README, "Accuracy"). Two batches of one
-model on one card err alike, so most of that is not in their ratio. What is left comes from what the
-estimate takes as the same at every batch: the share of its peaks that a kernel reaches. A kernel's
-tiles fill a card in waves, and a last wave that is not full makes it several percent slower at one
-batch than at the next. No published steps of one training at several batches on one card are known
-to score the ratio on, so this is a judgement and not a fit: a quarter of the error of a single
-figure.
+An estimate of a step's seconds has a band of a factor of 1.16 and more (README, "Accuracy"). Two
+batches of one model on one card err alike, so most of that is not in their ratio: of the published
+steps of one model on one card at two sizes of its images, where the second does up to three times
+the work of the first with the same kernels, the ratio of the estimates is off by less than 2 % in
+the median and by less than 5 % in nine of ten (benchmarks/step_times.py, "Ratio of two sizes"). No
+published steps of one training at several batches are known that would score batches themselves.
 """
 
 

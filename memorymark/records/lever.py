@@ -33,7 +33,13 @@ class Lever:
         memory_bytes: Memory that it needs: reserved where it fits, else the least in which the
             step would run.
         efficient: Whether no other lever takes as little memory and is as fast, and better in one.
+        samples_per_second_low: Where the throughput is an estimate, the least that is likely.
+        samples_per_second_high: The most that is likely.
     """
+
+    json_optional: ClassVar[tuple[str, ...]] = (
+        "samples_per_second_low", "samples_per_second_high",
+    )  # fmt: skip
 
     name: str
     changes: Mapping[str, Any]
@@ -48,6 +54,14 @@ class Lever:
     batch_size: int | None = None
     memory_bytes: int | None = None
     efficient: bool = False
+    samples_per_second_low: float | None = None
+    samples_per_second_high: float | None = None
+
+    @property
+    def speed_band(self) -> tuple[float, float] | None:
+        """The least and the most samples a second that are likely; None where there is no band."""
+        low, high = self.samples_per_second_low, self.samples_per_second_high
+        return None if low is None or high is None else (low, high)
 
     @property
     def config_changes(self) -> dict[str, Any]:

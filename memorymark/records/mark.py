@@ -29,6 +29,11 @@ class Mark:
     interpolated: bool = False
     fits: bool | None = None
 
+    @property
+    def speed_band(self) -> tuple[float, float] | None:
+        """The least and the most samples a second that are likely; None where there is no band."""
+        return self.trial.speed_band if self.trial and self.samples_per_second else None
+
 
 @dataclass(frozen=True)
 class Advice:

@@ -130,6 +130,8 @@ class Trial(Record):
         holder_groups: The ten largest groups of holders of one kind, of all holders.
         timeline: Live bytes over the last step.
         step_seconds: Median seconds of one optimizer step.
+        step_seconds_low: Where they are estimated, the least that is likely.
+        step_seconds_high: The most that is likely.
         step_seconds_spread: What timed steps differ by: their interquartile range over their
             median; None where too few were timed.
         first_step_seconds: Seconds of the first step, with all that is done only once.
@@ -146,7 +148,9 @@ class Trial(Record):
     """
 
     json_extra: ClassVar[tuple[str, ...]] = ("fits", "samples_per_second")
-    json_optional: ClassVar[tuple[str, ...]] = ("step_seconds_spread",)
+    json_optional: ClassVar[tuple[str, ...]] = (
+        "step_seconds_low", "step_seconds_high", "step_seconds_spread",
+    )  # fmt: skip
 
     model: str
     batch_size: int
@@ -166,6 +170,8 @@ class Trial(Record):
     holder_groups: tuple[HolderGroup, ...] = ()
     timeline: Timeline | None = None
     step_seconds: float | None = None
+    step_seconds_low: float | None = None
+    step_seconds_high: float | None = None
     step_seconds_spread: float | None = None
     first_step_seconds: float | None = None
     elapsed_seconds: float | None = None
@@ -189,6 +195,14 @@ class Trial(Record):
         if not self.step_seconds:
             return None
         return self.batch_size * self.config.gradient_accumulation / self.step_seconds
+
+    @property
+    def speed_band(self) -> tuple[float, float] | None:
+        """The least and the most samples a second that are likely; None where there is no band."""
+        if not self.step_seconds_low or not self.step_seconds_high:
+            return None
+        samples = self.batch_size * self.config.gradient_accumulation
+        return samples / self.step_seconds_high, samples / self.step_seconds_low
 
     @property
     def memory_bytes(self) -> int | None:

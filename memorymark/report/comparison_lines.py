@@ -8,7 +8,7 @@ from memorymark.records.comparison import ComparedGpu, Comparison
 from memorymark.records.request import Request
 from memorymark.report.price_words import price_owner
 from memorymark.report.settings_phrase import comparison_phrase
-from memorymark.units import count, gib, hours, rate, usd
+from memorymark.units import count, gib, hours, likely_rate, rate, usd
 
 DOMINATED = "slower and dearer than another GPU"
 
@@ -46,7 +46,26 @@ def comparison_lines(comparison: Comparison, asked: Request | None = None) -> li
         comparison_phrase(comparison, asked),
         "",
         *(_row(row) for row in comparison.gpus),
-        *(f"Note: {finding}" for finding in comparison.findings),
+        *(f"Note: {text}" for text in (*overlap_sentences(comparison), *comparison.findings)),
+    ]
+
+
+def overlap_sentences(comparison: Comparison) -> list[str]:
+    """Name the GPUs that may be as cheap as the cheapest: the bands of their costs overlap."""
+    best = cheapest(comparison)
+    if best is None or best.usd_per_million_band is None:
+        return []
+    _, most = best.usd_per_million_band
+    near = [
+        row.name
+        for row in comparison.gpus
+        if row is not best and row.usd_per_million_band and row.usd_per_million_band[0] < most
+    ]
+    if not near:
+        return [f"{best.name} is the cheapest wherever in its band each throughput lies."]
+    return [
+        f"The bands of the estimates overlap: {', '.join(near)} may train as cheaply as "
+        f"{best.name}, or cheaper."
     ]
 
 
@@ -62,7 +81,7 @@ def _row(row: ComparedGpu) -> str:
         f"largest batch {count(row.max_batch_size)}",
         f"recommended {count(row.optimal_batch_size)}",
         f"{gib(row.memory_bytes)} of {gib(row.capacity_bytes)}",
-        f"{rate(row.samples_per_second)} samples/s",
+        f"{rate(row.samples_per_second)} samples/s{likely_rate(row.speed_band)}",
         f"{usd(row.usd_per_hour)} per hour ({_price_source(row)})",
         f"{usd(row.cost.usd_per_million_samples)} per million samples",
         f"{usd(row.cost.usd_per_run)} and {hours(row.cost.hours_per_run)} per run",

@@ -16,12 +16,14 @@ _COLUMNS = (
     "batch_size", "outcome", "stage", "source", "device", "peak_allocated_bytes",
     "peak_reserved_bytes", "peak_reserved_low_bytes", "peak_reserved_high_bytes",
     "process_bytes", "capacity_bytes", "minimum_bytes", *CATEGORIES,
-    "step_seconds", "samples_per_second", "elapsed_seconds", "thrashing", "error", "model",
+    "step_seconds", "step_seconds_low", "step_seconds_high", "samples_per_second",
+    "elapsed_seconds", "thrashing", "error", "model",
     "settings",
 )  # fmt: skip
 _COMPARED = (
     "gpu", "name", "source", "run_id", "max_batch_size", "optimal_batch_size", "memory_bytes",
-    "capacity_bytes", "samples_per_second", "usd_per_hour", "price_source", "price_observed_at",
+    "capacity_bytes", "samples_per_second", "samples_per_second_low", "samples_per_second_high",
+    "usd_per_hour", "price_source", "price_observed_at",
     "usd_per_million_samples", "usd_per_run", "hours_per_run", "usd_per_year", "efficient",
     "model", "settings",
 )  # fmt: skip

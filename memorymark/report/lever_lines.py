@@ -6,7 +6,7 @@ from memorymark.records.lever import Card, Lever, LeverReport
 from memorymark.records.request import Request
 from memorymark.report.setting_words import budget_words
 from memorymark.report.settings_phrase import join_settings, target_phrase, training_phrase
-from memorymark.units import count, gib, mib_or_gib, percent, rate, usd
+from memorymark.units import count, gib, likely_rate, mib_or_gib, percent, rate, usd
 
 
 def levers_sentence(report: LeverReport) -> str:
@@ -77,7 +77,7 @@ def _fitting_sentence(report: LeverReport) -> str:
     price = f", {cost} per million samples" if last.cost_per_million_samples is not None else ""
     return (
         f"Cheapest way to make it fit: {', '.join(names)}: {mib_or_gib(last.memory_bytes)}, "
-        f"{rate(last.samples_per_second)} samples/s{price}."
+        f"{rate(last.samples_per_second)} samples/s{likely_rate(last.speed_band)}{price}."
     )
 
 
@@ -101,7 +101,7 @@ def _line(lever: Lever) -> str:
         f"{mib_or_gib(lever.memory_bytes)}" + ("" if lever.fits else ", does not fit"),
         f"saves {mib_or_gib(lever.saved_bytes)}" if (lever.saved_bytes or 0) > 0 else "",
         f"largest batch {count(lever.max_batch_size)}",
-        f"{rate(lever.samples_per_second)} samples/s",
+        f"{rate(lever.samples_per_second)} samples/s{likely_rate(lever.speed_band)}",
         f"{usd(lever.cost_per_million_samples)} per million samples",
     ]
     return f"{lever.name}: {', '.join(filter(None, parts))}. {lever.notes}".rstrip()

@@ -6,12 +6,16 @@ from collections.abc import Iterable
 
 from memorymark.records.analysis import Analysis
 from memorymark.records.event import trial_line
+from memorymark.records.gain import SMALLEST_SIMULATED_GAIN
 from memorymark.records.mark import Advice, Mark
 from memorymark.records.request import Request
+from memorymark.records.trial import Source
 from memorymark.records.validation import BackwardValidation, CompileValidation
+from memorymark.report.effective_batch_words import effective_batch_lines
+from memorymark.report.length_words import length_lines
 from memorymark.report.settings_phrase import analysis_phrase, validation_phrase
 from memorymark.report.verdict import change_in_speed, largest_words, verdict
-from memorymark.units import count, gib, mib_or_gib, percent, rate, seconds, usd
+from memorymark.units import count, gib, likely_rate, mib_or_gib, percent, rate, seconds, usd
 
 
 def analysis_lines(analysis: Analysis, asked: Request | None = None) -> list[str]:
@@ -19,6 +23,7 @@ def analysis_lines(analysis: Analysis, asked: Request | None = None) -> list[str
     lines = [verdict(analysis), analysis_phrase(analysis, asked), ""]
     if analysis.optimal.batch_size is not None:
         lines += [*_figures(analysis), *_cost_lines(analysis)]
+    lines += [*effective_batch_lines(analysis), *length_lines(analysis)]
     lines += [f"Note: {text}" for text in (*analysis.findings, *analysis.remarks)]
     lines += [f"Try: {_advice_line(advice)}" for advice in analysis.advice]
     lines.append(_origin(analysis))
@@ -65,6 +70,9 @@ def _figures(analysis: Analysis) -> list[str]:
     if analysis.speedup is not None:
         is_clear, source = analysis.gain_is_clear is not False, analysis.target.source
         change = change_in_speed(analysis.speedup) if is_clear else "about as fast"
+        if not is_clear and source is Source.SIMULATED:
+            least = SMALLEST_SIMULATED_GAIN * 100
+            change += f": an estimate tells two batches apart from {least:.0f} % on"
         said = f"the recommended batch is {change} ({source} throughput)"
         lines.append(_line("Speed-up", said))
     return lines
@@ -79,7 +87,7 @@ def _mark_line(label: str, mark: Mark, batch: str | None = None) -> str:
     if mark.fits is False:
         return _line(label, f"batch {batch}: does not fit")
     how = " (interpolated)" if mark.interpolated else ""
-    speed = f"{rate(mark.samples_per_second)} samples/s{how}"
+    speed = f"{rate(mark.samples_per_second)} samples/s{how}{likely_rate(mark.speed_band)}"
     return _line(label, f"batch {batch}: {mib_or_gib(mark.memory_bytes)}, {speed}")
 
 
@@ -94,7 +102,7 @@ def _cost_lines(analysis: Analysis) -> list[str]:
     million = (costs.current.usd_per_million_samples, costs.optimal.usd_per_million_samples)
     if any(value is not None for value in million):
         said = f"per million samples: current {usd(million[0])}, recommended {usd(million[1])}"
-        lines.append(_line("Cost", said))
+        lines.append(_line("Cost", f"{said}{_likely_usd(analysis.optimal, million[1])}"))
     if costs.current.usd_per_run is not None or costs.optimal.usd_per_run is not None:
         said = (
             f"per run: current {usd(costs.current.usd_per_run)}, recommended "
@@ -103,6 +111,14 @@ def _cost_lines(analysis: Analysis) -> list[str]:
         )
         lines.append(_line("", said))
     return lines
+
+
+def _likely_usd(mark: Mark, cost: float | None) -> str:
+    """Say between which dollars a cost is likely to lie, as its throughput does."""
+    if cost is None or mark.speed_band is None or mark.samples_per_second is None:
+        return ""
+    low, high = (cost * mark.samples_per_second / end for end in reversed(mark.speed_band))
+    return f" (likely {usd(low)} to {usd(high)})"
 
 
 def _advice_line(advice: Advice) -> str:

@@ -10,8 +10,11 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from memorymark.records.length_distribution import distribution
 from memorymark.records.option import Option
 from memorymark.units import GIB, MIB
+
+_LONGEST_LENGTHS = 60
 
 
 def setting_words(option: Option, value: Any) -> str:
@@ -57,6 +60,13 @@ def _price(usd: float) -> str:
     return f"${usd:,.2f} per hour" if usd == round(usd, 2) else f"${usd:,} per hour"
 
 
+def _lengths(text: str) -> str:
+    if len(text) <= _LONGEST_LENGTHS:
+        return f"lengths {text}"
+    found = distribution(text, None)
+    return f"lengths of {found.samples:,} samples up to {found.longest:,} tokens" if found else ""
+
+
 _OWN_WORDS: dict[str, Callable[[Any], str]] = {
     "task": str,
     "precision": str,
@@ -70,6 +80,8 @@ _OWN_WORDS: dict[str, Callable[[Any], str]] = {
     "freeze": lambda patterns: f"frozen: {patterns}",
     "grad_clip": lambda norm: f"gradients clipped at norm {norm:,}",
     "drop_outputs": lambda on: "outputs dropped early" if on else "outputs kept",
+    "lengths": _lengths,
+    "length_range": lambda text: f"lengths {text} (shortest, mean, longest)",
     "price_per_hour": _price,
     "dataset_size": _counted("sample", "samples"),
     "epochs": _counted("epoch", "epochs"),

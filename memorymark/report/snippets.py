@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memorymark.records.config import TrainingConfig
-from memorymark.report.code.change_code import lines_of_change
-from memorymark.report.code.script import plain_script
-from memorymark.report.code.trainer_code import (
+from memorymark.report.scripts.change_code import lines_of_change
+from memorymark.report.scripts.script import plain_script
+from memorymark.report.scripts.trainer_code import (
     arguments_code,
     code_beside,
     trainer_script,

@@ -18,7 +18,8 @@ from memorymark.simulator.source_lines import running_line
 from memorymark.simulator.tensors.answers import NOT_A_QUESTION, Answers, is_question
 from memorymark.simulator.tensors.outputs import rule_for, sparse_rule_for
 from memorymark.simulator.tensors.shapes import Recipe, ShapeCache
-from memorymark.simulator.time.clock import Work, work_of
+from memorymark.simulator.time.kernels import Work
+from memorymark.simulator.time.works import work_of
 from memorymark.simulator.torch_compat import operations
 
 _FUSED_OPTIMIZERS = operations("_fused_adam_", "_fused_adamw_", "_fused_sgd_", "_fused_adagrad_")

@@ -10,6 +10,7 @@ from the third member on, and only between its members.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -18,11 +19,13 @@ from memorymark.memory.trace import STEP, Block, Trace
 from memorymark.simulator.cuda.convolutions import ConvolutionKernel
 from memorymark.simulator.repetition import SteadyPeak, can_repeat, with_repeated_kernels
 from memorymark.simulator.simulate import SimulatedSteps
-from memorymark.simulator.time.clock import Work
+from memorymark.simulator.time.kernels import Kernel, Work
 
 _TRUSTED = 3
 # A step of the first kind and one of those that follow; more only where they are not alike.
 _STEPS = 2
+# The first fields of a kernel say what it is, those after them how much it does.
+_NAMES = Kernel._fields.index("moved_bytes")
 # Longer traces are derived again for each card: many of them would take gigabytes.
 _MOST_EVENTS_KEPT = 20_000
 
@@ -161,7 +164,7 @@ def _frame(steps: SimulatedSteps) -> tuple[Any, ...]:
     trace = first_steps(steps.trace)
     blocks = [(b.phase, b.path, b.operation, b.category, b.owner) for b in trace.blocks]
     order = [(block_id, size_bytes > 0) for block_id, size_bytes in trace.events]
-    works = [(work.dtype, work.is_convolution, work.times) for work in steps.works]
+    works = [(work.times, [kernel[:_NAMES] for kernel in work.kernels]) for work in steps.works]
     kernels = [replace(kernel, operand_bytes=0) for kernel in _kernels(steps, trace)]
     return blocks, order, trace.marks, works, kernels, steps.assumptions, steps.gradient_check
 
@@ -176,8 +179,7 @@ def _numbers(steps: SimulatedSteps) -> list[int]:
     trace = first_steps(steps.trace)
     return [
         *(block.size_bytes for block in trace.blocks),
-        *(work.flops for work in steps.works),
-        *(work.moved_bytes for work in steps.works),
+        *(n for work in steps.works for kernel in work.kernels for n in kernel[_NAMES:]),
         *(kernel.operand_bytes for kernel in _kernels(steps, trace)),
     ]
 
@@ -192,11 +194,10 @@ def _with_numbers(steps: SimulatedSteps, numbers: list[int]) -> SimulatedSteps |
 
     None where its steps would have to be repeated and are not alike.
     """
-    like, works = first_steps(steps.trace), steps.works
+    like = first_steps(steps.trace)
     left = iter(numbers)
-    sizes, counts, moved = (
-        list(islice(left, count)) for count in (len(like.blocks), len(works), len(works))
-    )
+    sizes = list(islice(left, len(like.blocks)))
+    works = [_with_sizes(work, left) for work in steps.works]
     kernels = [
         replace(kernel, operand_bytes=n)
         for kernel, n in zip(_kernels(steps, like), left, strict=True)
@@ -215,12 +216,16 @@ def _with_numbers(steps: SimulatedSteps, numbers: list[int]) -> SimulatedSteps |
         steps,
         trace=trace,
         free_running=peak.replay.result(),
-        works=[
-            Work(count, work.dtype, work.is_convolution, bytes_moved, work.times)
-            for work, count, bytes_moved in zip(works, counts, moved, strict=True)
-        ],
+        works=works,
         convolutions=with_repeated_kernels(kernels, trace, _STEPS),
     )
+
+
+def _with_sizes(work: Work, left: Iterator[int]) -> Work:
+    """Return a work whose kernels have the next numbers."""
+    count = len(Kernel._fields) - _NAMES
+    kernels = (Kernel(*kernel[:_NAMES], *islice(left, count)) for kernel in work.kernels)
+    return work._replace(kernels=tuple(kernels))
 
 
 def _of_size(block: Block, size_bytes: int) -> Block:

@@ -16,7 +16,7 @@ from typing import Any
 from memorymark.memory.trace import FORWARD, OPTIMIZER, STEP, Trace
 from memorymark.records.config import TrainingConfig
 from memorymark.simulator.cuda.convolutions import ConvolutionKernel
-from memorymark.simulator.time.clock import Work
+from memorymark.simulator.time.kernels import Work
 from memorymark.workloads.build import is_own
 from memorymark.workloads.trial_spec import TrialSpec
 

@@ -47,7 +47,7 @@ from memorymark.simulator.session import Session, simulating
 from memorymark.simulator.simulated_runtime import SimulatedRuntime
 from memorymark.simulator.step_errors import told_error, unknown_number
 from memorymark.simulator.tensors.shapes import ShapeCache
-from memorymark.simulator.time.clock import Work
+from memorymark.simulator.time.kernels import Work
 from memorymark.training.tracked import run_tracked_steps
 from memorymark.units import GIB
 from memorymark.workloads.build import is_own, tensors_beside

@@ -21,7 +21,11 @@ from memorymark.ui.redraw import is_redrawing
 from memorymark.ui.say import plain
 
 _BY_MODEL = "model default"
-_LEFT_OPEN = {"lora_rank": "no LoRA", "grad_clip": "not clipped"}
+_LEFT_OPEN = {
+    "lora_rank": "no LoRA",
+    "grad_clip": "not clipped",
+    "effective_batch_size": "not asked for",
+}
 _PERCENT = 100.0
 _NOTHING = object()
 _PAGE, _DRAWN, _SHOWN = "page_drawn", "widgets_drawn", "widgets_shown"

@@ -21,6 +21,11 @@ from memorymark.records.request import COMPARED, Request, RequestKind
 
 GPUS = sorted(load_catalogue())
 VALIDATIONS = (RequestKind.BACKWARD, RequestKind.COMPILE)
+TEXTS = {
+    "freeze": ["*embeddings*", "encoder.*.weight,head.[ab]?", "*"],
+    "lengths": ["32:5,512:1", "64:1"],
+    "length_range": [None],  # of the two, one may be given
+}
 SIMULATED = (RequestKind.ANALYSIS, RequestKind.BACKWARD)
 
 
@@ -39,7 +44,7 @@ def values(option: Option) -> st.SearchStrategy[Any]:
     elif option.kind is bool:
         found = st.booleans()
     elif option.kind is str:
-        found = st.sampled_from(["*embeddings*", "encoder.*.weight,head.[ab]?", "*"])
+        found = st.sampled_from(TEXTS[option.name])
     else:
         ends = {"min_value": option.smallest, "max_value": option.largest}
         kinds = {int: st.integers(**ends), float: st.floats(**ends, allow_infinity=False)}

@@ -88,6 +88,14 @@ def test_peaks_are_per_second_and_in_order(gpu):
 
 
 @each_gpu
+def test_hardware_is_in_units_and_its_clock_is_one_that_cards_have(gpu):
+    assert 20 <= gpu.multiprocessors <= 200
+    assert 2 * 1024**2 <= gpu.l2_bytes <= 256 * 1024**2
+    assert 50 <= gpu.board_watts <= 1500
+    assert 1.2e9 < gpu.clock_hz < 2.7e9
+
+
+@each_gpu
 def test_prices_are_dollars_an_hour(gpu):
     price = gpu.usd_per_hour
     assert price is None if gpu.key in UNPRICED else 0.05 < price < 20
@@ -95,13 +103,13 @@ def test_prices_are_dollars_an_hour(gpu):
 
 def sources_of(gpu):
     """(source, date) of each group of figures."""
-    groups = ("memory", "context", "performance", "price")
+    groups = ("memory", "context", "performance", "hardware", "price")
     return {g: (getattr(gpu, f"{g}_source"), getattr(gpu, f"{g}_observed_at")) for g in groups}
 
 
 @each_gpu
 def test_every_figure_has_a_source_and_a_date(gpu):
-    known = {"memory": gpu.total_bytes, "performance": gpu.fp32_flops}
+    known = {"memory": gpu.total_bytes, "performance": gpu.fp32_flops, "hardware": gpu.l2_bytes}
     known |= {"context": gpu.context_bytes, "price": gpu.usd_per_hour}
     for group, (source, observed_at) in sources_of(gpu).items():
         assert (source is None) == (known[group] is None), group

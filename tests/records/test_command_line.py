@@ -50,3 +50,15 @@ def test_the_command_names_the_card_among_several():
 def test_on_the_cpu_the_budget_is_said():
     cpu = Target("CPU", "cpu", Source.MEASURED, 8 * GIB)
     assert command_line(analysis(cpu)).endswith("--device cpu --memory-budget 8GiB")
+
+
+def test_lengths_and_newer_settings_are_said():
+    config = TrainingConfig(
+        lora_rank=8, freeze="*embed*", grad_clip=1.0, drop_outputs=True, chunked_cross_entropy=True,
+        expandable_segments=True,
+    )  # fmt: skip
+    words = shlex.split(command_line(analysis(config=config, lengths=[128, 64, 64])))
+    text = " ".join(words)
+    assert "--lora-rank 8 --freeze *embed* --grad-clip 1.0 --drop-outputs" in text
+    assert "--chunked-cross-entropy --expandable-segments" in text
+    assert text.endswith("--lengths 64:2,128:1")

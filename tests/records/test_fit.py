@@ -36,7 +36,7 @@ def fit(needed=GIB, outcome=Outcome.OK, high=None, **known):
      "Batch 8 of Net does not fit on NVIDIA L4: it needs 5.00 of 4.00 GiB, 1.00 GiB too much. "
      "Not even one sample fits. Simulated."),
     (fit(None, Outcome.OOM), "Batch 8 of Net does not fit on NVIDIA L4. Simulated."),
-    (fit(None, Outcome.ERROR), "Batch 8 of Net could not be simulated: an error Simulated."),
+    (fit(None, Outcome.ERROR), "Batch 8 of Net failed: an error"),
     (fit(100 * 1024**2), "Batch 8 of Net fits on NVIDIA L4 with 3.90 GiB to spare: it needs "
                          "100.0 MiB of 4.00 GiB. Simulated."),
 ])  # fmt: skip

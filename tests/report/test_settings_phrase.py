@@ -22,6 +22,12 @@ from memorymark.records.request import Request, RequestKind, command_line
 from memorymark.report import settings_phrase as phrases
 from memorymark.units import GIB, MIB
 
+TEXTS = {
+    "freeze": ["*embed*", "*.bias", "*.bias,*embed*"],
+    "lengths": ["32:5", "32:5,512:1"],
+    "length_range": [],  # of the two, one may be given
+}
+
 
 def values_of(option: Option) -> st.SearchStrategy:
     if option.choices:
@@ -31,7 +37,7 @@ def values_of(option: Option) -> st.SearchStrategy:
     elif option.kind is float:
         values = st.floats(option.smallest, option.largest, allow_nan=False)
     elif option.kind is str:
-        values = st.sampled_from(["*embed*", "*.bias", "*.bias,*embed*"])
+        values = st.sampled_from(TEXTS[option.name]) if TEXTS[option.name] else st.none()
     else:
         values = st.integers(option.smallest, option.largest)
     return values if option.default is not None else st.none() | values

@@ -19,7 +19,7 @@ from memorymark.workloads.registry import resolve
 
 AS_TRAINER = {"loop": "trainer", "use_cache": "off"}
 COUNTERS_BYTES = 64
-QUIET = 'save_strategy="no", use_cpu=True, report_to="none", disable_tqdm=True,'
+QUIET = 'save_strategy="no", report_to="none", disable_tqdm=True,'
 
 
 def peak_of(text, folder):
@@ -52,6 +52,16 @@ def test_the_trainer_needs_what_was_measured(models, tmp_path, name, settings): 
     found = peak_of(trainer_snippet(models[name], config, BATCH_SIZE), tmp_path)
     beyond = found - expected - batch_bytes(models[name], config)
     assert 0 <= beyond <= COUNTERS_BYTES
+
+
+def test_mixed_precision_in_the_trainer_holds_its_outputs_in_fp32_too(models, tmp_path):  # noqa: F811
+    """accelerate copies what autocast returns to fp32: logits, which the plain loop leaves."""
+    config = config_of("gpt2", **AS_TRAINER, precision="amp-bf16")
+    expected = promised(models["gpt2"], config)
+    found = peak_of(trainer_snippet(models["gpt2"], config, BATCH_SIZE), tmp_path)
+    logits_bytes = BATCH_SIZE * config.seq_len * 200 * 4
+    beyond = found - expected - batch_bytes(models["gpt2"], config)
+    assert 0 <= beyond <= logits_bytes + COUNTERS_BYTES
 
 
 def test_arguments_say_what_the_trainer_has_arguments_for():

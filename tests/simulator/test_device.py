@@ -5,12 +5,15 @@ import torch
 from torch.nn import functional
 
 from memorymark.errors import UnsupportedOperation
+from memorymark.gpus.catalogue import find_gpu
 from memorymark.memory.trace import BACKWARD, FORWARD, STEP
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.device import SimulatedDevice
 from memorymark.simulator.session import simulating
 from memorymark.simulator.tensors.shapes import ShapeCache
-from memorymark.simulator.time.clock import Rates, seconds
+from memorymark.simulator.time.calibration import CALIBRATION
+from memorymark.simulator.time.clock import step_time
+from memorymark.simulator.time.speeds import speeds_of
 from memorymark.units import MIB
 
 A100, CPU = Rules(Platform.CUDA, (8, 0)), Rules(Platform.CPU)
@@ -107,7 +110,7 @@ def test_an_operation_without_a_rule_is_named():
 
 
 def test_the_time_of_one_step_is_counted():
-    rates, x = Rates({torch.float32: 1e12}, 1e11), meta(256, 256)
+    speeds, x = speeds_of(find_gpu("a100-40gb"), CALIBRATION), meta(256, 256)
 
     def steps(count):
         def run(device):
@@ -116,7 +119,7 @@ def test_the_time_of_one_step_is_counted():
                 torch.relu(x)
 
         device, _ = operate(run, timed_step=2)
-        return seconds(device.works, rates)
+        return step_time(device.works, device.work_marks, speeds).seconds
 
     assert steps(1) == 0
     assert steps(2) == steps(3) > 0

@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny import TinyNet, tiny_bert, tiny_gpt2, tiny_llama, tiny_resnet
 
+from memorymark.gpus.catalogue import find_gpu
 from memorymark.memory.trace import FORWARD
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Stage
@@ -13,11 +14,17 @@ from memorymark.simulator import micro_batches
 from memorymark.simulator import simulate as simulate_module
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.simulate import simulate
-from memorymark.simulator.time.clock import Rates, seconds
+from memorymark.simulator.time.calibration import CALIBRATION
+from memorymark.simulator.time.clock import step_time
+from memorymark.simulator.time.speeds import speeds_of
 from memorymark.workloads.build import build_model
 from memorymark.workloads.trial_spec import TrialSpec
 
-RATES = Rates({torch.float32: 1e12, torch.float16: 2e12, torch.bfloat16: 2e12}, 1e11)
+SPEEDS = speeds_of(find_gpu("a100-40gb"), CALIBRATION)
+
+
+def seconds(steps):
+    return step_time(steps.works, steps.work_marks, SPEEDS).seconds
 
 
 def simulated(workload, count, batch_size=4, stage=Stage.STEP, **training):
@@ -60,15 +67,15 @@ def test_few_micro_batches_have_the_memory_and_the_time_of_all(make, training, m
     assert few.trace == whole.trace
     assert few.convolutions == whole.convolutions
     assert read(few) == read(whole)
-    assert seconds(few.works, RATES) == pytest.approx(seconds(whole.works, RATES), rel=1e-12)
+    assert seconds(few) == pytest.approx(seconds(whole), rel=1e-12)
 
 
 def test_a_million_micro_batches_take_no_longer_than_a_few():
     found = simulated(tiny_bert(), 1_000_000)
     assert micro_batches_in(found) < 10_000
     assert len(found.trace.events) < 2_000_000
-    one = seconds(simulated(tiny_bert(), 1).works, RATES)
-    assert seconds(found.works, RATES) > 100_000 * one
+    one = seconds(simulated(tiny_bert(), 1))
+    assert seconds(found) > 100_000 * one
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Widgets show what holds, though a page is drawn in part, or another page is drawn."""
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from memorymark.ui import option_widgets
 
@@ -54,3 +55,26 @@ def test_another_page_has_a_widget_of_its_own(state):
     assert draw(state, "Analysis", 16)
     assert draw(state, "Cost comparison", 16)
     assert draw(state, "Analysis", 16)
+
+
+def _text() -> None:
+    import streamlit as st
+
+    from memorymark.records.config import TrainingConfig
+    from memorymark.records.option import options_of
+    from memorymark.ui.option_widgets import draw_option, entered
+
+    option = options_of(TrainingConfig)["freeze"]
+    draw_option(option, "freeze", st.session_state.get("kept"))
+    st.session_state["entered"] = entered(option, "freeze")
+
+
+def test_a_text_is_entered_and_an_empty_one_is_none():
+    page = AppTest.from_function(_text)
+    page.session_state["kept"] = "*embed*"
+    page.run(timeout=30)
+    assert page.text_input(key="freeze").value == "*embed*"
+    assert page.session_state["entered"] == "*embed*"
+    page.session_state["kept"] = None
+    page.run(timeout=30)
+    assert page.session_state["entered"] is None

@@ -125,7 +125,7 @@ class Attempts:
     def lever(self, name: str, tried: Tried, before: Tried | None, notes: str = "") -> Lever:
         """Say what a change comes to, with the largest batch that fits with it."""
         trial = tried.trial
-        speed = trial.samples_per_second
+        speed, (low, high) = trial.samples_per_second, trial.speed_band or (None, None)
         return Lever(
             name=name,
             changes=dict(tried.changes),
@@ -138,6 +138,8 @@ class Attempts:
             notes=notes,
             batch_size=tried.batch_size,
             memory_bytes=trial.memory_bytes,
+            samples_per_second_low=low,
+            samples_per_second_high=high,
         )
 
     def largest_batch(self, tried: Tried) -> int | None:

@@ -19,7 +19,7 @@ from memorymark.report.charts.palette import (
     in_gib,
 )
 from memorymark.report.charts.vega import NUMBER, Spec, axis, by_label, chart, layer, number, words
-from memorymark.units import gib, gib_range, percent, rate
+from memorymark.units import gib, gib_range, likely_rate, percent, rate
 
 MARKS = ("current", "optimal", "max")
 _TOOLTIP = [
@@ -67,9 +67,11 @@ def throughput_over_batch(analysis: Analysis) -> Spec:
     """Draw the samples per second of each trial and the marks; the knee is the recommended one."""
     fitting = [t for t in latest_by_batch(analysis.trials) if t.samples_per_second is not None]
     rows = [{**_row(trial), "rate": trial.samples_per_second} for trial in fitting]
-    axes = _Axes(analysis, rows, "rate", "Throughput (samples/s)")
+    most = max((trial.speed_band[1] for trial in fitting if trial.speed_band), default=None)
+    axes = _Axes(analysis, rows, "rate", "Throughput (samples/s)", most)
     layers = [
         *_mark_layers(analysis, axes, lambda mark: mark.samples_per_second),
+        *_speed_band(fitting, axes),
         _line(rows, axes),
         *_points(rows, axes),
     ]
@@ -132,7 +134,7 @@ def _row(trial: Trial) -> dict[str, Any]:
         "range_text": gib_range(trial.peak_reserved_low_bytes, trial.peak_reserved_high_bytes),
         "share": percent(trial.capacity_share),
         "bytes": exact(trial.memory_bytes),
-        "rate_text": f"{rate(trial.samples_per_second)} samples/s",
+        "rate_text": f"{rate(trial.samples_per_second)} samples/s{likely_rate(trial.speed_band)}",
         "source": str(trial.source),
     }
 
@@ -160,6 +162,17 @@ def _range_band(trials: Sequence[Trial], axes: _Axes) -> list[Spec]:
         }
         for trial in trials
         if has_range(trial)
+    ]
+    encoding = {"x": axes.x, "y": axes.y, "y2": {"field": "high"}}
+    return [layer(rows, "area", encoding, color=LINE, opacity=0.2)] if rows else []
+
+
+def _speed_band(trials: Sequence[Trial], axes: _Axes) -> list[Spec]:
+    """Draw where an estimated throughput is likely to lie; nothing where all are measured."""
+    rows = [
+        {"batch": trial.batch_size, "rate": trial.speed_band[0], "high": trial.speed_band[1]}
+        for trial in trials
+        if trial.speed_band
     ]
     encoding = {"x": axes.x, "y": axes.y, "y2": {"field": "high"}}
     return [layer(rows, "area", encoding, color=LINE, opacity=0.2)] if rows else []
@@ -247,8 +260,10 @@ def _memory_words(analysis: Analysis) -> str:
 
 
 def _throughput_words(analysis: Analysis) -> str:
+    band = likely_rate(analysis.optimal.speed_band)
     return (
         f"Throughput by batch size: {analysis.workload} on {analysis.target.name}, "
         f"{analysis.target.source}; {rate(analysis.current.samples_per_second)} samples/s at the "
-        f"current batch size, {rate(analysis.optimal.samples_per_second)} at the recommended one."
+        f"current batch size, {rate(analysis.optimal.samples_per_second)}{band} at the "
+        "recommended one."
     )

@@ -11,7 +11,7 @@ from memorymark.report.charts.batch_charts import latest_by_batch
 from memorymark.report.charts.palette import HEIGHT, RUN_COLOURS, RUN_SHAPES, in_gib
 from memorymark.report.charts.vega import NUMBER, Spec, axis, by_label, chart, key, layer, number
 from memorymark.report.charts.vega import words as named
-from memorymark.units import gib, rate
+from memorymark.units import gib, likely_rate, rate
 
 MOST_RUNS = len(RUN_COLOURS)
 _LEGEND_LINE = 18
@@ -70,7 +70,7 @@ def _row(name: str, trial: Trial, analysis: Analysis) -> dict[str, Any]:
         "run": name,
         "batch": trial.batch_size,
         "memory_text": gib(trial.memory_bytes),
-        "rate_text": f"{rate(trial.samples_per_second)} samples/s",
+        "rate_text": f"{rate(trial.samples_per_second)} samples/s{likely_rate(trial.speed_band)}",
         "mark": "recommended" if is_recommended else "tried",
         "source": str(trial.source),
     }

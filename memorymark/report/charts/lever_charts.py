@@ -15,7 +15,7 @@ from memorymark.report.charts.cost_charts import (
 )
 from memorymark.report.charts.palette import GROUND, LIMIT, MARK_COLOURS, exact, in_gib
 from memorymark.report.charts.vega import Spec, by_label, chart, layer, words
-from memorymark.units import count, rate, usd
+from memorymark.units import count, likely_rate, rate, usd
 
 _BEST = "None takes less memory and is faster"
 _BEATEN = "More memory, or slower"
@@ -80,7 +80,7 @@ def _row(number: int, lever: Lever) -> dict[str, Any] | None:
         "memory": in_gib(lever.memory_bytes),
         "rate": lever.samples_per_second,
         "bytes_text": exact(lever.memory_bytes),
-        "rate_text": f"{rate(lever.samples_per_second)} samples/s",
+        "rate_text": f"{rate(lever.samples_per_second)} samples/s{likely_rate(lever.speed_band)}",
         "usd_text": usd(lever.cost_per_million_samples),
         "largest": count(lever.max_batch_size),
         "efficient": lever.efficient,

@@ -1,126 +1,109 @@
-"""An estimate of time from a GPU's peak rates: each operation is as slow as its slower side.
+"""An estimate of a step's seconds on a card, from what its operations do.
 
-The roofline of Williams, Waterman and Patterson (2009, doi 10.1145/1498765.1498785): seconds
-are the larger of arithmetic over peak arithmetic and bytes over bandwidth, each at a share of
-the peak that real kernels reach.
+The device runs one kernel after the other, and the host starts them ahead of it: a step takes as
+long as the slower of the two. The optimizer is counted apart, since the gradient scaler lets the
+host wait for the gradients.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import pairwise
 
-import torch
-from torch import Tensor
-from torch.utils.flop_counter import flop_registry
+import numpy as np
 
-from memorymark.simulator.torch_compat import operations, packet_of
+from memorymark.memory.trace import BACKWARD, OPTIMIZER
+from memorymark.simulator.time.calibration import CALIBRATION, Calibration
+from memorymark.simulator.time.kernels import Kernel, Kind, Work
+from memorymark.simulator.time.pricing import KINDS, Table, kernel_seconds
+from memorymark.simulator.time.speeds import Speeds
 
-# Shares of the peaks that large training kernels are taken to reach. They are not calibrated:
-# benchmarks/accuracy.py scores the estimate against the steps that were measured.
-_ARITHMETIC_SHARE = 0.6
-_BANDWIDTH_SHARE = 0.75
-# Time between two kernels that the host launches one after the other.
-_LAUNCH_SECONDS = 5e-6
-
-_CONVOLUTIONS = operations("convolution", "convolution_backward")
+Marks = Sequence[tuple[str, int]]
+_FORWARD_PART, _BACKWARD_PART, _OPTIMIZER_PART = range(3)
 
 
 @dataclass(frozen=True)
-class Rates:
-    """What a device does in a second.
+class StepTime:
+    """What a step takes.
 
     Attributes:
-        flops: Operations a second, by torch dtype of the arguments.
-        bandwidth_bytes: Bytes a second from and to its memory.
-        convolution_fp32_flops: Operations a second of convolutions in fp32, for which cuDNN
-            takes TF32 unless it is told not to.
+        seconds: Of the whole step.
+        device_seconds: Of its kernels, one after the other.
+        host_seconds: Of starting them.
+        shares: Of the device's seconds, by the kind of kernel; kinds that take none are left out.
     """
 
-    flops: dict[torch.dtype, float]
-    bandwidth_bytes: float
-    convolution_fp32_flops: float | None = None
+    seconds: float
+    device_seconds: float
+    host_seconds: float
+    shares: dict[Kind, float]
 
 
-class Work(NamedTuple):
-    """What one operation does, on any device.
-
-    Attributes:
-        flops: Operations of arithmetic; 0 where they are not counted.
-        dtype: The format whose rate they take; None where there are none.
-        is_convolution: Whether they are a convolution's.
-        moved_bytes: Bytes of what is read and written.
-        times: How often the operation runs.
-    """
-
-    flops: int
-    dtype: torch.dtype | None
-    is_convolution: bool
-    moved_bytes: int
-    times: int = 1
-
-
-def work_of(func: Any, args: tuple[Any, ...], output: Any) -> Work | None:
-    """Return what an operation does. None for views, which take no time."""
-    if func.is_view:
-        return None
-    leaves: list[Tensor] = []
-    _collect(args, leaves)
-    _collect(output, leaves)
-    moved = sum(x.numel() * x.element_size() for x in leaves)
-    formula = flop_registry.get(packet_of(func))
-    if formula is None or not leaves:
-        return Work(0, None, False, moved)
-    try:
-        flops = formula(*args, out_val=output)
-    except AssertionError:  # PyTorch 2.11 counts attention only where all have as many heads
-        flops = formula(*_with_all_heads(args), out_val=output)
-    return Work(flops, leaves[0].dtype, func in _CONVOLUTIONS, moved)
-
-
-def _with_all_heads(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return attention's arguments as shapes, with a head of keys and values for each query's."""
-    heads = args[0].size(1)
-
-    def shape(x: Any) -> Any:
-        if not isinstance(x, Tensor) or x.dim() != 4:
-            return x
-        samples, _, *rest = x.shape
-        return torch.Size((samples, heads, *rest))
-
-    return tuple(map(shape, args))
-
-
-def seconds(works: Iterable[Work], rates: Rates) -> float:
-    """Return the estimated seconds of operations that run one after the other.
+def step_time(
+    works: Sequence[Work], marks: Marks, speeds: Speeds, calibration: Calibration = CALIBRATION
+) -> StepTime:
+    """Return the estimated time of a step.
 
     Args:
         works: What each operation does.
-        rates: What the device does in a second.
+        marks: (phase, number of works before it) for each phase of the step.
+        speeds: What the card does in a second.
+        calibration: The shares of it that kernels reach.
     """
-    total = 0.0
-    known: dict[Work, float] = {}
+    paces = (
+        calibration.forward_host_seconds,
+        calibration.backward_host_seconds,
+        calibration.optimizer_host_seconds,
+    )
+    parts = [Counter[Kernel]() for _ in paces]
+    host = [0.0 for _ in paces]
+    for part, stretch in _stretches(works, marks):
+        parts[part].update(counted_kernels(stretch))
+        host[part] += paces[part] * sum(work.times for work in stretch)
+    return _priced(parts, host, speeds, calibration)
+
+
+def counted_kernels(works: Sequence[Work]) -> Counter[Kernel]:
+    """Return how often each kernel runs."""
+    counted, kernels = Counter[Work](), Counter[Kernel]()
     for work in works:
-        taken = known.get(work)
-        if taken is None:
-            taken = known[work] = _seconds_of(work, rates)
-        total += taken * work.times
-        total += _LAUNCH_SECONDS * work.times
-    return total
+        counted[work] += work.times
+    for work, times in counted.items():
+        for kernel in work.kernels:
+            kernels[kernel] += times
+    return kernels
 
 
-def _seconds_of(work: Work, rates: Rates) -> float:
-    by_memory = work.moved_bytes / (rates.bandwidth_bytes * _BANDWIDTH_SHARE)
-    rate = None if work.dtype is None else rates.flops.get(work.dtype)
-    if work.is_convolution and work.dtype is torch.float32:
-        rate = rates.convolution_fp32_flops or rate
-    return max(work.flops / (rate * _ARITHMETIC_SHARE) if rate else 0.0, by_memory)
+def _priced(
+    parts: list[Counter[Kernel]], host: list[float], speeds: Speeds, calibration: Calibration
+) -> StepTime:
+    kernels = list(dict.fromkeys(kernel for part in parts for kernel in part))
+    table = Table.of(kernels)
+    each = kernel_seconds(table, speeds, calibration)
+    counts = np.array([[part[kernel] for kernel in kernels] for part in parts], dtype=float)
+    forward, backward, optimizer = (float(seconds) for seconds in counts @ each)
+    by_kind = np.bincount(table.kinds, counts.sum(axis=0) * each, len(KINDS))
+    device = forward + backward + optimizer
+    passes = max(forward + backward, host[_FORWARD_PART] + host[_BACKWARD_PART])
+    return StepTime(
+        seconds=passes + max(optimizer, host[_OPTIMIZER_PART]),
+        device_seconds=device,
+        host_seconds=sum(host),
+        shares={
+            kind: float(seconds) / device
+            for kind, seconds in zip(KINDS, by_kind, strict=True)
+            if seconds
+        },
+    )
 
 
-def _collect(value: Any, tensors: list[Tensor]) -> None:
-    if isinstance(value, Tensor):
-        tensors.append(value)
-    elif isinstance(value, tuple | list):
-        for item in value:
-            _collect(item, tensors)
+def _stretches(works: Sequence[Work], marks: Marks) -> list[tuple[int, Sequence[Work]]]:
+    """Cut a step's works where another phase begins, and say whose pace each part has."""
+    part, starts = _FORWARD_PART, [(_FORWARD_PART, 0)]
+    for phase, position in marks:
+        part = {BACKWARD: _BACKWARD_PART, OPTIMIZER: _OPTIMIZER_PART}.get(phase, _FORWARD_PART)
+        starts.append((part, position))
+    starts.append((part, len(works)))
+    return [(part, works[start:end]) for (part, start), (_, end) in pairwise(starts) if end > start]

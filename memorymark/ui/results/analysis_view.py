@@ -26,8 +26,9 @@ from memorymark.ui import columns, say
 from memorymark.ui.charting import draw_spec
 from memorymark.ui.columns import draw_table
 from memorymark.ui.pieces import File, card, draw_exports
+from memorymark.ui.results.asked_beside import draw_effective_batch, draw_lengths
 from memorymark.ui.setup.choices import link_inputs
-from memorymark.units import count, gib, percent, rate, usd
+from memorymark.units import count, gib, likely_rate, percent, rate, usd
 
 OUTCOME_WIDTH = 120  # pixels: "out of memory"
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -46,6 +47,8 @@ TRIAL_COLUMNS = (
     columns.memory("Memory needed", attrgetter("memory_bytes")),
     columns.figure("Samples/s", attrgetter("samples_per_second")),
     columns.figure("Step time (s)", attrgetter("step_seconds")),
+    columns.figure("Step, at least (s)", attrgetter("step_seconds_low")).where_known(),
+    columns.figure("Step, at most (s)", attrgetter("step_seconds_high")).where_known(),
     columns.memory("Peak allocated", attrgetter("peak_allocated_bytes")),
     columns.memory("Peak reserved", attrgetter("peak_reserved_bytes")),
     columns.memory("Reserved, at least", attrgetter("peak_reserved_low_bytes")).where_known(),
@@ -64,6 +67,8 @@ def draw_analysis(analysis: Analysis, asked: Request | None) -> None:
     else:
         draw_key_figures(analysis)
     draw_findings(analysis)
+    draw_effective_batch(analysis)
+    draw_lengths(analysis)
     draw_curves(analysis)
     draw_memory(analysis)
 
@@ -201,15 +206,16 @@ def _card(label: str, mark: Mark, analysis: Analysis, words: str | None = None) 
     elif mark.trial is not None and mark.trial not in analysis.trials:
         how = " (simulated)"
     told = f"Peak memory, {analysis.target.source}; throughput {rate(mark.samples_per_second)} "
+    band = likely_rate(mark.speed_band)
     memory = f"{gib(mark.memory_bytes)}{how}"
-    card(label, words or count(mark.batch_size), memory, f"{told}samples/s.")
+    card(label, words or count(mark.batch_size), memory, f"{told}samples/s{band}.")
 
 
 def _speed_card(analysis: Analysis) -> None:
     before, after = analysis.current.samples_per_second, analysis.optimal.samples_per_second
     card(
         "Speed-up", speedup_words(analysis),
-        f"{rate(before)} to {rate(after)} samples/s",
+        f"{rate(before)} to {rate(after)} samples/s{likely_rate(analysis.optimal.speed_band)}",
         "Throughput at the recommended batch divided by throughput at the current one, "
         f"{analysis.target.source}. It is not the ratio of the batch sizes.",
     )  # fmt: skip

@@ -18,7 +18,12 @@ from memorymark.records.inputs import PLAN
 from memorymark.records.option import options_of
 from memorymark.records.request import Request
 from memorymark.report.charts.cost_charts import cost_against_time
-from memorymark.report.comparison_lines import cheapest, cheapest_sentence, comparison_lines
+from memorymark.report.comparison_lines import (
+    cheapest,
+    cheapest_sentence,
+    comparison_lines,
+    overlap_sentences,
+)
 from memorymark.report.exports import comparison_csv
 from memorymark.report.price_words import price_owner, price_words
 from memorymark.report.settings_phrase import analysis_phrase, comparison_phrase
@@ -77,6 +82,8 @@ def draw_comparison(run: Run) -> None:
         st.info("Enter prices in the table below.")
     draw_spec(cost_against_time(holding, names), "costs")
     say.caption("{}", price_words(rows.values(), edited, "type one into the table"))
+    for sentence in overlap_sentences(shown):
+        say.caption("{}", sentence)
     say.caption("{}", _sources(rows))
     _draw_table(holding, rows)
     for finding in record["findings"]:
@@ -157,6 +164,8 @@ def _columns(least_price: float, most_price: float) -> tuple[Column, ...]:
         columns.money("$/million samples", _cost("usd_per_million_samples")),
         columns.money("$/year", _cost("usd_per_year")),
         columns.figure("Samples/s", _of("samples_per_second")),
+        columns.figure("Samples/s, at least", _known("samples_per_second_low")).where_known(),
+        columns.figure("Samples/s, at most", _known("samples_per_second_high")).where_known(),
         columns.count("Recommended batch", _of("optimal_batch_size")),
         columns.count("Largest batch", _of("max_batch_size")),
         columns.memory("Memory", _of("memory_bytes")),
@@ -169,6 +178,10 @@ def _columns(least_price: float, most_price: float) -> tuple[Column, ...]:
 
 def _of(name: str) -> Value:
     return lambda pair: pair[1][name]
+
+
+def _known(name: str) -> Value:
+    return lambda pair: pair[1].get(name)
 
 
 def _cost(name: str) -> Value:
@@ -203,8 +216,8 @@ def _sources(rows: dict[str, dict[str, Any]]) -> str:
     measured = [row["name"] for row in rows.values() if row["source"] == "measured"]
     said = f"Throughput measured on {', '.join(measured)}. " if measured else ""
     return (
-        f"{said}Simulated throughput is an estimate from the GPU's peak rates. Its error is not "
-        "known yet, so GPUs with similar figures may rank differently in practice. "
+        f"{said}Simulated throughput is an estimate with a band: nine in ten published step times "
+        "lie in theirs. GPUs whose bands overlap may rank differently in practice. "
         f"Best trade-off: {BEST_TRADE_OFF}"
     )
 

@@ -29,7 +29,7 @@ from memorymark.ui.say import plain
 from memorymark.ui.setup.choices import link_inputs
 from memorymark.ui.setup.current import set_value
 from memorymark.ui.setup.setup_record import BATCH, OPTIONS
-from memorymark.units import gib, rate, usd
+from memorymark.units import gib, likely_rate, rate, usd
 
 MOST_ROWS = 10
 Numbered = tuple[int, Lever]
@@ -39,6 +39,8 @@ _FIGURES = (
     columns.memory("Memory saved", lambda row: row[1].saved_bytes),
     columns.count("Largest batch", lambda row: row[1].max_batch_size),
     columns.figure("Samples/s", lambda row: row[1].samples_per_second),
+    columns.figure("Samples/s, at least", lambda row: row[1].samples_per_second_low).where_known(),
+    columns.figure("Samples/s, at most", lambda row: row[1].samples_per_second_high).where_known(),
     columns.money("$/million samples", lambda row: row[1].cost_per_million_samples),
 )
 _LEVERS = (
@@ -164,4 +166,5 @@ def _short(lever: Lever) -> str:
     saved = "" if not lever.saved_bytes else f"saves {gib(lever.saved_bytes)}, "
     cost = lever.cost_per_million_samples
     price = "" if cost is None else f", {usd(cost)} per million samples"
-    return f"{saved}{rate(lever.samples_per_second)} samples/s{price}"
+    speed = f"{rate(lever.samples_per_second)} samples/s{likely_rate(lever.speed_band)}"
+    return f"{saved}{speed}{price}"

@@ -18,7 +18,7 @@ from memorymark.ui import say
 from memorymark.ui.engine import app_service, visitor
 from memorymark.ui.say import plain
 
-_AS_COMPARED = "As compared"
+_AS_COMPARED = "Default"
 _KINDS: dict[str, PriceKind | None] = {
     _AS_COMPARED: None,
     "On demand": PriceKind.ON_DEMAND,

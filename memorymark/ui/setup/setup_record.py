@@ -14,7 +14,10 @@ from memorymark.records.request import Request, RequestKind
 from memorymark.workloads.known_models import lengths_of, task_of
 
 BATCH = "current_batch_size"
-SEARCH = ("granularity", "headroom", "objective", "max_batch_size")
+SEARCH = (
+    "granularity", "headroom", "objective", "max_batch_size", "effective_batch_size", "lengths",
+    "length_range",
+)  # fmt: skip
 TRAINING = options_of(TrainingConfig)
 SEARCHED = {name: options_of(AnalysisOptions)[name] for name in (BATCH, *SEARCH)}
 OPTIONS: Mapping[str, Option] = {**TRAINING, **SEARCHED}

@@ -15,10 +15,10 @@ from memorymark.records.config import (
     UseCache,
     ZeroGrad,
 )
-from memorymark.report.code.batch_code import WEIGHT_FORMATS, batch_code
-from memorymark.report.code.model_code import Library, model_code
-from memorymark.report.code.optimizer_code import optimizer_line
-from memorymark.report.code.script import (
+from memorymark.report.scripts.batch_code import WEIGHT_FORMATS, batch_code
+from memorymark.report.scripts.model_code import model_code
+from memorymark.report.scripts.optimizer_code import optimizer_line
+from memorymark.report.scripts.script import (
     EXPANDABLE,
     constants_of,
     environment_of,
@@ -28,6 +28,8 @@ from memorymark.report.code.script import (
     parts_as_text,
     switches_of,
 )
+from memorymark.report.visible import visible
+from memorymark.workloads.naming import CODE, VISION_LIBRARIES, form_of
 
 _OPTIMIZERS = {
     Optimizer.SGD: "sgd",
@@ -46,6 +48,10 @@ class Samples(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         return {{name: value[0] for name, value in make_batch().items()}}"""
+_OF_SCRIPT = (
+    "max_steps=STEPS,",
+    "use_cpu=not torch.cuda.is_available(),",
+)
 _DEVICE = 'device = torch.device("cpu")  # of the samples: the Trainer moves each batch'
 
 
@@ -63,17 +69,13 @@ def trainer_script(
     Raises:
         UsageError: The Trainer has no loss for such a model, or no update without an optimizer.
     """
+    check_trainer(model)
     code = model_code(model, config)
-    if code.library is not Library.TRANSFORMERS:
-        raise UsageError(
-            f"The Trainer takes models that return their loss, as those of transformers do, and "
-            f"{quoted(model)} is none. Take the script in plain PyTorch."
-        )
     one = [line.replace("BATCH_SIZE", "1") for line in batch_code(code, config)]
     each = "ACCUMULATION * " if config.gradient_accumulation > 1 else ""
     loop = [
         *one, "", "", *_DATASET.format(each=each).splitlines(), "", "",
-        *arguments_code(config, "BATCH_SIZE", ["max_steps=STEPS,"]), "",
+        *arguments_code(config, "BATCH_SIZE", _OF_SCRIPT), "",
         *_trainer(config), *_trained(config),
     ]  # fmt: skip
     return parts_as_text(
@@ -86,6 +88,20 @@ def trainer_script(
         model_lines(code, _without_own_arguments(config), placed=False),
         loop=loop,
     )
+
+
+def check_trainer(model: str) -> None:
+    """Check that transformers' Trainer takes a model, by its name.
+
+    Raises:
+        UsageError: It does not.
+    """
+    form, _ = form_of(model)
+    if form in (CODE, *VISION_LIBRARIES):
+        raise UsageError(
+            f"The Trainer takes models that return their loss, as those of transformers do, and "
+            f"{quoted(model)} is none. Take the script in plain PyTorch."
+        )
 
 
 def arguments_code(config: TrainingConfig, batch_size: str, more: Sequence[str] = ()) -> list[str]:
@@ -116,7 +132,7 @@ def code_beside(config: TrainingConfig) -> list[str]:
         f"model = get_peft_model(model, LoraConfig(r={config.lora_rank}))": (
             config.lora_rank is not None
         ),
-        f"parameter.requires_grad_(False)  # of {config.freeze}": bool(config.freeze),
+        f"parameter.requires_grad_(False)  # of {visible(config.freeze)}": bool(config.freeze),
         optimizer_line(config.optimizer, config.optimizer_impl): is_own_optimizer,
         "trainer = Trainer(model, arguments, optimizers=(optimizer, None))": is_own_optimizer,
     }
@@ -193,4 +209,4 @@ def _trainer(config: TrainingConfig) -> list[str]:
 
 def _without_own_arguments(config: TrainingConfig) -> TrainingConfig:
     """Return the config with what the Trainer does by itself left out of the model's lines."""
-    return dataclasses.replace(config, gradient_checkpointing=False)
+    return dataclasses.replace(config, gradient_checkpointing=False, chunked_cross_entropy=False)

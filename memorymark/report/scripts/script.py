@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from memorymark.records.config import Attention, Optimizer, Precision, Task, TrainingConfig
-from memorymark.report.code.batch_code import WEIGHT_FORMATS, batch_code
-from memorymark.report.code.loop_code import loop_code
-from memorymark.report.code.model_code import Checkpointing, Library, ModelCode, model_code
-from memorymark.report.code.optimizer_code import optimizer_import, optimizer_line
+from memorymark.report.scripts.adapter_code import adapter_lines
+from memorymark.report.scripts.batch_code import WEIGHT_FORMATS, batch_code
+from memorymark.report.scripts.chunked_code import head_lines, loss_lines
+from memorymark.report.scripts.loop_code import loop_code
+from memorymark.report.scripts.model_code import Checkpointing, Library, ModelCode, model_code
+from memorymark.report.scripts.optimizer_code import optimizer_import, optimizer_line
 from memorymark.report.visible import visible
 
 _STEPS = 3
 EXPANDABLE = 'os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"'
-_HEADS = '("classifier", "score", "qa_outputs", "fc", "head", "heads")'
 _CHECKPOINT_BLOCKS = """\
 def checkpoint_blocks(module):
     \"\"\"Recompute the activations of repeated blocks in the backward pass.\"\"\"
@@ -48,7 +49,15 @@ def plain_script(
         *functions_of(code, config),
         model_lines(code, config),
         _optimizer(config),
-        loop=[*batch_code(code, config), "", "", *loop_code(code, config), "", *_PEAK.splitlines()],
+        loop=[
+            *batch_code(code, config),
+            "",
+            "",
+            *loss_lines(code, config),
+            *loop_code(code, config),
+            "",
+            *_PEAK.splitlines(),
+        ],
     )
 
 
@@ -76,16 +85,17 @@ def imports_of(code: ModelCode, config: TrainingConfig, more: Sequence[str] = ()
     """Return the imports: of Python, then of packages; `more` comes from the model's library."""
     blocks = _by_blocks(code, config)
     python = ["from fnmatch import fnmatchcase"] if config.freeze else []
-    python += ["from functools import partial"] if blocks else []
+    tools = ["partial"] * blocks + ["reduce"] * config.chunked_cross_entropy
+    python += [f"from functools import {', '.join(tools)}"] if tools else []
     own = [", ".join((line, *more)) for line in code.imports]
     packages = ["import torch", *own, optimizer_import(config.optimizer)]
-    if code.library in (Library.TORCHVISION, Library.TIMM):
+    if code.library in (Library.TORCHVISION, Library.TIMM) or config.chunked_cross_entropy:
         packages.append("from torch.nn import functional")
     if config.attention is Attention.FLASH:
         packages.append("from torch.nn.attention import SDPBackend, sdpa_kernel")
     if config.lora_rank is not None:
         packages.append("from peft import LoraConfig, get_peft_model")
-    if blocks:
+    if blocks or config.chunked_cross_entropy:
         packages.append("from torch.utils.checkpoint import checkpoint")
     packages = sorted(filter(None, packages), key=lambda line: (line.split()[0] == "from", line))
     return [*python, *([""] if python else []), *packages]
@@ -97,8 +107,9 @@ def constants_of(code: ModelCode, config: TrainingConfig, batch_size: int) -> li
     accumulation = config.gradient_accumulation
     lengths = [f"SEQ_LEN = {config.seq_len}"] if _has_text(code) else []
     counts = [f"ACCUMULATION = {accumulation}"] if accumulation > 1 else []
-    frozen = f"FROZEN = {[*config.frozen_patterns]!r}"
-    counts += [frozen.replace("'", '"')] if config.freeze else []
+    counts += ["CHUNK = 1024"] if config.chunked_cross_entropy else []
+    patterns = ", ".join(map(_quoted, config.frozen_patterns))
+    counts += [f"FROZEN = [{patterns}]"] if config.freeze else []
     return [*named, f"BATCH_SIZE = {batch_size}", *counts, *lengths, f"STEPS = {_STEPS}"]
 
 
@@ -108,7 +119,9 @@ def _has_text(code: ModelCode) -> bool:
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """Return text as Python's, in double quotes where it needs no escapes."""
+    is_plain = text.isprintable() and not {'"', "\\"} & {*text}
+    return f'"{text}"' if is_plain else repr(text)
 
 
 def switches_of(config: TrainingConfig, *, with_tf32: bool = True) -> list[str]:
@@ -143,33 +156,14 @@ def model_lines(code: ModelCode, config: TrainingConfig, *, placed: bool = True)
     lines = [*code.build, *([f"model = model.to({where})"] if where else [])]
     if config.channels_last:
         lines.append("model = model.to(memory_format=torch.channels_last)")
+    lines += head_lines(code, config)
     if config.gradient_checkpointing:
         lines += _CHECKPOINTING[code.checkpointing]
-    lines += [*_adapters(code, config), *_frozen(config)]
+    if config.lora_rank is not None:
+        lines += adapter_lines(config.lora_rank, has_head=not code.task.is_language_model)
+    lines += _frozen(config)
     lines.append("model.train()" if config.dropout else "model.eval()  # no dropout")
     return lines
-
-
-def _adapters(code: ModelCode, config: TrainingConfig) -> list[str]:
-    """A classifier's head is new to the task: it trains whole, as with peft's task types."""
-    rank = config.lora_rank
-    if rank is None:
-        return []
-    options = f'r={rank}, lora_alpha={2 * rank}, target_modules="all-linear"'
-    if code.task.is_language_model:
-        return [f"model = get_peft_model(model, LoraConfig({options}))"]
-    return [
-        f"HEADS = {_HEADS}",
-        "heads = [name for name, _ in model.named_children() if name in HEADS]",
-        "lora = LoraConfig(",
-        f"    r={rank},",
-        f"    lora_alpha={2 * rank},",
-        '    target_modules="all-linear",',
-        '    exclude_modules="|".join(rf"{head}(\\..*)?" for head in heads),',
-        "    modules_to_save=heads,",
-        ")",
-        "model = get_peft_model(model, lora)",
-    ]
 
 
 def _frozen(config: TrainingConfig) -> list[str]:

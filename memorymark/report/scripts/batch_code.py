@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from memorymark.records.config import DEFAULT_IMAGE_SIZE, Precision, Task, TrainingConfig
-from memorymark.report.code.model_code import Library, ModelCode
+from memorymark.report.scripts.model_code import Library, ModelCode
 
 WEIGHT_FORMATS = {Precision.BF16: "torch.bfloat16", Precision.FP16: "torch.float16"}
 _TEXT = (

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from memorymark.records.config import Optimizer, OptimizerImpl, Precision
-from memorymark.report.code.optimizer_code import optimizer_import, optimizer_line
+from memorymark.report.scripts.adapter_code import adapter_lines
+from memorymark.report.scripts.optimizer_code import optimizer_import, optimizer_line
 
 _AUTOCAST = """\
 with torch.autocast("cuda", dtype=torch.bfloat16):
@@ -36,6 +37,26 @@ with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
     loss = model(**batch).loss
     loss.backward()""",
 }
+_DROPPED = """\
+loss = model(**batch).loss  # no name holds the outputs
+loss.backward()"""
+_CHUNKED = """\
+head = model.get_output_embeddings()
+project, head.forward = head.forward, lambda hidden: hidden  # the loss runs the head
+
+def loss_of_chunk(hidden, labels):
+    logits = project(hidden).float()
+    return functional.cross_entropy(logits, labels, reduction="sum")
+
+# of a causal language model; tokens in chunks, each recomputed in the backward pass
+labels = functional.pad(labels, (0, 1), value=-100)[:, 1:].contiguous()
+hidden = model(**inputs).logits.flatten(0, 1)
+chunks = zip(hidden.split(1024), labels.flatten().split(1024))
+loss = sum(checkpoint(loss_of_chunk, *each, use_reentrant=False) for each in chunks)
+loss = loss / (labels != -100).sum()"""
+_EXPANDABLE = """\
+import os
+os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"  # before importing torch"""
 _ZERO_GRAD = {
     "before-forward": """\
 optimizer.zero_grad()
@@ -77,20 +98,18 @@ def _switch(on: str, off: str) -> Callable[[Any], str]:
 
 
 def _accumulation(steps: int) -> str:
+    if steps == 1:
+        return "loss = model(**batch).loss\nloss.backward()\noptimizer.step()"
     return f"""\
-for micro_batch in batch.split(batch_size):  # {steps} of them
-    loss = model(micro_batch).loss / {steps}
+for batch in micro_batches:  # {steps} of them
+    loss = model(**batch).loss / {steps}
     loss.backward()
 optimizer.step()
 optimizer.zero_grad()"""
 
 
 def _lora(rank: int) -> str:
-    return f"""\
-from peft import LoraConfig, get_peft_model
-lora = LoraConfig(r={rank}, lora_alpha={2 * rank}, target_modules="all-linear")
-model = get_peft_model(model, lora)
-model.print_trainable_parameters()"""
+    return "\n".join(["from peft import LoraConfig, get_peft_model", *adapter_lines(rank)])
 
 
 def _freeze(patterns: str) -> str:
@@ -126,13 +145,8 @@ _CODE: dict[str, Callable[[Any], str]] = {
     "lora_rank": _lora,
     "freeze": _freeze,
     "grad_clip": _clip,
-    "drop_outputs": _switch(
-        "optimizer.step()\ndel outputs, loss  # before the next forward pass", "optimizer.step()"
-    ),
-    "chunked_cross_entropy": _switch("loss = chunked_cross_entropy(model, batch)", ""),
-    "expandable_segments": _switch(
-        'os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"  # before importing torch',
-        "",
-    ),
+    "drop_outputs": _switch(_DROPPED, "outputs = model(**batch)\nloss = outputs.loss"),
+    "chunked_cross_entropy": _switch(_CHUNKED, "loss = model(**batch).loss"),
+    "expandable_segments": _switch(_EXPANDABLE, ""),
     "cudnn_benchmark": lambda value: f"torch.backends.cudnn.benchmark = {bool(value)}",
 }

@@ -6,25 +6,29 @@ from collections.abc import Iterable
 
 from memorymark.records.config import (
     Attention,
+    Loop,
     Optimizer,
     Precision,
     Task,
     TrainingConfig,
     ZeroGrad,
 )
-from memorymark.report.code.model_code import Library, ModelCode
+from memorymark.report.scripts.model_code import Library, ModelCode
 
 AUTOCAST_FORMATS = {Precision.AMP_BF16: "torch.bfloat16", Precision.AMP_FP16: "torch.float16"}
 
 
 def loop_code(code: ModelCode, config: TrainingConfig) -> list[str]:
     """Return the lines of the loop, after functions in which outputs end early where they do."""
-    head = [] if config.keeps_outputs else _functions(code, config)
-    micro = _plain(code, config) if config.keeps_outputs else _called(config)
+    head = [] if config.keeps_outputs else _compute_loss(code, config)
+    if config.loop is Loop.TRAINER:
+        head, micro = [*head, *_training_step(config)], _called(config)
+    else:
+        micro = _plain(code, config)
     body = [
         *_zero_grad(config, ZeroGrad.BEFORE_FORWARD),
         *_accumulated(micro, config),
-        *_update(config),
+        *_update(code, config),
     ]
     loop = ["for step in range(STEPS):", *_indented(body)]
     if config.attention is Attention.FLASH:
@@ -47,19 +51,27 @@ def _accumulated(micro: list[str], config: TrainingConfig) -> list[str]:
 
 
 def _plain(code: ModelCode, config: TrainingConfig) -> list[str]:
-    """Everything in one place: loss and outputs live until the next step's take their place."""
-    forward = [*_forward(code, config), *_divided(config)]
-    return [*_in_autocast(forward, config), *_released(config), *_backward(config)]
+    """All in one place: the loss, and the outputs if they are kept, live until the next are there.
+
+    Outputs that are not kept end with `compute_loss`.
+    """
+    loss = _in_autocast([*_forward(code, config), *_divided(config)], config)
+    if not config.keeps_outputs:
+        loss = ["loss = compute_loss(batch)"]
+    return [*loss, *_released(config), *_backward(config)]
 
 
-def _functions(code: ModelCode, config: TrainingConfig) -> list[str]:
-    """Outputs end with `compute_loss`, as in transformers' Trainer and in Lightning."""
+def _compute_loss(code: ModelCode, config: TrainingConfig) -> list[str]:
     forward = [*_forward(code, config), *_divided(config)]
+    lines = [*_in_autocast(forward, config), "return loss"]
+    return ["def compute_loss(batch):", *_indented(lines), "", ""]
+
+
+def _training_step(config: TrainingConfig) -> list[str]:
+    """Return the function after which a loss has no graph, as in transformers' Trainer."""
     released = _released(config)
     arguments = "batch, index" if any("index" in line for line in released) else "batch"
     return [
-        "def compute_loss(batch):",
-        *_indented([*_in_autocast(forward, config), "return loss"]), "", "",
         f"def training_step({arguments}):",
         *_indented(["loss = compute_loss(batch)", *released, *_backward(config)]),
         "    return loss.detach()", "", "",
@@ -86,6 +98,8 @@ def _forward(code: ModelCode, config: TrainingConfig) -> list[str]:
     """Return the lines from the batch to the loss."""
     if code.library is Library.OWN:
         return ["loss = compute_own_loss(model, batch)"]
+    if config.chunked_cross_entropy:
+        return ["loss, outputs = forward(batch)"]
     if code.library is Library.TRANSFORMERS:
         return ["outputs = model(**batch)", "loss = outputs.loss"]
     lines = ['outputs = model(batch["images"])']
@@ -119,9 +133,11 @@ def _backward(config: TrainingConfig) -> list[str]:
     return ["scaler.scale(loss).backward()" if _is_scaled(config) else "loss.backward()"]
 
 
-def _update(config: TrainingConfig) -> list[str]:
+def _update(code: ModelCode, config: TrainingConfig) -> list[str]:
     if config.optimizer is Optimizer.NONE:
-        gone = ["del outputs, loss"] if config.keeps_outputs else []
+        has_outputs = config.keeps_outputs and code.library is not Library.OWN
+        kept = "outputs, loss" if has_outputs else "loss"
+        gone = [f"del {kept}"] if config.loop is Loop.PLAIN else []
         return [*gone, *_zero_grad(config, ZeroGrad.AFTER_STEP)]
     scaled = ["scaler.step(optimizer)", "scaler.update()"]
     step = scaled if _is_scaled(config) else ["optimizer.step()"]

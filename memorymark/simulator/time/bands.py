@@ -1,0 +1,120 @@
+"""How far an estimate of a step's seconds may be off: an honest band around it.
+
+The widths are the errors of nine published step times in ten that were kept apart while the
+estimate was fitted (benchmarks/step_times.py prints them): whole families of models kept apart
+for a card that others were fitted on, and cards kept apart for the others. Where nothing was
+published, as for a generation of cards, the width is a judgement and says so.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from memorymark.gpus.catalogue import Gpu
+from memorymark.records.config import Precision
+from memorymark.simulator.time.clock import StepTime
+from memorymark.simulator.time.kernels import Kind
+from memorymark.simulator.time.pricing import DEPTHWISE
+
+# Widths are natural logarithms: 0.2 is a factor of 1.22 to either side.
+
+
+class Family(StrEnum):
+    """What takes the time of a step, as far as the error depends on it."""
+
+    PRODUCTS = "matrix products"
+    CONVOLUTIONS = "convolutions"
+    DEPTHWISE = "depthwise convolutions"
+    GROUPED = "grouped convolutions"
+
+
+_GROUPED = (Kind.GROUPED, Kind.GROUPED_WEIGHTS, Kind.GROUPED_LAST_WEIGHTS)
+_CONVOLUTIONS = (
+    Kind.CONVOLUTION, Kind.CONVOLUTION_WEIGHTS, Kind.LAYOUT, Kind.POINTWISE_LAYOUT
+)  # fmt: skip
+# From which share of the device's seconds on they decide the family, the widest first.
+_DECIDES = (
+    (Family.GROUPED, _GROUPED, 0.1),
+    (Family.DEPTHWISE, DEPTHWISE, 0.05),
+    (Family.CONVOLUTIONS, _CONVOLUTIONS, 0.15),
+)
+# Errors of nine rows in ten with their family of models kept apart.
+_WIDTHS = {
+    Family.PRODUCTS: 0.15,
+    Family.CONVOLUTIONS: 0.25,
+    Family.DEPTHWISE: 0.33,
+    Family.GROUPED: 0.6,
+}
+# Cards that hundreds of rows are of.
+_FITTED_CARDS = frozenset(("rtx-3090", "rtx-4090"))
+# Generations of which rows are known that the estimate was not fitted on, or only a few.
+_SEEN_GENERATIONS = frozenset(((7, 0), (8, 0), (8, 6), (8, 9), (12, 0)))
+_OTHER_CARD = 0.25
+_OTHER_GENERATION = 0.35
+# Nearly all rows are in mixed precision.
+_OTHER_FORMAT = 0.12
+# The pace of the host is not the card's: a judgement, for processors of twice or half the pace.
+_HOST_DECIDES_FROM = 0.7
+_HOST = 0.5
+
+
+@dataclass(frozen=True)
+class Band:
+    """The least and the most seconds that a step is likely to take.
+
+    Attributes:
+        low_seconds: The least.
+        high_seconds: The most.
+        family: What takes the step's time.
+        reasons: What widens the band beyond the error seen for the family, in words.
+    """
+
+    low_seconds: float
+    high_seconds: float
+    family: Family
+    reasons: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What the band is, in one sentence."""
+        factor = math.sqrt(self.high_seconds / self.low_seconds)
+        wider = f" It is wider since {' and '.join(self.reasons)}." if self.reasons else ""
+        return (
+            f"Step time is an estimate from what the kernels do and the GPU's peak rates: the "
+            f"measured one is likely to lie within a factor of {factor:.2f}, as for other models "
+            f"whose time goes to {self.family}.{wider}"
+        )
+
+
+def band_of(step: StepTime, gpu: Gpu, precision: Precision) -> Band:
+    """Return the band of an estimate.
+
+    Args:
+        step: The estimate.
+        gpu: The card that it is for.
+        precision: The number formats of the training.
+    """
+    family = family_of(step)
+    widths, reasons = [_WIDTHS[family]], []
+    if gpu.key not in _FITTED_CARDS:
+        seen = gpu.compute_capability in _SEEN_GENERATIONS
+        widths.append(_OTHER_CARD if seen else _OTHER_GENERATION)
+        reasons.append(f"{'few' if seen else 'no'} published step times of such a card are known")
+    if not precision.is_amp:
+        widths.append(_OTHER_FORMAT)
+        reasons.append(f"few published step times are in {precision}")
+    if step.host_seconds > _HOST_DECIDES_FROM * step.device_seconds:
+        widths.append(_HOST)
+        reasons.append("the host, whose pace is not known, starts the kernels slower than they run")
+    factor = math.exp(math.hypot(*widths))
+    return Band(step.seconds / factor, step.seconds * factor, family, tuple(reasons))
+
+
+def family_of(step: StepTime) -> Family:
+    """Return what takes a step's time."""
+    for family, kinds, least in _DECIDES:
+        if sum(step.shares.get(kind, 0.0) for kind in kinds) >= least:
+            return family
+    return Family.PRODUCTS

@@ -1,0 +1,145 @@
+"""Every constant of the estimate of time: which share of a card's peaks kernels reach.
+
+benchmarks/calibrate_time.py fits them to published step times (benchmarks/step_times.py names the
+rows that it may see). The fit is held near what is known of such kernels, so that a constant moves
+only as far as many rows ask for it, and no share goes above the peak. What no row says anything of
+is marked as taken. Kinds of kernels and what they were held near to were chosen with fits on random
+halves of all rows in view.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from memorymark.simulator.time.kernels import Kind
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The constants.
+
+    Attributes:
+        product: Share of the arithmetic that large, aligned matrix products reach.
+        odd_product: The same where rows are not aligned to 16 bytes.
+        convolution: The same of convolutions and the gradients of their images.
+        convolution_weights: Of the gradients of their weights.
+        grouped: Of convolutions in groups.
+        grouped_weights: Of the gradients of their weights.
+        grouped_last_weights: Of those in NHWC order, in groups without quick kernels.
+        depthwise: Share of the fp32 rate that depthwise convolutions in NCHW order reach: they
+            run outside of tensor cores.
+        depthwise_weights: Of the gradients of their weights.
+        depthwise_last: Of those in NHWC order.
+        depthwise_last_weights: Of the gradients of their weights.
+        large_filter: What is left of it for filters above 7x7.
+        flash: Share of the arithmetic that flash attention reaches.
+        efficient: Of memory-efficient attention.
+        elementwise: Share of the bandwidth that element-wise kernels and products reach.
+        transpose: Of copies into another order.
+        layout: Of a convolution's copies from NCHW to NHWC order and back.
+        pointwise_layout: Of those for filters of one element.
+        norm: Of batch and group normalization.
+        norm_last: Of those in NHWC order.
+        row_norm: Of normalization over rows.
+        row_norm_backward: Of its backward pass.
+        softmax: Of softmax.
+        reduction: Of sums and the like.
+        pool: Of pooling and resizing.
+        gather: Of rows read by index.
+        optimizer: Of kernels that update many tensors.
+        prologue: Steps of a product's sum that a tile costs before and after it.
+        l2_bytes_per_clock: Bytes that the second-level cache hands a multiprocessor each tick.
+        l2_reuse: Share of the second-level cache that still holds what the kernel before wrote.
+        l2_speed: How many times the memory's bandwidth it has; taken.
+        launch_seconds: The least that a kernel takes, one after the other; taken.
+        overlap: How well arithmetic and memory overlap: 1 not at all, more is better.
+        forward_host_seconds: The host's pace for an operation of the forward pass, its module's
+            Python and its views included; taken, for a server's processor.
+        backward_host_seconds: The same in the backward pass; taken.
+        optimizer_host_seconds: The same in the optimizer's step; taken.
+        geforce_clock: How far GeForce cards clock above what their peaks are stated at; taken.
+        volta_flops_per_joule: Operations that a joule pays for in fp16, for cards that their power
+            holds back, by generation: here Volta's, in 12 nm.
+        turing_flops_per_joule: Turing's, in 12 nm; taken.
+        a100_flops_per_joule: Of Ampere in 7 nm.
+        ampere_flops_per_joule: Of other Ampere, in 8 nm.
+        ada_flops_per_joule: Ada's, in 4 nm; held where it was by the rows, which it does not bind.
+        hopper_flops_per_joule: Hopper's; taken, from 700 of its 989 TFLOPS at 700 W.
+        blackwell_flops_per_joule: Of the B200; taken, from 1,700 of its 2,250 TFLOPS at 1,000 W.
+        geforce_blackwell_flops_per_joule: Of other Blackwell; taken as Ada's.
+    """
+
+    product: float = 0.95
+    odd_product: float = 0.65
+    convolution: float = 1.0
+    convolution_weights: float = 0.58
+    grouped: float = 0.67
+    grouped_weights: float = 0.28
+    grouped_last_weights: float = 0.038
+    depthwise: float = 0.245
+    depthwise_weights: float = 0.0116
+    depthwise_last: float = 0.06
+    depthwise_last_weights: float = 0.072
+    large_filter: float = 0.25
+    flash: float = 0.65
+    efficient: float = 0.47
+    elementwise: float = 0.93
+    transpose: float = 0.635
+    layout: float = 0.93
+    pointwise_layout: float = 1.0
+    norm: float = 0.93
+    norm_last: float = 0.87
+    row_norm: float = 0.70
+    row_norm_backward: float = 0.456
+    softmax: float = 0.434
+    reduction: float = 0.726
+    pool: float = 0.635
+    gather: float = 0.4
+    optimizer: float = 0.79
+    prologue: float = 98.0
+    l2_bytes_per_clock: float = 32.8
+    l2_reuse: float = 0.41
+    l2_speed: float = 3.0
+    launch_seconds: float = 3e-6
+    overlap: float = 2.8
+    forward_host_seconds: float = 25e-6
+    backward_host_seconds: float = 18e-6
+    optimizer_host_seconds: float = 10e-6
+    geforce_clock: float = 1.1
+    volta_flops_per_joule: float = 0.419e12
+    turing_flops_per_joule: float = 0.45e12
+    a100_flops_per_joule: float = 0.654e12
+    ampere_flops_per_joule: float = 0.421e12
+    ada_flops_per_joule: float = 0.75e12
+    hopper_flops_per_joule: float = 1.0e12
+    blackwell_flops_per_joule: float = 1.7e12
+    geforce_blackwell_flops_per_joule: float = 0.75e12
+
+    def flops_per_joule(self, compute_capability: tuple[int, int]) -> float:
+        """Return the operations in fp16 that a joule pays for on cards of a generation."""
+        return getattr(self, f"{_generation(compute_capability)}_flops_per_joule")
+
+    def arithmetic_share(self, kind: Kind) -> float:
+        """Return the share of the arithmetic that kernels of a kind reach."""
+        return getattr(self, kind.name.lower()) if kind in _ARITHMETIC else 1.0
+
+    def bandwidth_share(self, kind: Kind) -> float:
+        """Return the share of the bandwidth that kernels of a kind reach."""
+        return self.elementwise if kind in _ARITHMETIC else getattr(self, kind.name.lower())
+
+
+_KINDS = tuple(Kind)
+_ARITHMETIC = frozenset(_KINDS[: _KINDS.index(Kind.LAYOUT)])
+_GENERATIONS = {
+    (7, 0): "volta", (7, 5): "turing", (8, 0): "a100", (8, 6): "ampere", (8, 9): "ada",
+    (9, 0): "hopper", (10, 0): "blackwell", (10, 3): "blackwell", (12, 0): "geforce_blackwell",
+}  # fmt: skip
+
+
+def _generation(compute_capability: tuple[int, int]) -> str:
+    """Return a generation's name; of one that is not known, the newest before it."""
+    older = [known for known in _GENERATIONS if known <= tuple(compute_capability)]
+    return _GENERATIONS[max(older, default=(7, 0))]
+
+
+CALIBRATION = Calibration()

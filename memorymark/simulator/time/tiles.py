@@ -1,0 +1,69 @@
+"""The seconds of matrix products, worked out in tiles.
+
+Each multiprocessor makes one tile of the result at a time: it multiplies at its share of the
+card's rate, or as fast as the second-level cache hands it the two strips that the tile is made of.
+A product with fewer tiles than multiprocessors does not fill the card, and one with few tiles and a
+long sum is split along the sum, which is added up afterwards (NVIDIA, "Matrix Multiplication
+Background User's Guide": tile and wave quantization; CUTLASS, "Efficient GEMM": split-K).
+
+Waves and rows of tiles are not rounded up: libraries have kernels of many sizes for a last wave,
+and a sample more must not make a step faster or slower by chance. So a larger batch is never slower
+per sample for its tiles.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from memorymark.simulator.time.calibration import Calibration
+from memorymark.simulator.time.speeds import Speeds
+
+Array = Any
+
+# Rows and columns of the tiles that libraries have kernels for.
+_TILES = (
+    (256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64),
+    (256, 32), (32, 256), (128, 32), (32, 128), (128, 16), (16, 128),
+)  # fmt: skip
+# A part of a split sum is at least so long.
+_SHORTEST_SUM = 256
+# A split product writes its parts in fp32 and reads them again.
+_PART_BYTES = 8
+
+
+def seconds(
+    rows: Array, columns: Array, depth: Array, batch: Array, sizes: Array, rates: Array,
+    speeds: Speeds, calibration: Calibration,
+) -> Array:  # fmt: skip
+    """Return the seconds of the best tiles for each product, without those of its bytes.
+
+    Args:
+        rows: Rows of the result.
+        columns: Columns of it.
+        depth: What is summed over.
+        batch: Products beside one another.
+        sizes: Bytes of an element.
+        rates: Operations a second of the whole card.
+        speeds: The card.
+        calibration: What a tile costs before its sum begins, and the pace of the cache.
+    """
+    rate = rates / speeds.multiprocessors
+    strip = calibration.l2_bytes_per_clock * speeds.clock_hz
+    results = rows * columns * batch
+    best = np.full(len(rows), np.inf)
+    for height, width in _TILES:
+        each = np.maximum(2.0 * height * width / rate, (height + width) * sizes / strip)
+        count = np.maximum(1, rows / height) * np.ceil(columns / width) * batch
+        most = np.maximum(1, depth / _SHORTEST_SUM)
+        parts = np.clip(speeds.multiprocessors / np.maximum(count, 1), 1, most)
+        whole = (depth + calibration.prologue) * each * _waves(count, speeds)
+        split = (depth / parts + calibration.prologue) * each * _waves(count * parts, speeds)
+        added = _PART_BYTES * parts * results / speeds.bandwidth_bytes
+        best = np.minimum(best, np.minimum(whole, split + added))
+    return best
+
+
+def _waves(count: Array, speeds: Speeds) -> Array:
+    return np.maximum(1, count / speeds.multiprocessors)

@@ -1,0 +1,95 @@
+"""Seconds of kernels: the slower of arithmetic and memory, and at least the launch."""
+
+import pytest
+import torch
+
+from memorymark.gpus.catalogue import find_gpu
+from memorymark.simulator.time.calibration import CALIBRATION
+from memorymark.simulator.time.kernels import Kernel, Kind, stream
+from memorymark.simulator.time.pricing import Table, kernel_seconds
+from memorymark.simulator.time.speeds import speeds_of
+
+MIB = 2**20
+
+
+def price(*kernels, gpu="a100-40gb", **options):
+    speeds = speeds_of(find_gpu(gpu), CALIBRATION, **options)
+    return kernel_seconds(Table.of(kernels), speeds, CALIBRATION).tolist()
+
+
+def product(rows, columns, depth, dtype=torch.float16, kind=Kind.PRODUCT, batch=1):
+    moved = 2 * batch * (rows * depth + depth * columns + rows * columns)
+    return Kernel(kind, dtype, 1, moved, rows, columns, depth, batch)
+
+
+def rate(kernel, gpu="a100-40gb"):
+    flops = 2 * kernel.rows * kernel.columns * kernel.depth * kernel.batch
+    return flops / price(kernel, gpu=gpu)[0]
+
+
+def test_a_small_product_does_not_reach_the_rate_of_a_large_one():
+    small, large = rate(product(256, 256, 256)), rate(product(8192, 8192, 8192))
+    assert small < 0.2 * large
+    assert 0.6 * 312e12 < large < 312e12
+
+
+def test_an_unaligned_product_is_slower():
+    assert rate(product(8192, 8192, 8192)) > 1.2 * rate(
+        product(8192, 8192, 8192, kind=Kind.ODD_PRODUCT)
+    )
+
+
+def test_a_long_sum_is_split_over_the_card():
+    few_tiles = product(256, 256, 262_144)
+    assert rate(few_tiles) > 0.25 * rate(product(8192, 8192, 8192))
+
+
+def test_every_kernel_takes_its_launch_and_more_launches_more():
+    (once,) = price(stream(Kind.ELEMENTWISE, 16))
+    (often,) = price(stream(Kind.ELEMENTWISE, 16, 10))
+    assert 1e-6 < once < 1e-5 and often == pytest.approx(10 * once, rel=0.01)
+
+
+def test_what_stays_in_the_cache_comes_faster():
+    small, large = price(
+        stream(Kind.ELEMENTWISE, 8 * MIB), stream(Kind.ELEMENTWISE, 8000 * MIB), gpu="rtx-4090"
+    )
+    assert large > 1200 * small
+
+
+def test_copies_of_layout_are_free_where_fp32_has_no_tensor_cores():
+    copy = Kernel(Kind.LAYOUT, torch.float32, 1, 100 * MIB)
+    half = Kernel(Kind.LAYOUT, torch.float16, 1, 100 * MIB)
+    assert price(copy, gpu="v100-16gb")[0] < 0.1 * price(half, gpu="v100-16gb")[0]
+    assert price(copy)[0] == price(half)[0]
+
+
+def test_convolutions_in_fp32_take_tf32_and_products_only_where_asked():
+    sizes = (65_536, 512, 4608, torch.float32)
+    convolution, plain = product(*sizes, kind=Kind.CONVOLUTION), product(*sizes)
+    as_convolution, as_product = price(convolution, plain)
+    assert as_product > 3 * as_convolution
+    assert price(plain, tf32=True)[0] < 0.4 * as_product
+
+
+def test_depthwise_convolutions_do_not_reach_the_arithmetic_of_others():
+    depthwise = Kernel(Kind.DEPTHWISE_LAST, torch.float16, 1, 2 * 51_380_224, 50_176, 1, 9, 512)
+    assert rate(depthwise) < 0.02 * rate(product(8192, 8192, 8192))
+    large = depthwise._replace(depth=81)
+    assert price(large)[0] > 9 * price(depthwise)[0]
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_more_of_anything_takes_longer_on_every_card(kind):
+    def kernel(scale):
+        return Kernel(kind, torch.float16, 1, scale * 200 * MIB, scale * 4096, 64, 512)
+
+    for gpu in ("t4", "a100-40gb", "rtx-4090", "h100-80gb"):
+        small, large = price(kernel(1), kernel(8), gpu=gpu)
+        assert 2 < large / small < 12
+
+
+def test_a_card_that_draws_little_power_does_not_reach_its_peak():
+    big = product(8192, 8192, 8192)
+    assert rate(big, "l4") < 0.7 * 121e12
+    assert rate(big, "a100-40gb") > 0.7 * 312e12
