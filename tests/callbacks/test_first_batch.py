@@ -35,7 +35,7 @@ def states():
 @pytest.mark.parametrize("options", [
     {"shuffle": False}, {"shuffle": True}, {"shuffle": True, "generator": torch.Generator()},
     {"batch_size": None}, {"shuffle": True, "num_workers": 1},
-], ids=str)  # fmt: skip
+], ids=["in order", "shuffled", "own generator", "no batches", "one worker"])  # fmt: skip
 def test_it_is_the_one_that_comes_first_and_nothing_moves_on(options):
     dataset = Samples()
     loader = DataLoader(dataset, **{"batch_size": 4} | options)
