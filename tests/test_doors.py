@@ -222,7 +222,7 @@ def test_queries(query: dict[str, str]) -> None:
         assert request.command() and request.lock_name
 
 
-PAGES = ("analysis", "backward_validation", "cost_comparison", "runs")
+PAGES = ("analysis", "backward_validation", "levers", "cost_comparison", "runs")
 
 
 @bounded(10)

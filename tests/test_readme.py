@@ -55,6 +55,7 @@ SAID = {
     "measure": r": fits, (.|\n)*peak allocated +\d(.|\n)*parameters +\d",
     "estimate": r": fits, (.|\n)*peak reserved +\d(.|\n)*parameters +\d",
     "compare": r"(t4|l4|a100-40gb)( .*){3}\n",
+    "levers": r"samples/s(.|\n)*Gradient checkpointing +(yes|no) +\d",
     "validate": r"^(PASS|WARN): (.|\n)*batch 4",
 }
 LISTED = {"runs": "", "models": "resnet", "gpus": "a100-40gb", "doctor": "torch"}

@@ -161,7 +161,13 @@ def knee_bracket(analysis: Analysis, options: AnalysisOptions) -> Bracket | None
     low = max(grid.floor(below[0].batch_size), first - 1) if below else first - 1
 
     def expected() -> int | None:
-        return grid.ceiling(_good_enough_from(below[0], knee, least)) if below else first
+        if not below:
+            return first
+        batch_size = _good_enough_from(below[0], knee, least)
+        # Until the answer is exact both neighbors are tried: the nearer one first. On a device
+        # neither is, and a batch that is not good enough would be a trial in vain.
+        is_exact = analysis.target.source is Source.SIMULATED
+        return grid.nearest(batch_size) if is_exact else grid.ceiling(batch_size)
 
     return _bracket(analysis, grid, low, grid.ceiling(knee.batch_size), expected)
 

@@ -36,6 +36,11 @@ class Grid:
         number = self.floor(batch)
         return number if self.batch(number) == batch else number + 1
 
+    def nearest(self, batch: int) -> int:
+        """Return the number of the batch size that is nearest to one, the larger of two."""
+        below, above = self.floor(batch), self.ceiling(batch)
+        return below if batch - self.batch(below) < self.batch(above) - batch else above
+
     def holds(self, batch: int) -> bool:
         """Say whether a batch size is on the grid."""
         return self.batch(self.floor(batch)) == batch

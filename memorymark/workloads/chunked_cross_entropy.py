@@ -165,13 +165,13 @@ class LogitsInChunks:
         taken = replace(self, hidden=self.hidden[(*parts[:-1], slice(None))], width=width)
         return taken._then(lambda logits: logits[..., :width])
 
-    def _calculated(self, operation: Callable[..., Tensor], other: Any) -> LogitsInChunks:
+    def _calculated(self, calculate: Callable[..., Tensor], other: Any) -> LogitsInChunks:
         """Note arithmetic with a number, or with a tensor that is the same for each token."""
         if isinstance(other, LogitsInChunks) or (
             isinstance(other, Tensor) and other.numel() not in (1, self.width)
         ):
             self._refuse("computes with the logits of several tokens")
-        return self._then(lambda logits: operation(logits, other))
+        return self._then(lambda logits: calculate(logits, other))
 
     def __add__(self, other: Any) -> LogitsInChunks:
         return self._calculated(operator.add, other)

@@ -92,8 +92,8 @@ def simulated(*batch_sizes: int, fixed_seconds: float = 0.02, **options) -> Anal
 def test_simulated_the_next_batch_on_the_grid_was_tried_too():
     assert next_rung(simulated(8, 16, 192, 200), 0) == 176
     assert next_rung(simulated(8, 16, 176, 192, 200), 1) == 184
-    assert next_rung(simulated(8, 16, 176, 184, 192, 200), 2) == 152
-    assert next_rung(simulated(8, 16, 152, 176, 184, 192, 200), 3) == 144
+    assert next_rung(simulated(8, 16, 176, 184, 192, 200), 2) == 144
+    assert next_rung(simulated(8, 16, 144, 176, 184, 192, 200), 3) == 152
     assert next_rung(simulated(8, 16, 144, 152, 176, 184, 192, 200), 4) is None
 
 
@@ -109,7 +109,8 @@ def test_simulated_brackets_are_halved_where_guesses_lead_nowhere():
 
 def test_simulated_the_current_batch_off_the_grid_changes_no_bracket():
     tried = (8, 16, 147, 176, 184, 192, 200)
-    assert next_rung(simulated(*tried, current_batch_size=147), 2) == 152
+    assert next_rung(simulated(*tried, current_batch_size=147), 2) == 144
+    assert next_rung(simulated(*tried, 144, current_batch_size=147), 3) == 152
 
 
 def test_simulated_a_busy_machine_changes_no_answer():

@@ -28,7 +28,7 @@ def test_simulated_gains_are_said():
     probe = FakeProbe(50 * GIB, GIB, target=simulated_target(), oom_readings=True)
     lines = analysis_lines(analysis(probe))
     assert (
-        "Try: Turn gradient checkpointing on. Simulated: saves 768.0 MiB, "
+        "Try: Gradient checkpointing. Simulated: saves 768.0 MiB, "
         "batch size 1 still does not fit." in lines
     )
 

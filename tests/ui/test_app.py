@@ -161,10 +161,10 @@ def test_a_damaged_run_and_one_of_another_version_break_no_page(app):
     app.run()
     assert not app.exception
     assert any("is damaged" in error.value for error in app.error)
-    app.query_params["run"] = RunHistory().save("levers", {"model_name": "bert"})
+    app.query_params["run"] = RunHistory().save("horoscope", {"model_name": "bert"})
     app.run()
     assert not app.exception
-    assert any("of kind 'levers'" in warning.value for warning in app.warning)
+    assert any("of kind 'horoscope'" in warning.value for warning in app.warning)
 
 
 def test_a_run_whose_options_are_refused_today_breaks_no_page(app):
@@ -187,7 +187,7 @@ def test_nothing_fits_says_what_to_change(app):
     run_to_end(app, "Analyze")
     assert not app.exception
     assert re.match(r"Does not fit: batch 1 needs .* GiB", subheaders(app)[0])
-    assert "Turn gradient checkpointing on." in list(app.dataframe[0].value["Change"])
+    assert "Gradient checkpointing." in list(app.dataframe[0].value["Change"])
     assert any(caption.value == "Simulated at batch size 1." for caption in app.caption)
 
 

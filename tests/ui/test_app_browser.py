@@ -32,6 +32,7 @@ pytestmark = pytest.mark.browser
 PAGES = {
     "": "Analysis",
     "backward_validation": "Backward-pass validation",
+    "levers": "Levers",
     "cost_comparison": "Cost comparison",
     "runs": "Runs",
 }

@@ -28,7 +28,7 @@ from memorymark.ui.setup.setup_record import OPTIONS
 from memorymark.ui.setup.targets import default_target
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["analysis", "backward_validation", "cost_comparison", "runs"]
+PAGES = ["analysis", "backward_validation", "levers", "cost_comparison", "runs"]
 HOSTILE = (
     "![x](http://evil.example/a.png) [**SIGN IN**](http://evil.example/) :red[r] :smile: $a$ $b$ "
     "`c` <b>b</b> ~~s~~ \x1b[2J \u202e | x\n# h\n\n| a | b |\n"

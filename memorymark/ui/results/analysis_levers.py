@@ -24,7 +24,7 @@ from memorymark.ui.results.job_view import say_ended, watch
 from memorymark.ui.results.levers_view import draw_lever_rows, draw_notes
 
 _RUN = "levers_of_"  # and the id of an analysis: the run of its levers
-_FIND = "Find what would make room"
+_FIND = "levers"  # what its errors are noted under
 
 
 def draw_analysis_levers(analysis: Analysis, asked: Request | None) -> None:
@@ -86,7 +86,7 @@ def _draw_button(analysis: Analysis, request: Request) -> None:
     if error is not None:
         say.error("{}", error)
     st.button(
-        _FIND,
+        "Find what would make room",
         icon=":material/tune:",
         on_click=_start,
         args=(analysis, request),

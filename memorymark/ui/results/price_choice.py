@@ -16,7 +16,6 @@ from memorymark.service.admission import NO_LIVE_PRICES
 from memorymark.service.fetched_prices import Fetched
 from memorymark.ui import say
 from memorymark.ui.engine import app_service, visitor
-from memorymark.ui.say import plain
 
 _AS_COMPARED = "Default"
 _KINDS: dict[str, PriceKind | None] = {
@@ -62,14 +61,11 @@ def draw_price_choice() -> PriceChoice:
             "Prices", list(_KINDS), default=_AS_COMPARED, key="price_kind", required=True,
             help="Kinds of prices are never mixed. Spot machines may be taken back at any time.",
         )  # fmt: skip
-        live = st.toggle(
-            "Live prices",
-            key="live_prices",
-            disabled=not allowed,
-            help=None if allowed else plain(NO_LIVE_PRICES),
-        )
+        live = allowed and st.toggle("Live prices", key="live_prices")
     kind = _KINDS[chosen or _AS_COMPARED]
-    if not (live and allowed):
+    if not allowed:
+        say.caption("{}", NO_LIVE_PRICES)
+    if not live:
         return PriceChoice(kind)
     fetched = _fetched()
     if fetched.problem:
