@@ -103,7 +103,8 @@ def show_levers(report: LeverReport, asked: Request | None = None) -> None:
     print_line("")
     for lever in report.levers:
         print_line(f"{lever.name}: {lever.notes}")
-        print_line("\n".join(f"    {line}" for line in lever.snippet.splitlines()))
+        for line in lever.snippet.splitlines():
+            print_line(f"    {line}")
     for missing in report.unavailable:
         print_line(f"Not taken: {missing.name}: {missing.reason}")
     for note in filter(None, (cards_sentence(report), *report.findings)):

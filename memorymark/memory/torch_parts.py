@@ -51,31 +51,11 @@ except ImportError as error:
     raise IncompatibleTorch([str(error)], torch.__version__, TESTED_VERSIONS) from error
 
 __all__ = [
-    "DISABLED_FUNCTIONS",
-    "FUNCTION_MODES",
-    "RECOMPUTING",
-    "SAVING_HOOKS",
-    "TESTED_VERSIONS",
-    "TRANSFORMS",
-    "OperationMode",
-    "check",
-    "enabled_functions",
-    "has_compiler",
-    "hooks_of",
-    "is_mutable",
-    "key_of",
-    "missing_parts",
-    "put_function_modes",
-    "put_saving_hooks",
-    "set_version",
-    "take_function_modes",
-    "take_hooks",
-    "take_saving_hooks",
-    "tree_leaves",
-    "tree_map",
-    "version_of",
-    "without_modes",
-    "without_transforms",
+    "DISABLED_FUNCTIONS", "FUNCTION_MODES", "RECOMPUTING", "SAVING_HOOKS", "TESTED_VERSIONS",
+    "TRANSFORMS", "OperationMode", "check", "enabled_functions", "has_compiler", "hooks_of",
+    "is_mutable", "key_of", "missing_parts", "put_function_modes", "put_saving_hooks",
+    "set_version", "take_function_modes", "take_hooks", "take_saving_hooks", "tree_leaves",
+    "tree_map", "version_of", "without_modes", "without_transforms",
 ]  # fmt: skip
 
 # Who is given a function that runs again in the backward pass, as its first argument.
