@@ -19,7 +19,7 @@ from memorymark.service.history import Run, RunStatus
 from memorymark.ui import say
 from memorymark.ui.engine import app_service, visitor
 from memorymark.ui.kept_runs import open_run
-from memorymark.ui.redraw import note_error, noted_error
+from memorymark.ui.redraw import note_error, noted_error, redraw
 from memorymark.ui.results.job_view import say_ended, watch
 from memorymark.ui.results.levers_view import draw_lever_rows, draw_notes
 
@@ -85,13 +85,14 @@ def _draw_button(analysis: Analysis, request: Request) -> None:
     error = noted_error(_FIND)
     if error is not None:
         say.error("{}", error)
-    st.button(
+    pressed = st.button(
         "Find what would make room",
         icon=":material/tune:",
-        on_click=_start,
-        args=(analysis, request),
         help="Simulates each change of this training at its current batch.",
     )
+    if pressed:
+        _start(analysis, request)
+        redraw()  # the error stands beside the button then, or the run in its place
 
 
 def _start(analysis: Analysis, request: Request) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
-from memorymark.errors import UsageError
+from memorymark.errors import UnknownChoice, UsageError
 from memorymark.records.codec import to_json
 from memorymark.records.lever import Lever, LeverReport
 from memorymark.records.request import Request
@@ -93,14 +94,22 @@ def draw_notes(report: LeverReport) -> None:
         say.info("{}", text)
 
 
-def apply_lever(lever: Lever, report: LeverReport) -> None:
-    """Set the setup to what a lever changes."""
-    for name, value in lever.changes.items():
-        option = OPTIONS[BATCH if name == "batch_size" else name]
-        try:
-            set_value(option.name, option.check(value))
-        except UsageError:
-            return
+def values_of(lever: Lever) -> dict[str, Any]:
+    """Return what a lever sets in the setup, by name.
+
+    Raises:
+        UsageError: It is of another version, whose settings this one does not take.
+    """
+    values = {BATCH if name == "batch_size" else name: x for name, x in lever.changes.items()}
+    for name in values:
+        if name not in OPTIONS:
+            raise UnknownChoice("setting", name, OPTIONS)
+    return {name: OPTIONS[name].check(value) for name, value in values.items()}
+
+
+def _apply(values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        set_value(name, value)
 
 
 def _draw_ranked(report: LeverReport) -> None:
@@ -134,13 +143,18 @@ def _draw_chosen(rows: Sequence[Numbered], report: LeverReport) -> None:
 
 
 def _draw_apply(label: str, lever: Lever, report: LeverReport, key: str = "chosen") -> None:
+    try:
+        values, told = values_of(lever), f"Sets the settings above to: {lever.name}."
+    except UsageError as error:
+        values, told = {}, str(error)
     st.button(
         plain(label),
         key=f"apply_{key}_{label}_{report.run_id}",
         icon=":material/tune:",
-        on_click=apply_lever,
-        args=(lever, report),
-        help=plain(f"Sets the settings above to: {lever.name}."),
+        on_click=_apply,
+        args=(values,),
+        disabled=not values,
+        help=plain(told),
     )
 
 
