@@ -160,9 +160,9 @@ def fit(runs: Sequence[Run]) -> Calibration:
 
 def _with_blackwell(found: Calibration, runs: Sequence[Run]) -> Calibration:
     """Return the constants with what is left of them on the card of the newest generation."""
-    if not runs:
-        return found
     plain = dataclasses.replace(found, geforce_blackwell_reach=1.0)
+    if not runs:
+        return plain
     reach = np.median(Runs(runs).seconds(plain) / _published(runs))
     return dataclasses.replace(found, geforce_blackwell_reach=float(reach))
 
