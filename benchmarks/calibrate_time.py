@@ -181,7 +181,9 @@ def _is_starved(row: TimedRow) -> bool:
 
 
 def report(name: str, runs: Sequence[Run], calibration: Calibration) -> None:
-    """Print the errors of some runs."""
+    """Print the errors of some runs, if there are any."""
+    if not runs:
+        return
     errors = np.abs(Runs(runs).seconds(calibration) / _published(runs) - 1)
     print(
         f"{name:24} {len(errors):5} rows, median error {np.median(errors):.1%}, nine in ten "
