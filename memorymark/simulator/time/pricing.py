@@ -93,9 +93,10 @@ def _memory_seconds(table: Table, speeds: Speeds, calibration: Calibration) -> A
     cached = np.minimum(moved, calibration.l2_reuse * speeds.l2_bytes * table.launches)
     shares = np.array([calibration.bandwidth_share(kind) for kind in KINDS])
     passed = moved - cached + cached / calibration.l2_speed
-    return passed / (
-        speeds.bandwidth_bytes * shares[table.kinds] * _busy(table, speeds, calibration)
-    )
+    busy = _busy(table, speeds, calibration)
+    # Where most of the card is idle, what holds a kernel up is not the memory.
+    passed = np.where(busy < 1, moved / busy, passed)
+    return passed / (speeds.bandwidth_bytes * shares[table.kinds])
 
 
 def _busy(table: Table, speeds: Speeds, calibration: Calibration) -> Array:

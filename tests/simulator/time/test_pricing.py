@@ -121,3 +121,8 @@ def test_a_card_that_draws_little_power_does_not_reach_its_peak():
     big = product(8192, 8192, 8192)
     assert rate(big, "l4") < 0.7 * 121e12
     assert rate(big, "a100-40gb") > 0.7 * 312e12
+
+
+def test_more_images_of_few_channels_are_not_slower_each():
+    small, large = (Kernel(Kind.NORM, None, 2, n * MIB, columns=16) for n in (4, 64))
+    assert price(large, gpu="t4")[0] <= 16 * price(small, gpu="t4")[0]
