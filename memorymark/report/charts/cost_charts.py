@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from memorymark.records.costs import MILLION, PricedOffer, hours_for
+from memorymark.records.costs import MILLION, PricedOffer, cost_band, hours_for
 from memorymark.report.charts.label_places import label_places
 from memorymark.report.charts.palette import GROUND, MARK_COLOURS, TEXT
 from memorymark.report.charts.vega import NUMBER, Spec, by_label, chart, layer, number, words
 from memorymark.units import hours as hours_text
-from memorymark.units import rate, usd
+from memorymark.units import likely_hours, likely_rate, likely_usd, rate, usd
 
 # A plot is at least as wide as the greatest of these that is not above its width: names are
 # placed for each, since those that have room on a wide page collide on a narrow one.
@@ -24,9 +25,16 @@ _COLOURS = {
 }
 _BEST, _BEATEN = _COLOURS
 _MARGIN = 0.12
+Band = tuple[float, float]
+_NO_BANDS: Mapping[str, Band] = MappingProxyType({})
+HOURS_ENDS, USD_ENDS = ("hours_low", "hours_high"), ("usd_low", "usd_high")
 
 
-def cost_against_time(offers: Sequence[PricedOffer], names: Mapping[str, str]) -> Spec:
+def cost_against_time(
+    offers: Sequence[PricedOffer],
+    names: Mapping[str, str],
+    bands: Mapping[str, Band] = _NO_BANDS,
+) -> Spec:
     """Draw dollars over hours, a point for each GPU, the Pareto-optimal ones marked and joined.
 
     Names are written where they cover nothing, the Pareto-optimal ones first; the tooltips and
@@ -35,12 +43,13 @@ def cost_against_time(offers: Sequence[PricedOffer], names: Mapping[str, str]) -
     Args:
         offers: The priced offers; those without a cost or a throughput are left out.
         names: What people call each offer's GPU.
+        bands: The least and the most samples a second that are likely on each offer's GPU.
     """
     per_run = any(offer.cost.usd_per_run is not None for offer in offers)
-    rows = cost_rows(offers, names, per_run)
+    rows = cost_rows(offers, names, per_run, bands)
     what = "per run" if per_run else "per million samples"
-    x = log_axis("hours", f"Hours {what}", [row["hours"] for row in rows])
-    y = log_axis("usd", f"US dollars {what}", [row["usd"] for row in rows])
+    x = log_axis("hours", f"Hours {what}", reach(rows, "hours", HOURS_ENDS))
+    y = log_axis("usd", f"US dollars {what}", reach(rows, "usd", USD_ENDS))
     both = {"x": x, "y": y}
     tooltip = [
         words("name", title="GPU"),
@@ -53,6 +62,7 @@ def cost_against_time(offers: Sequence[PricedOffer], names: Mapping[str, str]) -
     best = sorted((row for row in rows if row["kind"] == _BEST), key=lambda row: row["hours"])
     colour = by_label("kind", _COLOURS, symbolType="circle")
     layers = [
+        *band_layers(rows, both, colour, {"x": HOURS_ENDS, "y": USD_ENDS}),
         layer(best, "line", both, color=MARK_COLOURS["optimal"], strokeDash=[4, 4]),
         layer(
             rows, "point", {**both, "color": colour, "tooltip": tooltip},
@@ -65,24 +75,37 @@ def cost_against_time(offers: Sequence[PricedOffer], names: Mapping[str, str]) -
 
 
 def cost_rows(
-    offers: Sequence[PricedOffer], names: Mapping[str, str], per_run: bool
+    offers: Sequence[PricedOffer],
+    names: Mapping[str, str],
+    per_run: bool,
+    bands: Mapping[str, Band] = _NO_BANDS,
 ) -> list[dict[str, Any]]:
     """Return the points, the Pareto-optimal ones first."""
-    rows = [row for offer in offers if (row := _row(offer, names, per_run))]
+    rows = [row for offer in offers if (row := _row(offer, names, per_run, bands))]
     return sorted(rows, key=lambda row: row["kind"] != _BEST)
 
 
 def pixels(rows: Sequence[Mapping[str, Any]], width: float) -> list[tuple[float, float]]:
     """Return where the points lie in a plot of a width."""
-    across = placed([row["hours"] for row in rows])
-    up = placed([row["usd"] for row in rows])
+    across = placed([row["hours"] for row in rows], reach(rows, "hours", HOURS_ENDS))
+    up = placed([row["usd"] for row in rows], reach(rows, "usd", USD_ENDS))
     return [(x * width, (1 - y) * PLOT_HEIGHT) for x, y in zip(across, up, strict=True)]
 
 
-def placed(values: Sequence[float]) -> list[float]:
-    """Return where values lie on a logarithmic axis, from 0 to 1."""
-    low, high = (math.log(end) for end in _domain(values))
+def placed(values: Sequence[float], shown: Sequence[float]) -> list[float]:
+    """Return where values lie on a logarithmic axis, from 0 to 1.
+
+    Args:
+        values: The values.
+        shown: All that the axis shows.
+    """
+    low, high = (math.log(end) for end in _domain(shown))
     return [(math.log(value) - low) / (high - low) for value in values]
+
+
+def reach(rows: Sequence[Mapping[str, Any]], field: str, ends: tuple[str, str]) -> list[float]:
+    """Return all that an axis shows of a field: its values, and the ends of their bands."""
+    return [row[name] for row in rows for name in (field, *ends) if name in row]
 
 
 def _domain(values: Sequence[float]) -> tuple[float, float]:
@@ -102,6 +125,27 @@ def log_axis(field: str, title: str, values: Sequence[float]) -> Spec:
         scale={"type": "log", "domain": list(_domain(values)), "nice": False},
         axis={"format": NUMBER, "tickCount": 6, "labelOverlap": "greedy", "labelSeparation": 6},
     )
+
+
+def band_layers(
+    rows: Sequence[Mapping[str, Any]], both: Spec, colour: Spec, ends: Mapping[str, tuple[str, str]]
+) -> list[Spec]:
+    """Draw where estimates are likely to lie; nothing where none is an estimate.
+
+    Args:
+        rows: The points.
+        both: The encoding of their places.
+        colour: The encoding of their colour.
+        ends: The fields of the two ends of a band, by the axis along which it lies.
+    """
+    fields = [field for pair in ends.values() for field in pair]
+    banded = [row for row in rows if all(field in row for field in fields)]
+    if not banded:
+        return []
+    encoding = {**both, "color": colour}
+    for along, (low, high) in ends.items():
+        encoding |= {along: {**both[along], "field": low}, f"{along}2": {"field": high}}
+    return [layer(banded, "rule", encoding, strokeWidth=3, strokeCap="round", opacity=0.3)]
 
 
 def name_layers(
@@ -148,7 +192,16 @@ def name_layers(
     return layers
 
 
-def _row(priced: PricedOffer, names: Mapping[str, str], per_run: bool) -> dict[str, Any] | None:
+def _ends(hours: Band | None, usd_band: Band | None) -> dict[str, float]:
+    """Return where the two ends of a band lie: what takes longer costs more by the same factor."""
+    if hours is None or usd_band is None:
+        return {}
+    return dict(zip((*HOURS_ENDS, *USD_ENDS), (*hours, *usd_band), strict=True))
+
+
+def _row(
+    priced: PricedOffer, names: Mapping[str, str], per_run: bool, bands: Mapping[str, Band]
+) -> dict[str, Any] | None:
     cost = priced.cost
     usd_amount = cost.usd_per_run if per_run else cost.usd_per_million_samples
     if not usd_amount or not cost.samples_per_second:
@@ -156,13 +209,19 @@ def _row(priced: PricedOffer, names: Mapping[str, str], per_run: bool) -> dict[s
     hours = cost.hours_per_run if per_run else hours_for(MILLION, cost.samples_per_second)
     if not hours:
         return None
+    band = bands.get(priced.offer.name)
+
+    def likely(figure: float) -> Band | None:
+        return cost_band(figure, cost.samples_per_second, band)
+
     return {
         "name": names[priced.offer.name].removeprefix("NVIDIA "),
         "hours": hours,
         "usd": usd_amount,
-        "time_text": hours_text(hours),
-        "usd_text": usd(usd_amount),
+        "time_text": f"{hours_text(hours)}{likely_hours(likely(hours))}",
+        "usd_text": f"{usd(usd_amount)}{likely_usd(likely(usd_amount))}",
         "price_text": f"{usd(priced.offer.usd_per_hour)} per hour",
-        "rate_text": f"{rate(cost.samples_per_second)} samples/s",
+        "rate_text": f"{rate(cost.samples_per_second)} samples/s{likely_rate(band)}",
+        **_ends(likely(hours), likely(usd_amount)),
         "kind": _BEST if priced.efficient else _BEATEN,
     }

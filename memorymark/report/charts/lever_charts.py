@@ -9,18 +9,21 @@ from memorymark.records.lever import Lever, LeverReport
 from memorymark.report.charts.cost_charts import (
     HEIGHT,
     PLOT_HEIGHT,
+    band_layers,
     log_axis,
     name_layers,
     placed,
+    reach,
 )
 from memorymark.report.charts.palette import GROUND, LIMIT, MARK_COLOURS, exact, in_gib
 from memorymark.report.charts.vega import Spec, by_label, chart, layer, words
-from memorymark.units import count, likely_rate, rate, usd
+from memorymark.units import count, likely_rate, likely_usd, rate, usd
 
 _BEST = "None takes less memory and is faster"
 _BEATEN = "More memory, or slower"
 _BEFORE = "As it is"
 _COLOURS = {_BEST: MARK_COLOURS["optimal"], _BEATEN: GROUND, _BEFORE: LIMIT}
+_RATE_ENDS = ("rate_low", "rate_high")
 _ORDER = {_BEST: 0, _BEFORE: 1, _BEATEN: 2}
 
 
@@ -31,7 +34,7 @@ def memory_against_throughput(report: LeverReport) -> Spec:
     """
     rows = lever_rows(report)
     x = log_axis("memory", "Memory (GiB)", [row["memory"] for row in rows])
-    y = log_axis("rate", "Throughput (samples/s)", [row["rate"] for row in rows])
+    y = log_axis("rate", "Throughput (samples/s)", reach(rows, "rate", _RATE_ENDS))
     both = {"x": x, "y": y}
     tooltip = [
         words("title", title="Lever"),
@@ -44,6 +47,7 @@ def memory_against_throughput(report: LeverReport) -> Spec:
     best = sorted((row for row in rows if row["efficient"]), key=lambda row: row["memory"])
     colour = by_label("kind", _COLOURS, symbolType="circle")
     layers = [
+        *band_layers(rows, both, colour, {"y": _RATE_ENDS}),
         layer(best, "line", both, color=MARK_COLOURS["optimal"], strokeDash=[4, 4]),
         layer(
             rows, "point", {**both, "color": colour, "tooltip": tooltip},
@@ -65,8 +69,9 @@ def lever_rows(report: LeverReport) -> list[dict[str, Any]]:
 
 def pixels(rows: Sequence[Mapping[str, Any]], width: float) -> list[tuple[float, float]]:
     """Return where the points lie in a plot of a width."""
-    across = placed([row["memory"] for row in rows])
-    up = placed([row["rate"] for row in rows])
+    memory = [row["memory"] for row in rows]
+    across = placed(memory, memory)
+    up = placed([row["rate"] for row in rows], reach(rows, "rate", _RATE_ENDS))
     return [(x * width, (1 - y) * PLOT_HEIGHT) for x, y in zip(across, up, strict=True)]
 
 
@@ -81,7 +86,8 @@ def _row(number: int, lever: Lever) -> dict[str, Any] | None:
         "rate": lever.samples_per_second,
         "bytes_text": exact(lever.memory_bytes),
         "rate_text": f"{rate(lever.samples_per_second)} samples/s{likely_rate(lever.speed_band)}",
-        "usd_text": usd(lever.cost_per_million_samples),
+        "usd_text": f"{usd(lever.cost_per_million_samples)}{likely_usd(lever.cost_band)}",
+        **dict(zip(_RATE_ENDS, lever.speed_band or (), strict=False)),
         "largest": count(lever.max_batch_size),
         "efficient": lever.efficient,
         "kind": kind if number else _BEFORE,

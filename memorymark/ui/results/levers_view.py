@@ -39,10 +39,14 @@ _FIGURES = (
     columns.memory("Memory needed", lambda row: row[1].memory_bytes),
     columns.memory("Memory saved", lambda row: row[1].saved_bytes),
     columns.count("Largest batch", lambda row: row[1].max_batch_size),
-    columns.figure("Samples/s", lambda row: row[1].samples_per_second),
-    columns.figure("Samples/s, at least", lambda row: row[1].samples_per_second_low).where_known(),
-    columns.figure("Samples/s, at most", lambda row: row[1].samples_per_second_high).where_known(),
-    columns.money("$/million samples", lambda row: row[1].cost_per_million_samples),
+    *columns.with_band(
+        columns.figure("Samples/s", lambda row: row[1].samples_per_second),
+        lambda row: row[1].speed_band,
+    ),
+    *columns.with_band(
+        columns.money("$/million samples", lambda row: row[1].cost_per_million_samples),
+        lambda row: row[1].cost_band,
+    ),
 )
 _LEVERS = (
     columns.count("No.", lambda row: row[0]),
@@ -126,7 +130,8 @@ def _draw_ranked(report: LeverReport) -> None:
     st.subheader("Memory against throughput", anchor=False)
     draw_spec(memory_against_throughput(report), "levers")
     say.caption(
-        "Numbers are those of the table. Throughput is {} at batch size {}.",
+        "Numbers are those of the table. Throughput is {} at batch size {}; it is likely to lie "
+        "within the line through its point.",
         report.source,
         report.batch_size,
     )
