@@ -1,9 +1,9 @@
 """Which batches of a training fit, from as few simulations as that takes.
 
-Two simulations, of a small batch and of one near the answer, tell of all between them: exactly,
-where both are on one line (`memorymark.simulator.families`), else but for the few blocks of another
-kernel (`memorymark.simulator.growth`). A training that differs from another one by its optimizer's
-step alone grows as that one does, and takes one simulation.
+Two simulations, of a small batch and of one near the answer, tell of all between them
+(`memorymark.simulator.growth`), but for the few blocks of another kernel: what hangs on those is
+not told. A training that differs from another one by its optimizer's step alone grows as that one
+does, and takes one simulation.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from memorymark.records.held_memory import Breakdown
 from memorymark.records.trial import Outcome, Target, Trial
 from memorymark.simulator.allocator.environment import asked_for
 from memorymark.simulator.allocator.replay import replay
-from memorymark.simulator.families import BatchSizes
-from memorymark.simulator.growth import Growth
+from memorymark.simulator.growth import Growth, Line
 from memorymark.simulator.reserved_range import base_events
 from memorymark.simulator.simulate import SimulatedSteps
 from memorymark.workloads.trial_spec import TrialSpec
@@ -36,38 +35,33 @@ class Span:
     Args:
         target: The simulated card.
         spec: The training, at the batch that is simulated first.
-        simulate: Simulates it at a batch size.
+        simulate: Simulates it at a batch size: whole steps, or one forward and backward pass.
         seconds: Estimates the seconds of its step.
 
     Attributes:
         steps: The simulation of the spec's own batch.
-        growth: How its blocks grow, once a second batch was simulated.
+        growth: How its blocks grow from its own batch on, once a larger one was simulated.
     """
 
     def __init__(
         self,
         target: Target,
         spec: TrialSpec,
-        simulate: Callable[[int], SimulatedSteps],
+        simulate: Callable[[int, bool], SimulatedSteps],
         seconds: Callable[[SimulatedSteps], float],
     ) -> None:
         self._target, self._spec = target, spec
         self._simulate, self._seconds = simulate, seconds
-        self._kept, self._line = BatchSizes(), None
         self.growth: Growth | None = None
-        self.steps = simulate(spec.batch_size)
-        self._kept.add(spec.batch_size, self.steps)
+        self.steps = simulate(spec.batch_size, True)
+        self._simulated = {spec.batch_size: self.steps}
         self._reach = 0
+        self._lines: dict[int, Line] = {}  # by the batch from which each begins
 
     @property
     def step_seconds(self) -> float:
         """Seconds of a step at the spec's own batch, were there room for it."""
         return self._seconds(self.steps)
-
-    @property
-    def simulated_to(self) -> int:
-        """The largest batch that was simulated."""
-        return max(self._kept.simulated)
 
     @property
     def reach(self) -> int:
@@ -80,16 +74,28 @@ class Span:
         other._spec, other._seconds = spec, seconds
         return other
 
-    def grow_as(self, growth: Growth, reach: int) -> bool:
-        """Take the growth of another training; return whether this one's blocks are found in it.
+    def grow_as(self, growth: Growth) -> bool:
+        """Take the growth of another training; return whether this one's blocks are found in it."""
+        line = growth.line_of(self.steps)
+        if line is None:
+            return False
+        self._reach = max(growth.reach, *self._simulated)
+        self._lines[self._spec.batch_size] = line
+        return True
 
-        Args:
-            growth: The growth.
-            reach: The largest batch that was simulated for it.
+    def look_at(self, batch_size: int) -> None:
+        """Simulate one forward and backward pass of a batch, to see how the blocks grow.
+
+        Raises:
+            MemoryMarkError: It cannot be simulated.
         """
-        self._line = growth.line_of(self.steps)
-        self._reach = 0 if self._line is None else reach
-        return self._line is not None
+        own = self._spec.batch_size
+        if batch_size <= own:
+            self.trial_at(batch_size)
+        else:
+            growth = Growth(own, self.steps, batch_size, self._simulate(batch_size, False))
+            if self.grow_as(growth):
+                self.growth = growth
 
     def trial_at(self, batch_size: int) -> Trial:
         """Simulate a batch, or return what was simulated, with what its tensors held.
@@ -97,16 +103,13 @@ class Span:
         Raises:
             MemoryMarkError: It cannot be simulated.
         """
-        kept, own = self._kept, self._spec.batch_size
-        if batch_size not in kept.simulated:
-            steps = self._simulate(batch_size)
-            kept.add(batch_size, steps)
-            self.growth = Growth(own, self.steps, batch_size, steps)
-            self.grow_as(self.growth, max(kept.simulated))
-        steps = kept.simulated[batch_size]
+        if batch_size not in self._simulated:
+            self._add(batch_size, self._simulate(batch_size, True))
+        steps = self._simulated[batch_size]
         held = breakdown_at(steps.trace, peak_position(steps.trace))
         with self._asked():
-            return self._trial(batch_size, steps, self._fits(steps), held.breakdown)
+            held_bytes = steps.free_running.peak_allocated_bytes
+            return self._trial(batch_size, held_bytes, self._fits(steps), held.breakdown)
 
     def follow(self, batch_size: int) -> Trial:
         """Return whether a batch would fit, and what its tensors would hold.
@@ -115,27 +118,66 @@ class Span:
             UnsupportedOperation: That does not follow from the batches that were simulated.
         """
         with self._asked():
-            steps = self._kept.simulated.get(batch_size) or self._kept.between(batch_size)
-            if steps is not None:
-                return self._trial(batch_size, steps, self._fits(steps))
-            steps = None if self._line is None else self._line.at(batch_size)
-            if steps is not None and self._line is not None:
-                fits = self._fits(steps)
-                if fits == self._fits(steps, self._line.missing_bytes):
-                    return self._trial(batch_size, steps, fits)
+            known = self._simulated.get(batch_size)
+            if known is not None:
+                held_bytes = known.free_running.peak_allocated_bytes
+                return self._trial(batch_size, held_bytes, self._fits(known))
+            line = self._nearest(batch_size)
+            fits = None if line is None else self._fits_on(line, batch_size)
+            if line is not None and fits is not None:
+                return self._trial(batch_size, line.peak_allocated_bytes(batch_size), fits)
         raise UnsupportedOperation(f"Batch {batch_size} does not follow from those simulated.")
+
+    def _add(self, batch_size: int, steps: SimulatedSteps) -> None:
+        other = min(self._simulated, key=lambda known: abs(known - batch_size))
+        self._simulated[batch_size] = steps
+        small, large = sorted((other, batch_size))
+        growth = Growth(small, self._simulated[small], large, self._simulated[large])
+        line = growth.line_of(self._simulated[small])
+        self._lines |= {large: growth.line_from(self._simulated[large])}
+        self._lines |= {small: line} if line else {}
+        self._reach = max(self._reach, large)
+        if small == self._spec.batch_size:
+            self.growth = growth
+
+    def _nearest(self, batch_size: int) -> Line | None:
+        near = min(self._lines, key=lambda known: abs(known - batch_size), default=None)
+        return None if near is None else self._lines[near]
+
+    def _fits_on(self, line: Line, batch_size: int) -> bool | None:
+        """Say whether a batch fits; None where that hangs on blocks that are not known."""
+        too_few, too_many = line.slack(batch_size)
+        if self._is_too_large(line, batch_size, too_many):
+            return False
+        steps = line.at(batch_size)
+        if steps is None:
+            return None
+        if self._fits(steps, too_few):
+            return True
+        sure = not (too_few or too_many) or not self._fits(steps, -too_many)
+        return False if sure else None
+
+    def _is_too_large(self, line: Line, batch_size: int, too_many_bytes: int = 0) -> bool:
+        capacity = self._target.capacity_bytes
+        if capacity is None:
+            return False
+        return line.peak_allocated_bytes(batch_size) - too_many_bytes > capacity
 
     def _asked(self) -> AbstractContextManager[None]:
         return asked_for(self._spec.config.expandable_segments)
 
     def _trial(
-        self, batch_size: int, steps: SimulatedSteps, fits: bool, held: Breakdown | None = None
+        self,
+        batch_size: int,
+        held_bytes: int,
+        fits: bool,
+        held: Breakdown | None = None,
     ) -> Trial:
         return new_trial(
             self._target,
             dataclasses.replace(self._spec, batch_size=batch_size),
             Outcome.OK if fits else Outcome.OOM,
-            peak_allocated_bytes=steps.free_running.peak_allocated_bytes,
+            peak_allocated_bytes=held_bytes,
             breakdown=held,
         )
 
