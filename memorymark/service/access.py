@@ -31,7 +31,7 @@ from memorymark.service.admission import (
 from memorymark.service.app_history import AppHistory
 from memorymark.service.estimates import Answer, Estimates
 from memorymark.service.fetched_prices import Fetched, FetchedPrices
-from memorymark.service.first_run import finished_run, first_request
+from memorymark.service.first_run import active_run, deciding, finished_run, first_request
 from memorymark.service.follow_ups import FollowUp, FollowUps
 from memorymark.service.found_levers import found_levers, levers_request
 from memorymark.service.guard import Guard, Visitor
@@ -230,13 +230,12 @@ class AppService:
         return self._guard.knows(visitor)
 
     def _begin_first_run(self) -> Job | None:
-        """Begin the default analysis, or take the one that the history has."""
+        """Begin the default analysis, or take the one that the history has or soon will have."""
         request = first_request()
-        self._first_run = finished_run(self.history, request)
-        if self._first_run is not None:
-            return None
-        job = self._submit(request)
-        self._first_run = job.run_id
+        with deciding(self.settings.locks_folder):
+            found = finished_run(self.history, request) or active_run(self.history, request)
+            job = None if found is not None else self._submit(request)
+        self._first_run = found if job is None else job.run_id
         return job
 
     def _warm_up(self, first: Job | None) -> None:
