@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from memorymark.api import check_live
 from memorymark.errors import DoesNotFit, InvalidValue, MemoryMarkError, UsageError, one_sentence
 from memorymark.records.config import TrainingConfig
 from memorymark.records.fit import Fit
+from memorymark.service.live_check import check_live
 
 if TYPE_CHECKING:
     from memorymark.workloads.live.live_workload import LiveTraining
