@@ -153,7 +153,12 @@ def model_lines(code: ModelCode, config: TrainingConfig, *, placed: bool = True)
     if config.gradient_checkpointing:
         lines += _CHECKPOINTING[code.checkpointing]
     if config.lora_rank is not None:
-        lines += adapter_lines(config.lora_rank, has_head=not code.task.is_language_model)
+        lines += adapter_lines(
+            config.lora_rank,
+            has_head=not code.task.is_language_model,
+            has_attention=code.library is not Library.TRANSFORMERS
+            or "image_size" in code.task.lengths,
+        )
     lines += _frozen(config)
     lines.append("model.train()" if config.dropout else "model.eval()  # no dropout")
     return lines
