@@ -15,6 +15,7 @@ from typing import Any
 
 from memorymark.bounds import Bounds
 from memorymark.errors import MemoryMarkError, NotAllowed
+from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.request import Request, RequestKind
@@ -31,11 +32,13 @@ from memorymark.service.app_history import AppHistory
 from memorymark.service.estimates import Answer, Estimates
 from memorymark.service.fetched_prices import Fetched, FetchedPrices
 from memorymark.service.first_run import finished_run, first_request
+from memorymark.service.follow_ups import FollowUp, FollowUps
+from memorymark.service.found_levers import found_levers, levers_request
 from memorymark.service.guard import Guard, Visitor
-from memorymark.service.job import Job
+from memorymark.service.job import Job, Work
 from memorymark.service.jobs import JobManager
 from memorymark.service.run import RunStatus
-from memorymark.service.worker_pool import ESTIMATES, WorkerPool
+from memorymark.service.worker_pool import ESTIMATES, FOLLOW_UPS, WorkerPool
 from memorymark.service.worker_process import WorkerBounds, WorkerFailed
 from memorymark.service.workload_cache import kept_workload
 from memorymark.settings import Settings
@@ -60,6 +63,7 @@ class AppService:
         self.history = AppHistory(settings.history_path)
         self.jobs = JobManager(self.history, settings.locks_folder)
         self.estimates = Estimates()
+        self.follow_ups = FollowUps(self.history, lambda: bool(self.jobs.active()))
         self._guard = Guard(settings)
         self.workers = WorkerPool(settings)
         self._execute_with = execute
@@ -78,14 +82,35 @@ class AppService:
             job = self._begin_first_run() if self.settings.first_run else None
         finally:
             self._first_run_known.set()
-        if self._execute_with is not None:
-            return
-        with contextlib.suppress(WorkerFailed):  # the first job says what is wrong
-            if job is None:
-                self.workers.warm()
-            while job is not None and job.status.is_active:
-                time.sleep(_TICK_SECONDS)
-            self.workers.warm(ESTIMATES)
+        if self._execute_with is None:
+            self._warm_up(job)
+        if self.settings.follow_ups:
+            self._follow_first_run(job)
+
+    def follow_up(self, request: Request, visitor: Visitor) -> FollowUp | None:
+        """Have what follows from a result done while nothing else is to do, and say how far it is.
+
+        Ask again until it is there. None where it is not done unless it is started: the owner or
+        the visitor's rights do not allow it, or too much waits.
+        """
+        if not self.settings.follow_ups:
+            return None
+        if not self.may_start(visitor):
+            return self.follow_ups.state(request)
+        try:
+            check_model(request.model, self.settings)
+        except MemoryMarkError:
+            return None
+        return self.follow_ups.ask(request, self._following(request), visitor.session)
+
+    def stop_follow_up(self, request: Request, visitor: Visitor) -> None:
+        """Stop what is done by itself, for good; it can still be started.
+
+        Raises:
+            NotAllowed: The visitor may not.
+        """
+        self.check(visitor)
+        self.follow_ups.stop(request)
 
     def live_prices(self, visitor: Visitor) -> Fetched:
         """Return prices of this moment, where the owner lets the app ask the providers.
@@ -154,6 +179,7 @@ class AppService:
     def close(self) -> None:
         """Stop all work, and end the processes that do it."""
         self.estimates.close()
+        self.follow_ups.close()
         self.jobs.close()
         self.workers.close()
 
@@ -213,8 +239,37 @@ class AppService:
         self._first_run = job.run_id
         return job
 
+    def _warm_up(self, first: Job | None) -> None:
+        """Start the processes that visitors would wait for, one after another."""
+        with contextlib.suppress(WorkerFailed):  # the first job says what is wrong
+            if first is None:
+                self.workers.warm()
+            while first is not None and first.status.is_active:
+                time.sleep(_TICK_SECONDS)
+            self.workers.warm(ESTIMATES)
+
+    def _follow_first_run(self, first: Job | None) -> None:
+        """Have the levers of the default analysis found, unless the history has them."""
+        while first is not None and first.status.is_active:
+            time.sleep(_TICK_SECONDS)
+        with contextlib.suppress(MemoryMarkError):  # there is no such analysis
+            run = self.history.open(self._first_run or "")
+            analysis = Analysis.from_dict(run.record or {})
+            request = levers_request(analysis, Request.from_dict(run.request or {}))
+            if request is not None and found_levers(self.history, request, analysis) is None:
+                self.follow_ups.ask(request, self._following(request), stays=True)
+
+    def _following(self, request: Request) -> Work:
+        bounds = dataclasses.replace(self._bounds_of(request), is_last=True)
+        return partial(self._execute, request, bounds, line=FOLLOW_UPS)
+
     def _submit(self, request: Request, **how: Any) -> Job:
         work = partial(self._execute, request, self._bounds_of(request))
+        job = self._queued(request, work, **how)
+        self.follow_ups.give_way()
+        return job
+
+    def _queued(self, request: Request, work: Work, **how: Any) -> Job:
         return self.jobs.submit(
             request.kind,
             request.to_dict(),

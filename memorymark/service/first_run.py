@@ -48,21 +48,6 @@ def finished_run(history: RunHistory, request: Request) -> str | None:
     return None
 
 
-def same_request_run(history: RunHistory, request: Request) -> str | None:
-    """Return the newest finished run of a request that this version of the software made."""
-    done = history.find(
-        text=request.model, kinds=[request.kind], statuses=[RunStatus.DONE], limit=_MOST_RUNS
-    )
-    for run in done:
-        with contextlib.suppress(MemoryMarkError):  # a damaged run is passed over
-            kept = history.open(run.run_id)
-            is_same = Request.from_dict(kept.request or {}).identity == request.identity
-            made = (kept.record or {}).get("software")
-            if is_same and isinstance(made, dict) and _made_with(made):
-                return run.run_id
-    return None
-
-
 def _is_of(run: Run, request: Request) -> bool:
     """Whether a run is what a request would come to now."""
     if Request.from_dict(run.request or {}).identity != request.identity:
@@ -72,10 +57,10 @@ def _is_of(run: Run, request: Request) -> bool:
     row = (gpu.name, gpu.total_bytes, gpu.usable_bytes, gpu.usd_per_hour)
     made_of = (target.name, target.total_bytes, target.capacity_bytes)
     is_same_row = (*made_of, analysis.options.price_per_hour) == row
-    return analysis.complete and is_same_row and _made_with(analysis.software)
+    return analysis.complete and is_same_row and is_made_with_this(analysis.software)
 
 
-def _made_with(software: Mapping[str, str]) -> bool:
+def is_made_with_this(software: Mapping[str, str]) -> bool:
     """Whether the versions are those of now; builds of one version count as alike."""
     made = {name: software.get(name, "").partition("+")[0] for name in _SOFTWARE}
     allocator = os.environ.get(ALLOCATOR_SETTINGS) or os.environ.get("PYTORCH_CUDA_ALLOC_CONF")

@@ -15,11 +15,14 @@ from memorymark.settings import Settings
 from memorymark.units import GIB
 
 IDLE_SECONDS = 300.0  # then its memory is given back
+FOLLOW_UPS_IDLE_SECONDS = 30.0  # nobody waits for the next one
 ESTIMATES_IDLE_SECONDS = 3600.0  # sliders and the memory bar do not wait for torch
 KEPT_BYTES = 2 * GIB  # a worker that holds more after a job, beside kept models, is replaced
 ESTIMATES = "estimates"  # a line of their own: no job holds them up
+FOLLOW_UPS = "follow-ups"  # so is theirs: they take what all else leaves
 _ON_ACCELERATORS = ("cuda", "mps")
 _FRESH = ""  # a worker that has served no line yet
+_IDLE_SECONDS = {ESTIMATES: ESTIMATES_IDLE_SECONDS, FOLLOW_UPS: FOLLOW_UPS_IDLE_SECONDS}
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ class WorkerPool:
             is_kept = worker.is_ready and is_small and not self._is_closed
             if is_kept:
                 self._busy.pop(worker, None)
-                seconds = ESTIMATES_IDLE_SECONDS if line == ESTIMATES else IDLE_SECONDS
+                seconds = _IDLE_SECONDS.get(line, IDLE_SECONDS)
                 timer = threading.Timer(seconds, self._expire, args=(worker, worker.jobs))
                 timer.daemon = True
                 timer.start()

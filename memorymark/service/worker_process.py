@@ -51,10 +51,12 @@ class WorkerBounds:
     Attributes:
         memory_bytes: Resident memory of its process; None: no bound.
         seconds: Its length; None: no bound.
+        is_last: Whether all else on the machine goes first.
     """
 
     memory_bytes: int | None = None
     seconds: float | None = None
+    is_last: bool = False
 
 
 @dataclass
@@ -130,8 +132,9 @@ class WorkerProcess:
         watch = _Watch(bounds, cancel)
         try:
             self._channel.send(
-                job=self.jobs, request=request.to_dict(), settings=written_settings(settings)
-            )
+                job=self.jobs, request=request.to_dict(), settings=written_settings(settings),
+                is_last=bounds.is_last,
+            )  # fmt: skip
             while True:
                 message = self._channel.receive(_TICK_SECONDS)
                 if message is not None and message.get("job") == self.jobs:

@@ -91,6 +91,26 @@ def money(title: str, value: Value) -> Column:
     return Column(title, value, _measured_numbers("$", figures=2, least=2))
 
 
+def with_band(column: Column, band: Value) -> tuple[Column, Column, Column]:
+    """Put the least and the most that is likely beside a column of estimates, where known.
+
+    Args:
+        column: The estimates.
+        band: Takes the two ends from what a row is about, as a pair; None where there is none.
+    """
+    name, bracket, unit = column.title.partition(" (")
+
+    def end(number: int, word: str) -> Column:
+        def value(item: Any) -> Any:
+            ends = band(item)
+            return None if ends is None else ends[number]
+
+        title = f"{name}, {word}{bracket}{unit}"
+        return replace(column, title=title, value=value, pinned=False, optional=True)
+
+    return column, end(0, "at least"), end(1, "at most")
+
+
 def share(title: str, value: Value) -> Column:
     """Make a column of shares from 0 to 1 and above: bars with percentages, where all are known."""
     return Column(f"{title} (%)", _in_percent(value), _share_column)

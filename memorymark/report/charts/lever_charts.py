@@ -8,9 +8,10 @@ from memorymark.records.lever import Lever, LeverReport
 from memorymark.report.charts.palette import GROUND, LIMIT, MARK_COLOURS, exact, in_gib
 from memorymark.report.charts.pareto import Axes, pareto_chart
 from memorymark.report.charts.vega import Spec
-from memorymark.units import count, likely_rate, rate, usd
+from memorymark.units import count, likely_rate, likely_usd, rate, usd
 
-_AXES = Axes("memory", "rate", "Memory (GiB)", "Throughput (samples/s)")
+_RATE_ENDS = ("rate_low", "rate_high")
+_AXES = Axes("memory", "rate", "Memory (GiB)", "Throughput (samples/s)", y_ends=_RATE_ENDS)
 _TOOLTIP = {
     "title": "Lever",
     "bytes_text": "Memory",
@@ -55,7 +56,8 @@ def _row(number: int, lever: Lever) -> dict[str, Any] | None:
         "rate": lever.samples_per_second,
         "bytes_text": exact(lever.memory_bytes),
         "rate_text": f"{rate(lever.samples_per_second)} samples/s{likely_rate(lever.speed_band)}",
-        "usd_text": usd(lever.cost_per_million_samples),
+        "usd_text": f"{usd(lever.cost_per_million_samples)}{likely_usd(lever.cost_band)}",
+        **dict(zip(_RATE_ENDS, lever.speed_band or (), strict=False)),
         "largest": count(lever.max_batch_size),
         "efficient": lever.efficient,
         "kind": kind if number else _BEFORE,

@@ -28,12 +28,16 @@ class Axes:
         y: The field up.
         x_title: What stands along the first, with its unit.
         y_title: What stands along the second, with its unit.
+        x_ends: The fields of the two ends of a band across, of figures that are estimates.
+        y_ends: The same, of a band up.
     """
 
     x: str
     y: str
     x_title: str
     y_title: str
+    x_ends: tuple[str, ...] = ()
+    y_ends: tuple[str, ...] = ()
 
     def efficient(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the points that no other beats, from left to right."""
@@ -41,15 +45,17 @@ class Axes:
 
     def pixels(self, rows: Sequence[Mapping[str, Any]], width: float) -> list[tuple[float, float]]:
         """Return where points lie in a plot of a width."""
-        across, up = (_placed([row[field] for row in rows]) for field in (self.x, self.y))
+        across, up = (
+            _placed([row[field] for row in rows], _shown(rows, field, ends))
+            for field, ends in ((self.x, self.x_ends), (self.y, self.y_ends))
+        )
         return [(x * width, (1 - y) * PLOT_HEIGHT) for x, y in zip(across, up, strict=True)]
 
     def encoding(self, rows: Sequence[Mapping[str, Any]]) -> Spec:
         """Return the encoding of the points' places."""
-        values = {field: [row[field] for row in rows] for field in (self.x, self.y)}
         return {
-            "x": _log_axis(self.x, self.x_title, values[self.x]),
-            "y": _log_axis(self.y, self.y_title, values[self.y]),
+            "x": _log_axis(self.x, self.x_title, _shown(rows, self.x, self.x_ends)),
+            "y": _log_axis(self.y, self.y_title, _shown(rows, self.y, self.y_ends)),
         }
 
 
@@ -68,7 +74,7 @@ def pareto_chart(
 
     Args:
         rows: The points, the most important first, each with its `name`, its `kind`, whether it is
-            `efficient`, and the fields of axes and tooltip.
+            `efficient`, and the fields of axes and tooltip; those of bands where it has one.
         axes: The axes.
         colours: The colour of each kind.
         tooltip: Titles by the fields that a tooltip has.
@@ -78,6 +84,7 @@ def pareto_chart(
     colour = by_label("kind", colours, symbolType="circle")
     told = [words(field, title=title) for field, title in tooltip.items()]
     layers = [
+        *_band_layers(rows, axes, colour),
         layer(axes.efficient(rows), "line", both, color=MARK_COLOURS["optimal"], strokeDash=[4, 4]),
         layer(
             rows, "point", {**both, "color": colour, "tooltip": told},
@@ -88,10 +95,15 @@ def pareto_chart(
     return chart(layers, described, _HEIGHT)
 
 
-def _placed(values: Sequence[float]) -> list[float]:
+def _placed(values: Sequence[float], shown: Sequence[float]) -> list[float]:
     """Return where values lie on a logarithmic axis, from 0 to 1."""
-    low, high = (math.log(end) for end in _domain(values))
+    low, high = (math.log(end) for end in _domain(shown))
     return [(math.log(value) - low) / (high - low) for value in values]
+
+
+def _shown(rows: Sequence[Mapping[str, Any]], field: str, ends: tuple[str, ...]) -> list[float]:
+    """Return all that an axis shows of a field: its values, and the ends of their bands."""
+    return [row[name] for row in rows for name in (field, *ends) if name in row]
 
 
 def _domain(values: Sequence[float]) -> tuple[float, float]:
@@ -111,6 +123,21 @@ def _log_axis(field: str, title: str, values: Sequence[float]) -> Spec:
         scale={"type": "log", "domain": list(_domain(values)), "nice": False},
         axis={"format": NUMBER, "tickCount": 6, "labelOverlap": "greedy", "labelSeparation": 6},
     )
+
+
+def _band_layers(rows: Sequence[Mapping[str, Any]], axes: Axes, colour: Spec) -> list[Spec]:
+    """Draw where estimates are likely to lie; nothing where none is an estimate."""
+    fields = (*axes.x_ends, *axes.y_ends)
+    banded = [row for row in rows if all(field in row for field in fields)]
+    if not fields or not banded:
+        return []
+    encoding = {**axes.encoding(rows), "color": colour}
+    for along, ends in (("x", axes.x_ends), ("y", axes.y_ends)):
+        if ends:
+            low, high = ends
+            encoding[along] = {**encoding[along], "field": low}
+            encoding[f"{along}2"] = {"field": high}
+    return [layer(banded, "rule", encoding, strokeWidth=3, strokeCap="round", opacity=0.3)]
 
 
 def _name_layers(rows: Sequence[dict[str, Any]], axes: Axes) -> list[Spec]:

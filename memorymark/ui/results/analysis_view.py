@@ -28,7 +28,7 @@ from memorymark.ui.columns import draw_table
 from memorymark.ui.pieces import File, card, draw_exports
 from memorymark.ui.results.asked_beside import draw_effective_batch, draw_lengths
 from memorymark.ui.setup.choices import link_inputs
-from memorymark.units import count, gib, likely_rate, percent, rate, usd
+from memorymark.units import count, gib, likely_rate, likely_usd, percent, rate, usd
 
 OUTCOME_WIDTH = 120  # pixels: "out of memory"
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -40,15 +40,23 @@ _ADVICE = (
     columns.text("Fits", lambda advice: _FITS[advice.fits]),
 )
 _SCRIPTS = ((False, "PyTorch script", "py"), (True, "Trainer script", "trainer.py"))
+
+
+def step_band(trial: Trial) -> tuple[float, float] | None:
+    """Return between which seconds a trial's step is likely to lie; None where not estimated."""
+    low, high = trial.step_seconds_low, trial.step_seconds_high
+    return None if low is None or high is None else (low, high)
+
+
 TRIAL_COLUMNS = (
     columns.count("Batch size", attrgetter("batch_size")),
     columns.text("Outcome", lambda trial: OUTCOME_WORDS[trial.outcome], width=OUTCOME_WIDTH),
     columns.share("Share of capacity", attrgetter("capacity_share")),
     columns.memory("Memory needed", attrgetter("memory_bytes")),
-    columns.figure("Samples/s", attrgetter("samples_per_second")),
-    columns.figure("Step time (s)", attrgetter("step_seconds")),
-    columns.figure("Step, at least (s)", attrgetter("step_seconds_low")).where_known(),
-    columns.figure("Step, at most (s)", attrgetter("step_seconds_high")).where_known(),
+    *columns.with_band(
+        columns.figure("Samples/s", attrgetter("samples_per_second")), attrgetter("speed_band")
+    ),
+    *columns.with_band(columns.figure("Step time (s)", attrgetter("step_seconds")), step_band),
     columns.memory("Peak allocated", attrgetter("peak_allocated_bytes")),
     columns.memory("Peak reserved", attrgetter("peak_reserved_bytes")),
     columns.memory("Reserved, at least", attrgetter("peak_reserved_low_bytes")).where_known(),
@@ -223,7 +231,8 @@ def _speed_card(analysis: Analysis) -> None:
 
 def _saving_card(label: str, saved: float | None, analysis: Analysis) -> None:
     options = analysis.options
-    card(label, usd(saved), _money_note(options.price_per_hour, options.dataset_size is None))
+    note = _money_note(options.price_per_hour, options.dataset_size is None)
+    card(label, usd(saved), f"{note}{likely_usd(analysis.likely_saving(saved))}")
 
 
 def _money_note(price: float | None, no_size: bool) -> str:

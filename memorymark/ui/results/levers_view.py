@@ -39,10 +39,14 @@ _FIGURES = (
     columns.memory("Memory needed", lambda row: row[1].memory_bytes),
     columns.memory("Memory saved", lambda row: row[1].saved_bytes),
     columns.count("Largest batch", lambda row: row[1].max_batch_size),
-    columns.figure("Samples/s", lambda row: row[1].samples_per_second),
-    columns.figure("Samples/s, at least", lambda row: row[1].samples_per_second_low).where_known(),
-    columns.figure("Samples/s, at most", lambda row: row[1].samples_per_second_high).where_known(),
-    columns.money("$/million samples", lambda row: row[1].cost_per_million_samples),
+    *columns.with_band(
+        columns.figure("Samples/s", lambda row: row[1].samples_per_second),
+        lambda row: row[1].speed_band,
+    ),
+    *columns.with_band(
+        columns.money("$/million samples", lambda row: row[1].cost_per_million_samples),
+        lambda row: row[1].cost_band,
+    ),
 )
 _LEVERS = (
     columns.count("No.", lambda row: row[0]),
@@ -64,20 +68,16 @@ def draw_levers(run: Run) -> None:
     say.heading("{}", levers_sentence(report))
     say.line("{}", levers_phrase(report, request))
     say.caption("{}", source_line(report.target, report.created_at, report.software))
-    draw_notes(report)
-    if report.make_it_fit:
-        st.subheader("Make it fit", anchor=False)
-        draw_table(_STEPS, list(enumerate(report.make_it_fit)), "Levers that make it fit, in order")
-        st.caption("Each step holds all changes up to it; each is simulated.")
-        last = report.make_it_fit[-1]
-        _draw_apply("Apply all of them", last, report)
+    _draw_notes(report)
+    _draw_steps(report)
     _draw_ranked(report)
     _draw_missing(report)
     _draw_exports(run, report, request)
 
 
-def draw_lever_rows(report: LeverReport) -> None:
-    """Draw the best levers in short, each with a button that applies it to the setup."""
+def draw_found(report: LeverReport, run_id: str) -> None:
+    """Draw levers in short, below the analysis of the same training."""
+    _draw_steps(report)
     for number, lever in enumerate(report.levers[:MOST_ROWS]):
         words, button = st.columns([5, 1], vertical_alignment="center")
         with words:
@@ -85,13 +85,27 @@ def draw_lever_rows(report: LeverReport) -> None:
             say.caption("{}", lever.notes)
         with button:
             _draw_apply("Apply", lever, report, f"row_{number}")
+    if not report.levers:
+        _say_none()
+    _draw_notes(report)
+    say.caption("Simulated at batch size {}; run {}.", report.batch_size, run_id)
 
 
-def draw_notes(report: LeverReport) -> None:
+def _draw_notes(report: LeverReport) -> None:
     """Draw the smallest card that fits, and what else is to be known."""
     cards = cards_sentence(report)
     for text in (*([cards] if cards else []), *report.findings):
         say.info("{}", text)
+
+
+def _draw_steps(report: LeverReport) -> None:
+    """Draw what makes the batch fit, where it does not."""
+    if not report.make_it_fit:
+        return
+    st.subheader("Make it fit", anchor=False)
+    draw_table(_STEPS, list(enumerate(report.make_it_fit)), "Levers that make it fit, in order")
+    st.caption("Each step holds all changes up to it; each is simulated.")
+    _draw_apply("Apply all of them", report.make_it_fit[-1], report, "all")
 
 
 def values_of(lever: Lever) -> dict[str, Any]:
@@ -116,17 +130,22 @@ def _draw_ranked(report: LeverReport) -> None:
     st.subheader("Memory against throughput", anchor=False)
     draw_spec(memory_against_throughput(report), "levers")
     say.caption(
-        "Numbers are those of the table. Throughput is {} at batch size {}.",
+        "Numbers are those of the table. Throughput is {} at batch size {}; it is likely to lie "
+        "within the line through its point.",
         report.source,
         report.batch_size,
     )
     st.subheader("Levers", anchor=False)
     rows = list(enumerate(report.levers, 1))
     if not rows:
-        st.caption("No lever saves memory or money here.")
+        _say_none()
         return
     draw_table(_LEVERS, rows, "The levers, the best first")
     _draw_chosen(rows, report)
+
+
+def _say_none() -> None:
+    st.caption("No lever saves memory or money here.")
 
 
 def _draw_chosen(rows: Sequence[Numbered], report: LeverReport) -> None:
