@@ -16,6 +16,7 @@ from memorymark.placement.collector import collector_off
 from memorymark.placement.pretended_gpu import pretended_gpu
 from memorymark.probes.common import failed_trial, new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
+from memorymark.probes.probe import Probe
 from memorymark.probes.quick_look import BATCH_SIZES, QuickLook, look
 from memorymark.probes.simulations import Simulations
 from memorymark.probes.span import Span
@@ -60,7 +61,7 @@ class _Readings:
     timeline: Timeline
 
 
-class SimulatedProbe:
+class SimulatedProbe(Probe):
     """Simulates trials for a GPU of the catalogue.
 
     What CUDA's context takes is not there for tensors: the capacity is the GPU's memory

@@ -55,8 +55,7 @@ class Span:
         self.growth: Growth | None = None
         self.steps = simulate(spec.batch_size, True)
         self._simulated = {spec.batch_size: self.steps}
-        self._reach = 0
-        self._lines: dict[int, Line] = {}  # by the batch from which each begins
+        self._lines: list[Line] = []
 
     @property
     def step_seconds(self) -> float:
@@ -66,7 +65,7 @@ class Span:
     @property
     def reach(self) -> int:
         """The largest batch up to which `follow` is to be trusted; 0 where it knows nothing."""
-        return int(self._reach * _BEYOND)
+        return max((_trusted_to(line) for line in self._lines), default=0)
 
     def alike(self, spec: TrialSpec, seconds: Callable[[SimulatedSteps], float]) -> Span:
         """Return the span of another training whose steps are the same but for their seconds."""
@@ -79,8 +78,7 @@ class Span:
         line = growth.line_of(self.steps)
         if line is None:
             return False
-        self._reach = max(growth.reach, *self._simulated)
-        self._lines[self._spec.batch_size] = line
+        self._lines.append(line)
         return True
 
     def look_at(self, batch_size: int) -> None:
@@ -123,9 +121,9 @@ class Span:
                 held_bytes = known.free_running.peak_allocated_bytes
                 return self._trial(batch_size, held_bytes, self._fits(known))
             line = self._nearest(batch_size)
-            fits = None if line is None else self._fits_on(line, batch_size)
-            if line is not None and fits is not None:
-                return self._trial(batch_size, line.peak_allocated_bytes(batch_size), fits)
+            found = None if line is None else self._trial_on(line, batch_size)
+            if found is not None:
+                return found
         raise UnsupportedOperation(f"Batch {batch_size} does not follow from those simulated.")
 
     def _add(self, batch_size: int, steps: SimulatedSteps) -> None:
@@ -134,34 +132,32 @@ class Span:
         small, large = sorted((other, batch_size))
         growth = Growth(small, self._simulated[small], large, self._simulated[large])
         line = growth.line_of(self._simulated[small])
-        self._lines |= {large: growth.line_from(self._simulated[large])}
-        self._lines |= {small: line} if line else {}
-        self._reach = max(self._reach, large)
+        self._lines += [growth.line_from(self._simulated[large]), *([line] if line else [])]
         if small == self._spec.batch_size:
             self.growth = growth
 
     def _nearest(self, batch_size: int) -> Line | None:
-        near = min(self._lines, key=lambda known: abs(known - batch_size), default=None)
-        return None if near is None else self._lines[near]
+        """Return the line that begins nearest to a batch, of those that are trusted for it."""
 
-    def _fits_on(self, line: Line, batch_size: int) -> bool | None:
+        def place(line: Line) -> tuple[int, int, int]:
+            beyond = max(batch_size - _trusted_to(line), 0)
+            return beyond, abs(line.batch_size - batch_size), line.reach
+
+        return min(self._lines, key=place, default=None)
+
+    def _trial_on(self, line: Line, batch_size: int) -> Trial | None:
         """Say whether a batch fits; None where that hangs on blocks that are not known."""
+        capacity, least = self._target.capacity_bytes, line.least_peak_bytes(batch_size)
         too_few, too_many = line.slack(batch_size)
-        if self._is_too_large(line, batch_size, too_many):
-            return False
+        if capacity is not None and least - too_many > capacity:
+            return self._trial(batch_size, least, fits=False)
         steps = line.at(batch_size)
         if steps is None:
             return None
-        if self._fits(steps, too_few):
-            return True
-        sure = not (too_few or too_many) or not self._fits(steps, -too_many)
-        return False if sure else None
-
-    def _is_too_large(self, line: Line, batch_size: int, too_many_bytes: int = 0) -> bool:
-        capacity = self._target.capacity_bytes
-        if capacity is None:
-            return False
-        return line.peak_allocated_bytes(batch_size) - too_many_bytes > capacity
+        fits = self._fits(steps, too_few)
+        if not fits and (too_few or too_many) and self._fits(steps, -too_many):
+            return None
+        return self._trial(batch_size, steps.free_running.peak_allocated_bytes, fits)
 
     def _asked(self) -> AbstractContextManager[None]:
         return asked_for(self._spec.config.expandable_segments)
@@ -194,3 +190,7 @@ class Span:
         if free.peak_reserved_bytes <= capacity:
             return True
         return free.peak_allocated_bytes <= capacity and replay(events, capacity).fits
+
+
+def _trusted_to(line: Line) -> int:
+    return int(line.reach * _BEYOND)

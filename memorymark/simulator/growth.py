@@ -68,7 +68,7 @@ class Growth:
             else:
                 return None
         more = self._only_there / self.reach
-        return Line(self._batch_size, steps, slopes, more, self.reach, self._only_here)
+        return Line(self._batch_size, steps, slopes, self.reach, more, self._only_here)
 
     def line_from(self, other_steps: SimulatedSteps) -> Line:
         """Return how the blocks of the simulation of the larger batch grow.
@@ -77,7 +77,7 @@ class Growth:
         than the batch does.
         """
         slopes = [self._slopes.get(key, 0.0) for key, _ in _keyed(other_steps)]
-        return Line(self.reach, other_steps, slopes, self._only_there / self.reach)
+        return Line(self.reach, other_steps, slopes, self.reach, self._only_there / self.reach)
 
 
 class Line:
@@ -87,9 +87,9 @@ class Line:
         batch_size: The batch of the simulation.
         steps: The simulation.
         slopes: Bytes a sample of each block of its first steps.
-        unsure: Bytes a sample of blocks whose growth is not known, at the most.
-        missing_at: The batch at which these blocks were seen where the simulation has none of
-            them; None where it has.
+        reach: The largest batch that was simulated for it.
+        unsure: Bytes a sample, at the most, of blocks whose growth is not known; a simulation of
+            a batch below the reach has none of them.
         only_here: Bytes of its blocks that other batches may do without.
     """
 
@@ -98,32 +98,35 @@ class Line:
         batch_size: int,
         steps: SimulatedSteps,
         slopes: list[float],
+        reach: int,
         unsure: float = 0.0,
-        missing_at: int | None = None,
         only_here: int = 0,
     ) -> None:
-        self.batch_size, self._steps = batch_size, steps
+        self.batch_size, self.reach, self._steps = batch_size, reach, steps
         trace = first_steps(steps.trace)
         self._sizes = np.array([block.size_bytes for block in trace.blocks], dtype=np.int64)
         self._slopes = np.array(slopes)
         self._made_by = np.array([block_id for block_id, _ in trace.events], dtype=np.int64)
         self._signs = np.array([1 if size > 0 else -1 for _, size in trace.events], dtype=np.int64)
-        self._unsure, self._missing_at, self._only_here = unsure, missing_at, only_here
+        self._unsure, self._only_here = unsure, only_here
 
     def at(self, batch_size: int) -> SimulatedSteps | None:
         """Return what the simulation comes to at another batch size; None where it cannot be."""
         sizes = self._sizes_at(batch_size)
         return with_block_sizes(self._steps, sizes.tolist()) if sizes.min(initial=1) > 0 else None
 
-    def peak_allocated_bytes(self, batch_size: int) -> int:
-        """Return the most bytes that blocks take at a batch size, rounded as the allocator does."""
+    def least_peak_bytes(self, batch_size: int) -> int:
+        """Return the most bytes of blocks at a time, at a batch size, each rounded up.
+
+        The allocator may take a little more: it leaves a remainder that is too small to a block.
+        """
         taken = -(-self._sizes_at(batch_size) // MIN_BLOCK_BYTES) * MIN_BLOCK_BYTES
         return int(np.cumsum(taken[self._made_by] * self._signs).max(initial=0))
 
     def slack(self, batch_size: int) -> tuple[int, int]:
         """Return by how many bytes too few, and too many, the blocks at a batch size may be."""
-        if self._missing_at is not None:
-            return int(self._unsure * max(batch_size, self._missing_at)), self._only_here
+        if self.batch_size < self.reach:
+            return int(self._unsure * max(batch_size, self.reach)), self._only_here
         apart = int(self._unsure * abs(batch_size - self.batch_size))
         return (apart, 0) if batch_size > self.batch_size else (0, apart)
 

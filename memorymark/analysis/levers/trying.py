@@ -191,8 +191,7 @@ class Attempts:
         return self._span(TrialSpec(self.workload, tried.trial.config, tried.batch_size))
 
     def _span(self, spec: TrialSpec) -> Any:
-        make = getattr(self.probe, "span", None)
-        return None if make is None else make(spec)
+        return self.probe.span(spec)
 
     def _lacking_ability(self, fields: Mapping[str, Any]) -> str | None:
         found = (why_not(name, value, "simulated", self.gpu) for name, value in fields.items())
