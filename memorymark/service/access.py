@@ -15,7 +15,6 @@ from typing import Any
 
 from memorymark.bounds import Bounds
 from memorymark.errors import MemoryMarkError, NotAllowed
-from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.request import Request, RequestKind
@@ -31,9 +30,9 @@ from memorymark.service.admission import (
 from memorymark.service.app_history import AppHistory
 from memorymark.service.estimates import Answer, Estimates
 from memorymark.service.fetched_prices import Fetched, FetchedPrices
-from memorymark.service.first_run import finished_run, first_request
+from memorymark.service.first_run import active_run, deciding, finished_run, first_request
 from memorymark.service.follow_ups import FollowUp, FollowUps
-from memorymark.service.found_levers import found_levers, levers_request
+from memorymark.service.found_levers import wanted_levers
 from memorymark.service.guard import Guard, Visitor
 from memorymark.service.job import Job, Work
 from memorymark.service.jobs import JobManager
@@ -63,7 +62,7 @@ class AppService:
         self.history = AppHistory(settings.history_path)
         self.jobs = JobManager(self.history, settings.locks_folder)
         self.estimates = Estimates()
-        self.follow_ups = FollowUps(self.history, lambda: bool(self.jobs.active()))
+        self.follow_ups = FollowUps(self.history, self._following, self._is_busy)
         self._guard = Guard(settings)
         self.workers = WorkerPool(settings)
         self._execute_with = execute
@@ -101,7 +100,7 @@ class AppService:
             check_model(request.model, self.settings)
         except MemoryMarkError:
             return None
-        return self.follow_ups.ask(request, self._following(request), visitor.session)
+        return self.follow_ups.ask(request, visitor.session)
 
     def stop_follow_up(self, request: Request, visitor: Visitor) -> None:
         """Stop what is done by itself, for good; it can still be started.
@@ -230,13 +229,12 @@ class AppService:
         return self._guard.knows(visitor)
 
     def _begin_first_run(self) -> Job | None:
-        """Begin the default analysis, or take the one that the history has."""
+        """Begin the default analysis, or take the one that the history has or soon will have."""
         request = first_request()
-        self._first_run = finished_run(self.history, request)
-        if self._first_run is not None:
-            return None
-        job = self._submit(request)
-        self._first_run = job.run_id
+        with deciding(self.settings.locks_folder):
+            found = finished_run(self.history, request) or active_run(self.history, request)
+            job = None if found is not None else self._submit(request)
+        self._first_run = found if job is None else job.run_id
         return job
 
     def _warm_up(self, first: Job | None) -> None:
@@ -249,18 +247,20 @@ class AppService:
             self.workers.warm(ESTIMATES)
 
     def _follow_first_run(self, first: Job | None) -> None:
-        """Have the levers of the default analysis found, unless the history has them."""
+        """Have the levers of the default analysis found, though nobody looks at it yet."""
         while first is not None and first.status.is_active:
             time.sleep(_TICK_SECONDS)
-        with contextlib.suppress(MemoryMarkError):  # there is no such analysis
-            run = self.history.open(self._first_run or "")
-            analysis = Analysis.from_dict(run.record or {})
-            request = levers_request(analysis, Request.from_dict(run.request or {}))
-            if request is not None and found_levers(self.history, request, analysis) is None:
-                self.follow_ups.ask(request, self._following(request), stays=True)
+        request = wanted_levers(self.history, self._first_run)
+        if request is not None:
+            self.follow_ups.ask(request, stays=True)
+
+    def _is_busy(self) -> bool:
+        """Whether somebody waits for anything."""
+        return self.estimates.is_busy or bool(self.jobs.active())
 
     def _following(self, request: Request) -> Work:
-        bounds = dataclasses.replace(self._bounds_of(request), is_last=True)
+        bounds = self._bounds_of(request)
+        bounds = dataclasses.replace(bounds, gives_way=lambda: self.estimates.is_busy)
         return partial(self._execute, request, bounds, line=FOLLOW_UPS)
 
     def _submit(self, request: Request, **how: Any) -> Job:

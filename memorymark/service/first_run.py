@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
+from pathlib import Path
 
-from memorymark.errors import MemoryMarkError
+from memorymark.errors import DeviceError, MemoryMarkError
 from memorymark.gpus.catalogue import DEFAULT_GPU, find_gpu, find_gpu_by_device_name
 from memorymark.gpus.telemetry import read_telemetry
+from memorymark.probes.lease import device_lease
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.request import Request, RequestKind
@@ -24,6 +26,7 @@ FIRST_MODEL = "bert"
 FIRST_OPTIONS = AnalysisOptions(dataset_size=1_000_000, epochs=1, runs_per_year=12)
 _SOFTWARE = ("memorymark", "torch", "transformers")
 _MOST_RUNS = 200
+_LOCK = "first-run"
 
 
 def first_request() -> Request:
@@ -46,6 +49,26 @@ def finished_run(history: RunHistory, request: Request) -> str | None:
             if _is_of(history.open(run.run_id), request):
                 return run.run_id
     return None
+
+
+def active_run(history: RunHistory, request: Request) -> str | None:
+    """Return the run of a request on which another server of the same history works."""
+    active = [status for status in RunStatus if status.is_active]
+    for run in history.find(kinds=[request.kind], statuses=active, limit=_MOST_RUNS):
+        with contextlib.suppress(MemoryMarkError):
+            asked = Request.from_dict(run.request or {})
+            if run.status.is_active and asked.identity == request.identity:
+                return run.run_id
+    return None
+
+
+@contextlib.contextmanager
+def deciding(folder: Path) -> Iterator[None]:
+    """Hold other servers of the same folder back; nothing where it takes no locks."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(DeviceError):
+            stack.enter_context(device_lease(_LOCK, folder=folder))
+        yield
 
 
 def _is_of(run: Run, request: Request) -> bool:

@@ -53,7 +53,6 @@ class _Wanted:
 
     Attributes:
         request: What is to be done.
-        work: Does it.
         stays: Whether it is wanted though no page asks.
         asked_at: When a page asked last, as time.monotonic() counts.
         cancel: Ends the work.
@@ -62,7 +61,6 @@ class _Wanted:
     """
 
     request: Request
-    work: Work
     stays: bool
     asked_at: float = field(default_factory=time.monotonic)
     cancel: CancelToken = field(default_factory=CancelToken)
@@ -87,11 +85,14 @@ class FollowUps:
 
     Args:
         history: Where runs are kept.
+        work_of: Returns what does the work of a request.
         is_busy: Says whether anything else is to do.
     """
 
-    def __init__(self, history: RunHistory, is_busy: Callable[[], bool]) -> None:
-        self._history, self._is_busy = history, is_busy
+    def __init__(
+        self, history: RunHistory, work_of: Callable[[Request], Work], is_busy: Callable[[], bool]
+    ) -> None:
+        self._history, self._work_of, self._is_busy = history, work_of, is_busy
         self._changed = threading.Condition()
         self._waiting: OrderedDict[str | None, _Wanted] = OrderedDict()  # by page
         self._running: _Wanted | None = None
@@ -100,7 +101,7 @@ class FollowUps:
         self._is_closed = False
 
     def ask(
-        self, request: Request, work: Work, page: str | None = None, *, stays: bool = False
+        self, request: Request, page: str | None = None, *, stays: bool = False
     ) -> FollowUp | None:
         """Say how far a request is, and have it done when there is room.
 
@@ -108,14 +109,13 @@ class FollowUps:
 
         Args:
             request: What is to be done.
-            work: Does it.
             page: Which page asks: its newest request takes the place of an older one that waits.
             stays: Whether it is wanted though no page asks again.
         """
         with self._changed:
             ended = self._ended.get(_key(request))
             if ended is None and not self._is_closed:
-                self._take(_Wanted(request, work, stays), page)
+                self._take(_Wanted(request, stays), page)
             return ended or self._state(_key(request))
 
     def state(self, request: Request) -> FollowUp | None:
@@ -190,7 +190,7 @@ class FollowUps:
                 if ended is not None:
                     self._keep(wanted.key, ended)
                 elif wanted.stays:
-                    self._waiting[None] = _Wanted(wanted.request, wanted.work, stays=True)
+                    self._waiting[None] = _Wanted(wanted.request, stays=True)
 
     def _next(self) -> _Wanted | None:
         """Wait until there is something to do and room for it; None at the end."""
@@ -210,7 +210,7 @@ class FollowUps:
         """Do a request; None where it was ended before there was a result."""
         request = wanted.request
         try:
-            record = wanted.work(wanted.note, wanted.cancel)
+            record = self._work_of(request)(wanted.note, wanted.cancel)
             run_id = self._history.save(
                 request.kind, record, request=request.to_dict(), run_id=new_run_id()
             )

@@ -62,5 +62,16 @@ def found_levers(history: RunHistory, request: Request, analysis: Analysis) -> s
     return None
 
 
+def wanted_levers(history: RunHistory, run_id: str | None) -> Request | None:
+    """Return what the levers of a run are asked for, where it is an analysis and has none yet."""
+    with contextlib.suppress(MemoryMarkError):  # there is no such run, or it has no result
+        run = history.open(run_id or "")
+        analysis = Analysis.from_dict(run.record or {})
+        request = levers_request(analysis, Request.from_dict(run.request or {}))
+        if request is not None and found_levers(history, request, analysis) is None:
+            return request
+    return None
+
+
 def _is_of(asked: dict[str, object], request: Request) -> bool:
     return Request.from_dict(asked).identity == request.identity

@@ -33,7 +33,7 @@ class Bench:
 
     def __init__(self, history):
         self.history, self.busy, self.go, self.begun = history, False, threading.Event(), []
-        self.follow_ups = FollowUps(history, lambda: self.busy)
+        self.follow_ups = FollowUps(history, self.work, lambda: self.busy)
 
     def work(self, request):
         def do(on_event, cancel):
@@ -46,8 +46,7 @@ class Bench:
         return do
 
     def ask(self, seq_len, page="a", **how):
-        request = asked(seq_len)
-        return self.follow_ups.ask(request, self.work(request), page, **how)
+        return self.follow_ups.ask(asked(seq_len), page, **how)
 
     def status(self, seq_len):
         found = self.follow_ups.state(asked(seq_len))
@@ -143,14 +142,18 @@ def test_no_more_waits_than_is_bearable(bench, monkeypatch):
     assert bench.status(1) is None
 
 
-def test_an_error_is_said_and_not_repeated(bench):
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [(UsageError("It does not train."), "It does not train."), (SystemExit(3), "SystemExit: 3")],
+)
+def test_an_error_is_said_and_not_repeated(bench, raised, said):
     calls = []
 
     def fail(on_event, cancel):
         calls.append(1)
-        raise UsageError("It does not train.")
+        raise raised
 
-    failed = FollowUp(RunStatus.FAILED, error="It does not train.")
-    bench.follow_ups.ask(asked(1), fail)
-    until(lambda: bench.follow_ups.ask(asked(1), fail) == failed)
+    bench.follow_ups._work_of = lambda request: fail
+    bench.ask(1)
+    until(lambda: bench.ask(1) == FollowUp(RunStatus.FAILED, error=said))
     assert calls == [1]

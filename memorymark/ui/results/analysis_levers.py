@@ -22,6 +22,7 @@ from memorymark.ui.kept_runs import open_run
 from memorymark.ui.redraw import note_error, noted_error, redraw
 from memorymark.ui.results.job_view import POLL_SECONDS, say_ended, watch
 from memorymark.ui.results.levers_view import draw_found
+from memorymark.ui.results.shown import go_to
 from memorymark.ui.slots import drawing
 
 _RUN = "levers_of_"  # and the id of an analysis: the run of its levers
@@ -51,7 +52,12 @@ def _draw_found(run: Run, analysis: Analysis) -> None:
     except MemoryMarkError as error:
         say.error("{}", error)
         return
-    draw_found(report.priced(analysis.options.price_per_hour), run.run_id)
+    draw_found(report.priced(analysis.options.price_per_hour))
+    say.caption("Simulated at batch size {}; run {}.", report.batch_size, run.run_id)
+    if st.button(
+        "Chart, table and code of all changes", icon=":material/open_in_new:", type="tertiary"
+    ):
+        go_to(run)
 
 
 def _draw_missing(analysis: Analysis, request: Request, *, is_new: bool) -> None:

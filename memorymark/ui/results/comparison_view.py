@@ -240,8 +240,8 @@ def _cost_card(column: Any, name: str, mark: Mark, cost: RunCost) -> None:
         _metric("Cost per run", cost.usd_per_run, usd, mark.likely)
         _metric("Cost per year", cost.usd_per_year, usd, mark.likely)
         _metric("Cost per million samples", cost.usd_per_million_samples, usd, mark.likely)
-        speed = rate(cost.samples_per_second)
-        say.caption("{} samples/s{}", speed, likely_rate(mark.speed_band))
+        band = likely_rate(mark.speed_band)
+        say.caption("{}", f"{rate(cost.samples_per_second)} samples/s{band}")
 
 
 def _metric(

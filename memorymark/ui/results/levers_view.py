@@ -14,6 +14,7 @@ from memorymark.records.request import Request
 from memorymark.report.charts.lever_charts import memory_against_throughput
 from memorymark.report.lever_lines import (
     cards_sentence,
+    cost_words,
     fits_words,
     lever_lines,
     levers_phrase,
@@ -30,34 +31,40 @@ from memorymark.ui.say import plain
 from memorymark.ui.setup.choices import link_inputs
 from memorymark.ui.setup.current import set_value
 from memorymark.ui.setup.setup_record import BATCH, OPTIONS
-from memorymark.units import gib, likely_rate, rate, usd
+from memorymark.units import count, gib, likely_rate, rate
 
-MOST_ROWS = 10
+MOST_ROWS = 5
 Numbered = tuple[int, Lever]
+_AT_ITS_BATCH = (
+    "At the current batch, or the one that the change names. The larger batch that a change makes "
+    "room for may be faster: apply it and analyze to know."
+)
 _FIGURES = (
     columns.text("Fits", lambda row: fits_words(row[1])),
     columns.memory("Memory needed", lambda row: row[1].memory_bytes),
     columns.memory("Memory saved", lambda row: row[1].saved_bytes),
     columns.count("Largest batch", lambda row: row[1].max_batch_size),
     *columns.with_band(
-        columns.figure("Samples/s", lambda row: row[1].samples_per_second),
+        columns.figure("Samples/s", lambda row: row[1].samples_per_second, help=_AT_ITS_BATCH),
         lambda row: row[1].speed_band,
     ),
     *columns.with_band(
-        columns.money("$/million samples", lambda row: row[1].cost_per_million_samples),
+        columns.money(
+            "$/million samples", lambda row: row[1].cost_per_million_samples, help=_AT_ITS_BATCH
+        ),
         lambda row: row[1].cost_band,
     ),
 )
 _LEVERS = (
-    columns.count("No.", lambda row: row[0]),
-    columns.text("Change", lambda row: row[1].name, pinned=True, width="medium"),
+    columns.count("No.", lambda row: row[0], pinned=True),
+    columns.text("Change", lambda row: row[1].name, width="large"),
     *_FIGURES,
     columns.text("Best trade-off", lambda row: "yes" if row[1].efficient else "no"),
     columns.text("What it may do", lambda row: row[1].notes, width="large"),
 )
 _STEPS = (
-    columns.count("Step", lambda row: row[0]),
-    columns.text("Change", lambda row: row[1].name, pinned=True, width="medium"),
+    columns.count("Step", lambda row: row[0], pinned=True),
+    columns.text("Change", lambda row: row[1].name, width="large"),
     *_FIGURES,
 )
 
@@ -75,20 +82,27 @@ def draw_levers(run: Run) -> None:
     _draw_exports(run, report, request)
 
 
-def draw_found(report: LeverReport, run_id: str) -> None:
+def draw_found(report: LeverReport) -> None:
     """Draw levers in short, below the analysis of the same training."""
     _draw_steps(report)
-    for number, lever in enumerate(report.levers[:MOST_ROWS]):
-        words, button = st.columns([5, 1], vertical_alignment="center")
-        with words:
-            say.line("**{}**: {}", lever.name, _short(lever))
-            say.caption("{}", lever.notes)
-        with button:
-            _draw_apply("Apply", lever, report, f"row_{number}")
+    say.line("As it is: {}. Each change, the best first:", _figures_of(report.before))
+    _draw_rows(list(enumerate(report.levers))[:MOST_ROWS], report)
+    if more := list(enumerate(report.levers))[MOST_ROWS:]:
+        with st.expander(plain(f"{len(more)} more changes"), icon=":material/tune:"):
+            _draw_rows(more, report)
     if not report.levers:
         _say_none()
     _draw_notes(report)
-    say.caption("Simulated at batch size {}; run {}.", report.batch_size, run_id)
+
+
+def _draw_rows(rows: Sequence[Numbered], report: LeverReport) -> None:
+    for number, lever in rows:
+        words, button = st.columns([5, 1])
+        with words:
+            say.line("**{}**  \n{}", lever.name, _figures_of(lever))
+            say.caption("{}", lever.notes)
+        with button:
+            _draw_apply("Apply", lever, report, f"row_{number}")
 
 
 def _draw_notes(report: LeverReport) -> None:
@@ -195,9 +209,15 @@ def _draw_exports(run: Run, report: LeverReport, request: Request | None) -> Non
     draw_exports(run.run_id, request.command() if request else None, files, carried)
 
 
-def _short(lever: Lever) -> str:
-    saved = "" if not lever.saved_bytes else f"saves {gib(lever.saved_bytes)}, "
-    cost = lever.cost_per_million_samples
-    price = "" if cost is None else f", {usd(cost)} per million samples"
-    speed = f"{rate(lever.samples_per_second)} samples/s{likely_rate(lever.speed_band)}"
-    return f"{saved}{speed}{price}"
+def _figures_of(lever: Lever) -> str:
+    """Write what a lever comes to, as in "saves 2.05 GiB · 1,141 samples/s (likely …)"."""
+    saved, speed = lever.saved_bytes or 0, lever.samples_per_second
+    figures = [
+        "does not fit" if lever.fits is False else "",
+        f"needs {gib(lever.memory_bytes)}",
+        "" if not saved else f"saves {gib(saved)}" if saved > 0 else f"takes {gib(-saved)} more",
+        "" if lever.max_batch_size is None else f"largest batch {count(lever.max_batch_size)}",
+        "" if speed is None else f"{rate(speed)} samples/s{likely_rate(lever.speed_band)}",
+        "" if lever.cost_per_million_samples is None else cost_words(lever),
+    ]
+    return " · ".join(filter(None, figures))
