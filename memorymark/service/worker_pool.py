@@ -34,6 +34,22 @@ class _Idle:
     timer: threading.Timer
 
 
+# At most one, with its guard: the next pool takes both.
+_early: list[tuple[OrphanGuard, WorkerProcess]] = []
+
+
+def start_early(settings: Settings) -> None:
+    """Start the process of the first job before there is a pool.
+
+    It loads torch while the server loads what it needs itself. Nothing is done where the owner's
+    own probes do the work, and where no process can be started: the first job says what is wrong.
+    """
+    if settings.probe_factory is None and not _early:
+        guard = OrphanGuard()
+        with contextlib.suppress(OSError):
+            _early.append((guard, WorkerProcess(guard, warm=True)))
+
+
 class WorkerPool:
     """Lends each job a process that has served its line before, or a fresh one.
 
@@ -45,11 +61,13 @@ class WorkerPool:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._guard = OrphanGuard()
         self._lock = threading.Lock()
         self._idle: list[_Idle] = []
         self._busy: dict[WorkerProcess, str] = {}
         self._is_closed = False
+        self._guard, early = _early.pop() if _early else (OrphanGuard(), None)
+        if early is not None:
+            self._give(_FRESH, early)
 
     def warm(self, line: str = _FRESH) -> None:
         """Start a process that loads torch meanwhile, so that the first job need not wait.

@@ -91,8 +91,13 @@ class Attempts:
         """The batch that is run today."""
         return self.options.current_batch_size
 
-    def try_changes(self, changes: Changes) -> Tried | str:
+    def try_changes(self, changes: Changes, *, in_full: bool = True) -> Tried | str:
         """Simulate the training with changes, at its batch.
+
+        Args:
+            changes: What to change.
+            in_full: Whether all of a trial's figures are wanted; else it says whether the batch
+                fits and no more, at a third of the cost.
 
         Returns:
             What it comes to, or why the card, the model or the options do not take the changes.
@@ -109,7 +114,8 @@ class Attempts:
             spec = TrialSpec(self.workload, config, batch_size)
             self._reporter.starting(batch_size)
             span = self._span(spec)
-            trial = self.probe.run_trial(spec)
+            brief = span is not None and not in_full
+            trial = span.follow(batch_size) if brief else self.probe.run_trial(spec)
         except BoundReached:
             raise
         except MemoryMarkError as error:
