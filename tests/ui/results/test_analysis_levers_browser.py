@@ -23,9 +23,8 @@ def address(server_home):
 def analyze(page, address, screen, query):
     show(page, f"{address}/?{OF_THE_A100}&{query}", screen)
     page.get_by_role("button", name="Analyze").click()
-    page.get_by_text("Each change, the best first").wait_for(
-        timeout=4 * WAIT
-    )  # all else goes first
+    found = page.get_by_text("Each change, the best first")
+    found.wait_for(timeout=4 * WAIT)  # all else goes before it
     settled(page)
     calm(page)
 
