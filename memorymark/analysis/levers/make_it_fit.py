@@ -150,19 +150,35 @@ class MakeItFit:
             if changes and not set(changes) & taken and _goes_with(lever, options):
                 yield self._option(lever, changes)
 
-    def _lean(self, chosen: _Set, tried: Tried) -> tuple[_Set, float]:
-        """Give back each lever without which the set fits and costs no more."""
-        chosen = (*chosen, *self._free_options(chosen))
+    def _lean(self, pulled: _Set, tried: Tried) -> tuple[_Set, float]:
+        """Give back each lever without which the set fits and costs no more.
+
+        First what costs something; then all that costs nothing at once, and one after the other
+        only where some of it is needed.
+        """
+        free = tuple(self._free_options(pulled))
         cost = tried.seconds_per_sample or math.inf
-        for option in sorted(chosen, key=_least_wanted):
-            rest = tuple(each for each in chosen if each is not option)
-            without = self._try(rest)
-            if without is None or not without.fits:
-                continue
-            less = without.seconds_per_sample or math.inf
-            if less <= cost * _SAME_COST:
-                chosen, cost = rest, less
-        return chosen, cost
+        for option in sorted(pulled, key=_least_wanted):
+            rest = tuple(each for each in pulled if each is not option)
+            if (less := self._cost_of((*rest, *free), at_most=cost)) is not None:
+                pulled, cost = rest, less
+        if not free:
+            return pulled, cost
+        if (less := self._cost_of(pulled, at_most=cost)) is not None:
+            return pulled, less
+        for option in sorted(free, key=_least_wanted) if len(free) > 1 else ():
+            rest = tuple(each for each in free if each is not option)
+            if (less := self._cost_of((*pulled, *rest), at_most=cost)) is not None:
+                free, cost = rest, less
+        return (*pulled, *free), cost
+
+    def _cost_of(self, options: _Set, *, at_most: float) -> float | None:
+        """Return the seconds of a sample with a set; None where it does not fit or costs more."""
+        tried = self._try(options)
+        if tried is None or not tried.fits:
+            return None
+        cost = tried.seconds_per_sample or math.inf
+        return cost if cost <= at_most * _SAME_COST else None
 
     def _dimensions(self, *, with_samples: bool) -> list[list[_Option]]:
         """Return the choices of each dimension that costs something, doing nothing first."""
