@@ -41,6 +41,8 @@ def test_levers_come_by_themselves_and_are_applied(screen, address, tab):
     tab.get_by_role("button", name="Apply").first.click()
     tab.get_by_text("This result is of other settings").wait_for(timeout=WAIT)
     assert re.search(r"[?&](precision|optimizer|gradient_checkpointing)=", tab.url)
+    tab.get_by_text("free (simulated)").wait_for(timeout=WAIT)  # the bar is pale before
+    settled(tab)
     assert_readable(tab)
 
 
