@@ -19,7 +19,7 @@ import argparse
 import dataclasses
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,7 @@ from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.simulate import simulate
 from memorymark.simulator.time.calibration import CALIBRATION, Calibration
 from memorymark.simulator.time.clock import counted_kernels
-from memorymark.simulator.time.kernels import Work
+from memorymark.simulator.time.kernels import Kernel, Work
 from memorymark.simulator.time.pricing import Table, kernel_seconds
 from memorymark.simulator.time.speeds import speeds_of
 from memorymark.workloads.build import build_model
@@ -50,8 +50,10 @@ from memorymark.workloads.build import build_model
 TAKEN = frozenset((
     "l2_speed", "launch_seconds", "forward_host_seconds", "backward_host_seconds",
     "optimizer_host_seconds", "geforce_clock", "turing_flops_per_joule", "hopper_flops_per_joule",
-    "blackwell_flops_per_joule", "geforce_blackwell_flops_per_joule",
+    "blackwell_flops_per_joule", "geforce_blackwell_flops_per_joule", "geforce_blackwell_reach",
 ))  # fmt: skip
+# The card of a generation with a constant of its own; no other is fitted on its rows.
+BLACKWELL = "rtx-5090"
 FITTED = [f.name for f in dataclasses.fields(Calibration) if f.name not in TAKEN]
 # The most that a constant may be; no share of the bandwidth of plain copies is above this.
 _BANDWIDTH = 0.93
@@ -60,12 +62,13 @@ _MOST = {
         ("elementwise", "layout", "norm", "norm_last", "row_norm", "reduction", "optimizer",
          "transpose"), _BANDWIDTH,
     ),
-    **dict.fromkeys(("product", "grouped"), 0.97), "convolution": 1.0, "pointwise_layout": 1.0,
-    "flash": 0.8, "odd_product": 0.95, "overlap": 8.0,
+    **dict.fromkeys(("product", "grouped"), 0.97), "convolution": 1.0,
+    "layout_backward": _BANDWIDTH, "flash": 0.8, "odd_product": 0.95, "overlap": 8.0,
 }  # fmt: skip
-# Errors above it weigh by their size and no longer by its square.
-_FAR = 0.1
+# Errors above it weigh less and less.
+_FAR = 0.07
 _HELD_WITHIN = 0.2
+_AMPERE = (8, 0)
 
 
 @dataclass(frozen=True)
@@ -73,27 +76,57 @@ class Run:
     """One row and the kernels of its step, counted."""
 
     row: TimedRow
-    table: Table
+    kernels: tuple[Kernel, ...]
     counts: Any
 
-    def seconds(self, calibration: Calibration) -> float:
-        """Return the estimate without the host's part, which is none in rows of large batches."""
-        tf32 = self.row.config.precision is Precision.TF32
-        speeds = speeds_of(find_gpu(self.row.gpu), calibration, tf32=tf32)
-        return float(self.counts @ kernel_seconds(self.table, speeds, calibration))
+
+class Runs:
+    """Some runs, priced together."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._runs = list(runs)
+        cards: dict[tuple[str, bool], list[int]] = defaultdict(list)
+        for place, run in enumerate(self._runs):
+            cards[run.row.gpu, run.row.config.precision is Precision.TF32].append(place)
+        self._cards = [(*card, places, self._joined(places)) for card, places in cards.items()]
+
+    def _joined(self, places: Sequence[int]) -> tuple[Table, Any, Any]:
+        """Return the kernels of some runs, how often each runs, and whose it is."""
+        runs = [self._runs[place] for place in places]
+        table = Table.of([kernel for run in runs for kernel in run.kernels])
+        whose = np.repeat(np.arange(len(runs)), [len(run.kernels) for run in runs])
+        return table, np.concatenate([run.counts for run in runs]), whose
+
+    def seconds(self, calibration: Calibration) -> Any:
+        """Return the estimates without the host's part, which is none in rows of large batches."""
+        found = np.empty(len(self._runs))
+        for gpu, tf32, places, (table, counts, whose) in self._cards:
+            speeds = speeds_of(find_gpu(gpu), calibration, tf32=tf32)
+            each = counts * kernel_seconds(table, speeds, calibration)
+            found[places] = np.bincount(whose, each, len(places))
+        return found
 
 
 def runs_of(rows: Iterable[TimedRow], folder: Path) -> list[Run]:
     """Simulate rows; those that cannot be built today are left out."""
-    found = []
-    for row in rows:
-        try:
-            kernels = counted_kernels(_works_of(row, folder))
-        except MemoryMarkError:
-            continue
-        counts = np.array(list(kernels.values()), dtype=float)
-        found.append(Run(row, Table.of(list(kernels)), counts))
+    found, alike = [], {}
+    for row in sorted(rows, key=lambda row: (row.model, row.id)):
+        older = find_gpu(row.gpu).compute_capability < _AMPERE
+        training = row.model, row.stage, row.config, row.batch_size, older
+        if training not in alike:
+            # Rows that are alike stand one after the other.
+            alike = {training: _counted(row, folder)}
+        if alike[training] is not None:
+            found.append(Run(row, *alike[training]))
     return found
+
+
+def _counted(row: TimedRow, folder: Path) -> tuple[tuple[Kernel, ...], Any] | None:
+    try:
+        kernels = counted_kernels(_works_of(row, folder))
+    except MemoryMarkError:
+        return None
+    return tuple(kernels), np.array(list(kernels.values()), dtype=float)
 
 
 def _works_of(row: TimedRow, folder: Path) -> list[Work]:
@@ -105,8 +138,8 @@ def _works_of(row: TimedRow, folder: Path) -> list[Work]:
 
 def fit(runs: Sequence[Run]) -> Calibration:
     """Return the constants that fit some runs."""
-    used = [run for run in runs if not _is_starved(run.row)]
-    published = np.array([run.row.seconds for run in used])
+    used = [run for run in runs if not _is_starved(run.row) and run.row.gpu != BLACKWELL]
+    priced, published = Runs(used), _published(used)
     families = Counter(run.row.family for run in used)
     weights = np.array([families[run.row.family] ** -0.25 for run in used])
     weights /= np.sqrt((weights**2).mean())
@@ -115,15 +148,27 @@ def fit(runs: Sequence[Run]) -> Calibration:
     hold = _FAR * np.sqrt(len(used) / 300) / _HELD_WITHIN
 
     def residuals(values: Any) -> Any:
-        calibration = _with(values)
-        estimates = np.array([run.seconds(calibration) for run in used])
-        errors = np.log(estimates / published) * weights
-        robust = np.sign(errors) * _FAR * np.sqrt(2 * (np.sqrt(1 + (errors / _FAR) ** 2) - 1))
+        errors = np.log(priced.seconds(_with(values)) / published) * weights
+        robust = np.sign(errors) * _FAR * np.sqrt(np.log1p((errors / _FAR) ** 2))
         return np.concatenate([robust, hold * (values - start)])
 
     start = np.minimum(start, most - 1e-6)
     bounds = (np.full(len(start), -np.inf), most)
-    return _with(least_squares(residuals, start, bounds=bounds, diff_step=1e-2, max_nfev=15).x)
+    found = _with(least_squares(residuals, start, bounds=bounds, diff_step=1e-2, max_nfev=15).x)
+    return _with_blackwell(found, [run for run in runs if run.row.gpu == BLACKWELL])
+
+
+def _with_blackwell(found: Calibration, runs: Sequence[Run]) -> Calibration:
+    """Return the constants with what is left of them on the card of the newest generation."""
+    if not runs:
+        return found
+    plain = dataclasses.replace(found, geforce_blackwell_reach=1.0)
+    reach = np.median(Runs(runs).seconds(plain) / _published(runs))
+    return dataclasses.replace(found, geforce_blackwell_reach=float(reach))
+
+
+def _published(runs: Sequence[Run]) -> Any:
+    return np.array([run.row.seconds for run in runs])
 
 
 def _with(values: Any) -> Calibration:
@@ -137,10 +182,10 @@ def _is_starved(row: TimedRow) -> bool:
 
 def report(name: str, runs: Sequence[Run], calibration: Calibration) -> None:
     """Print the errors of some runs."""
-    errors = [abs(run.seconds(calibration) / run.row.seconds - 1) for run in runs]
+    errors = np.abs(Runs(runs).seconds(calibration) / _published(runs) - 1)
     print(
         f"{name:24} {len(errors):5} rows, median error {np.median(errors):.1%}, nine in ten "
-        f"within {np.quantile(errors, 0.9):.1%}, {np.mean(np.array(errors) < 0.3):.0%} within 30 %"
+        f"within {np.quantile(errors, 0.9):.1%}, {np.mean(errors < 0.3):.0%} within 30 %"
     )
 
 
@@ -172,7 +217,7 @@ def main() -> None:
         across(runs)
         return
     calibration = fit([run for run in runs if not run.row.is_apart])
-    for name in FITTED:
+    for name in [*FITTED, "geforce_blackwell_reach"]:
         print(f"{name} = {getattr(calibration, name):.3g}")
     report("fitted on", [run for run in runs if not run.row.is_apart], calibration)
     report("family apart", [r for r in runs if is_family_apart(r.row.family)], calibration)

@@ -14,8 +14,32 @@ from memorymark.records.costs import Plan, cost_band, run_cost
 from memorymark.records.trial import Source, Target
 
 
+class _WithBands:
+    """Throughput and cost that may be estimates, with the band in which each is likely to lie."""
+
+    json_optional: ClassVar[tuple[str, ...]] = (
+        "samples_per_second_low", "samples_per_second_high",
+    )  # fmt: skip
+
+    samples_per_second: float | None
+    cost_per_million_samples: float | None
+    samples_per_second_low: float | None
+    samples_per_second_high: float | None
+
+    @property
+    def speed_band(self) -> tuple[float, float] | None:
+        """The least and the most samples a second that are likely; None where there is no band."""
+        low, high = self.samples_per_second_low, self.samples_per_second_high
+        return None if low is None or high is None else (low, high)
+
+    @property
+    def cost_band(self) -> tuple[float, float] | None:
+        """The least and the most that a million samples are likely to cost."""
+        return cost_band(self.cost_per_million_samples, self.samples_per_second, self.speed_band)
+
+
 @dataclass(frozen=True)
-class Lever:
+class Lever(_WithBands):
     """One change of a training, or several at once, with what the training then comes to.
 
     Attributes:
@@ -38,10 +62,6 @@ class Lever:
         samples_per_second_high: The most that is likely.
     """
 
-    json_optional: ClassVar[tuple[str, ...]] = (
-        "samples_per_second_low", "samples_per_second_high",
-    )  # fmt: skip
-
     name: str
     changes: Mapping[str, Any]
     fits: bool | None = None
@@ -57,17 +77,6 @@ class Lever:
     efficient: bool = False
     samples_per_second_low: float | None = None
     samples_per_second_high: float | None = None
-
-    @property
-    def speed_band(self) -> tuple[float, float] | None:
-        """The least and the most samples a second that are likely; None where there is no band."""
-        low, high = self.samples_per_second_low, self.samples_per_second_high
-        return None if low is None or high is None else (low, high)
-
-    @property
-    def cost_band(self) -> tuple[float, float] | None:
-        """The least and the most that a million samples are likely to cost."""
-        return cost_band(self.cost_per_million_samples, self.samples_per_second, self.speed_band)
 
     def priced(self, price_per_hour: float | None) -> Lever:
         """Return the lever at another price of the card."""
@@ -100,7 +109,7 @@ class MissingLever:
 
 
 @dataclass(frozen=True)
-class Card:
+class Card(_WithBands):
     """A GPU of the catalogue, tried with the training as it is.
 
     Attributes:
@@ -116,10 +125,6 @@ class Card:
         samples_per_second_high: The most that is likely.
     """
 
-    json_optional: ClassVar[tuple[str, ...]] = (
-        "samples_per_second_low", "samples_per_second_high",
-    )  # fmt: skip
-
     gpu: str
     name: str
     total_bytes: int
@@ -130,17 +135,6 @@ class Card:
     cost_per_million_samples: float | None = None
     samples_per_second_low: float | None = None
     samples_per_second_high: float | None = None
-
-    @property
-    def speed_band(self) -> tuple[float, float] | None:
-        """The least and the most samples a second that are likely; None where there is no band."""
-        low, high = self.samples_per_second_low, self.samples_per_second_high
-        return None if low is None or high is None else (low, high)
-
-    @property
-    def cost_band(self) -> tuple[float, float] | None:
-        """The least and the most that a million samples are likely to cost."""
-        return cost_band(self.cost_per_million_samples, self.samples_per_second, self.speed_band)
 
 
 @dataclass(frozen=True)

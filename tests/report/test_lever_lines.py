@@ -42,7 +42,9 @@ def test_a_gain_that_is_not_known_is_not_said():
 def test_what_does_not_fit_gets_the_cheapest_way_with_its_band():
     said = levers_sentence(report(before=MISFIT, make_it_fit=(MISFIT, TOO_LARGE, LESS)))
     assert "does not fit. Cheapest way to make it fit: SGD, Checkpointing: 8.00 GiB, " in said
-    assert said.endswith("90 samples/s (likely 80 to 100), $1.50 per million samples.")
+    assert said.endswith(
+        "90 samples/s (likely 80 to 100), $1.50 per million samples (likely $1.35 to $1.69)."
+    )
     free = dataclasses.replace(LESS, cost_per_million_samples=None)
     assert "$" not in levers_sentence(report(before=MISFIT, make_it_fit=(MISFIT, free)))
     assert levers_sentence(report(before=MISFIT)).endswith("No set of the levers makes it fit.")
@@ -79,7 +81,7 @@ def test_the_text_has_a_line_for_each_lever_and_step():
     assert lines[0] == levers_sentence(found) and lines[1] == levers_phrase(found)
     assert (
         "Checkpointing: 8.00 GiB, saves 8.00 GiB, largest batch 64, 90 samples/s (likely 80 to "
-        "100), $1.50 per million samples. The same gradients."
+        "100), $1.50 per million samples (likely $1.35 to $1.69). The same gradients."
     ) in lines
     assert any(line.startswith("SGD: 50.00 GiB, does not fit, saves 1.00 GiB, ") for line in lines)
     assert "saves" not in next(line for line in lines if line.startswith("Half precision: "))

@@ -30,9 +30,9 @@ class Family(StrEnum):
     GROUPED = "grouped convolutions"
 
 
-_GROUPED = (Kind.GROUPED, Kind.GROUPED_WEIGHTS, Kind.GROUPED_LAST_WEIGHTS)
+_GROUPED = (Kind.GROUPED, Kind.GROUPED_WEIGHTS, Kind.GROUPED_DIRECT_WEIGHTS)
 _CONVOLUTIONS = (
-    Kind.CONVOLUTION, Kind.CONVOLUTION_WEIGHTS, Kind.LAYOUT, Kind.POINTWISE_LAYOUT
+    Kind.CONVOLUTION, Kind.CONVOLUTION_WEIGHTS, Kind.LAYOUT, Kind.LAYOUT_BACKWARD
 )  # fmt: skip
 # From which share of the device's seconds on they decide the family, the widest first.
 _DECIDES = (

@@ -20,28 +20,35 @@ class Calibration:
 
     Attributes:
         product: Share of the arithmetic that large, aligned matrix products reach.
+        single_product: What is left of it in fp32 and TF32.
         odd_product: The same where rows are not aligned to 16 bytes.
         convolution: The same of convolutions and the gradients of their images.
         convolution_weights: Of the gradients of their weights.
         grouped: Of convolutions in groups.
         grouped_weights: Of the gradients of their weights.
-        grouped_last_weights: Of those in NHWC order, in groups without quick kernels.
-        depthwise: Share of the fp32 rate that depthwise convolutions in NCHW order reach: they
-            run outside of tensor cores.
+        grouped_direct_weights: Share of the fp32 rate that they reach in NHWC order, in groups
+            without kernels for tensor cores, if groups are wide.
+        direct_width: How wide a group is, in channels, whose products take as long there as all
+            else.
+        depthwise: Share of the fp32 rate that depthwise convolutions in NCHW order reach by cuDNN:
+            they run outside of tensor cores.
         depthwise_weights: Of the gradients of their weights.
+        depthwise_plain: Of PyTorch's own kernels for them.
+        depthwise_plain_weights: Of the gradients of their weights.
         depthwise_last: Of those in NHWC order.
         depthwise_last_weights: Of the gradients of their weights.
-        large_filter: What is left of it for filters above 7x7.
+        depthwise_large: Of all of them where the filter is larger than 7x7.
         flash: Share of the arithmetic that flash attention reaches.
         efficient: Of memory-efficient attention.
         elementwise: Share of the bandwidth that element-wise kernels and products reach.
         transpose: Of copies into another order.
         layout: Of a convolution's copies from NCHW to NHWC order and back.
-        pointwise_layout: Of those for filters of one element.
+        layout_backward: Of those for its gradients.
         norm: Of batch and group normalization.
         norm_last: Of those in NHWC order.
         row_norm: Of normalization over rows.
-        row_norm_backward: Of its backward pass.
+        row_norm_backward: Of its backward pass, and of the sums over rows in it.
+        row_clocks: Ticks that a multiprocessor takes for a row at least, however short.
         softmax: Of softmax.
         reduction: Of sums and the like.
         pool: Of pooling and resizing.
@@ -51,6 +58,9 @@ class Calibration:
         l2_bytes_per_clock: Bytes that the second-level cache hands a multiprocessor each tick.
         l2_reuse: Share of the second-level cache that still holds what the kernel before wrote.
         l2_speed: How many times the memory's bandwidth it has; taken.
+        multiprocessor_draw: How many times its part of the bandwidth a multiprocessor can draw
+            where others are idle.
+        trip_seconds: A trip to the memory and back, where a thread waits for one before the next.
         launch_seconds: The least that a kernel takes, one after the other; taken.
         overlap: How well arithmetic and memory overlap: 1 not at all, more is better.
         forward_host_seconds: The host's pace for an operation of the forward pass, its module's
@@ -67,57 +77,72 @@ class Calibration:
         hopper_flops_per_joule: Hopper's; taken, from 700 of its 989 TFLOPS at 700 W.
         blackwell_flops_per_joule: Of the B200; taken, from 1,700 of its 2,250 TFLOPS at 1,000 W.
         geforce_blackwell_flops_per_joule: Of other Blackwell; taken as Ada's.
+        geforce_blackwell_reach: What is left of all shares on other Blackwell, of arithmetic and of
+            bandwidth: fitted by itself, after all others, to the RTX 5090's rows.
     """
 
-    product: float = 0.95
-    odd_product: float = 0.65
+    product: float = 0.955
+    single_product: float = 0.783
+    odd_product: float = 0.668
     convolution: float = 1.0
-    convolution_weights: float = 0.58
-    grouped: float = 0.67
-    grouped_weights: float = 0.28
-    grouped_last_weights: float = 0.038
-    depthwise: float = 0.245
-    depthwise_weights: float = 0.0116
-    depthwise_last: float = 0.06
-    depthwise_last_weights: float = 0.072
-    large_filter: float = 0.25
-    flash: float = 0.65
-    efficient: float = 0.47
-    elementwise: float = 0.93
-    transpose: float = 0.635
+    convolution_weights: float = 0.65
+    grouped: float = 0.722
+    grouped_weights: float = 0.295
+    grouped_direct_weights: float = 0.0605
+    direct_width: float = 56.1
+    depthwise: float = 0.243
+    depthwise_weights: float = 0.0111
+    depthwise_plain: float = 0.041
+    depthwise_plain_weights: float = 0.0235
+    depthwise_last: float = 0.145
+    depthwise_last_weights: float = 0.0681
+    depthwise_large: float = 0.0111
+    flash: float = 0.71
+    efficient: float = 0.478
+    elementwise: float = 0.923
+    transpose: float = 0.616
     layout: float = 0.93
-    pointwise_layout: float = 1.0
-    norm: float = 0.93
-    norm_last: float = 0.87
-    row_norm: float = 0.70
-    row_norm_backward: float = 0.456
-    softmax: float = 0.434
-    reduction: float = 0.726
-    pool: float = 0.635
-    gather: float = 0.4
-    optimizer: float = 0.79
-    prologue: float = 98.0
-    l2_bytes_per_clock: float = 32.8
-    l2_reuse: float = 0.41
+    layout_backward: float = 0.651
+    norm: float = 0.715
+    norm_last: float = 0.858
+    row_norm: float = 0.756
+    row_norm_backward: float = 0.657
+    row_clocks: float = 313.0
+    softmax: float = 0.365
+    reduction: float = 0.694
+    pool: float = 0.624
+    gather: float = 0.401
+    optimizer: float = 0.787
+    prologue: float = 100.0
+    l2_bytes_per_clock: float = 30.3
+    l2_reuse: float = 0.398
     l2_speed: float = 3.0
+    multiprocessor_draw: float = 1.66
+    trip_seconds: float = 0.253e-6
     launch_seconds: float = 3e-6
-    overlap: float = 2.8
+    overlap: float = 2.71
     forward_host_seconds: float = 25e-6
     backward_host_seconds: float = 18e-6
     optimizer_host_seconds: float = 10e-6
     geforce_clock: float = 1.1
     volta_flops_per_joule: float = 0.419e12
     turing_flops_per_joule: float = 0.45e12
-    a100_flops_per_joule: float = 0.654e12
-    ampere_flops_per_joule: float = 0.421e12
+    a100_flops_per_joule: float = 0.664e12
+    ampere_flops_per_joule: float = 0.434e12
     ada_flops_per_joule: float = 0.75e12
     hopper_flops_per_joule: float = 1.0e12
     blackwell_flops_per_joule: float = 1.7e12
     geforce_blackwell_flops_per_joule: float = 0.75e12
+    geforce_blackwell_reach: float = 0.89
 
     def flops_per_joule(self, compute_capability: tuple[int, int]) -> float:
         """Return the operations in fp16 that a joule pays for on cards of a generation."""
         return getattr(self, f"{_generation(compute_capability)}_flops_per_joule")
+
+    def reach(self, compute_capability: tuple[int, int]) -> float:
+        """Return what is left of all shares on cards of a generation."""
+        is_other = _generation(compute_capability) == "geforce_blackwell"
+        return self.geforce_blackwell_reach if is_other else 1.0
 
     def arithmetic_share(self, kind: Kind) -> float:
         """Return the share of the arithmetic that kernels of a kind reach."""
@@ -125,11 +150,14 @@ class Calibration:
 
     def bandwidth_share(self, kind: Kind) -> float:
         """Return the share of the bandwidth that kernels of a kind reach."""
-        return self.elementwise if kind in _ARITHMETIC else getattr(self, kind.name.lower())
+        return self.elementwise if kind in _ARITHMETIC else getattr(self, _STREAMS[kind])
 
 
 _KINDS = tuple(Kind)
 _ARITHMETIC = frozenset(_KINDS[: _KINDS.index(Kind.LAYOUT)])
+_STREAMS = {kind: kind.name.lower() for kind in Kind} | {
+    Kind.RESIZE: "pool", Kind.ROW_SUM: "row_norm_backward"
+}  # fmt: skip
 _GENERATIONS = {
     (7, 0): "volta", (7, 5): "turing", (8, 0): "a100", (8, 6): "ampere", (8, 9): "ada",
     (9, 0): "hopper", (10, 0): "blackwell", (10, 3): "blackwell", (12, 0): "geforce_blackwell",

@@ -24,24 +24,29 @@ class Kind(StrEnum):
     CONVOLUTION_WEIGHTS = "convolution, the gradient of its weights"
     GROUPED = "grouped convolution, its result or the gradient of its images"
     GROUPED_WEIGHTS = "grouped convolution, the gradient of its weights"
-    GROUPED_LAST_WEIGHTS = "the same in NHWC order, in groups of a width without quick kernels"
-    DEPTHWISE = "depthwise convolution in NCHW order"
-    DEPTHWISE_WEIGHTS = "depthwise convolution in NCHW order, the gradient of its weights"
+    GROUPED_DIRECT_WEIGHTS = "the same in NHWC order, in groups without tensor cores' kernels"
+    DEPTHWISE = "depthwise convolution in NCHW order, by cuDNN"
+    DEPTHWISE_WEIGHTS = "depthwise convolution in NCHW order by cuDNN, the gradient of its weights"
+    DEPTHWISE_PLAIN = "depthwise convolution in NCHW order, by PyTorch's own kernel"
+    DEPTHWISE_PLAIN_WEIGHTS = "the same, the gradient of its weights"
     DEPTHWISE_LAST = "depthwise convolution in NHWC order"
     DEPTHWISE_LAST_WEIGHTS = "depthwise convolution in NHWC order, the gradient of its weights"
+    DEPTHWISE_LARGE = "depthwise convolution in NHWC order, its filter larger than 7x7"
     FLASH = "flash attention"
     EFFICIENT = "memory-efficient attention"
     LAYOUT = "copy of a convolution's operand from NCHW to NHWC order or back"
-    POINTWISE_LAYOUT = "such a copy where the filter is one element large"
+    LAYOUT_BACKWARD = "such a copy for the gradients"
     ELEMENTWISE = "element by element"
     TRANSPOSE = "element by element between two orders of memory"
     NORM = "normalization over samples, or over groups of channels"
     NORM_LAST = "normalization over samples, in NHWC order"
     ROW_NORM = "normalization over rows"
     ROW_NORM_BACKWARD = "normalization over rows, backward"
+    ROW_SUM = "normalization over rows, the gradients of its weights"
     SOFTMAX = "softmax"
     REDUCTION = "reduction"
     POOL = "pooling, resizing and windows"
+    RESIZE = "resizing in which one thread does a place of all samples and channels"
     GATHER = "rows by index"
     OPTIMIZER = "update of many tensors in one kernel"
 
@@ -87,6 +92,11 @@ class Work(NamedTuple):
 def stream(kind: Kind, moved_bytes: int, launches: int = 1) -> Kernel:
     """Return a kernel whose time is that of its bytes."""
     return Kernel(kind, None, launches, moved_bytes)
+
+
+def made_plain(x: Tensor) -> tuple[Kernel, ...]:
+    """Return the copy that kernels make of an operand whose rows do not lie one after another."""
+    return () if x.is_contiguous() else (stream(Kind.TRANSPOSE, 2 * bytes_of(x)),)
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

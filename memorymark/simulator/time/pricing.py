@@ -27,16 +27,20 @@ _FORMATS = {torch.float16: 1, torch.bfloat16: 2}
 _NONE = -1
 TILED = (
     Kind.PRODUCT, Kind.ODD_PRODUCT, Kind.CONVOLUTION, Kind.CONVOLUTION_WEIGHTS, Kind.GROUPED,
-    Kind.GROUPED_WEIGHTS, Kind.GROUPED_LAST_WEIGHTS,
+    Kind.GROUPED_WEIGHTS,
 )  # fmt: skip
 FUSED = (Kind.FLASH, Kind.EFFICIENT)
 DEPTHWISE = (
-    Kind.DEPTHWISE, Kind.DEPTHWISE_WEIGHTS, Kind.DEPTHWISE_LAST, Kind.DEPTHWISE_LAST_WEIGHTS,
+    Kind.DEPTHWISE, Kind.DEPTHWISE_WEIGHTS, Kind.DEPTHWISE_PLAIN, Kind.DEPTHWISE_PLAIN_WEIGHTS,
+    Kind.DEPTHWISE_LAST, Kind.DEPTHWISE_LAST_WEIGHTS, Kind.DEPTHWISE_LARGE,
 )  # fmt: skip
 _CONVOLUTIONS = TILED[2:]
-# Depthwise convolutions have kernels of their own for filters up to 7x7.
-_LARGE_FILTER = 49
-_LAYOUTS = (Kind.LAYOUT, Kind.POINTWISE_LAYOUT)
+# Threads of a multiprocessor that resizing keeps busy.
+_RESIZING_THREADS = 1024
+# Rows that a block sums at once, and its columns.
+_SUMMED = 32
+_ROWS = (Kind.ROW_NORM, Kind.ROW_NORM_BACKWARD)
+_LAYOUTS = (Kind.LAYOUT, Kind.LAYOUT_BACKWARD)
 
 
 @dataclass(frozen=True)
@@ -89,21 +93,45 @@ def _memory_seconds(table: Table, speeds: Speeds, calibration: Calibration) -> A
     cached = np.minimum(moved, calibration.l2_reuse * speeds.l2_bytes * table.launches)
     shares = np.array([calibration.bandwidth_share(kind) for kind in KINDS])
     passed = moved - cached + cached / calibration.l2_speed
-    return passed / (speeds.bandwidth_bytes * shares[table.kinds])
+    return passed / (
+        speeds.bandwidth_bytes * shares[table.kinds] * _busy(table, speeds, calibration)
+    )
+
+
+def _busy(table: Table, speeds: Speeds, calibration: Calibration) -> Array:
+    """Return which share of the bandwidth kernels can draw that are a block for each channel."""
+    drawn = table.columns * calibration.multiprocessor_draw / speeds.multiprocessors
+    return np.where(table.among((Kind.NORM,)) & (table.columns > 0), np.minimum(1.0, drawn), 1.0)
 
 
 def _arithmetic_seconds(table: Table, speeds: Speeds, calibration: Calibration) -> Array:
     shares = np.array([calibration.arithmetic_share(kind) for kind in KINDS])[table.kinds]
     by_use = np.array([speeds.product_flops, speeds.convolution_flops])
     uses = table.among(_CONVOLUTIONS).astype(int)
+    single = table.among((Kind.PRODUCT, Kind.ODD_PRODUCT)) & (table.formats == 0)
+    shares = np.where(single, shares * calibration.single_product, shares)
     rates = by_use[uses, table.formats] * shares
     flops = 2.0 * table.rows * table.columns * table.depth * table.batch
     seconds = np.zeros(len(flops))
     fused, depthwise, tiled = (table.among(kinds) for kinds in (FUSED, DEPTHWISE, TILED))
+    direct, resized = table.among((Kind.GROUPED_DIRECT_WEIGHTS,)), table.among((Kind.RESIZE,))
     seconds[fused] = flops[fused] / rates[fused]
-    large = table.depth[depthwise] > _LARGE_FILTER
-    seconds[depthwise] = flops[depthwise] / (
-        speeds.fp32_flops * shares[depthwise] * np.where(large, calibration.large_filter, 1.0)
+    seconds[depthwise] = flops[depthwise] / (speeds.fp32_flops * shares[depthwise])
+    narrow = 1 + calibration.direct_width / np.maximum(table.rows[direct], 1)
+    seconds[direct] = flops[direct] * narrow / (speeds.fp32_flops * shares[direct])
+    seconds[resized] = (
+        calibration.trip_seconds
+        * table.depth[resized]
+        * np.maximum(1.0, table.rows[resized] / (speeds.multiprocessors * _RESIZING_THREADS))
+    )
+    blocks, summed = table.among(_ROWS), table.among((Kind.ROW_SUM,))
+    clocks = calibration.row_clocks / (speeds.multiprocessors * speeds.clock_hz)
+    seconds[blocks] = table.rows[blocks] * clocks
+    seconds[summed] = (
+        calibration.trip_seconds
+        * table.rows[summed]
+        / _SUMMED
+        * np.maximum(1.0, table.columns[summed] / (speeds.multiprocessors * _SUMMED))
     )
     sizes = np.where(table.formats == 0, 4.0, 2.0)
     seconds[tiled] = tiles.seconds(

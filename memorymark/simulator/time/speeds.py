@@ -44,7 +44,8 @@ def speeds_of(gpu: Gpu, calibration: Calibration, *, tf32: bool = False) -> Spee
         calibration: The clocks and the operations to a joule.
         tf32: Whether products in fp32 are allowed to use TF32.
     """
-    clock = calibration.geforce_clock if gpu.is_geforce else 1.0
+    reach = calibration.reach(gpu.compute_capability)
+    clock = (calibration.geforce_clock if gpu.is_geforce else 1.0) * reach
     paid = gpu.board_watts * calibration.flops_per_joule(gpu.compute_capability)
     fp32 = gpu.fp32_flops * clock
     fp16 = min(gpu.fp16_flops * clock, paid)
@@ -56,7 +57,7 @@ def speeds_of(gpu: Gpu, calibration: Calibration, *, tf32: bool = False) -> Spee
         fp32_flops=fp32,
         product_flops=(on_tf32 if tf32 else fp32, fp16, bf16),
         convolution_flops=(on_tf32, fp16, bf16),
-        bandwidth_bytes=gpu.bandwidth_bytes_per_s,
+        bandwidth_bytes=gpu.bandwidth_bytes_per_s * reach,
         l2_bytes=gpu.l2_bytes,
         copies_fp32=gpu.tf32_flops is not None,
     )

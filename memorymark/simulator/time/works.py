@@ -7,6 +7,7 @@ needs more than one pass over its operands says so where it stands.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -15,13 +16,14 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import flop_registry
 
-from memorymark.simulator.time import convolution_work, product_kernels
+from memorymark.simulator.time import convolution_work, norm_work, product_kernels
 from memorymark.simulator.time.kernels import (
     Kernel,
     Kind,
     Work,
     bytes_of,
     is_channels_last,
+    made_plain,
     stream,
     tensors_in,
 )
@@ -57,6 +59,8 @@ def _rule_of(func: Any) -> _Rule | None:
         return _RULES[name]
     if name.rstrip("_") in _RULES:
         return _RULES[name.rstrip("_")]
+    if name in _RESIZED:
+        return _resized
     if "pool" in name or "upsample" in name or name in ("im2col", "col2im", "grid_sampler_2d"):
         return _of_kind(Kind.POOL)
     formula = flop_registry.get(packet_of(func))
@@ -91,6 +95,24 @@ def _fastest(x: Tensor) -> int | None:
 
 def _of_kind(kind: Kind, launches: int = 1) -> _Rule:
     return lambda args, output, moved_bytes: (stream(kind, moved_bytes, launches),)
+
+
+def _resized(args: tuple[Any, ...], output: Any, moved_bytes: int) -> _Kernels:
+    """In NCHW order a thread is a place, and goes through all samples and channels in turn.
+
+    Small images of many channels leave nearly all of the card idle
+    (aten/src/ATen/native/cuda/UpSampleBilinear2d.cu; the other smooth ones alike).
+    """
+    if is_channels_last(args[0]):
+        return (stream(Kind.POOL, moved_bytes),)
+    planes, places = math.prod(output.shape[:2]), math.prod(output.shape[2:])
+    return (Kernel(Kind.RESIZE, None, 1, moved_bytes, places, 1, planes),)
+
+
+_RESIZED = frozenset((
+    "upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d",
+    "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa",
+))  # fmt: skip
 
 
 def _copy(args: tuple[Any, ...], output: Any, moved_bytes: int) -> _Kernels:
@@ -133,47 +155,8 @@ def _nll_backward(args: tuple[Any, ...], output: Any, moved_bytes: int) -> _Kern
     return (stream(Kind.ELEMENTWISE, bytes_of(output)), stream(Kind.GATHER, 2 * bytes_of(args[2])))
 
 
-def _batch_norm(args: tuple[Any, ...], output: Any, moved_bytes: int) -> _Kernels:
-    """In training one pass finds mean and variance, and a second one applies them."""
-    images = args[0]
-    statistics = any(flag is True for flag in args[5:6])
-    kind = Kind.NORM_LAST if is_channels_last(images) else Kind.NORM
-    moved = moved_bytes + (bytes_of(images) if statistics else 0)
-    return (stream(kind, moved, 2 if statistics else 1),)
-
-
-def _batch_norm_backward(args: tuple[Any, ...], output: Any, moved_bytes: int) -> _Kernels:
-    """One pass sums the gradients, and a second one applies the sums."""
-    kind = Kind.NORM_LAST if is_channels_last(args[1]) else Kind.NORM
-    return (stream(kind, moved_bytes + bytes_of(args[0], args[1]), 2),)
-
-
-def _group_norm(args: tuple[Any, ...], output: Any, moved_bytes: int) -> _Kernels:
-    return (*_made_plain(args[0]), stream(Kind.NORM, moved_bytes + bytes_of(args[0]), 2))
-
-
-def _group_norm_backward(args: tuple[Any, ...], output: Any, moved_bytes: int) -> _Kernels:
-    moved = moved_bytes + bytes_of(args[0], args[1])
-    return (*_made_plain(args[0]), stream(Kind.NORM, moved, 4))
-
-
-def _layer_norm(args: tuple[Any, ...], output: Any, moved_bytes: int) -> _Kernels:
-    return (*_made_plain(args[0]), stream(Kind.ROW_NORM, moved_bytes))
-
-
-def _layer_norm_backward(args: tuple[Any, ...], output: Any, moved_bytes: int) -> _Kernels:
-    """The gradients of weight and bias need a second pass over both operands."""
-    moved = moved_bytes + bytes_of(args[0], args[1])
-    return (*_made_plain(args[0]), stream(Kind.ROW_NORM_BACKWARD, moved, 2))
-
-
 def _softmax(args: tuple[Any, ...], output: Any, moved_bytes: int) -> _Kernels:
-    return (*_made_plain(args[0]), stream(Kind.SOFTMAX, moved_bytes))
-
-
-def _made_plain(x: Tensor) -> _Kernels:
-    """The copy that kernels make of an operand whose rows do not lie one after the other."""
-    return () if x.is_contiguous() else (stream(Kind.TRANSPOSE, 2 * bytes_of(x)),)
+    return (*made_plain(args[0]), stream(Kind.SOFTMAX, moved_bytes))
 
 
 def _lists(args: tuple[Any, ...], output: Any, moved_bytes: int) -> _Kernels:
@@ -255,11 +238,13 @@ _RULES: dict[str, _Rule | None] = {
     "_scaled_dot_product_efficient_attention_backward": _attention_rule(Kind.EFFICIENT, 1, 11),
     "_cudnn_rnn": _recurrent_rule(backward=False),
     "_cudnn_rnn_backward": _recurrent_rule(backward=True),
-    "native_batch_norm": _batch_norm, "cudnn_batch_norm": _batch_norm,
-    "native_batch_norm_backward": _batch_norm_backward,
-    "native_group_norm": _group_norm, "native_group_norm_backward": _group_norm_backward,
-    "native_layer_norm": _layer_norm, "native_layer_norm_backward": _layer_norm_backward,
-    "_fused_rms_norm": _layer_norm, "_fused_rms_norm_backward": _layer_norm_backward,
+    "native_batch_norm": norm_work.batch_norm, "cudnn_batch_norm": norm_work.batch_norm,
+    "native_batch_norm_backward": norm_work.batch_norm_backward,
+    "native_group_norm": norm_work.group_norm,
+    "native_group_norm_backward": norm_work.group_norm_backward,
+    "native_layer_norm": norm_work.layer_norm, "_fused_rms_norm": norm_work.layer_norm,
+    "native_layer_norm_backward": norm_work.layer_norm_backward,
+    "_fused_rms_norm_backward": norm_work.layer_norm_backward,
     **dict.fromkeys(
         ("_softmax", "_softmax_backward_data", "_log_softmax", "_log_softmax_backward_data",
          "_safe_softmax"), _softmax,

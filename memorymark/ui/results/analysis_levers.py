@@ -29,21 +29,27 @@ _RUN = "levers_of_"  # and the id of an analysis: the run of its levers
 _FIND = "levers"  # what its errors are noted under
 
 
-def draw_analysis_levers(analysis: Analysis, asked: Request | None) -> None:
-    """Draw the levers of an analysis, how far they are, or the button that finds them."""
+def draw_analysis_levers(analysis: Analysis, asked: Request | None) -> bool:
+    """Draw the levers of an analysis, how far they are, or the button that finds them.
+
+    Returns:
+        Whether they are found.
+    """
     request = levers_request(analysis, asked)
     if request is None:
-        return
+        return False
     st.subheader("What would make room", anchor=False)
     run = _run_of(analysis, request)
     if run is not None and run.status.is_active:
         watch(run.run_id)
     elif run is not None and run.record is not None:
         _draw_found(run, analysis)
+        return True
     else:
         if run is not None and run.status is not RunStatus.DONE:
             say_ended(run)
         _draw_missing(analysis, request, is_new=run is None)
+    return False
 
 
 def _draw_found(run: Run, analysis: Analysis) -> None:

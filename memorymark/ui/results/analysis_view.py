@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from operator import attrgetter
 from types import MappingProxyType
@@ -65,20 +65,31 @@ TRIAL_COLUMNS = (
 )
 
 
-def draw_analysis(analysis: Analysis, asked: Request | None) -> None:
-    """Draw the results from top to bottom, and what was asked for where it is known."""
+def draw_analysis(
+    analysis: Analysis, asked: Request | None, draw_levers: Callable[[], bool]
+) -> None:
+    """Draw the results from top to bottom, and what was asked for where it is known.
+
+    Args:
+        analysis: The analysis.
+        asked: What it was asked for.
+        draw_levers: Draws what would make room and says whether that is known: first of all where
+            nothing fits, else last.
+    """
     say.heading("{}", verdict(analysis))
     say.line("{}", search_phrase(analysis, asked))
     say.caption("{}", source_line(analysis.target, analysis.created_at, analysis.software))
-    if analysis.nothing_fits:
-        draw_advice(analysis)
-    else:
+    if not analysis.nothing_fits:
         draw_key_figures(analysis)
+    elif not draw_levers():
+        draw_advice(analysis)
     draw_findings(analysis)
     draw_effective_batch(analysis)
     draw_lengths(analysis)
     draw_curves(analysis)
     draw_memory(analysis)
+    if not analysis.nothing_fits:
+        draw_levers()
 
 
 def draw_key_figures(analysis: Analysis) -> None:
@@ -147,7 +158,7 @@ def draw_memory(analysis: Analysis) -> None:
 def draw_advice(analysis: Analysis) -> None:
     """Say what to change where nothing fits, with each change's simulated gain."""
     if analysis.advice:
-        st.markdown("**What would make room**")
+        st.markdown("**Changes that were tried one by one**")
         draw_table(_ADVICE, analysis.advice, "Changes that reduce memory")
         say.caption("{}", _about_gains(analysis.advice))
 

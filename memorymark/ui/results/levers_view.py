@@ -171,7 +171,7 @@ def _draw_chosen(rows: Sequence[Numbered], report: LeverReport) -> None:
     lever = dict(rows).get(number or 1, rows[0][1])
     say.caption("{}", lever.notes)
     if lever.snippet:
-        st.code(lever.snippet, language="python", wrap_lines=True)
+        st.code(lever.snippet, language=None, wrap_lines=True)  # colours are too faint
     _draw_apply("Apply to the settings", lever, report)
 
 

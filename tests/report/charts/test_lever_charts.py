@@ -37,7 +37,7 @@ def test_the_tooltip_has_the_exact_figures_and_the_band():
     row = lever_rows(report())[0]
     assert row["bytes_text"] == "8,589,934,592 bytes"
     assert row["rate_text"] == "90 samples/s (likely 80 to 100)"
-    assert (row["usd_text"], row["largest"]) == ("$1.50", "64")
+    assert (row["usd_text"], row["largest"]) == ("$1.50 (likely $1.35 to $1.69)", "64")
     beaten = next(row for row in lever_rows(report()) if row["title"] == "Fused")
     assert beaten["usd_text"] == UNKNOWN
 

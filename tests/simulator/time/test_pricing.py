@@ -75,8 +75,36 @@ def test_convolutions_in_fp32_take_tf32_and_products_only_where_asked():
 def test_depthwise_convolutions_do_not_reach_the_arithmetic_of_others():
     depthwise = Kernel(Kind.DEPTHWISE_LAST, torch.float16, 1, 2 * 51_380_224, 50_176, 1, 9, 512)
     assert rate(depthwise) < 0.02 * rate(product(8192, 8192, 8192))
-    large = depthwise._replace(depth=81)
+    large = depthwise._replace(kind=Kind.DEPTHWISE_LARGE, depth=81)
     assert price(large)[0] > 9 * price(depthwise)[0]
+
+
+def test_resizing_few_places_of_many_planes_leaves_the_card_idle():
+    few = Kernel(Kind.RESIZE, None, 1, MIB, 196, 1, 1 << 20)
+    on_small, on_large = (price(few, gpu=gpu)[0] for gpu in ("rtx-3090", "rtx-4090"))
+    assert 0.1 < on_small < 1.0 and on_large == pytest.approx(on_small)
+    many = few._replace(rows=196 << 12, depth=1 << 8)
+    assert price(many)[0] < 0.1 * on_small
+
+
+def test_short_rows_cost_a_block_each_and_few_columns_are_summed_by_few_blocks():
+    short = Kernel(Kind.ROW_NORM, None, 1, 64 * MIB, 1 << 20)
+    assert price(short)[0] > 2 * price(short._replace(rows=1 << 12))[0]
+    narrow = Kernel(Kind.ROW_SUM, None, 1, 64 * MIB, 1 << 20, 32)
+    assert price(narrow)[0] > 5 * price(narrow._replace(rows=1 << 15, columns=1024))[0]
+
+
+def test_few_channels_do_not_draw_all_of_the_bandwidth():
+    few, many = (Kernel(Kind.NORM, None, 2, 512 * MIB, columns=c) for c in (16, 512))
+    assert price(few)[0] > 3 * price(many)[0]
+    unknown = Kernel(Kind.NORM, None, 2, 512 * MIB)
+    assert price(unknown) == price(many)
+
+
+def test_narrow_groups_waste_the_direct_kernel():
+    wide = Kernel(Kind.GROUPED_DIRECT_WEIGHTS, torch.float16, 1, MIB, 128, 1152, 10_000, 2)
+    narrow = wide._replace(rows=8, columns=72, batch=2 * 16 * 16)
+    assert rate(narrow) < 0.3 * rate(wide) < 0.3 * 0.1 * 19.5e12
 
 
 @pytest.mark.parametrize("kind", list(Kind))

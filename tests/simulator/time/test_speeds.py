@@ -26,3 +26,9 @@ def test_a_card_of_little_power_is_held_back_and_an_unknown_generation_is_taken_
     assert speeds_of(l4, CALIBRATION).product_flops[1] < 0.6 * l4.fp16_flops
     assert speeds_of(ada, CALIBRATION).product_flops[1] > ada.fp16_flops
     assert CALIBRATION.flops_per_joule((11, 0)) == CALIBRATION.flops_per_joule((10, 3))
+
+
+def test_the_newest_geforce_cards_reach_less_of_their_peaks():
+    gpu = find_gpu("rtx-5090")
+    assert speeds_of(gpu, CALIBRATION).bandwidth_bytes < 0.95 * gpu.bandwidth_bytes_per_s
+    assert CALIBRATION.reach((8, 9)) == CALIBRATION.reach((10, 0)) == 1.0

@@ -58,18 +58,16 @@ def test_a_product_has_its_sizes_and_its_alignment():
     assert only(ATEN.bmm.default, meta(8, 196, 64), meta(8, 64, 200)).batch == 8
 
 
-def test_normalization_in_training_reads_its_input_twice():
-    x, scale = meta(8, 16, 32, 32), meta(16, dtype=torch.float32)
+def test_resizing_goes_through_all_planes_place_by_place_in_nchw_order_only():
+    def kernel(x):
+        return only(ATEN.upsample_bilinear2d.default, x, [14, 14], False)
 
-    def norm(training):
-        return only(ATEN.native_batch_norm.default, x, scale, scale, scale, scale, training, 0.1,
-                    1e-5)  # fmt: skip
-
-    assert norm(True).moved_bytes - norm(False).moved_bytes >= x.nbytes
-    last = x.to(memory_format=torch.channels_last)
-    args = (last, scale, scale, scale, scale, True, 0.1, 1e-5)
-    (found,) = work_of(ATEN.native_batch_norm.default, args, (last, scale, scale)).kernels
-    assert (norm(True).kind, found.kind) == (Kind.NORM, Kind.NORM_LAST)
+    plain = kernel(meta(16, 64, 7, 7))
+    assert (plain.kind, plain.rows, plain.depth) == (Kind.RESIZE, 14 * 14, 16 * 64)
+    last = kernel(meta(16, 64, 7, 7).to(memory_format=torch.channels_last))
+    assert (last.kind, last.moved_bytes) == (Kind.POOL, plain.moved_bytes)
+    nearest = only(ATEN.upsample_nearest2d.default, meta(16, 64, 7, 7), [14, 14])
+    assert nearest.kind is Kind.POOL
 
 
 def test_of_a_table_only_what_is_asked_for_is_read():
