@@ -53,9 +53,12 @@ def _with_body(
     return _Head(_BODY + more, logits, "last_hidden_state", call, prepared)
 
 
-_LAST, _UNKNOWN = _Head(), _Head(
-    _Head.taken + "\n# If the model changes its logits after its head, change them in the loss too."
-)  # fmt: skip
+_LAST = _Head()
+_UNKNOWN = replace(
+    _LAST,
+    taken=f"{_LAST.taken}\n"
+    "# If the model changes its logits after its head, change them in the loss too.",
+)
 _BIASED_CACHED = _with_body(
     "(project(hidden) + model.final_logits_bias)", prepared=_DECODER_INPUTS
 )  # fmt: skip
