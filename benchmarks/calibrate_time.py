@@ -160,9 +160,9 @@ def fit(runs: Sequence[Run]) -> Calibration:
 
 def _with_blackwell(found: Calibration, runs: Sequence[Run]) -> Calibration:
     """Return the constants with what is left of them on the card of the newest generation."""
-    if not runs:
-        return found
     plain = dataclasses.replace(found, geforce_blackwell_reach=1.0)
+    if not runs:
+        return plain
     reach = np.median(Runs(runs).seconds(plain) / _published(runs))
     return dataclasses.replace(found, geforce_blackwell_reach=float(reach))
 
@@ -181,7 +181,9 @@ def _is_starved(row: TimedRow) -> bool:
 
 
 def report(name: str, runs: Sequence[Run], calibration: Calibration) -> None:
-    """Print the errors of some runs."""
+    """Print the errors of some runs, if there are any."""
+    if not runs:
+        return
     errors = np.abs(Runs(runs).seconds(calibration) / _published(runs) - 1)
     print(
         f"{name:24} {len(errors):5} rows, median error {np.median(errors):.1%}, nine in ten "

@@ -37,23 +37,22 @@ def is_cudnns(
     """
     if last:
         return True
-    height, width = (*weight.shape[2:], 0)[:2]
-    channels = images.shape[1]
-    if weight.dtype is not torch.float16 or images.dim() != 4 or channels < _LEAST_CHANNELS:
+    half, channels = weight.dtype is torch.float16, images.shape[1]
+    if not half or channels < _LEAST_CHANNELS or max(dilation) > 1 or min(stride) != max(stride):
         return False
-    if height != width or width not in _CUDNN_FILTERS or images.shape[3] < _LEAST_WIDTH:
+    if images.dim() == 3:
+        return stride[0] == 1
+    return images.dim() == 4 and _is_quicker(images, weight, stride[0])
+
+
+def _is_quicker(images: Tensor, weight: Tensor, stride: int) -> bool:
+    """Return whether cuDNN's kernels are known to be quicker for images in NCHW order."""
+    samples, channels, _, wide = images.shape
+    height, width = weight.shape[2:]
+    if height != width or width not in _CUDNN_FILTERS or wide < _LEAST_WIDTH:
         return False
-    if max(dilation) > 1 or min(stride) != max(stride):
-        return False
-    return stride[0] == 1 or (
-        stride[0] == 2
-        and width > 1
-        and (
-            images.shape[0] == 1
-            or channels >= _STRIDED_CHANNELS
-            or (channels >= _WIDE_CHANNELS and images.shape[3] >= _WIDE)
-        )
-    )
+    many = channels >= _STRIDED_CHANNELS or (channels >= _WIDE_CHANNELS and wide >= _WIDE)
+    return stride == 1 or (stride == 2 and width > 1 and (many or samples == 1))
 
 
 def kind_of(filter_size: int, *, last: bool, cudnns: bool, of_weights: bool) -> Kind:

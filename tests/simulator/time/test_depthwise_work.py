@@ -36,6 +36,13 @@ def test_with_a_stride_of_two_cudnn_runs_many_channels():
     assert cudnns(stride=2, channels=256, filter_size=5)
 
 
+@pytest.mark.parametrize(("stride", "expected"), [(1, True), (2, False)])
+def test_along_one_dimension_cudnn_runs_any_filter_without_a_stride(stride, expected):
+    x = torch.empty(8, 64, 100, dtype=torch.float16, device="meta")
+    weight = torch.empty(64, 1, 4, dtype=torch.float16, device="meta")
+    assert is_cudnns(x, weight, [stride], [1], last=False) is expected
+
+
 def test_a_kernel_is_named_by_its_order_its_library_and_its_filter():
     def kind(filter_size=9, **options):
         return kind_of(
