@@ -140,11 +140,18 @@ def fits_bert() -> Any:
     return memorymark.fits(model, batch, optimizer=optimizer, gpu=GPU)
 
 
-TASKS["fits bert"] = fits_bert
+def levers_of_all() -> None:
+    """Find the levers of all three models."""
+    for model in MODELS:
+        memorymark.levers(model, gpu=GPU)
+
+
+TASKS |= {"fits bert": fits_bert, f"levers {', '.join(MODELS)}": levers_of_all}
 
 # Seconds that the longer tasks may take on two cores that do nothing else.
 BOUNDS = {
     "fits bert": 2.0,
+    f"levers {', '.join(MODELS)}": 20.0,
     "analyze bert": 1.5,
     "analyze llama-8b": 3.0,
     "compare bert": 6.0,

@@ -2,69 +2,36 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from memorymark.errors import UnknownChoice, UsageError
+from memorymark.errors import UsageError
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.lever import LeverReport
-from memorymark.records.option import options_of
+from memorymark.records.option_keywords import naming_options, options_from
 from memorymark.records.prices import read_prices
 from memorymark.records.request import DEFAULT_BATCH_SIZE, LEVERED, Request, RequestKind
 from memorymark.records.trial import Trial
 from memorymark.report.result_scripts import script_of
 from memorymark.service.execute import execute
+from memorymark.service.given_model import Model, named
+from memorymark.service.live_check import check_live
 
 if TYPE_CHECKING:
     from memorymark.records.fit import Fit
     from memorymark.records.validation import BackwardValidation, CompileValidation
-    from memorymark.workloads.base import Workload
-    from memorymark.workloads.live.live_workload import LiveTraining
 
 __all__ = [
-    "analyze",
-    "compare_costs",
-    "estimate",
-    "find_optimal_batch_size",
-    "fits",
-    "levers",
-    "measure",
-    "snippet",
-    "validate_backward_pass",
-    "validate_compilation_benefit",
-]
+    "analyze", "compare_costs", "estimate", "find_optimal_batch_size", "fits", "levers", "measure",
+    "snippet", "validate_backward_pass", "validate_compilation_benefit",
+]  # fmt: skip
 
 
-Model = "str | Workload | Callable[..., Any]"
-
-_ACCEPTED = (
-    "a model's name, a Workload, or a function that returns (model, make_batch, loss), all made "
-    "anew at each call."
-)
-
-
-def _naming_options(names: Iterable[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Let help() and editors see options of an analysis among the keyword arguments."""
-
-    def naming(function: Callable[..., Any]) -> Callable[..., Any]:
-        signature, options = inspect.signature(function), options_of(AnalysisOptions)
-        named = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=options[name].default)
-            for name in names
-        ]
-        *own, _ = signature.parameters.values()
-        function.__signature__ = signature.replace(parameters=[*own, *named])
-        return function
-
-    return naming
-
-
-@_naming_options(options_of(AnalysisOptions))
+@naming_options(AnalysisOptions)
 def analyze(
     model: Model,
     config: TrainingConfig | None = None,
@@ -102,7 +69,8 @@ def analyze(
     """
     return _execute(
         RequestKind.ANALYSIS, model, config, on_event, cancel,
-        device=device, gpu=gpu, memory_budget=memory_budget, options=_options(options),
+        device=device, gpu=gpu, memory_budget=memory_budget,
+        options=options_from(AnalysisOptions, options),
     )  # fmt: skip
 
 
@@ -318,46 +286,14 @@ def fits(
     """
     from memorymark.workloads.live.live_workload import LiveTraining
 
-    live = LiveTraining(
-        model, batch, optimizer, loss, step, batch_size=batch_size, length=longest
-    )  # fmt: skip
+    live = LiveTraining(model, batch, optimizer, loss, step, batch_size=batch_size, length=longest)
     return check_live(
         live, config, gpu=gpu, device=device, memory_budget=memory_budget, largest=largest,
         cancel=cancel,
     )  # fmt: skip
 
 
-def check_live(
-    live: LiveTraining,
-    config: TrainingConfig | None = None,
-    *,
-    gpu: str | None = None,
-    device: str | None = None,
-    memory_budget: str | int | None = None,
-    largest: bool = False,
-    cancel: CancelToken | None = None,
-) -> Fit:
-    """Say whether a training that lives in this process fits: what `fits` and the callbacks share.
-
-    Raises:
-        UsageError: An argument is invalid.
-        MemoryMarkError: The step cannot be simulated.
-    """
-    from memorymark.workloads.live.live_config import with_surroundings
-    from memorymark.workloads.live.live_workload import LiveWorkload
-
-    live, config = with_surroundings(live, config)
-    workload = LiveWorkload(live)
-    if gpu is None and device is None:
-        device = workload.cuda_device
-    request = Request(
-        RequestKind.FITS, workload.name, config, device, gpu, memory_budget,
-        workload.live_batch.size, largest=largest or None,
-    )  # fmt: skip
-    return execute(request, workload=workload, cancel=cancel)
-
-
-@_naming_options(LEVERED)
+@naming_options(AnalysisOptions, LEVERED)
 def levers(
     model: Model,
     config: TrainingConfig | None = None,
@@ -397,7 +333,8 @@ def levers(
     """
     return _execute(
         RequestKind.LEVERS, model, config, on_event, cancel,
-        device=device, gpu=gpu, memory_budget=memory_budget, options=_options(options, LEVERED),
+        device=device, gpu=gpu, memory_budget=memory_budget,
+        options=options_from(AnalysisOptions, options, LEVERED),
     )  # fmt: skip
 
 
@@ -419,43 +356,6 @@ def _execute(
     cancel: CancelToken | None = None,
     **about: Any,
 ) -> Any:
-    name, given = _named(model)
+    name, given = named(model)
     request = Request(kind, name, config or TrainingConfig(), **about)
     return execute(request, **given, on_event=on_event, cancel=cancel)
-
-
-def _named(model: Any) -> tuple[str, dict[str, Any]]:
-    """Return a model's name, and where it is no name what `execute` takes in its place.
-
-    Raises:
-        UsageError: It is neither a name, a workload nor a factory.
-    """
-    if isinstance(model, str):
-        return model, {}
-    if all(hasattr(model, name) for name in ("build", "batch", "forward", "describe")):
-        if not isinstance(model, type):
-            return model.name, {"workload": model}
-    elif hasattr(model, "named_parameters") and not isinstance(model, type):
-        raise UsageError(
-            f"The model is a module ({type(model).__name__}) alone; accepted: {_ACCEPTED} "
-            "A module says nothing of its batches and its loss."
-        )
-    if not callable(model):
-        raise UsageError(f"The model is a {type(model).__name__}; accepted: {_ACCEPTED}")
-    own = getattr(model, "__qualname__", type(model).__qualname__)
-    name = f"{getattr(model, '__module__', None) or '__main__'}:{own}"
-    return name, {"find_workload": lambda name: _workload_of(name, model)}
-
-
-def _workload_of(name: str, factory: Callable[..., Any]) -> Workload:
-    from memorymark.workloads.custom import workload_of
-
-    return workload_of(name, factory)
-
-
-def _options(given: dict[str, Any], taken: Iterable[str] = ()) -> AnalysisOptions:
-    known = tuple(taken) or options_of(AnalysisOptions)
-    for name in given:
-        if name not in known:
-            raise UnknownChoice("option", name, known)
-    return AnalysisOptions(**given)

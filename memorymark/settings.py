@@ -17,6 +17,8 @@
 | | CPU, such as 4GiB, twice the size of each; by default 1GiB; 0 keeps none |
 | MEMORYMARK_FIRST_RUN | 0, false, no or off: the app simulates nothing when it starts; |
 | | otherwise its default analysis, unless the run history has it |
+| MEMORYMARK_FOLLOW_UPS | 0, false, no or off: the app finds what would make room below an |
+| | analysis at a press only; otherwise by itself too, while nothing else is to do |
 | MEMORYMARK_LIVE_PRICES | 1, true, yes or on: visitors of the app can have prices fetched from |
 | | the providers; empty, 0, false, no or off: the app never asks the network for prices |
 
@@ -61,6 +63,7 @@ class Settings:
         bounds_times: How many times as much as usual a simulation may take; None: as is usual,
             once in the app and a few times on one's own.
         first_run: Whether the app simulates its default analysis when it starts.
+        follow_ups: Whether the app finds the levers of an analysis that is looked at by itself.
         kept_model_bytes: Host memory for models that were measured on the CPU, in the app.
         live_prices: Whether the app may fetch prices from the providers.
     """
@@ -73,6 +76,7 @@ class Settings:
     probe_factory: str | None = None
     bounds_times: float | None = None
     first_run: bool = True
+    follow_ups: bool = True
     kept_model_bytes: int = GIB
     live_prices: bool = False
 
@@ -107,6 +111,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         probe_factory=next(iter(_functions("MEMORYMARK_PROBE_FACTORY", values)), None),
         bounds_times=_times(values.get("MEMORYMARK_BOUNDS", "")),
         first_run=_switch("MEMORYMARK_FIRST_RUN", values, default=True),
+        follow_ups=_switch("MEMORYMARK_FOLLOW_UPS", values, default=True),
         kept_model_bytes=_kept_model_bytes(values.get("MEMORYMARK_KEPT_MODEL_BYTES", "")),
         live_prices=_switch("MEMORYMARK_LIVE_PRICES", values),
     )

@@ -112,6 +112,26 @@ def likely_seconds(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f" (likely {seconds(low)} to {seconds(high)})"
 
 
+def likely_hours(band: tuple[float, float] | None) -> str:
+    """Write between which durations, given in hours, an estimate is likely to lie; none for None.
+
+    Example:
+        >>> likely_hours((0.5, 3.0))
+        ' (likely 30 min to 3 h)'
+    """
+    return "" if band is None else f" (likely {hours(band[0])} to {hours(band[1])})"
+
+
+def likely_usd(band: tuple[float, float] | None) -> str:
+    """Write between which amounts of dollars an estimate is likely to lie; nothing for None.
+
+    Example:
+        >>> likely_usd((0.131, 0.44))
+        ' (likely $0.13 to $0.44)'
+    """
+    return "" if band is None else f" (likely {usd(band[0])} to {usd(band[1])})"
+
+
 def seconds(value: float | None) -> str:
     """Write a duration in the unit that reads best, a dash where unknown."""
     if value is None:

@@ -23,8 +23,7 @@ def draw_result(run: Run) -> None:
     analysis = as_chosen(analysis_of(run.run_id))
     wait_for_estimate(analysis)
     request = request_of(run)
-    draw_analysis(analysis, request)
-    draw_analysis_levers(analysis, request)
+    draw_analysis(analysis, request, lambda: draw_analysis_levers(analysis, request))
     draw_evidence(analysis, request)
 
 

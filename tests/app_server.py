@@ -95,6 +95,7 @@ def _environment(home: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)]),
         "FAKE_DELAY_SECONDS": "0.02",
         "MEMORYMARK_FIRST_RUN": "off",
+        "MEMORYMARK_FOLLOW_UPS": "off",
     }
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from memorymark.probes.probe import Probe
 from memorymark.records.config import Optimizer, TrainingConfig, with_image_size
 from memorymark.records.held_memory import Breakdown
 from memorymark.records.trial import GradientCheck, Outcome, Source, Stage, Target, Trial
@@ -83,7 +84,7 @@ class FakeWorkload:
         raise AssertionError("a fake workload has no blocks to checkpoint")
 
 
-class FakeProbe:
+class FakeProbe(Probe):
     """Answers by a memory model: fixed bytes plus bytes per sample, or any callable.
 
     Args:

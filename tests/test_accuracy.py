@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from once import once
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = Path(os.environ.get("MEMORYMARK_ACCURACY_PACKAGES") or ROOT / ".venv" / "accuracy")
@@ -66,12 +67,13 @@ def score(wanted, *packages):
 
 
 @pytest.fixture(scope="module")
-def result():
+def result(tmp_path_factory):
     assert (PACKAGES / "transformers").is_dir(), (
         f"The packages of the measured runs are not in {PACKAGES}. Make them with: pip install "
         f"--no-deps --target {PACKAGES} -r benchmarks/requirements-accuracy.txt"
     )
-    return score([*TRANSFORMERS, *CNNS, *WORKSPACES, *PUBLISHED, *OUT_OF_MEMORY], PACKAGES)
+    wanted = [*TRANSFORMERS, *CNNS, *WORKSPACES, *PUBLISHED, *OUT_OF_MEMORY]
+    return once(tmp_path_factory, "accuracy", lambda: score(wanted, PACKAGES))
 
 
 def test_all_rows_were_simulated_with_their_own_version(result):

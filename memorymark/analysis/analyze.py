@@ -165,12 +165,12 @@ class _Work:
         known = (t for t in self.trials if t.batch_size == batch_size)
         before = next((t for t in known if t.source is Source.SIMULATED), None)
         try:
-            tester = self.tester(simulation, batch_size)
+            attempts = self.attempts(simulation, batch_size)
             if before is None:
-                tried = tester.try_changes({})
+                tried = attempts.try_changes({})
                 before = None if isinstance(tried, str) else tried.trial
             needed = None if before is None else needed_bytes(before)
-            return with_gains(tester, needed, changes)
+            return with_gains(attempts, needed, changes)
         except Exception as error:
             self.notes.append(f"What each change saves is not known: {one_sentence(error)}")
             return changes
@@ -189,7 +189,7 @@ class _Work:
         self.reporter.finished(trial)
         return trial
 
-    def tester(self, simulation: Probe, batch_size: int) -> Attempts:
+    def attempts(self, simulation: Probe, batch_size: int) -> Attempts:
         """Return what tries levers at a batch in a simulation."""
         options = dataclasses.replace(self.options, current_batch_size=batch_size)
         gpu = load_catalogue().get(simulation.target.gpu_key or "")

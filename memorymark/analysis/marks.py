@@ -81,14 +81,20 @@ def mark_at(trials: Sequence[Trial], batch_size: int) -> Mark:
         return Mark(batch_size, fits=_known_to_fit(steps, batch_size))
     share = (batch_size - below.batch_size) / (above.batch_size - below.batch_size)
     memory = _between(below.memory_bytes, above.memory_bytes, share)
-    seconds = _between(below.step_seconds, above.step_seconds, share)
     samples = batch_size * below.config.gradient_accumulation
+
+    def rate_of(name: str) -> float | None:
+        seconds = _between(getattr(below, name), getattr(above, name), share)
+        return samples / seconds if seconds else None
+
     return Mark(
         batch_size,
         memory_bytes=None if memory is None else round(memory),
-        samples_per_second=samples / seconds if seconds else None,
+        samples_per_second=rate_of("step_seconds"),
         interpolated=True,
         fits=True,
+        samples_per_second_low=rate_of("step_seconds_high"),
+        samples_per_second_high=rate_of("step_seconds_low"),
     )
 
 

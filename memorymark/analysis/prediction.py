@@ -82,11 +82,10 @@ def _quick_look(
     cancel: CancelToken,
 ) -> Probe | None:
     """Return what expects the memory of a simulated device, if the probe has such a thing."""
-    look = getattr(probe, "quick_look", None)
-    if look is None or options.upper_bound <= _LOOKED_AT:
+    if options.upper_bound <= _LOOKED_AT:
         return None
     cancel.check()
-    return look(workload, config, lambda text: on_event(Event(EventKind.NOTE, text)))
+    return probe.quick_look(workload, config, lambda text: on_event(Event(EventKind.NOTE, text)))
 
 
 def extrapolated_max_batch(

@@ -249,8 +249,9 @@ class _Search:
 
     def _partner(self, usable: list[int]) -> int:
         """Choose the second reading: beyond the capacity if there is one, else well below."""
-        if self.fails in usable:
-            return self.fails
+        beyond = [number for number in usable if number >= self.fails]
+        if beyond:
+            return beyond[0]
         below = [number for number in usable if number < self.fits]
         far = [n for n in below if 4 * self.grid.batch(n) <= 3 * self.grid.batch(self.fits)]
         return far[-1] if far else below[0]

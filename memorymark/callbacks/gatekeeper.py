@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from memorymark.api import check_live
+from memorymark.callbacks.first_batch import longest_sample
 from memorymark.errors import DoesNotFit, InvalidValue, MemoryMarkError, UsageError, one_sentence
 from memorymark.records.config import TrainingConfig
 from memorymark.records.fit import Fit
+from memorymark.service.live_check import check_live
 
 if TYPE_CHECKING:
     from memorymark.workloads.live.live_workload import LiveTraining
@@ -93,6 +94,43 @@ class Gatekeeper:
             self.say(f"The batch was not checked. {sentence}")
             return None
         return self.fit
+
+    def split(
+        self,
+        make: Callable[[], LiveTraining],
+        config: TrainingConfig,
+        wanted: tuple[int, int],
+        names: tuple[str, str],
+    ) -> Split | None:
+        """Find the batch to set, and say what it is set to; None where none is found.
+
+        Args:
+            make: Returns the training.
+            config: How it is run.
+            wanted: The batch and the accumulation that were wanted.
+            names: What the library calls the two.
+
+        Raises:
+            UsageError: The callback's own arguments are invalid.
+        """
+        fit = self.check(make, config, largest=True)
+        split = None if fit is None else split_to_fit(*wanted, fit)
+        if fit is None or split is None:
+            return None  # what does not fit is said when the training begins
+        self.say(
+            f"{fit.sentence} {names[0]} was set to {split.batch_size} and {names[1]} to "
+            f"{split.accumulation}, which keeps the effective batch of {wanted[0] * wanted[1]}."
+        )
+        return split
+
+    def say_longest(self, loader: Any, callback: str) -> None:
+        """Say what the longest sample of a data set is, where only the first batch was checked."""
+        longest = None if self.longest else longest_sample(getattr(loader, "dataset", None))
+        if longest is not None:
+            self.say(
+                f"That is the first batch; the longest sample of the data set has {longest:,} "
+                f"positions. {callback}(longest=True) checks with the longest ones."
+            )
 
     def judge(self, fit: Fit, advice: str) -> None:
         """Say whether a batch fits, and stop a training that would not.

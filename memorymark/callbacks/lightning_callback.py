@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from memorymark.callbacks.first_batch import first_batch, longest_sample
-from memorymark.callbacks.gatekeeper import Gatekeeper, split_to_fit
+from memorymark.callbacks.first_batch import first_batch
+from memorymark.callbacks.gatekeeper import Gatekeeper
 from memorymark.errors import MissingPackage, WorkloadError
 from memorymark.placement.process_switches import same_random_state
 from memorymark.records.config import Loop, Precision, TrainingConfig, ZeroGrad
@@ -81,7 +81,7 @@ class LightningMemoryMarkCallback(_lightning().Callback):
         fit = self._gate.check(live, config_of(trainer))
         if fit is not None and (trainer.is_global_zero or not fit):
             self._gate.judge(fit, _ADVICE)
-            self._say_longest(trainer.train_dataloader)
+            self._gate.say_longest(trainer.train_dataloader, type(self).__name__)
 
     def _find(self, trainer: Any, module: Any) -> None:
         owner = next((x for x in (trainer.datamodule, module) if hasattr(x, "batch_size")), None)
@@ -97,17 +97,12 @@ class LightningMemoryMarkCallback(_lightning().Callback):
                 loader = owner.train_dataloader()
             return self._training(trainer, module, self._batch(loader))
 
-        fit = self._gate.check(live, config_of(trainer), largest=True)
-        wanted, accumulation = int(owner.batch_size), trainer.accumulate_grad_batches
-        split = None if fit is None else split_to_fit(wanted, accumulation, fit)
-        if fit is None or split is None:
-            return  # what does not fit is said when the training begins
-        owner.batch_size = split.batch_size
-        trainer.accumulate_grad_batches = split.accumulation
-        self._gate.say(
-            f"{fit.sentence} batch_size was set to {split.batch_size} and accumulate_grad_batches "
-            f"to {split.accumulation}, which keeps the effective batch of {wanted * accumulation}."
-        )
+        wanted = int(owner.batch_size), trainer.accumulate_grad_batches
+        names = "batch_size", "accumulate_grad_batches"
+        split = self._gate.split(live, config_of(trainer), wanted, names)
+        if split is not None:
+            owner.batch_size = split.batch_size
+            trainer.accumulate_grad_batches = split.accumulation
 
     def _batch(self, loader: Any) -> Any:
         if self._gate.batch is not None:
@@ -136,14 +131,6 @@ class LightningMemoryMarkCallback(_lightning().Callback):
             module, batch, optimizers or None, forward=forward, training=True,
             length=self._gate.length, prepare=_set_apart,
         )  # fmt: skip
-
-    def _say_longest(self, loader: Any) -> None:
-        longest = None if self._gate.longest else longest_sample(getattr(loader, "dataset", None))
-        if longest is not None:
-            self._gate.say(
-                f"That is the first batch; the longest sample of the data set has {longest:,} "
-                "positions. LightningMemoryMarkCallback(longest=True) checks with the longest ones."
-            )
 
 
 def config_of(trainer: Any) -> TrainingConfig:

@@ -7,8 +7,8 @@ from typing import Any
 
 from transformers import Trainer, TrainerCallback
 
-from memorymark.callbacks.first_batch import first_batch, longest_sample
-from memorymark.callbacks.gatekeeper import Gatekeeper, split_to_fit
+from memorymark.callbacks.first_batch import first_batch
+from memorymark.callbacks.gatekeeper import Gatekeeper
 from memorymark.placement.process_switches import same_random_state
 from memorymark.records.config import Loop, Precision, TrainingConfig
 from memorymark.workloads.live.live_workload import LiveTraining
@@ -76,7 +76,7 @@ class MemoryMarkCallback(TrainerCallback):
         fit = self._gate.check(live, config_of(args))
         if fit is not None and (state.is_world_process_zero or not fit):
             self._gate.judge(fit, _ADVICE)
-            self._say_longest(loader)
+            self._gate.say_longest(loader, type(self).__name__)
 
     def _find(self, trainer: Any, args: Any) -> None:
         def live() -> LiveTraining:
@@ -87,19 +87,13 @@ class MemoryMarkCallback(TrainerCallback):
                 batch = first_batch(loader, longest=self._gate.longest is True)
             return self._training(trainer, trainer.model, _optimizer_of(trainer, args), batch)
 
-        fit = self._gate.check(live, config_of(args), largest=True)
-        wanted, accumulation = args.per_device_train_batch_size, args.gradient_accumulation_steps
-        split = None if fit is None else split_to_fit(wanted, accumulation, fit)
-        if fit is None or split is None:
-            return  # what does not fit is said when the training begins
-        args.per_device_train_batch_size = split.batch_size
-        args.gradient_accumulation_steps = split.accumulation
-        trainer._train_batch_size = args.train_batch_size
-        self._gate.say(
-            f"{fit.sentence} per_device_train_batch_size was set to {split.batch_size} and "
-            f"gradient_accumulation_steps to {split.accumulation}, which keeps the effective batch "
-            f"of {wanted * accumulation}."
-        )
+        wanted = args.per_device_train_batch_size, args.gradient_accumulation_steps
+        names = "per_device_train_batch_size", "gradient_accumulation_steps"
+        split = self._gate.split(live, config_of(args), wanted, names)
+        if split is not None:
+            args.per_device_train_batch_size = split.batch_size
+            args.gradient_accumulation_steps = split.accumulation
+            trainer._train_batch_size = args.train_batch_size
 
     def _training(self, trainer: Any, model: Any, optimizer: Any, batch: Any) -> LiveTraining:
         forward = None
@@ -112,14 +106,6 @@ class MemoryMarkCallback(TrainerCallback):
         return LiveTraining(
             model, batch, optimizer, forward=forward, length=self._gate.length, training=True
         )
-
-    def _say_longest(self, loader: Any) -> None:
-        longest = None if self._gate.longest else longest_sample(getattr(loader, "dataset", None))
-        if longest is not None:
-            self._gate.say(
-                f"That is the first batch; the longest sample of the data set has {longest:,} "
-                "positions. MemoryMarkCallback(longest=True) checks with the longest ones."
-            )
 
 
 def config_of(args: Any) -> TrainingConfig:

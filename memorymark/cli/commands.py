@@ -19,7 +19,7 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
-from memorymark.records.prices import read_prices, without_live
+from memorymark.records.prices import PriceKind, read_prices, without_live
 from memorymark.records.request import (
     COMPARED,
     DEFAULT_BATCH_SIZE,
@@ -51,10 +51,9 @@ def analyze(
     Measured on a CUDA device or with --device, simulated with --gpu. With none of them,
     simulated for the catalogue's default GPU.
     """
-    given, live = without_live(prices or "")
     request = Request(
         RequestKind.ANALYSIS, model, config, device, gpu, memory_budget, options=asked,
-        prices=read_prices(given), price_kind=price_kind, live_prices=live,
+        **_priced(prices, price_kind),
     )  # fmt: skip
     files = files_of(model, export, export_trainer)
     try:
@@ -121,11 +120,18 @@ def _show_trial(request: Request, as_json: bool, files: Files) -> None:
     write_scripts(trial, files)
 
 
-def _show_validation(request: Request, as_json: bool, in_words: Callable[[Any], None]) -> None:
+def _show_kept(request: Request, as_json: bool, in_words: Callable[[Any], None]) -> Any:
+    """Execute a request, keep its record in the history and print it."""
     result = _done(request)
     _keep(request, result)
     show(result, as_json, in_words)
-    printed.check_validation(result)
+    return result
+
+
+def _priced(prices: str | None, price_kind: PriceKind | None) -> dict[str, Any]:
+    """Return what a request is told of prices."""
+    given, live = without_live(prices or "")
+    return {"prices": read_prices(given), "price_kind": price_kind, "live_prices": live}
 
 
 @options.with_options
@@ -172,7 +178,7 @@ def validate_backward(
 ) -> None:
     """Compare forward-only memory with the whole training step, and check every gradient."""
     request = Request(RequestKind.BACKWARD, model, config, device, gpu, memory_budget, batch_size)
-    _show_validation(request, as_json, printed.show_backward)
+    printed.check_validation(_show_kept(request, as_json, printed.show_backward))
 
 
 @options.with_options
@@ -186,7 +192,7 @@ def validate_compile(
 ) -> None:
     """Compare eager and compiled training steps: time, memory, break-even."""
     request = Request(RequestKind.COMPILE, model, config, device, None, memory_budget, batch_size)
-    _show_validation(request, as_json, printed.show_compile)
+    printed.check_validation(_show_kept(request, as_json, printed.show_compile))
 
 
 @options.with_options
@@ -202,21 +208,11 @@ def compare(
     as_json: options.AsJson = False,
 ) -> None:
     """Compare the cost of the same training run on several GPUs."""
-    given, live = without_live(prices or "")
     request = Request(
-        RequestKind.COMPARISON,
-        model,
-        config,
-        memory_budget=memory_budget,
-        options=asked,
-        gpus=options.compared(gpus),
-        prices=read_prices(given),
-        price_kind=price_kind,
-        live_prices=live,
-    )
-    result = _done(request)
-    _keep(request, result)
-    show(result, as_json, partial(printed.show_comparison, asked=request))
+        RequestKind.COMPARISON, model, config, memory_budget=memory_budget, options=asked,
+        gpus=options.compared(gpus), **_priced(prices, price_kind),
+    )  # fmt: skip
+    _show_kept(request, as_json, partial(printed.show_comparison, asked=request))
 
 
 @options.with_options
@@ -236,14 +232,11 @@ def levers(
 
     Everything is simulated, for a GPU of the catalogue or for a CUDA device of this machine.
     """
-    given, live = without_live(prices or "")
     request = Request(
         RequestKind.LEVERS, model, config, device, gpu, memory_budget, options=asked,
-        prices=read_prices(given), price_kind=price_kind, live_prices=live,
+        **_priced(prices, price_kind),
     )  # fmt: skip
-    result = _done(request)
-    _keep(request, result)
-    show(result, as_json, partial(printed.show_levers, asked=request))
+    _show_kept(request, as_json, partial(printed.show_levers, asked=request))
 
 
 def _keep(request: Request, record: Record) -> None:

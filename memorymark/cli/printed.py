@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from memorymark import units
 from memorymark.cli.output import print_line, print_table
@@ -86,6 +86,7 @@ def show_comparison(comparison: Comparison, asked: Request | None = None) -> Non
     ]  # fmt: skip
     rows = [_compared_cells(row) for row in comparison.gpus]
     print_table(names, rows, right=names[1:-1])
+    _say_bands(row.speed_band for row in comparison.gpus)
     print_line(price_words(comparison.to_dict()["gpus"], how="give one with --prices"))
     for note in (*overlap_sentences(comparison), *comparison.findings):
         print_line(f"Note: {note}")
@@ -100,6 +101,7 @@ def show_levers(report: LeverReport, asked: Request | None = None) -> None:
     if report.make_it_fit:
         print_line("")
         _show_lever_table("make it fit, step by step", report.make_it_fit)
+    _say_bands(lever.speed_band for lever in report.levers)
     print_line("")
     for lever in report.levers:
         print_line(f"{lever.name}: {lever.notes}")
@@ -165,7 +167,7 @@ def _show_lines(lines: Sequence[str], style: str = "bold") -> None:
 
 
 def _show_lever_table(title: str, levers: Sequence[Lever]) -> None:
-    names = [title, "fits", "memory", "saved", "largest", "samples/s", "$/million", ""]
+    names = [title, "fits", "memory", "saved", "largest", "samples/s", "likely", "$/million", ""]
     print_table(names, [_lever_cells(lever) for lever in levers], right=names[2:-1])
 
 
@@ -177,9 +179,19 @@ def _lever_cells(lever: Lever) -> list[str]:
         units.gib(lever.saved_bytes),
         units.count(lever.max_batch_size),
         units.rate(lever.samples_per_second),
+        _ends(lever.speed_band),
         units.usd(lever.cost_per_million_samples),
         "best trade-off" if lever.efficient else "",
     ]
+
+
+def _say_bands(bands: Iterable[tuple[float, float] | None]) -> None:
+    if any(band is not None for band in bands):
+        print_line("Dollars and hours go with samples/s: they are likely to be off by as much.")
+
+
+def _ends(band: tuple[float, float] | None) -> str:
+    return "" if band is None else f"{units.rate(band[0])} to {units.rate(band[1])}"
 
 
 def _compared_cells(row: ComparedGpu) -> list[str]:
@@ -189,7 +201,7 @@ def _compared_cells(row: ComparedGpu) -> list[str]:
         units.count(row.max_batch_size),
         units.count(row.optimal_batch_size),
         units.rate(row.samples_per_second),
-        units.likely_rate(row.speed_band).removeprefix(" (likely ").removesuffix(")"),
+        _ends(row.speed_band),
         units.usd(row.usd_per_hour),
         units.usd(row.cost.usd_per_million_samples),
         units.UNKNOWN if hours is None else f"{hours:,.2f}",

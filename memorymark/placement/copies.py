@@ -1,9 +1,10 @@
 """Copies what lives in the user's process, so that a step can run on the copy and touch nothing.
 
-Tensors become twins without data; modules, optimizers and the user's functions and objects become
-copies that refer to one another as the originals do. What `copy.deepcopy` would leave behind in a
-closure, a global name, a hook or a bound method is followed, since it would lead back to what is
-live: a hook that writes to live weights, a scheduler that steps the live optimizer.
+Tensors become their twins, without data or with a copy of it; modules, optimizers and the user's
+functions and objects become copies that refer to one another as the originals do. What
+`copy.deepcopy` would leave behind in a closure, a global name, a hook or a bound method is
+followed, since it would lead back to what is live: a hook that writes to live weights, a scheduler
+that steps the live optimizer.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import contextlib
 import copy
 import functools
 import random
-import sys
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from memorymark.errors import WorkloadError
 from memorymark.memory.torch_parts import hooks_of
 from memorymark.placement.moving import Twins
+from memorymark.placement.own_or_library import is_of_a_library, names_in
 from memorymark.placement.ownership import like, note_made
 
 _PLAIN = (
@@ -43,6 +45,25 @@ _STATEFUL = ("torch.optim", "torch.amp", "torch.cuda.amp", "accelerate.utils.ope
 # Data to take batches from, not parts of a step.
 _MOST_MEMBERS = 10_000
 
+_originals: WeakKeyDictionary[nn.Module, weakref.ref[nn.Module]] = WeakKeyDictionary()
+
+
+def copied(module: nn.Module, twins: Twins) -> nn.Module:
+    """Return a copy of a module by itself, whose tensors are the twins of the module's.
+
+    Raises:
+        Exception: It cannot be copied; what its own code raises.
+    """
+    twin = Copies(twins).of(module)
+    _originals[twin] = weakref.ref(module)
+    return twin
+
+
+def original_of(module: nn.Module) -> nn.Module | None:
+    """Return what a module is a copy of by itself; None where it is none."""
+    original = _originals.get(module)
+    return None if original is None else original()
+
 
 class Copies:
     """Copies objects of the process; the same object has the same copy.
@@ -54,6 +75,7 @@ class Copies:
 
     def __init__(self, twins: Twins, known: dict[int, Any] | None = None) -> None:
         self._twins = twins
+        self._with_data = twins.device.type != "meta"
         self._memo: dict[int, Any] = dict(known or {})
         self._kept: list[Any] = []  # so that an identity stays that of one object
 
@@ -104,11 +126,11 @@ class Copies:
     def _module(self, module: nn.Module) -> nn.Module:
         if isinstance(module, torch.jit.ScriptModule):
             raise WorkloadError(
-                f"{type(module).__name__} is a TorchScript module, which is not run without data. "
+                f"{type(module).__name__} is a TorchScript module, whose steps cannot be followed. "
                 "Give the module that it was made of."
             )
         inner = wrapped_in(module)
-        if inner is not None:
+        if inner is not None and not self._with_data:
             return self._keep(module, self._of(inner))
         made = self._keep(module, object.__new__(type(module)))
         note_made(made)
@@ -215,8 +237,8 @@ class Copies:
         return self._keep(reference, weakref.ref(self._of(target)))
 
     def _generator(self, generator: torch.Generator) -> torch.Generator:
-        made = torch.Generator()
-        if generator.device.type == "cpu":
+        made = torch.Generator(generator.device if self._with_data else "cpu")
+        if made.device.type == generator.device.type:
             made.set_state(generator.get_state())
         return self._keep(generator, made)
 
@@ -225,8 +247,9 @@ class Copies:
         module = kind.__module__
         if not is_of_a_library(module) or module.startswith(_STATEFUL):
             return self._with_copied_parts(value)
-        if module.partition(".")[0] in ("numpy", "random"):  # generators; arrays are data
-            return self._copied(value) if "enerator" in kind.__name__ or _draws(value) else value
+        if module.partition(".")[0] in ("numpy", "random"):  # large arrays are data
+            written = "enerator" in kind.__name__ or _draws(value) or _is_small_array(value)
+            return self._copied(value) if written else value
         return value
 
     def _copied(self, value: Any) -> Any:
@@ -259,6 +282,10 @@ _scheduled_step._wrapped_by_lr_sched = True
 
 def _draws(value: Any) -> bool:
     return isinstance(value, random.Random) or hasattr(value, "get_state")
+
+
+def _is_small_array(value: Any) -> bool:
+    return getattr(value, "ndim", 0) > 0 and value.size <= _MOST_MEMBERS
 
 
 _MAKERS: tuple[tuple[Any, Callable[[Copies, Any], Any]], ...] = (
@@ -296,23 +323,3 @@ def wrapped_in(module: nn.Module) -> nn.Module | None:
     if isinstance(module, DataParallel | DistributedDataParallel):
         return module.module
     return getattr(module, "_orig_mod", None)
-
-
-def names_in(code: types.CodeType) -> Iterator[str]:
-    """Yield the global names and attributes that code uses, that of functions in it too."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from names_in(constant)
-
-
-@functools.cache
-def is_of_a_library(module: str | None) -> bool:
-    """Return whether a module is installed or Python's own, and not the user's."""
-    first = (module or "").partition(".")[0]
-    if first in ("__main__", "__mp_main__"):
-        return False
-    if first in sys.stdlib_module_names or first in ("torch", "memorymark"):
-        return True
-    file = getattr(sys.modules.get(first), "__file__", None) or ""
-    return "site-packages" in file or "dist-packages" in file

@@ -8,15 +8,13 @@ the identity of what was made in it.
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 from unittest import mock
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +29,6 @@ _kept: ContextVar[list[_Kept]] = ContextVar("modules to give back")
 # Takes the data of each new parameter, and returns what it is to have.
 _with: ContextVar[Callable[[Any], Any] | None] = ContextVar("data of new parameters", default=None)
 _built: WeakSet[nn.Module] = WeakSet()
-_originals: WeakKeyDictionary[nn.Module, weakref.ref[nn.Module]] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -76,25 +73,6 @@ def comes_again(module: nn.Module) -> bool:
     again = module in _built
     _built.add(module)
     return again and _made.get() is not None
-
-
-def copied(module: nn.Module, twins: Twins) -> nn.Module:
-    """Return a copy whose tensors are the twins of the module's; ties are kept, gradients not.
-
-    Raises:
-        Exception: It cannot be copied; what its own code raises.
-    """
-    tensors = {id(tensor): tensor for tensor in tensors_of(module)}
-    memo: dict[int, Any] = {key: like(tensor, twins) for key, tensor in tensors.items()}
-    twin = copy.deepcopy(module, memo)
-    _originals[twin] = weakref.ref(module)
-    return twin
-
-
-def original_of(module: nn.Module) -> nn.Module | None:
-    """Return what a module is a copy of; None where it is none."""
-    original = _originals.get(module)
-    return None if original is None else original()
 
 
 def keep(module: nn.Module, *, with_data: bool) -> None:

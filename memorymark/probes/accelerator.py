@@ -43,7 +43,7 @@ _LEAK_BYTES = 64 * MIB
 _TRACKED_STEPS = 2  # the first one makes the optimizer's states, the second one is the usual one
 
 
-class AcceleratorProbe:
+class AcceleratorProbe(Probe):
     """Runs real training steps on an accelerator.
 
     Args:
@@ -73,9 +73,6 @@ class AcceleratorProbe:
         check_segments(spec.config, self.target)
         with self._device.selected(), self._device.limited():
             return timed_trial(self._attempt, spec, self._models)
-
-    def simulation(self) -> Probe | None:
-        """Return None: only CUDA's allocator and kernels are simulated."""
 
     def _attempt(self, spec: TrialSpec) -> Trial:
         before = self._bytes_beside_model()

@@ -20,6 +20,7 @@ from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.probes.common import check_segments, failed_trial, new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
+from memorymark.probes.probe import Probe
 from memorymark.records.config import Attention
 from memorymark.records.trial import Outcome, Source, Target, Trial
 from memorymark.training.runtime import DeviceRuntime
@@ -53,7 +54,7 @@ def default_budget() -> int:
     return _DEFAULT_BUDGET if free is None else min(_DEFAULT_BUDGET, free // 2)
 
 
-class CpuProbe:
+class CpuProbe(Probe):
     """Runs real training steps on the CPU under a budget.
 
     Args:
@@ -82,9 +83,6 @@ class CpuProbe:
         self._models.tidy()
         gc.collect()
         return trial
-
-    def simulation(self) -> None:
-        """Return None: the catalogue has no CPUs."""
 
     def _attempt(self, spec: TrialSpec) -> Trial:
         try:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Target, Trial
 
 if TYPE_CHECKING:
+    from memorymark.probes.span import Span
+    from memorymark.workloads.base import Workload
     from memorymark.workloads.trial_spec import TrialSpec
 
 
 class Probe(Protocol):
-    """Runs trials on one target."""
+    """Runs trials on one target; what only a simulation can say is None by default.
 
-    @property
-    def target(self) -> Target:
-        """What the trials run on."""
+    Attributes:
+        target: What the trials run on.
+        held_bytes: What others hold on the target; None where it is not looked at.
+    """
+
+    target: Target
+    held_bytes: int | None = None
 
     def run_trial(self, spec: TrialSpec) -> Trial:
         """Run one trial. Out of memory is a normal result, as is a model's own error.
@@ -27,3 +35,24 @@ class Probe(Protocol):
 
     def simulation(self) -> Probe | None:
         """Return a probe that simulates this target; None where there is no such simulation."""
+        return None
+
+    def quick_look(
+        self, workload: Workload, config: TrainingConfig, say: Callable[[str], None]
+    ) -> Probe | None:
+        """Return what says roughly which batches fit, at little cost; None where nothing does.
+
+        Args:
+            workload: What is trained.
+            config: How it is trained.
+            say: Is given a sentence for whoever waits.
+        """
+        return None
+
+    def span(self, spec: TrialSpec) -> Span | None:
+        """Return what tells the largest batch of a training from few trials; None if nothing does.
+
+        Args:
+            spec: The training, at a batch that is looked at in any case.
+        """
+        return None

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from memorymark.errors import BoundReached, MemoryMarkError, UnsupportedOperation
 from memorymark.probes.common import new_trial
+from memorymark.probes.probe import Probe
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Outcome, Target, Trial
 from memorymark.simulator.allocator.environment import asked_for
@@ -28,7 +29,7 @@ BATCH_SIZES = (8, 16)
 _MOST_EVENTS = 200_000
 
 
-class QuickLook:
+class QuickLook(Probe):
     """Says of any batch whether it would fit, from the traces of two.
 
     Args:
@@ -66,9 +67,6 @@ class QuickLook:
             peak_allocated_bytes=free.peak_allocated_bytes,
             peak_reserved_bytes=held.peak_reserved_bytes,
         )  # fmt: skip
-
-    def simulation(self) -> None:
-        """Return None: this stands for a simulation itself."""
 
 
 def look(

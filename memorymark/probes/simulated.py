@@ -16,12 +16,13 @@ from memorymark.placement.collector import collector_off
 from memorymark.placement.pretended_gpu import pretended_gpu
 from memorymark.probes.common import failed_trial, new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
+from memorymark.probes.probe import Probe
 from memorymark.probes.quick_look import BATCH_SIZES, QuickLook, look
 from memorymark.probes.simulations import Simulations
 from memorymark.probes.span import Span
 from memorymark.records.config import Optimizer, Precision, TrainingConfig
 from memorymark.records.held_memory import Breakdown
-from memorymark.records.trial import Outcome, Source, Target, Trial
+from memorymark.records.trial import Outcome, Source, Stage, Target, Trial
 from memorymark.simulator.allocator.environment import asked_for
 from memorymark.simulator.allocator.least_capacity import minimum_bytes
 from memorymark.simulator.allocator.replay import Events, ReplayResult, replay
@@ -60,7 +61,7 @@ class _Readings:
     timeline: Timeline
 
 
-class SimulatedProbe:
+class SimulatedProbe(Probe):
     """Simulates trials for a GPU of the catalogue.
 
     What CUDA's context takes is not there for tensors: the capacity is the GPU's memory
@@ -130,9 +131,11 @@ class SimulatedProbe:
         if is_own(spec.workload) or self._shared is not None:
             return None
 
-        def simulate(batch_size: int) -> SimulatedSteps:
+        def simulate(batch_size: int, whole: bool) -> SimulatedSteps:
+            stage = spec.stage if whole else Stage.BACKWARD
+            other = dataclasses.replace(spec, batch_size=batch_size, stage=stage)
             with self._pretended(spec.config):
-                return self._simulate(dataclasses.replace(spec, batch_size=batch_size))
+                return self._simulate(other, steps=None if whole else 1)
 
         def estimated(steps: SimulatedSteps) -> float:
             return self._timed(steps, spec.config.precision)[0]
@@ -220,10 +223,10 @@ class SimulatedProbe:
         kept = None if is_own(spec.workload) else self._kept.pop(spec, None)
         return kept or self._simulate(spec), False
 
-    def _simulate(self, spec: TrialSpec) -> SimulatedSteps:
-        steps = simulate(spec, self._models.get(_as_built(spec)), self._rules)
+    def _simulate(self, spec: TrialSpec, steps: int | None = None) -> SimulatedSteps:
+        simulated = simulate(spec, self._models.get(_as_built(spec)), self._rules, steps=steps)
         self._models.tidy()
-        return steps
+        return simulated
 
     def _within_capacity(self, events: Events, free: ReplayResult) -> ReplayResult:
         capacity = self.target.capacity_bytes

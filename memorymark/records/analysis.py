@@ -22,11 +22,16 @@ from memorymark.units import GIB
 def _marks(analysis: Analysis) -> dict[str, Any]:
     """Write the marks; a trial of the list is written as its number, any other one in full."""
     trials = analysis.trials
-    marks = {name: vars(getattr(analysis, name)) for name in ("current", "optimal", "max")}
+    marks = {name: _mark(getattr(analysis, name)) for name in ("current", "optimal", "max")}
     return {
         name: {**mark, "trial": trials.index(mark["trial"])} if mark["trial"] in trials else mark
         for name, mark in marks.items()
     }
+
+
+def _mark(mark: Mark) -> dict[str, Any]:
+    left_out = {name for name in Mark.json_optional if getattr(mark, name) is None}
+    return {name: value for name, value in vars(mark).items() if name not in left_out}
 
 
 def _gib_and_bytes(**paths: str) -> dict[str, Origin]:
@@ -199,6 +204,13 @@ class Analysis(Record):
         trials = self.current.trial, self.optimal.trial
         least = smallest_clear_gain(self.target.source, *trials)
         return max(self.speedup, 1 / self.speedup) > 1 + least
+
+    def likely_saving(self, figure: float | None) -> tuple[float, float] | None:
+        """The least and the most that is likely of what the optimal batch saves, in either unit.
+
+        An estimate errs alike at both batches, so what is saved is off by the factor of either.
+        """
+        return self.optimal.likely(figure) if figure else None
 
     @property
     def already_fine(self) -> bool:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from memorymark.records.codec import Record
 from memorymark.records.config import TrainingConfig
-from memorymark.records.costs import Offer, Plan, RunCost, compare_offers
+from memorymark.records.costs import Offer, Plan, RunCost, compare_offers, cost_band
 from memorymark.records.prices import Quote
 
 GIVEN = "given"
@@ -75,11 +75,11 @@ class ComparedGpu:
     @property
     def usd_per_million_band(self) -> tuple[float, float] | None:
         """The least and the most that a million samples are likely to cost."""
-        cost, band = self.cost.usd_per_million_samples, self.speed_band
-        if cost is None or band is None or not self.samples_per_second:
-            return None
-        low, high = band
-        return cost * self.samples_per_second / high, cost * self.samples_per_second / low
+        return self.likely(self.cost.usd_per_million_samples)
+
+    def likely(self, figure: float | None) -> tuple[float, float] | None:
+        """The least and the most that is likely of one of its costs or times."""
+        return cost_band(figure, self.samples_per_second, self.speed_band)
 
     @property
     def offer(self) -> Offer:

@@ -46,6 +46,26 @@ def ratio(numerator: float | None, denominator: float | None) -> float | None:
     return None if numerator is None or not denominator else numerator / denominator
 
 
+def cost_band(
+    usd: float | None, samples_per_second: float | None, band: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    """Return the least and the most that is likely of dollars or hours that go with a throughput.
+
+    Args:
+        usd: The figure at the throughput: it halves where the throughput doubles.
+        samples_per_second: The throughput.
+        band: The least and the most samples a second that are likely.
+
+    Example:
+        >>> cost_band(6.0, 100.0, (50.0, 200.0))
+        (3.0, 12.0)
+    """
+    if usd is None or not samples_per_second or band is None:
+        return None
+    low, high = band
+    return usd * samples_per_second / high, usd * samples_per_second / low
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is trained and what an hour costs.

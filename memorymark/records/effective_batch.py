@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from memorymark.records.costs import SECONDS_PER_HOUR, usd_for
+from memorymark.records.costs import SECONDS_PER_HOUR, cost_band, usd_for
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,18 @@ class AccumulatedStep:
     usd: float | None = None
     tried_accumulation: int | None = None
     error: str | None = None
+
+    @property
+    def speed_band(self) -> tuple[float, float] | None:
+        """The least and the most samples a second that are likely; None where there is no band."""
+        low, high, speed = self.seconds_low, self.seconds_high, self.samples_per_second
+        if not (self.seconds and low and high and speed):
+            return None
+        return speed * self.seconds / high, speed * self.seconds / low
+
+    def likely(self, figure: float | None) -> tuple[float, float] | None:
+        """The least and the most that is likely of what goes with its seconds."""
+        return cost_band(figure, self.samples_per_second, self.speed_band)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from memorymark.records.costs import cost_band
+
 
 @dataclass(frozen=True)
 class LengthTrial:
@@ -29,6 +31,10 @@ class LengthTrial:
     step_seconds: float | None = None
     samples_per_second: float | None = None
     speed_band: tuple[float, float] | None = None
+
+    def likely(self, figure: float | None) -> tuple[float, float] | None:
+        """The least and the most that is likely of what goes with its step time."""
+        return cost_band(figure, self.samples_per_second, self.speed_band)
 
 
 @dataclass(frozen=True)

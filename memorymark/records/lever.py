@@ -10,11 +10,36 @@ from typing import Any, ClassVar
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.codec import Origin, Record, same
 from memorymark.records.config import TrainingConfig
+from memorymark.records.costs import Plan, cost_band, run_cost
 from memorymark.records.trial import Source, Target
 
 
+class _WithBands:
+    """Throughput and cost that may be estimates, with the band in which each is likely to lie."""
+
+    json_optional: ClassVar[tuple[str, ...]] = (
+        "samples_per_second_low", "samples_per_second_high",
+    )  # fmt: skip
+
+    samples_per_second: float | None
+    cost_per_million_samples: float | None
+    samples_per_second_low: float | None
+    samples_per_second_high: float | None
+
+    @property
+    def speed_band(self) -> tuple[float, float] | None:
+        """The least and the most samples a second that are likely; None where there is no band."""
+        low, high = self.samples_per_second_low, self.samples_per_second_high
+        return None if low is None or high is None else (low, high)
+
+    @property
+    def cost_band(self) -> tuple[float, float] | None:
+        """The least and the most that a million samples are likely to cost."""
+        return cost_band(self.cost_per_million_samples, self.samples_per_second, self.speed_band)
+
+
 @dataclass(frozen=True)
-class Lever:
+class Lever(_WithBands):
     """One change of a training, or several at once, with what the training then comes to.
 
     Attributes:
@@ -37,10 +62,6 @@ class Lever:
         samples_per_second_high: The most that is likely.
     """
 
-    json_optional: ClassVar[tuple[str, ...]] = (
-        "samples_per_second_low", "samples_per_second_high",
-    )  # fmt: skip
-
     name: str
     changes: Mapping[str, Any]
     fits: bool | None = None
@@ -57,11 +78,10 @@ class Lever:
     samples_per_second_low: float | None = None
     samples_per_second_high: float | None = None
 
-    @property
-    def speed_band(self) -> tuple[float, float] | None:
-        """The least and the most samples a second that are likely; None where there is no band."""
-        low, high = self.samples_per_second_low, self.samples_per_second_high
-        return None if low is None or high is None else (low, high)
+    def priced(self, price_per_hour: float | None) -> Lever:
+        """Return the lever at another price of the card."""
+        cost = run_cost(Plan(price_per_hour), self.samples_per_second).usd_per_million_samples
+        return dataclasses.replace(self, cost_per_million_samples=cost)
 
     @property
     def config_changes(self) -> dict[str, Any]:
@@ -89,7 +109,7 @@ class MissingLever:
 
 
 @dataclass(frozen=True)
-class Card:
+class Card(_WithBands):
     """A GPU of the catalogue, tried with the training as it is.
 
     Attributes:
@@ -101,6 +121,8 @@ class Card:
         memory_bytes: Memory that the batch needs on it.
         samples_per_second: Throughput on it; None where unknown.
         cost_per_million_samples: Dollars for a million samples.
+        samples_per_second_low: Where the throughput is an estimate, the least that is likely.
+        samples_per_second_high: The most that is likely.
     """
 
     gpu: str
@@ -111,6 +133,8 @@ class Card:
     memory_bytes: int | None = None
     samples_per_second: float | None = None
     cost_per_million_samples: float | None = None
+    samples_per_second_low: float | None = None
+    samples_per_second_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -174,3 +198,13 @@ class LeverReport(Record):
     def source(self) -> Source:
         """Where the figures come from: levers are simulated."""
         return self.target.source
+
+    def priced(self, price_per_hour: float | None) -> LeverReport:
+        """Return the report at another price of its card; other cards keep theirs."""
+        return dataclasses.replace(
+            self,
+            options=dataclasses.replace(self.options, price_per_hour=price_per_hour),
+            before=self.before.priced(price_per_hour),
+            levers=tuple(lever.priced(price_per_hour) for lever in self.levers),
+            make_it_fit=tuple(lever.priced(price_per_hour) for lever in self.make_it_fit),
+        )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+from memorymark.records.costs import cost_band
 from memorymark.records.trial import Trial
 
 
@@ -20,7 +21,14 @@ class Mark:
         samples_per_second: Its throughput.
         interpolated: Whether the two figures lie between two trials, instead of in one.
         fits: Whether it trains; None where that is not known.
+        samples_per_second_low: Where the throughput lies between two that are estimated, the least
+            that is likely.
+        samples_per_second_high: The most that is likely.
     """
+
+    json_optional: ClassVar[tuple[str, ...]] = (
+        "samples_per_second_low", "samples_per_second_high",
+    )  # fmt: skip
 
     batch_size: int | None = None
     trial: Trial | None = None
@@ -28,11 +36,20 @@ class Mark:
     samples_per_second: float | None = None
     interpolated: bool = False
     fits: bool | None = None
+    samples_per_second_low: float | None = None
+    samples_per_second_high: float | None = None
 
     @property
     def speed_band(self) -> tuple[float, float] | None:
         """The least and the most samples a second that are likely; None where there is no band."""
-        return self.trial.speed_band if self.trial and self.samples_per_second else None
+        if self.trial is not None:
+            return self.trial.speed_band if self.samples_per_second else None
+        low, high = self.samples_per_second_low, self.samples_per_second_high
+        return None if low is None or high is None else (low, high)
+
+    def likely(self, figure: float | None) -> tuple[float, float] | None:
+        """The least and the most that is likely of dollars or hours that go with its throughput."""
+        return cost_band(figure, self.samples_per_second, self.speed_band)
 
 
 @dataclass(frozen=True)

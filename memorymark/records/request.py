@@ -211,13 +211,17 @@ class Request(Record):
             "live_prices": live,
         }
 
-    def command(self) -> str:
-        """Return the command line that asks for the same.
+    def command(self) -> str | None:
+        """Return the command line that asks for the same; None where there is none.
+
+        What `fits` asks about lives in a running script, where no command line finds it.
 
         Example:
             >>> Request(RequestKind.ANALYSIS, "bert", gpu="l4").command()
             'memorymark analyze bert --gpu l4'
         """
+        if self.kind is RequestKind.FITS:
+            return None
         command = _COMMANDS.get(self.kind, str(self.kind))
         words = ["memorymark", *command.split(), self.model]
         words += [*self._target_words(), *changed_words(self.config)]

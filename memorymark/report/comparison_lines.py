@@ -8,7 +8,7 @@ from memorymark.records.comparison import ComparedGpu, Comparison
 from memorymark.records.request import Request
 from memorymark.report.price_words import price_owner
 from memorymark.report.settings_phrase import comparison_phrase
-from memorymark.units import count, gib, hours, likely_rate, rate, usd
+from memorymark.units import count, gib, hours, likely_hours, likely_rate, likely_usd, rate, usd
 
 DOMINATED = "slower and dearer than another GPU"
 
@@ -31,10 +31,10 @@ def cheapest_sentence(comparison: Comparison, edited: Container[str] = ()) -> st
         return "No GPU has both a price and a throughput, so none is known to be the cheapest."
     per_run = ""
     if best.cost.usd_per_run is not None:
-        per_run = f", {usd(best.cost.usd_per_run)} and {hours(best.cost.hours_per_run)} per run"
+        per_run = f", {_dollars(best, 'usd_per_run')} and {_time(best)} per run"
     return (
         f"Cheapest: {best.name} at batch {count(best.optimal_batch_size)}, "
-        f"{usd(best.cost.usd_per_million_samples)} per million samples{per_run} "
+        f"{_dollars(best, 'usd_per_million_samples')} per million samples{per_run} "
         f"({best.source} throughput), at {_whose_price(best, best.gpu in edited)}."
     )
 
@@ -83,12 +83,22 @@ def _row(row: ComparedGpu) -> str:
         f"{gib(row.memory_bytes)} of {gib(row.capacity_bytes)}",
         f"{rate(row.samples_per_second)} samples/s{likely_rate(row.speed_band)}",
         f"{usd(row.usd_per_hour)} per hour ({_price_source(row)})",
-        f"{usd(row.cost.usd_per_million_samples)} per million samples",
-        f"{usd(row.cost.usd_per_run)} and {hours(row.cost.hours_per_run)} per run",
-        f"{usd(row.cost.usd_per_year)} per year",
+        f"{_dollars(row, 'usd_per_million_samples')} per million samples",
+        f"{_dollars(row, 'usd_per_run')} and {_time(row)} per run",
+        f"{_dollars(row, 'usd_per_year')} per year",
         *([DOMINATED] if is_dominated(row) else []),
     ]
     return f"{row.name} ({row.source}): {', '.join(parts)}."
+
+
+def _dollars(row: ComparedGpu, name: str) -> str:
+    cost = getattr(row.cost, name)
+    return f"{usd(cost)}{likely_usd(row.likely(cost))}"
+
+
+def _time(row: ComparedGpu) -> str:
+    taken = row.cost.hours_per_run
+    return f"{hours(taken)}{likely_hours(row.likely(taken))}"
 
 
 def _whose_price(row: ComparedGpu, is_yours: bool) -> str:

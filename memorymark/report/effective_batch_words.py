@@ -6,7 +6,7 @@ import math
 
 from memorymark.records.analysis import Analysis
 from memorymark.records.effective_batch import AccumulatedStep, EffectiveBatch
-from memorymark.units import mib_or_gib, rate, seconds, usd
+from memorymark.units import likely_rate, likely_seconds, likely_usd, mib_or_gib, rate, seconds, usd
 
 
 def effective_batch_lines(analysis: Analysis) -> list[str]:
@@ -38,14 +38,15 @@ def step_words(step: AccumulatedStep, source: str) -> str:
         return f"{said}; it could not be tried: {step.error}"
     if not step.fits:
         return f"{said}, which does not fit: gradients live on from one micro-batch to the next."
-    cost = "" if step.usd is None else f", {usd(step.usd * 1000)} for a thousand"
-    is_band = step.seconds_low and step.seconds_high
-    band = f" ({seconds(step.seconds_low)} to {seconds(step.seconds_high)})" if is_band else ""
+    thousand = None if step.usd is None else step.usd * 1000
+    likely = likely_usd(step.likely(thousand))
+    cost = "" if thousand is None else f", {usd(thousand)} for a thousand{likely}"
+    band = likely_seconds(step.seconds_low, step.seconds_high)
     part = f", from {step.tried_accumulation} micro-batches" if step.tried_accumulation else ""
     return (
         f"{said}; a step takes {seconds(step.seconds)}{band}{cost}, "
-        f"{mib_or_gib(step.memory_bytes)}, {rate(step.samples_per_second)} samples/s "
-        f"({source}{part})."
+        f"{mib_or_gib(step.memory_bytes)}, {rate(step.samples_per_second)} samples/s"
+        f"{likely_rate(step.speed_band)} ({source}{part})."
     )
 
 

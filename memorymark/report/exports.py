@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from memorymark.records.comparison import Comparison
+from memorymark.records.comparison import ComparedGpu, Comparison
 from memorymark.records.held_memory import CATEGORIES
 from memorymark.records.trial import Trial
 from memorymark.report.visible import visible
@@ -20,11 +20,15 @@ _COLUMNS = (
     "elapsed_seconds", "thrashing", "error", "model",
     "settings",
 )  # fmt: skip
+BANDED_COSTS = ("usd_per_million_samples", "usd_per_run", "hours_per_run", "usd_per_year")
+"""Costs that go with an estimated throughput, and so have a band."""
+
 _COMPARED = (
     "gpu", "name", "source", "run_id", "max_batch_size", "optimal_batch_size", "memory_bytes",
     "capacity_bytes", "samples_per_second", "samples_per_second_low", "samples_per_second_high",
     "usd_per_hour", "price_source", "price_observed_at",
-    "usd_per_million_samples", "usd_per_run", "hours_per_run", "usd_per_year", "efficient",
+    "usd_per_million_samples", "usd_per_run", "hours_per_run", "usd_per_year",
+    *(f"{name}_{end}" for name in BANDED_COSTS for end in ("low", "high")), "efficient",
     "model", "settings",
 )  # fmt: skip
 _FORMULA_SIGNS = ("=", "+", "-", "@")
@@ -48,10 +52,17 @@ def trials_csv(trials: Iterable[Trial], settings: str = "") -> str:
 def comparison_csv(comparison: Comparison, settings: str) -> str:
     """Write a comparison as CSV, one GPU a line, cheapest first; unknown values are empty."""
     rows = []
-    for values in comparison.to_dict()["gpus"]:
+    for gpu, values in zip(comparison.gpus, comparison.to_dict()["gpus"], strict=True):
         row = {**values, **values["cost"], "model": comparison.model_name, "settings": settings}
-        rows.append(row)
+        rows.append({**row, **_cost_bands(gpu)})
     return _csv(_COMPARED, rows)
+
+
+def _cost_bands(gpu: ComparedGpu) -> dict[str, float]:
+    bands = {name: gpu.likely(getattr(gpu.cost, name)) for name in BANDED_COSTS}
+    known = {name: band for name, band in bands.items() if band is not None}
+    low = {f"{name}_low": band[0] for name, band in known.items()}
+    return low | {f"{name}_high": band[1] for name, band in known.items()}
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:

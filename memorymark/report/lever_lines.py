@@ -6,7 +6,7 @@ from memorymark.records.lever import Card, Lever, LeverReport
 from memorymark.records.request import Request
 from memorymark.report.setting_words import budget_words
 from memorymark.report.settings_phrase import join_settings, target_phrase, training_phrase
-from memorymark.units import count, gib, likely_rate, mib_or_gib, percent, rate, usd
+from memorymark.units import count, gib, likely_rate, likely_usd, mib_or_gib, percent, rate, usd
 
 
 def levers_sentence(report: LeverReport) -> str:
@@ -68,13 +68,18 @@ def fits_words(lever: Lever | Card) -> str:
     return {True: "yes", False: "no", None: "not tried"}[lever.fits]
 
 
+def cost_words(lever: Lever | Card) -> str:
+    """Write what a million samples cost, and between which dollars that is likely to lie."""
+    cost, band = lever.cost_per_million_samples, lever.cost_band
+    return f"{usd(cost)} per million samples{likely_usd(band)}"
+
+
 def _fitting_sentence(report: LeverReport) -> str:
     if not report.make_it_fit:
         return "No set of the levers makes it fit."
     names = [step.name for step in report.make_it_fit[1:]]
     last = report.make_it_fit[-1]
-    cost = usd(last.cost_per_million_samples)
-    price = f", {cost} per million samples" if last.cost_per_million_samples is not None else ""
+    price = f", {cost_words(last)}" if last.cost_per_million_samples is not None else ""
     return (
         f"Cheapest way to make it fit: {', '.join(names)}: {mib_or_gib(last.memory_bytes)}, "
         f"{rate(last.samples_per_second)} samples/s{likely_rate(last.speed_band)}{price}."
@@ -93,7 +98,9 @@ def _gains(report: LeverReport, best: Lever) -> str:
 
 def _card(card: Card) -> str:
     price = "" if card.usd_per_hour is None else f", {usd(card.usd_per_hour)} per hour"
-    return f"{card.name} ({gib(card.total_bytes)}{price})"
+    speed = card.samples_per_second
+    pace = "" if speed is None else f", {rate(speed)} samples/s{likely_rate(card.speed_band)}"
+    return f"{card.name} ({gib(card.total_bytes)}{price}){pace}"
 
 
 def _line(lever: Lever) -> str:
@@ -102,6 +109,6 @@ def _line(lever: Lever) -> str:
         f"saves {mib_or_gib(lever.saved_bytes)}" if (lever.saved_bytes or 0) > 0 else "",
         f"largest batch {count(lever.max_batch_size)}",
         f"{rate(lever.samples_per_second)} samples/s{likely_rate(lever.speed_band)}",
-        f"{usd(lever.cost_per_million_samples)} per million samples",
+        cost_words(lever),
     ]
     return f"{lever.name}: {', '.join(filter(None, parts))}. {lever.notes}".rstrip()

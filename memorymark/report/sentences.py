@@ -15,7 +15,17 @@ from memorymark.report.effective_batch_words import effective_batch_lines
 from memorymark.report.length_words import length_lines
 from memorymark.report.settings_phrase import analysis_phrase, validation_phrase
 from memorymark.report.verdict import change_in_speed, largest_words, verdict
-from memorymark.units import count, gib, likely_rate, mib_or_gib, percent, rate, seconds, usd
+from memorymark.units import (
+    count,
+    gib,
+    likely_rate,
+    likely_usd,
+    mib_or_gib,
+    percent,
+    rate,
+    seconds,
+    usd,
+)
 
 
 def analysis_lines(analysis: Analysis, asked: Request | None = None) -> list[str]:
@@ -101,24 +111,29 @@ def _cost_lines(analysis: Analysis) -> list[str]:
     lines = []
     million = (costs.current.usd_per_million_samples, costs.optimal.usd_per_million_samples)
     if any(value is not None for value in million):
-        said = f"per million samples: current {usd(million[0])}, recommended {usd(million[1])}"
-        lines.append(_line("Cost", f"{said}{_likely_usd(analysis.optimal, million[1])}"))
+        said = (
+            f"per million samples: current {_cost(analysis.current, million[0])}, recommended "
+            f"{_cost(analysis.optimal, million[1])}"
+        )
+        lines.append(_line("Cost", said))
     if costs.current.usd_per_run is not None or costs.optimal.usd_per_run is not None:
         said = (
-            f"per run: current {usd(costs.current.usd_per_run)}, recommended "
-            f"{usd(costs.optimal.usd_per_run)}; saved {usd(costs.usd_per_run)} per run, "
-            f"{usd(costs.usd_per_year)} per year"
+            f"per run: current {_cost(analysis.current, costs.current.usd_per_run)}, recommended "
+            f"{_cost(analysis.optimal, costs.optimal.usd_per_run)}; saved "
+            f"{_saved(analysis, costs.usd_per_run)} per run, "
+            f"{_saved(analysis, costs.usd_per_year)} per year"
         )
         lines.append(_line("", said))
     return lines
 
 
-def _likely_usd(mark: Mark, cost: float | None) -> str:
-    """Say between which dollars a cost is likely to lie, as its throughput does."""
-    if cost is None or mark.speed_band is None or mark.samples_per_second is None:
-        return ""
-    low, high = (cost * mark.samples_per_second / end for end in reversed(mark.speed_band))
-    return f" (likely {usd(low)} to {usd(high)})"
+def _cost(mark: Mark, cost: float | None) -> str:
+    """Write a cost, and between which dollars it is likely to lie, as its throughput does."""
+    return f"{usd(cost)}{likely_usd(mark.likely(cost))}"
+
+
+def _saved(analysis: Analysis, saved: float | None) -> str:
+    return f"{usd(saved)}{likely_usd(analysis.likely_saving(saved))}"
 
 
 def _advice_line(advice: Advice) -> str:

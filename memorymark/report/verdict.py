@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from memorymark.records.analysis import Analysis
 from memorymark.records.trial import Target
-from memorymark.units import UNKNOWN, mib_or_gib, short_percent, usd
+from memorymark.units import UNKNOWN, likely_usd, mib_or_gib, short_percent, usd
 
 _CENT = 0.01
 
@@ -117,7 +117,10 @@ def _saving(analysis: Analysis) -> str:
     saved = analysis.costs.usd_per_run
     if saved is None or abs(saved) < _CENT / 2:
         return ""
-    return f" and {'saves' if saved > 0 else 'costs'} {usd(abs(saved))}{_more(saved)} per run"
+    likely = likely_usd(analysis.likely_saving(abs(saved)))
+    return (
+        f" and {'saves' if saved > 0 else 'costs'} {usd(abs(saved))}{_more(saved)} per run{likely}"
+    )
 
 
 def _more(saved: float) -> str:

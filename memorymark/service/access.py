@@ -30,12 +30,14 @@ from memorymark.service.admission import (
 from memorymark.service.app_history import AppHistory
 from memorymark.service.estimates import Answer, Estimates
 from memorymark.service.fetched_prices import Fetched, FetchedPrices
-from memorymark.service.first_run import finished_run, first_request
+from memorymark.service.first_run import active_run, deciding, finished_run, first_request
+from memorymark.service.follow_ups import FollowUp, FollowUps
+from memorymark.service.found_levers import wanted_levers
 from memorymark.service.guard import Guard, Visitor
-from memorymark.service.job import Job
+from memorymark.service.job import Job, Work
 from memorymark.service.jobs import JobManager
 from memorymark.service.run import RunStatus
-from memorymark.service.worker_pool import ESTIMATES, WorkerPool
+from memorymark.service.worker_pool import ESTIMATES, FOLLOW_UPS, WorkerPool
 from memorymark.service.worker_process import WorkerBounds, WorkerFailed
 from memorymark.service.workload_cache import kept_workload
 from memorymark.settings import Settings
@@ -60,6 +62,7 @@ class AppService:
         self.history = AppHistory(settings.history_path)
         self.jobs = JobManager(self.history, settings.locks_folder)
         self.estimates = Estimates()
+        self.follow_ups = FollowUps(self.history, self._following, self._is_busy)
         self._guard = Guard(settings)
         self.workers = WorkerPool(settings)
         self._execute_with = execute
@@ -78,14 +81,35 @@ class AppService:
             job = self._begin_first_run() if self.settings.first_run else None
         finally:
             self._first_run_known.set()
-        if self._execute_with is not None:
-            return
-        with contextlib.suppress(WorkerFailed):  # the first job says what is wrong
-            if job is None:
-                self.workers.warm()
-            while job is not None and job.status.is_active:
-                time.sleep(_TICK_SECONDS)
-            self.workers.warm(ESTIMATES)
+        if self._execute_with is None:
+            self._warm_up(job)
+        if self.settings.follow_ups:
+            self._follow_first_run(job)
+
+    def follow_up(self, request: Request, visitor: Visitor) -> FollowUp | None:
+        """Have what follows from a result done while nothing else is to do, and say how far it is.
+
+        Ask again until it is there. None where it is not done unless it is started: the owner or
+        the visitor's rights do not allow it, or too much waits.
+        """
+        if not self.settings.follow_ups:
+            return None
+        if not self.may_start(visitor):
+            return self.follow_ups.state(request)
+        try:
+            check_model(request.model, self.settings)
+        except MemoryMarkError:
+            return None
+        return self.follow_ups.ask(request, visitor.session)
+
+    def stop_follow_up(self, request: Request, visitor: Visitor) -> None:
+        """Stop what is done by itself, for good; it can still be started.
+
+        Raises:
+            NotAllowed: The visitor may not.
+        """
+        self.check(visitor)
+        self.follow_ups.stop(request)
 
     def live_prices(self, visitor: Visitor) -> Fetched:
         """Return prices of this moment, where the owner lets the app ask the providers.
@@ -154,6 +178,7 @@ class AppService:
     def close(self) -> None:
         """Stop all work, and end the processes that do it."""
         self.estimates.close()
+        self.follow_ups.close()
         self.jobs.close()
         self.workers.close()
 
@@ -204,17 +229,47 @@ class AppService:
         return self._guard.knows(visitor)
 
     def _begin_first_run(self) -> Job | None:
-        """Begin the default analysis, or take the one that the history has."""
+        """Begin the default analysis, or take the one that the history has or soon will have."""
         request = first_request()
-        self._first_run = finished_run(self.history, request)
-        if self._first_run is not None:
-            return None
-        job = self._submit(request)
-        self._first_run = job.run_id
+        with deciding(self.settings.locks_folder):
+            found = finished_run(self.history, request) or active_run(self.history, request)
+            job = None if found is not None else self._submit(request)
+        self._first_run = found if job is None else job.run_id
         return job
+
+    def _warm_up(self, first: Job | None) -> None:
+        """Start the processes that visitors would wait for, one after another."""
+        with contextlib.suppress(WorkerFailed):  # the first job says what is wrong
+            if first is None:
+                self.workers.warm()
+            while first is not None and first.status.is_active:
+                time.sleep(_TICK_SECONDS)
+            self.workers.warm(ESTIMATES)
+
+    def _follow_first_run(self, first: Job | None) -> None:
+        """Have the levers of the default analysis found, though nobody looks at it yet."""
+        while first is not None and first.status.is_active:
+            time.sleep(_TICK_SECONDS)
+        request = wanted_levers(self.history, self._first_run)
+        if request is not None:
+            self.follow_ups.ask(request, stays=True)
+
+    def _is_busy(self) -> bool:
+        """Whether somebody waits for anything."""
+        return self.estimates.is_busy or bool(self.jobs.active())
+
+    def _following(self, request: Request) -> Work:
+        bounds = self._bounds_of(request)
+        bounds = dataclasses.replace(bounds, gives_way=lambda: self.estimates.is_busy)
+        return partial(self._execute, request, bounds, line=FOLLOW_UPS)
 
     def _submit(self, request: Request, **how: Any) -> Job:
         work = partial(self._execute, request, self._bounds_of(request))
+        job = self._queued(request, work, **how)
+        self.follow_ups.give_way()
+        return job
+
+    def _queued(self, request: Request, work: Work, **how: Any) -> Job:
         return self.jobs.submit(
             request.kind,
             request.to_dict(),

@@ -99,7 +99,7 @@ class Call:
             self.request.options, largest=bool(self.request.largest), grows=workload.grows,
             check=self.cancel.check,
         )  # fmt: skip
-        return dataclasses.replace(found, held_bytes=getattr(probe, "held_bytes", None))
+        return dataclasses.replace(found, held_bytes=probe.held_bytes)
 
     def workload(self, probe: Probe) -> Workload:
         """Return the workload that the request names, or what the user's own probe makes of it.

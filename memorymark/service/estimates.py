@@ -106,6 +106,12 @@ class Estimates:
         with self._changed:
             return not self._is_settled(key)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether any answer is worked on or waited for."""
+        with self._changed:
+            return self._running is not None or bool(self._waiting)
+
     def close(self) -> None:
         """Take no more questions, and end the one that is worked on."""
         with self._changed:

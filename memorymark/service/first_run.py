@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
+from pathlib import Path
 
-from memorymark.errors import MemoryMarkError
+from memorymark.errors import DeviceError, MemoryMarkError
 from memorymark.gpus.catalogue import DEFAULT_GPU, find_gpu, find_gpu_by_device_name
 from memorymark.gpus.telemetry import read_telemetry
+from memorymark.probes.lease import device_lease
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.request import Request, RequestKind
@@ -24,6 +26,7 @@ FIRST_MODEL = "bert"
 FIRST_OPTIONS = AnalysisOptions(dataset_size=1_000_000, epochs=1, runs_per_year=12)
 _SOFTWARE = ("memorymark", "torch", "transformers")
 _MOST_RUNS = 200
+_LOCK = "first-run"
 
 
 def first_request() -> Request:
@@ -48,19 +51,24 @@ def finished_run(history: RunHistory, request: Request) -> str | None:
     return None
 
 
-def same_request_run(history: RunHistory, request: Request) -> str | None:
-    """Return the newest finished run of a request that this version of the software made."""
-    done = history.find(
-        text=request.model, kinds=[request.kind], statuses=[RunStatus.DONE], limit=_MOST_RUNS
-    )
-    for run in done:
-        with contextlib.suppress(MemoryMarkError):  # a damaged run is passed over
-            kept = history.open(run.run_id)
-            is_same = Request.from_dict(kept.request or {}).identity == request.identity
-            made = (kept.record or {}).get("software")
-            if is_same and isinstance(made, dict) and _made_with(made):
+def active_run(history: RunHistory, request: Request) -> str | None:
+    """Return the run of a request on which another server of the same history works."""
+    active = [status for status in RunStatus if status.is_active]
+    for run in history.find(kinds=[request.kind], statuses=active, limit=_MOST_RUNS):
+        with contextlib.suppress(MemoryMarkError):
+            asked = Request.from_dict(run.request or {})
+            if run.status.is_active and asked.identity == request.identity:
                 return run.run_id
     return None
+
+
+@contextlib.contextmanager
+def deciding(folder: Path) -> Iterator[None]:
+    """Hold other servers of the same folder back; nothing where it takes no locks."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(DeviceError):
+            stack.enter_context(device_lease(_LOCK, folder=folder))
+        yield
 
 
 def _is_of(run: Run, request: Request) -> bool:
@@ -72,10 +80,10 @@ def _is_of(run: Run, request: Request) -> bool:
     row = (gpu.name, gpu.total_bytes, gpu.usable_bytes, gpu.usd_per_hour)
     made_of = (target.name, target.total_bytes, target.capacity_bytes)
     is_same_row = (*made_of, analysis.options.price_per_hour) == row
-    return analysis.complete and is_same_row and _made_with(analysis.software)
+    return analysis.complete and is_same_row and is_made_with_this(analysis.software)
 
 
-def _made_with(software: Mapping[str, str]) -> bool:
+def is_made_with_this(software: Mapping[str, str]) -> bool:
     """Whether the versions are those of now; builds of one version count as alike."""
     made = {name: software.get(name, "").partition("+")[0] for name in _SOFTWARE}
     allocator = os.environ.get(ALLOCATOR_SETTINGS) or os.environ.get("PYTORCH_CUDA_ALLOC_CONF")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from types import MethodType
+from typing import Any
 
 from memorymark.errors import InvalidValue, MemoryMarkError
-
-if TYPE_CHECKING:
-    from memorymark.probes.probe import Probe
+from memorymark.probes.probe import Probe
 
 _VARIABLE = "MEMORYMARK_PROBE_FACTORY"
 _NAMED = "an importable package.module:function"
 _MAKES = "a function that takes device, gpu and memory_budget and returns a probe"
+# What a probe need not have: it then answers as a Probe does that says nothing of it.
+_OPTIONAL = ("simulation", "quick_look", "span")
 
 
 def probe_from(name: str, **target: Any) -> Probe:
@@ -36,6 +37,15 @@ def probe_from(name: str, **target: Any) -> Probe:
         raise InvalidValue(_VARIABLE, name, f"{_MAKES} (it raised {error!r})") from error
     if not (hasattr(probe, "run_trial") and hasattr(probe, "target")):
         raise InvalidValue(_VARIABLE, name, f"{_MAKES} (it returned {type(probe).__name__})")
+    return _completed(probe)
+
+
+def _completed(probe: Any) -> Probe:
+    if not hasattr(probe, "held_bytes"):
+        probe.held_bytes = Probe.held_bytes
+    for name in _OPTIONAL:
+        if not hasattr(probe, name):
+            setattr(probe, name, MethodType(getattr(Probe, name), probe))
     return probe
 
 

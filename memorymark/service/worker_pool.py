@@ -15,11 +15,14 @@ from memorymark.settings import Settings
 from memorymark.units import GIB
 
 IDLE_SECONDS = 300.0  # then its memory is given back
+FOLLOW_UPS_IDLE_SECONDS = 30.0  # nobody waits for the next one
 ESTIMATES_IDLE_SECONDS = 3600.0  # sliders and the memory bar do not wait for torch
 KEPT_BYTES = 2 * GIB  # a worker that holds more after a job, beside kept models, is replaced
 ESTIMATES = "estimates"  # a line of their own: no job holds them up
+FOLLOW_UPS = "follow-ups"  # so is theirs: they take what all else leaves
 _ON_ACCELERATORS = ("cuda", "mps")
 _FRESH = ""  # a worker that has served no line yet
+_IDLE_SECONDS = {ESTIMATES: ESTIMATES_IDLE_SECONDS, FOLLOW_UPS: FOLLOW_UPS_IDLE_SECONDS}
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,22 @@ class _Idle:
     line: str
     worker: WorkerProcess
     timer: threading.Timer
+
+
+# At most one, with its guard: the next pool takes both.
+_early: list[tuple[OrphanGuard, WorkerProcess]] = []
+
+
+def start_early(settings: Settings) -> None:
+    """Start the process of the first job before there is a pool.
+
+    It loads torch while the server loads what it needs itself. Nothing is done where the owner's
+    own probes do the work, and where no process can be started: the first job says what is wrong.
+    """
+    if settings.probe_factory is None and not _early:
+        guard = OrphanGuard()
+        with contextlib.suppress(OSError):
+            _early.append((guard, WorkerProcess(guard, warm=True)))
 
 
 class WorkerPool:
@@ -42,11 +61,13 @@ class WorkerPool:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._guard = OrphanGuard()
         self._lock = threading.Lock()
         self._idle: list[_Idle] = []
         self._busy: dict[WorkerProcess, str] = {}
         self._is_closed = False
+        self._guard, early = _early.pop() if _early else (OrphanGuard(), None)
+        if early is not None:
+            self._give(_FRESH, early)
 
     def warm(self, line: str = _FRESH) -> None:
         """Start a process that loads torch meanwhile, so that the first job need not wait.
@@ -152,7 +173,7 @@ class WorkerPool:
             is_kept = worker.is_ready and is_small and not self._is_closed
             if is_kept:
                 self._busy.pop(worker, None)
-                seconds = ESTIMATES_IDLE_SECONDS if line == ESTIMATES else IDLE_SECONDS
+                seconds = _IDLE_SECONDS.get(line, IDLE_SECONDS)
                 timer = threading.Timer(seconds, self._expire, args=(worker, worker.jobs))
                 timer.daemon = True
                 timer.start()

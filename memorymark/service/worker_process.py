@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,12 @@ class WorkerBounds:
     Attributes:
         memory_bytes: Resident memory of its process; None: no bound.
         seconds: Its length; None: no bound.
+        gives_way: For what all else goes before: whether to stand still now; None: like others.
     """
 
     memory_bytes: int | None = None
     seconds: float | None = None
+    gives_way: Callable[[], bool] | None = None
 
 
 @dataclass
@@ -90,7 +93,7 @@ class WorkerProcess:
             )
         self._guard, self._channel, self.jobs = guard, Channel(ours, _SEND_SECONDS), 0
         self._ending, self._has_ended = threading.Lock(), False
-        self.is_ready = True
+        self.is_ready, self._stands_still = True, False
         guard.add(self.pid)
         with contextlib.suppress(Disconnected):  # the first job says what is wrong
             self._channel.send(path=sys.path, warm=warm)
@@ -130,8 +133,9 @@ class WorkerProcess:
         watch = _Watch(bounds, cancel)
         try:
             self._channel.send(
-                job=self.jobs, request=request.to_dict(), settings=written_settings(settings)
-            )
+                job=self.jobs, request=request.to_dict(), settings=written_settings(settings),
+                is_last=bounds.gives_way is not None,
+            )  # fmt: skip
             while True:
                 message = self._channel.receive(_TICK_SECONDS)
                 if message is not None and message.get("job") == self.jobs:
@@ -144,6 +148,8 @@ class WorkerProcess:
             raise
         except (Disconnected, TypeError, MemoryMarkError) as error:
             raise WorkerFailed(self._how_it_ended(error, watch), watch.known) from error
+        finally:
+            self._stand_still(False)
 
     def end(self) -> None:
         """End the process and all that it started, at once."""
@@ -170,7 +176,8 @@ class WorkerProcess:
 
     def _look_after(self, watch: _Watch) -> None:
         """Pass a cancellation on; end the process where it goes on, or passes a bound."""
-        now = time.monotonic()
+        now, gives_way = time.monotonic(), watch.bounds.gives_way
+        self._stand_still(not watch.cancel.cancelled and gives_way is not None and gives_way())
         if watch.cancel.cancelled and watch.told_at is None:
             watch.told_at = now
             self._channel.send(cancel=self.jobs)
@@ -185,6 +192,13 @@ class WorkerProcess:
             watch.ended_at = watch.ended_at or now
             if now - watch.ended_at > _LAST_WORDS_SECONDS:  # a fork keeps its connection open
                 raise Disconnected("it ended", is_gone=True)
+
+    def _stand_still(self, still: bool) -> None:
+        """Halt the process and all that it started, or let it go on."""
+        if still is not self._stands_still:
+            self._stands_still = still
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGSTOP if still else signal.SIGCONT)
 
     def _passed_bound(self, watch: _Watch, elapsed: float) -> str | None:
         bounds = watch.bounds

@@ -126,14 +126,6 @@ class BatchSizes:
         alike = alike and len(self._families[0].batch_sizes) == len(self.simulated)
         return self._families[0].expect(batch_size) if alike else None
 
-    def between(self, batch_size: int) -> SimulatedSteps | None:
-        """Return the steps at a batch size whose neighbours on both sides are on one line.
-
-        Two members are enough here: it says where a batch fits, not what it comes to.
-        """
-        family = self._family_around(batch_size)
-        return None if family is None else family.expect(batch_size)
-
     def _derive(self, batch_size: int) -> SimulatedSteps | None:
         family = self._family_around(batch_size)
         return None if family is None else family.derive(batch_size)
@@ -185,23 +177,11 @@ def _numbers(steps: SimulatedSteps) -> list[int]:
 
 
 def with_block_sizes(steps: SimulatedSteps, sizes: list[int]) -> SimulatedSteps | None:
-    """Return a simulation with blocks of other sizes in its first steps, and all else its own."""
-    return _with_numbers(steps, [*sizes, *_numbers(steps)[len(sizes) :]])
-
-
-def _with_numbers(steps: SimulatedSteps, numbers: list[int]) -> SimulatedSteps | None:
-    """Return a simulation with other numbers in the place of its own.
+    """Return a simulation with blocks of other sizes in its first steps, and all else its own.
 
     None where its steps would have to be repeated and are not alike.
     """
     like = first_steps(steps.trace)
-    left = iter(numbers)
-    sizes = list(islice(left, len(like.blocks)))
-    works = [_with_sizes(work, left) for work in steps.works]
-    kernels = [
-        replace(kernel, operand_bytes=n)
-        for kernel, n in zip(_kernels(steps, like), left, strict=True)
-    ]
     blocks = [_of_size(block, size) for block, size in zip(like.blocks, sizes, strict=True)]
     events = [(i, sizes[i] if size > 0 else -sizes[i]) for i, size in like.events]
     trace = Trace(blocks, events, list(like.marks))
@@ -212,13 +192,21 @@ def _with_numbers(steps: SimulatedSteps, numbers: list[int]) -> SimulatedSteps |
             return None
         peak.repeat_until_steady()
     peak.replay.close()
-    return replace(
-        steps,
-        trace=trace,
-        free_running=peak.replay.result(),
-        works=works,
-        convolutions=with_repeated_kernels(kernels, trace, _STEPS),
+    kernels = with_repeated_kernels(_kernels(steps, like), trace, _STEPS)
+    return replace(steps, trace=trace, free_running=peak.replay.result(), convolutions=kernels)
+
+
+def _with_numbers(steps: SimulatedSteps, numbers: list[int]) -> SimulatedSteps | None:
+    """Return a simulation with other numbers in the place of its own; None as above."""
+    like = first_steps(steps.trace)
+    left = iter(numbers)
+    sizes = list(islice(left, len(like.blocks)))
+    works = [_with_sizes(work, left) for work in steps.works]
+    kernels = tuple(
+        replace(kernel, operand_bytes=n)
+        for kernel, n in zip(_kernels(steps, like), left, strict=True)
     )
+    return with_block_sizes(replace(steps, works=works, convolutions=kernels), sizes)
 
 
 def _with_sizes(work: Work, left: Iterator[int]) -> Work:

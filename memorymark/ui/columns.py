@@ -71,9 +71,9 @@ def text(
     return Column(title, _shown_text(value), shown, pinned)
 
 
-def count(title: str, value: Value) -> Column:
+def count(title: str, value: Value, *, pinned: bool = False) -> Column:
     """Make a column of whole numbers."""
-    return Column(title, value, _numbers("%,d"))
+    return Column(title, value, _numbers("%,d"), pinned)
 
 
 def memory(title: str, value: Value) -> Column:
@@ -81,14 +81,34 @@ def memory(title: str, value: Value) -> Column:
     return Column(f"{title} (GiB)", _in_gib(value), _numbers("%,.2f"))
 
 
-def figure(title: str, value: Value) -> Column:
+def figure(title: str, value: Value, *, help: str | None = None) -> Column:
     """Make a column of numbers of any size, with three figures of the smallest."""
-    return Column(title, value, _measured_numbers(""))
+    return Column(title, value, _measured_numbers("", help=help))
 
 
-def money(title: str, value: Value) -> Column:
+def money(title: str, value: Value, *, help: str | None = None) -> Column:
     """Make a column of dollars: cents, and two figures of the smallest where that is less."""
-    return Column(title, value, _measured_numbers("$", figures=2, least=2))
+    return Column(title, value, _measured_numbers("$", figures=2, least=2, help=help))
+
+
+def with_band(column: Column, band: Value) -> tuple[Column, Column, Column]:
+    """Put the least and the most that is likely beside a column of estimates, where known.
+
+    Args:
+        column: The estimates.
+        band: Takes the two ends from what a row is about, as a pair; None where there is none.
+    """
+    name, bracket, unit = column.title.partition(" (")
+
+    def end(number: int, word: str) -> Column:
+        def value(item: Any) -> Any:
+            ends = band(item)
+            return None if ends is None else ends[number]
+
+        title = f"{name}, {word}{bracket}{unit}"
+        return replace(column, title=title, value=value, pinned=False, optional=True)
+
+    return column, end(0, "at least"), end(1, "at most")
 
 
 def share(title: str, value: Value) -> Column:
@@ -187,10 +207,12 @@ def _numbers(form: str) -> Shown:
     return lambda cells, pinned: st.column_config.NumberColumn(format=form, pinned=pinned)
 
 
-def _measured_numbers(sign: str, figures: int = 3, least: int = 0) -> Shown:
+def _measured_numbers(
+    sign: str, figures: int = 3, least: int = 0, help: str | None = None
+) -> Shown:
     def shown(cells: Sequence[Any], pinned: bool) -> Any:
         form = f"{sign}%,.{max(least, digits(cells, figures))}f"
-        return st.column_config.NumberColumn(format=form, pinned=pinned)
+        return st.column_config.NumberColumn(format=form, pinned=pinned, help=help)
 
     return shown
 

@@ -23,6 +23,7 @@ _OPTIONS = options_of(AnalysisOptions)
 _LARGEST_PRICE = 20.0
 _LEAST_END = 128  # of the slider of the batch; or so many times the largest that fits
 _BEYOND = 1.25
+_HARD_TO_READ = 10_000
 
 
 def draw_sidebar(with_plan: bool) -> None:
@@ -97,16 +98,19 @@ def draw_plan() -> None:
 def _number(option: Option) -> None:
     key, value = f"side_{option.name}", value_of(option.name)
     st.session_state[key] = None if value is None else option.kind(value)
-    st.number_input(
-        option.label,
-        *bounds(option),
-        value=None,
-        step=option.kind(1),
-        format="%g" if option.kind is float else None,
-        key=key,
-        on_change=remember,
-        args=(option.name,),
-    )
+    with st.container(gap="xxsmall"):
+        st.number_input(
+            option.label,
+            *bounds(option),
+            value=None,
+            step=option.kind(1),
+            format="%g" if option.kind is float else None,
+            key=key,
+            on_change=remember,
+            args=(option.name,),
+        )
+        if (value or 0) >= _HARD_TO_READ:  # the field takes no separators
+            say.caption("{}", f"{value:,.6g}" if option.kind is float else f"{value:,}")
 
 
 def _guard() -> None:

@@ -12,6 +12,9 @@ def draw_style() -> None:
     dark ground no colour has enough contrast for both: these texts take the colour of the text
     around them.
 
+    The note below a figure is cut off where it is longer than a line; here it goes on in the next,
+    and so do choices beside one another.
+
     The buttons that start a run, and what comes of a press, stay in view, however much is unfolded
     above them.
     """
@@ -20,6 +23,13 @@ def draw_style() -> None:
         <style>
         [data-testid=stButtonGroup] [data-selected], [data-testid=stSliderThumbValue] {
             color: inherit !important;
+        }
+        [data-testid=stButtonGroup] [role=radiogroup] {
+            flex-wrap: wrap;
+        }
+        [data-testid=stMetricDelta], [data-testid=stMetricDelta] * {
+            white-space: normal !important;
+            overflow: visible !important;
         }
         div:has(> .st-key-press_area) {
             position: sticky;

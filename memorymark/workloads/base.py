@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from memorymark.errors import InvalidValue
-from memorymark.placement.copies import names_in
-from memorymark.placement.ownership import original_of
+from memorymark.placement.copies import original_of
+from memorymark.placement.own_or_library import names_in
 from memorymark.records.config import TrainingConfig, with_image_size
 from memorymark.workloads.reach import Reached, holds, reached_from
 

@@ -16,13 +16,13 @@ from memorymark.bounds import Meter
 from memorymark.errors import BatchTooLong, WorkloadError, quoted
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.torch_parts import tree_map
+from memorymark.placement.copies import copied
 from memorymark.placement.metered_build import metered_build
 from memorymark.placement.moving import FILLED, Twins, move_module, move_tensors, note_modes
 from memorymark.placement.new_storages import NewStorages
 from memorymark.placement.ownership import (
     Clones,
     comes_again,
-    copied,
     has_live_parts,
     is_kept,
     keep,
@@ -128,6 +128,8 @@ def _own_copy(
         return model
     try:
         twin = copied(model, twins if device.type == "meta" else Clones())
+    except WorkloadError:
+        raise
     except Exception as error:
         raise WorkloadError(
             f"The model of {workload.name!r} was there before the call, so that it is not trained "

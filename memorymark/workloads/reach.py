@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from memorymark.placement.copies import names_in
+from memorymark.placement.own_or_library import names_in
 
 # Beyond it, objects hold one another in ways that are no part of a training step.
 _DEEPEST = 6

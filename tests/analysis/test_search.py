@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -299,3 +300,36 @@ def test_a_fit_above_a_failure_is_a_finding():
 def test_bounds_out_of_range_are_refused(wrong):
     with pytest.raises(InvalidValue):
         find_max_batch(Oracle(affine(0, 1), 10), **wrong)
+
+
+class Sometimes(Oracle):
+    """Says what a batch needs where it does not fit too, but not of every batch."""
+
+    def __init__(self, memory, capacity, silent):
+        super().__init__(memory, capacity)
+        self.silent = silent
+
+    def __call__(self, batch_size: int) -> Trial:
+        trial = super().__call__(batch_size)
+        given = None if self.silent(batch_size) else self.memory(batch_size)
+        return dataclasses.replace(trial, peak_allocated_bytes=given)
+
+
+def test_a_reading_beyond_the_first_failure_serves_where_that_has_none():
+    memory = affine(GIB, 100 * MIB)
+    oracle = Sometimes(memory, 4 * GIB, silent=lambda batch_size: batch_size == 32)
+    known = [oracle(64), oracle(32), oracle(8)]
+    found = find_max_batch(oracle, granularity=1, capacity_bytes=4 * GIB, known=known)
+    assert found.max_batch_size == truth(memory, 4 * GIB, 1) == 30
+
+
+@given(
+    st.integers(0, 8 * GIB), st.integers(1, GIB), st.integers(0, 200), st.integers(0, 2**20),
+    st.sampled_from([1, 8]), st.sampled_from([None, 4, 64, 999]),
+)  # fmt: skip
+def test_whatever_batches_are_silent_the_answer_is_right(fixed, slope, bend, mask, step, guess):
+    memory = lambda n: fixed + slope * n + bend * n * n  # noqa: E731
+    oracle = Sometimes(memory, 16 * GIB, silent=lambda n: mask >> (n * 7 % 20) & 1)
+    found = find_max_batch(oracle, granularity=step, capacity_bytes=16 * GIB, guess=guess)
+    assert found.max_batch_size == truth(memory, 16 * GIB, step)
+    check_both_sides(found)

@@ -17,16 +17,18 @@ from memorymark.gpus.catalogue import load_catalogue
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig
 from memorymark.records.option import Option, options_of
-from memorymark.records.request import COMPARED, Request, RequestKind
+from memorymark.records.prices import PriceKind
+from memorymark.records.request import COMPARED, LEVERED, Request, RequestKind
 
 GPUS = sorted(load_catalogue())
-VALIDATIONS = (RequestKind.BACKWARD, RequestKind.COMPILE)
+WITH_A_COMMAND = sorted(set(RequestKind) - {RequestKind.FITS})
 TEXTS = {
     "freeze": ["*embeddings*", "encoder.*.weight,head.[ab]?", "*"],
     "lengths": ["32:5,512:1", "64:1"],
     "length_range": [None],  # of the two, one may be given
 }
-SIMULATED = (RequestKind.ANALYSIS, RequestKind.BACKWARD)
+SIMULATED = (RequestKind.ANALYSIS, RequestKind.BACKWARD, RequestKind.LEVERS)
+PRICED = (RequestKind.ANALYSIS, RequestKind.COMPARISON, RequestKind.LEVERS)
 
 
 @pytest.fixture
@@ -58,6 +60,8 @@ def records(kind: type, names: tuple[str, ...] = ()) -> st.SearchStrategy[Any]:
 
 
 def targets(kind: RequestKind) -> st.SearchStrategy[dict[str, str]]:
+    if kind is RequestKind.ESTIMATE:
+        return st.builds(lambda name: {"gpu": name}, st.sampled_from(GPUS))
     found = [st.just({})]
     if kind is not RequestKind.COMPARISON:
         found += [st.builds(lambda name: {"device": name}, st.sampled_from(["cpu", "cuda:1"]))]
@@ -68,16 +72,18 @@ def targets(kind: RequestKind) -> st.SearchStrategy[dict[str, str]]:
 
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
-    kind = draw(st.sampled_from([RequestKind.ANALYSIS, RequestKind.COMPARISON, *VALIDATIONS]))
+    kind = draw(st.sampled_from(WITH_A_COMMAND))
     more = draw(targets(kind))
-    if kind is RequestKind.ANALYSIS:
-        more["options"] = draw(records(AnalysisOptions))
-    elif kind is RequestKind.COMPARISON:
-        more["options"] = draw(records(AnalysisOptions, COMPARED))
-        more["gpus"] = draw(st.lists(st.sampled_from(GPUS), unique=True).map(tuple))
+    options = {RequestKind.COMPARISON: COMPARED, RequestKind.LEVERS: LEVERED}
+    if kind in PRICED:
+        more["options"] = draw(records(AnalysisOptions, options.get(kind, ())))
         more["prices"] = draw(st.dictionaries(st.sampled_from(GPUS), st.floats(0, 10**9)))
+        more["price_kind"] = draw(st.sampled_from([None, *PriceKind]))
+        more["live_prices"] = draw(st.booleans())
     else:
         more["batch_size"] = draw(st.integers(1, MAX_BATCH_SIZE))
+    if kind is RequestKind.COMPARISON:
+        more["gpus"] = draw(st.lists(st.sampled_from(GPUS), unique=True).map(tuple))
     more["memory_budget"] = draw(st.none() | st.integers(1, 2**40))
     model = draw(st.sampled_from(["bert", "hf:a folder", "torchvision:vit_b_16"]))
     return Request(kind, model, draw(records(TrainingConfig)), **more)
@@ -85,7 +91,7 @@ def requests(draw: st.DrawFn) -> Request:
 
 @given(asked=requests())
 @settings(
-    max_examples=60,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -3,13 +3,17 @@
 import functools
 import threading
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from memorymark.errors import WorkloadError
-from memorymark.placement.copies import Copies, is_of_a_library
-from memorymark.placement.moving import Twins
+from memorymark.memory.storage import storage_key
+from memorymark.placement.copies import Copies, copied, original_of
+from memorymark.placement.moving import Twins, tensors_of
+from memorymark.placement.ownership import Clones
 
 META = torch.device("meta")
 MODEL = nn.Linear(4, 4)
@@ -129,9 +133,53 @@ def test_a_script_module_is_refused():
         copies().of(torch.jit.script(nn.Linear(2, 2)))
 
 
-@pytest.mark.parametrize(("module", "expected"), [
-    ("torch.nn", True), ("collections", True), ("transformers.models", True), ("pytest", True),
-    ("__main__", False), (__name__, False), (None, False),
-])  # fmt: skip
-def test_libraries_are_told_from_the_users_code(module, expected):
-    assert is_of_a_library(module) is expected
+def network():
+    """A network that was trained a step, with a tie and a frozen parameter."""
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 4))
+    model[2].weight = model[0].weight
+    model[1].weight.requires_grad_(False)
+    model.extra = model[0].weight.data[1:]
+    model(torch.rand(2, 4)).sum().backward()
+    return model
+
+
+@pytest.mark.parametrize("twins", [Twins(META), Clones()], ids=["meta", "clones"])
+def test_copies_keep_ties_and_structure(twins):
+    model = network()
+    twin = copied(model, twins)
+    assert original_of(twin) is model and original_of(model) is None
+    assert twin[2].weight is twin[0].weight
+    assert storage_key(twin.extra) == storage_key(twin[0].weight)
+    kinds = lambda m: [(n, x.shape, x.stride(), x.requires_grad)  # noqa: E731
+                       for n, x in m.named_parameters()]  # fmt: skip
+    assert kinds(twin) == kinds(model)
+    assert all(x.grad is None for x in twin.parameters())
+    assert {storage_key(x) for x in tensors_of(twin)}.isdisjoint(
+        storage_key(x) for x in tensors_of(model)
+    )
+    if isinstance(twins, Clones):
+        pairs = zip(tensors_of(twin), tensors_of(model), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_parametrized_models_are_copied():
+    model = parametrizations.weight_norm(nn.Linear(4, 4))
+    twin = copied(model, Twins(META))
+    assert twin(torch.ones(2, 4, device="meta")).shape == (2, 4)
+
+
+def test_a_compiled_model_stays_compiled_where_it_has_data():
+    model = torch.compile(nn.Linear(4, 4), backend="eager")
+    twin = copied(model, Clones())
+    assert twin._orig_mod is not model._orig_mod and type(twin) is type(model)
+    assert torch.equal(twin._orig_mod.weight, model._orig_mod.weight)
+    assert type(copied(model, Twins(META))) is nn.Linear
+
+
+@pytest.mark.parametrize("twins", [Twins(META), Clones()], ids=["meta", "clones"])
+def test_arrays_are_copied_and_large_ones_are_data(twins):
+    model = nn.Linear(4, 4)
+    model.running, model.images = np.zeros(8), np.zeros(100_000, dtype=np.uint8)
+    twin = copied(model, twins)
+    twin.running += 1
+    assert not model.running.any() and twin.images is model.images

@@ -8,22 +8,13 @@ import weakref
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations
 
 import memorymark
 from memorymark import Training, TrainingConfig
 from memorymark.errors import Cancelled, MemoryMarkError, WorkloadError
 from memorymark.memory.storage import storage_key
-from memorymark.placement.moving import Twins, tensors_of
-from memorymark.placement.ownership import (
-    Clones,
-    copied,
-    has_live_parts,
-    is_live,
-    keep,
-    original_of,
-    watching,
-)
+from memorymark.placement.moving import tensors_of
+from memorymark.placement.ownership import has_live_parts, is_live, keep, watching
 from memorymark.records.trial import Outcome
 from memorymark.workloads.base import Workload
 
@@ -289,7 +280,7 @@ def test_a_backward_pass_that_was_begun_goes_on():
 
 def test_what_cannot_be_copied_is_refused():
     class Uncopied(Block):
-        def __deepcopy__(self, memo):
+        def __getstate__(self):
             raise TypeError("cannot pickle a connection")
 
     model = Uncopied()
@@ -299,9 +290,37 @@ def test_what_cannot_be_copied_is_refused():
     assert state(model) == before
 
 
+@pytest.mark.parametrize("call", ["estimate", "measure"])
+def test_what_python_would_not_copy_or_would_share_is_copied(call):
+    class Connected(Block):
+        def __deepcopy__(self, memo):
+            raise TypeError("cannot pickle a connection")
+
+    class Shared(Block):
+        def __deepcopy__(self, memo):
+            return self
+
+    model = nn.Sequential(Connected(), Shared())
+    seen = []
+    model.register_forward_hook(lambda module, x, y: seen.append((model.training, module)))
+    before = state(model)
+    about = CPU if call == "measure" else {"gpu": "l4"}
+    trial = getattr(memorymark, call)(Returning(model), batch_size=2, **about)
+    assert trial.fits and state(model) == before and seen == []
+
+
+@pytest.mark.parametrize("call", ["estimate", "measure"])
+def test_a_script_module_is_refused(call):
+    with pytest.warns(FutureWarning):
+        model = torch.jit.script(Block())
+    about = CPU if call == "measure" else {"gpu": "l4"}
+    with pytest.raises(WorkloadError, match="is a TorchScript module, whose steps cannot be foll"):
+        getattr(memorymark, call)(Returning(model), batch_size=2, **about)
+
+
 def test_a_copy_that_does_not_fit_is_out_of_memory():
     class Large(Block):
-        def __deepcopy__(self, memo):
+        def __getstate__(self):
             raise MemoryError
 
     trial = memorymark.measure(Returning(Large()), batch_size=2, **CPU)
@@ -328,31 +347,6 @@ def test_what_is_made_in_a_call_is_the_calls():
         made.weight = before.weight
         assert has_live_parts(made)
         assert not is_live(torch.optim.SGD(before.parameters()))
-
-
-@pytest.mark.parametrize("twins", [Twins(torch.device("meta")), Clones()], ids=["meta", "clones"])
-def test_copies_keep_ties_and_structure(twins):
-    model = network()
-    model.extra = model[0].first.weight.data[1:]
-    twin = copied(model, twins)
-    assert original_of(twin) is model and original_of(model) is None
-    assert twin[2].first.weight is twin[0].first.weight
-    assert storage_key(twin.extra) == storage_key(twin[0].first.weight)
-    kinds = lambda m: [(n, x.shape, x.stride(), x.requires_grad)  # noqa: E731
-                       for n, x in m.named_parameters()]  # fmt: skip
-    assert kinds(twin) == kinds(model)
-    assert {storage_key(x) for x in tensors_of(twin)}.isdisjoint(
-        storage_key(x) for x in tensors_of(model)
-    )
-    if isinstance(twins, Clones):
-        assert all(torch.equal(a, b) for a, b in zip(twin.parameters(), model.parameters(),
-                                                     strict=True))  # fmt: skip
-
-
-def test_parametrized_models_are_copied():
-    model = parametrizations.weight_norm(nn.Linear(4, 4))
-    twin = copied(model, Twins(torch.device("meta")))
-    assert twin(torch.ones(2, 4, device="meta")).shape == (2, 4)
 
 
 def test_what_is_kept_comes_back():

@@ -54,6 +54,15 @@ def test_command_says_only_what_differs_from_the_defaults():
     assert compared.command() == "memorymark compare bert --gpus t4,l4"
 
 
+def test_what_lives_in_a_script_has_no_command():
+    asked = request(kind=RequestKind.FITS, model="Linear", batch_size=8)
+    assert asked.command() is None
+    others = set(RequestKind) - {RequestKind.FITS, RequestKind.COMPARISON, RequestKind.ESTIMATE}
+    for kind in others:
+        words = shlex.split(request(kind=kind, batch_size=8).command())
+        assert words[0] == "memorymark" and "bert" in words
+
+
 def test_a_request_of_version_0_1_0_opens():
     old = {
         "kind": "comparison", "model": "bert", "config": TrainingConfig().to_dict(),

@@ -11,18 +11,24 @@ from fakes import FakeProbe, FakeWorkload, simulated_target
 
 from memorymark.analysis.analyze import analyze_on
 from memorymark.analysis.compare import comparison_of
+from memorymark.analysis.marks import mark_at, with_options
 from memorymark.gpus.catalogue import find_gpu
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
 from memorymark.records.config import TrainingConfig
-from memorymark.records.costs import Plan
+from memorymark.records.costs import Plan, PricedOffer
 from memorymark.records.event import trial_line
+from memorymark.records.lever import Lever, LeverReport
 from memorymark.records.trial import Trial
 from memorymark.report.charts.batch_charts import throughput_over_batch
+from memorymark.report.charts.cost_charts import cost_against_time
+from memorymark.report.charts.lever_charts import memory_against_throughput
 from memorymark.report.comparison_lines import cheapest, comparison_lines, overlap_sentences
 from memorymark.report.exports import comparison_csv, trials_csv
+from memorymark.report.lever_lines import lever_lines
 from memorymark.report.sentences import analysis_lines
-from memorymark.units import likely_rate, likely_seconds
+from memorymark.report.verdict import verdict
+from memorymark.units import GIB, likely_rate, likely_seconds, likely_usd
 
 
 class BandedProbe(FakeProbe):
@@ -102,6 +108,9 @@ def test_exports_hold_both_ends():
     assert float(first["step_seconds_low"]) < float(first["step_seconds"])
     (first, *_) = csv.DictReader(io.StringIO(comparison_csv(comparison(1.1), "")))
     assert float(first["samples_per_second_high"]) > float(first["samples_per_second"])
+    cost = float(first["usd_per_run"])
+    assert float(first["usd_per_run_low"]) == pytest.approx(cost / 1.1)
+    assert float(first["usd_per_run_high"]) == pytest.approx(cost * 1.1)
 
 
 def test_cards_whose_bands_overlap_are_named():
@@ -118,3 +127,67 @@ def test_a_comparison_keeps_its_bands():
     record = comparison(1.2)
     assert Comparison.from_dict(record.to_dict()) == record
     assert cheapest(record).usd_per_million_band[0] < cheapest(record).cost.usd_per_million_samples
+
+
+def test_between_two_trials_the_band_lies_between_theirs():
+    found = analysis()
+    size = next(n for n in range(17, 999) if all(t.batch_size != n for t in found.trials))
+    mark = mark_at(found.trials, size)
+    assert mark.interpolated
+    low, high = mark.speed_band
+    assert low * 1.25 == pytest.approx(mark.samples_per_second) == pytest.approx(high / 1.25)
+    kept = with_options(found, current_batch_size=size)
+    assert type(found).from_dict(kept.to_dict()).current == kept.current
+    assert "samples_per_second_low" not in found.to_dict()["marks"]["optimal"]
+
+
+def test_what_is_saved_has_the_band_of_the_throughput():
+    asked = AnalysisOptions(price_per_hour=2.0, dataset_size=10_000_000)
+    found = with_options(analysis(), **{k: getattr(asked, k) for k in ("dataset_size",)})
+    saved = found.costs.usd_per_run
+    low, high = found.likely_saving(saved)
+    assert low * 1.25 == pytest.approx(saved) == pytest.approx(high / 1.25)
+    assert verdict(found).endswith(f"per run{likely_usd((low, high))}.")
+    assert f"{likely_usd((low, high))} per run" in "\n".join(analysis_lines(found))
+
+
+def ends_of(spec, fields):
+    rules = [layer for layer in spec["layer"] if layer["mark"]["type"] == "rule"]
+    return [[row[name] for name in fields] for rule in rules for row in rule["data"]["values"]]
+
+
+def test_the_chart_of_costs_draws_the_bands():
+    record = comparison(2.0)
+    offers = [PricedOffer(row.offer, row.cost, row.efficient) for row in record.gpus]
+    names = {row.gpu: row.name for row in record.gpus}
+    bands = {row.gpu: row.speed_band for row in record.gpus}
+    fields = ("hours_low", "hours_high", "usd_low", "usd_high")
+    drawn = ends_of(cost_against_time(offers, names, bands), fields)
+    assert len(drawn) == 2
+    for row in record.gpus:
+        hours, usd = row.cost.hours_per_run, row.cost.usd_per_run
+        assert pytest.approx([hours / 2, hours * 2, usd / 2, usd * 2]) in drawn
+    assert ends_of(cost_against_time(offers, names), ("hours",)) == []
+
+
+def levers():
+    band = {"samples_per_second_low": 100.0, "samples_per_second_high": 400.0}
+    before = Lever("As it is", {}, True, memory_bytes=GIB, samples_per_second=200.0, **band)
+    found = analysis()
+    report = LeverReport(
+        "bert", found.config, found.target, found.options, before,
+        levers=(dataclasses.replace(before, name="TF32"),),
+    )  # fmt: skip
+    return report.priced(0.72)
+
+
+def test_levers_say_the_bands_of_throughput_and_of_dollars():
+    report = levers()
+    (lever,) = report.levers
+    assert lever.cost_per_million_samples == pytest.approx(1.0)
+    assert lever.cost_band == pytest.approx((0.5, 2.0))
+    assert report.priced(None).levers[0].cost_per_million_samples is None
+    (line,) = (line for line in lever_lines(report) if line.startswith("TF32"))
+    assert "(likely 100 to 400)" in line and "(likely $0.50 to $2.00)" in line
+    spec = memory_against_throughput(report)
+    assert ends_of(spec, ("rate_low", "rate_high")) == [[100.0, 400.0]] * 2

@@ -159,6 +159,38 @@ def test_a_script_of_an_own_factory(tmp_path, monkeypatch, settings):
     assert peak_of(snippet("own_net:tiny", config, 64)) == expected
 
 
+ATTENTIVE = """\
+import torch
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.TransformerEncoder(
+            torch.nn.TransformerEncoderLayer(32, 4, 64, batch_first=True), 2
+        )
+        self.head = torch.nn.Linear(32, 9)
+
+    def forward(self, x):
+        return self.head(self.layers(x))
+
+
+def attentive():
+    make_batch = lambda batch_size: torch.rand(batch_size, 8, 32)
+    return Net(), make_batch, lambda model, batch: model(batch).square().mean()
+"""
+
+
+def test_adapters_leave_out_what_torchs_attention_reads_past_its_layers(tmp_path, monkeypatch):
+    (tmp_path / "own_attention.py").write_text(ATTENTIVE)
+    monkeypatch.syspath_prepend(tmp_path)
+    name, config = "own_attention:attentive", TrainingConfig(lora_rank=4)
+    expected = promised(name, config)
+    text = snippet(name, config, BATCH_SIZE)
+    assert peak_of(text) == expected
+    assert peak_of(text.replace("in heads + attention", "in heads")) > expected
+
+
 @pytest.mark.parametrize("name", ["torchvision:squeezenet1_1", "timm:resnet10t"])
 def test_a_script_of_a_librarys_model(name):
     config = TrainingConfig(image_size=64, num_labels=5, optimizer="sgd")

@@ -103,6 +103,38 @@ def test_open_door_starts_and_joins_equal_requests(make_service):
     assert job.device == "cpu:0"
 
 
+LEVERS = Request(RequestKind.LEVERS, "bert", gpu="l4")
+
+
+def test_what_nobody_pressed_for_gives_way_to_a_job(make_service):
+    service, visitor = make_service(), Visitor(session="a")
+    assert service.follow_up(LEVERS, visitor).status is RunStatus.QUEUED
+    until(lambda: service.follow_up(LEVERS, visitor).status is RunStatus.RUNNING)
+    token = service.follow_ups._running.cancel
+    job = service.start(REQUEST, visitor)
+    assert token.cancelled and job.status.is_active
+    again = make_service()
+    again.start(REQUEST, visitor)
+    again.follow_up(LEVERS, visitor)
+    time.sleep(0.25)
+    assert again.follow_up(LEVERS, visitor).status is RunStatus.QUEUED
+
+
+def test_nothing_is_done_by_itself_for_who_may_not_start_it(make_service):
+    service, known = make_service(run_key="secret"), Visitor(run_key="secret", session="b")
+    stranger = Visitor(session="a")
+    assert service.follow_up(LEVERS, stranger) is None
+    service.check(known)
+    assert service.follow_up(LEVERS, known).status is RunStatus.QUEUED
+    with pytest.raises(NotAllowed):
+        service.stop_follow_up(LEVERS, stranger)
+    assert service.follow_up(LEVERS, stranger).status.is_active
+    service.stop_follow_up(LEVERS, known)
+    assert service.follow_up(LEVERS, known).status is RunStatus.CANCELLED
+    assert service.follow_up(replace(LEVERS, model="os:system"), known) is None
+    assert make_service(follow_ups=False).follow_up(LEVERS, known) is None
+
+
 def test_run_key_guards_start_cancel_and_delete(make_service):
     service = make_service(run_key="sésame")
     for visitor in (Visitor(), Visitor(run_key="no"), Visitor("somebody@example.org")):

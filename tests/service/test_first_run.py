@@ -1,6 +1,7 @@
 """The default analysis: begun once when a server starts, else taken from the history."""
 
 import dataclasses
+import threading
 import time
 from unittest.mock import create_autospec
 
@@ -12,11 +13,15 @@ from streamlit.testing.v1 import AppTest
 from memorymark.analysis.analyze import analyze_on
 from memorymark.gpus.catalogue import DEFAULT_GPU, find_gpu
 from memorymark.gpus.telemetry import Telemetry
+from memorymark.records.analysis import Analysis
 from memorymark.records.config import TrainingConfig
+from memorymark.records.lever import Lever, LeverReport
+from memorymark.records.request import RequestKind
 from memorymark.records.trial import Source, Target
 from memorymark.service import execute as execute_module
 from memorymark.service import first_run
 from memorymark.service.access import AppService
+from memorymark.service.found_levers import found_levers, levers_request
 from memorymark.service.guard import Visitor
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.service.run import begun_run
@@ -43,15 +48,26 @@ def analysis_of(request, versions):
     return dataclasses.replace(found, software=dict(versions))
 
 
+def levers_of(request, versions):
+    target = analysis_of(request, versions).target
+    before = Lever("As it is", {})
+    return LeverReport(
+        "bert", request.config, target, request.options, before, software=dict(versions)
+    )
+
+
 @pytest.fixture
 def make_service(tmp_path, versions):
     services = []
 
-    def make(**settings):
-        execute = create_autospec(
-            execute_module.execute, side_effect=lambda request, **_: analysis_of(request, versions)
-        )
-        services.append(AppService(Settings(home=tmp_path, **settings), execute))
+    def done(request, **_):
+        is_levers = request.kind is RequestKind.LEVERS
+        return (levers_of if is_levers else analysis_of)(request, versions)
+
+    def make(follow_ups=False, **settings):
+        execute = create_autospec(execute_module.execute, side_effect=done)
+        settings = Settings(home=tmp_path, follow_ups=follow_ups, **settings)
+        services.append(AppService(settings, execute))
         return services[-1]
 
     yield make
@@ -85,6 +101,44 @@ def test_the_default_analysis_is_a_run_like_others_and_made_once(make_service):
     assert (run.status, run.model, run.source) == (RunStatus.DONE, "bert", "simulated")
     again = make_service()
     assert begun(again) == run_id
+    again._execute_with.assert_not_called()
+
+
+def test_two_servers_of_one_history_begin_it_once(make_service, versions):
+    go = threading.Event()
+
+    def held(request, **_):
+        assert go.wait(10)
+        return analysis_of(request, versions)
+
+    one, other = make_service(), make_service()
+    one._execute_with.side_effect = other._execute_with.side_effect = held
+    threads = [threading.Thread(target=service.begin, daemon=True) for service in (one, other)]
+    for thread in threads:
+        thread.start()
+    until(lambda: one.first_run() is not None and other.first_run() == one.first_run())
+    go.set()
+    for thread in threads:
+        thread.join(10)
+    until(lambda: [run.status for run in one.history.list("analysis")] == [RunStatus.DONE])
+    assert one._execute_with.call_count + other._execute_with.call_count == 1
+
+
+def test_its_levers_follow_once_and_nobody_has_to_look(make_service):
+    service = make_service(follow_ups=True, run_key="a key that the server needs not")
+    begun(service)
+    until(lambda: service.history.list("levers"))
+    (levers,) = service.history.list("levers")
+    analysis = Analysis.from_dict(service.history.open(service.first_run()).record)
+    request = levers_request(analysis, first_run.first_request())
+    assert found_levers(service.history, request, analysis) == levers.run_id
+    stranger = Visitor(session="a")
+    until(lambda: service.follow_up(request, stranger).run_id == levers.run_id)
+    other = dataclasses.replace(request, gpu="t4")
+    assert service.follow_up(other, stranger) is None
+    again = make_service(follow_ups=True)
+    begun(again)
+    time.sleep(0.2)
     again._execute_with.assert_not_called()
 
 

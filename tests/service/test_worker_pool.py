@@ -5,7 +5,7 @@ import time
 import pytest
 
 from memorymark.records.request import Request, RequestKind
-from memorymark.service import worker_pool
+from memorymark.service import worker_pool, worker_process
 from memorymark.service.worker_pool import WorkerPool
 from memorymark.service.worker_process import WorkerBounds, WorkerFailed
 from memorymark.settings import Settings
@@ -146,3 +146,51 @@ def test_a_process_that_cannot_be_started_is_said(pool, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     with pytest.raises(WorkerFailed, match="No process could be started"):
         pool.run(REQUEST, NO_BOUNDS)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Processes that are started early, here without loading torch."""
+    processes = []
+
+    def start(guard, *, warm):
+        processes.append(worker_process.WorkerProcess(guard, warm=False))
+        return processes[-1]
+
+    monkeypatch.setattr(worker_pool, "WorkerProcess", start)
+    yield processes
+    worker_pool._early.clear()
+    for process in processes:
+        process.end()
+
+
+def test_the_first_job_takes_the_process_that_was_started_before_the_pool(started, tmp_path):
+    worker_pool.start_early(Settings(home=tmp_path))
+    worker_pool.start_early(Settings(home=tmp_path))
+    (early,) = started
+    pool = WorkerPool(Settings(home=tmp_path, probe_factory="worker_probe:make_probe"))
+    pool.warm()
+    assert pids(pool) == [early.pid]
+    pool.run(REQUEST, NO_BOUNDS)
+    assert pids(pool) == [early.pid]
+    pool.close()
+    until(lambda: not early.is_alive)
+    other = WorkerPool(Settings(home=tmp_path))
+    assert not other.workers
+
+
+def test_nothing_is_started_early_where_the_owners_probes_do_the_work(started, tmp_path):
+    worker_pool.start_early(Settings(home=tmp_path, probe_factory="worker_probe:make_probe"))
+    assert not started
+
+
+def test_what_cannot_be_started_early_is_told_by_the_first_job(monkeypatch, tmp_path):
+    def fail(*given, **more):
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(worker_pool, "WorkerProcess", fail)
+    worker_pool.start_early(Settings(home=tmp_path))
+    pool = WorkerPool(Settings(home=tmp_path))
+    with pytest.raises(WorkerFailed, match="no more processes"):
+        pool.run(REQUEST, NO_BOUNDS)
+    pool.close()

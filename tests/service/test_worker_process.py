@@ -96,6 +96,37 @@ def test_a_simulated_job_gives_way_to_what_people_wait_for(worker, settings, req
         assert its == (max(ours, 5) if gives_way else ours)
 
 
+def test_what_goes_last_leaves_everything_to_others(worker, settings):
+    request = Request(RequestKind.ANALYSIS, "bert", gpu="a10")
+    bounds = WorkerBounds(gives_way=lambda: False)
+    worker.run(request, settings, bounds, lambda event: None, CancelToken())
+    assert os.getpriority(os.PRIO_PROCESS, worker.pid) == 19
+
+
+@LINUX
+def test_what_goes_last_stands_still_while_something_else_is_waited_for(worker, settings):
+    cancel, waited_for = CancelToken(), threading.Event()
+    bounds = WorkerBounds(gives_way=waited_for.is_set)
+
+    def state():
+        return Path(f"/proc/{worker.pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+    def work():
+        with pytest.raises(Cancelled):
+            run(worker, settings, "own:stuck", bounds, cancel=cancel)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    until(lambda: worker.jobs == 1)
+    for still in (True, False, True):
+        (waited_for.set if still else waited_for.clear)()
+        until(lambda still=still: (state() == "T") is still)
+    start = time.monotonic()
+    cancel.cancel()
+    thread.join(5)
+    assert time.monotonic() - start < 2
+
+
 def test_a_worker_takes_one_request_after_another(worker, settings):
     watch = Watcher()
     first = run(worker, settings, "own:chatty", on_event=watch)

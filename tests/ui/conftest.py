@@ -22,6 +22,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
     monkeypatch.setenv("MEMORYMARK_PROBE_FACTORY", "app_probe:make_probe")
     monkeypatch.setenv("MEMORYMARK_WORKLOADS", "own:too_big,own:broken")
+    monkeypatch.setenv("MEMORYMARK_FOLLOW_UPS", "off")
     return tmp_path
 
 

@@ -36,7 +36,12 @@ PAGES = {
     "cost_comparison": "Cost comparison",
     "runs": "Runs",
 }
-PATHS = {"analysis": "", "backward": "backward_validation", "comparison": "cost_comparison"}
+PATHS = {
+    "analysis": "",
+    "backward": "backward_validation",
+    "comparison": "cost_comparison",
+    "levers": "levers",
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +56,7 @@ def runs(server_home):
     asked = {
         "analysis": Request(RequestKind.ANALYSIS, "bert", gpu="a100-40gb", options=options),
         "backward": Request(RequestKind.BACKWARD, "bert", gpu="a100-40gb", batch_size=64),
+        "levers": Request(RequestKind.LEVERS, "bert", gpu="a100-40gb", options=options),
         "compile": Request(RequestKind.COMPILE, "bert", device="cpu", batch_size=64),
         "comparison": Request(
             RequestKind.COMPARISON,
@@ -257,7 +263,9 @@ def tick_row(page, row):
 
 
 @every_width
-@pytest.mark.parametrize("name", ["analysis", "backward", "compile", "comparison", "runs"])
+@pytest.mark.parametrize(
+    "name", ["analysis", "backward", "compile", "comparison", "levers", "runs"]
+)
 def test_each_page_fits_its_screen_and_can_be_read(name, width, address, runs, tab):
     """In both themes, as the pictures in .screenshots/ show."""
     run = f"?run={runs[name]}" if name in runs else ""

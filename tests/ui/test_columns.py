@@ -19,6 +19,17 @@ def config(column, cells=RATES):
     return columns.column_config([column], [{column.title: cell} for cell in cells])[column.title]
 
 
+def test_a_band_stands_beside_its_figure_where_there_is_one():
+    time = columns.figure("Time (s)", lambda item: item)
+    shown = columns.with_band(time, lambda item: item and (item / 2, item * 2))
+    cells = columns.cells_of(shown, [4.0, None])
+    assert cells[0] == {"Time (s)": 4.0, "Time, at least (s)": 2.0, "Time, at most (s)": 8.0}
+    assert list(cells[1].values()) == [None, None, None]
+    assert columns.cells_of(columns.with_band(time, lambda item: None), [4.0]) == [
+        {"Time (s)": 4.0}
+    ]
+
+
 def test_cells_are_numbers_and_the_unknown_is_none():
     shown = [
         columns.figure("Samples/s", lambda item: item),

@@ -24,7 +24,7 @@ def possible_changes(config: TrainingConfig) -> tuple[Advice, ...]:
 
 
 def with_gains(
-    tester: Attempts, before_bytes: int | None, changes: Iterable[Advice]
+    attempts: Attempts, before_bytes: int | None, changes: Iterable[Advice]
 ) -> tuple[Advice, ...]:
     """Try each change and say what it saves, the largest saving first.
 
@@ -32,11 +32,11 @@ def with_gains(
     figures.
 
     Args:
-        tester: Tries changes at the batch that does not fit.
+        attempts: Tries changes at the batch that does not fit.
         before_bytes: What the unchanged config needs there; None where unknown.
         changes: The changes to try.
     """
-    tried = [_tried(tester, before_bytes, change) for change in changes]
+    tried = [_tried(attempts, before_bytes, change) for change in changes]
     useful = [each for each in tried if each.saved_bytes is None or each.saved_bytes > 0]
     return tuple(sorted(useful, key=_place))
 
@@ -45,16 +45,16 @@ def _place(advice: Advice) -> tuple[bool, int]:
     return not advice.change, -(advice.saved_bytes or 0)
 
 
-def _tried(tester: Attempts, before_bytes: int | None, advice: Advice) -> Advice:
+def _tried(attempts: Attempts, before_bytes: int | None, advice: Advice) -> Advice:
     if not advice.change:
         return advice
-    tried = tester.try_changes(advice.change)
+    tried = attempts.try_changes(advice.change)
     if isinstance(tried, str):
         return advice
     after = needed_bytes(tried.trial)
     return dataclasses.replace(
         advice,
-        batch_size=tester.batch_size,
+        batch_size=attempts.batch_size,
         memory_bytes=after,
         saved_bytes=None if before_bytes is None or after is None else before_bytes - after,
         fits=tried.fits,

@@ -68,13 +68,13 @@ def find_levers(
     started, created_at = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     reporter = Reporter(on_event, cancel or CancelToken(), _EXPECTED_TRIALS)
     options, described = options or AnalysisOptions(), workload.describe(config)
-    tester = Attempts(probe, workload, described, options, reporter, gpu)
-    reporter.enter("before", f"Simulating batch {tester.batch_size} as it is")
-    before = tester.try_changes({})
+    attempts = Attempts(probe, workload, described, options, reporter, gpu)
+    reporter.enter("before", f"Simulating batch {attempts.batch_size} as it is")
+    before = attempts.try_changes({})
     if isinstance(before, str):
         raise WorkloadError(before)
-    work = _Work(tester, reporter, before)
-    pulled = work.pull(possible(described, tester.batch_size))
+    work = _Work(attempts, reporter, before)
+    pulled = work.pull(possible(described, attempts.batch_size))
     fitting = work.make_it_fit()
     found = work.smallest({gpu.key: (gpu, card) for gpu, card in cards})
     first, levers = with_efficient(work.before, [each.lever for each in ranked(before, pulled)])
@@ -103,10 +103,10 @@ def find_levers(
 class _Work:
     """The levers of one training while they are tried."""
 
-    def __init__(self, tester: Attempts, reporter: Reporter, before: Tried) -> None:
-        self._tester, self._reporter, self._tried = tester, reporter, before
+    def __init__(self, attempts: Attempts, reporter: Reporter, before: Tried) -> None:
+        self._attempts, self._reporter, self._tried = attempts, reporter, before
         self._alone: dict[str, Tried] = {}
-        self.before = tester.lever(AS_IT_IS, before, None)
+        self.before = attempts.lever(AS_IT_IS, before, None)
         self.missing: list[MissingLever] = []
         self.findings: list[str] = []
 
@@ -120,7 +120,7 @@ class _Work:
             better = {INSTEAD[key] for key in keys & INSTEAD.keys()}
             if keys & refused or (len(keys) > 1 and better - refused):
                 continue
-            tried = self._tester.try_changes(combined.changes)
+            tried = self._attempts.try_changes(combined.changes)
             if isinstance(tried, str):
                 refused |= keys if len(keys) == 1 else set()
                 self._miss(combined, tried)
@@ -136,7 +136,7 @@ class _Work:
         if self._tried.fits:
             return ()
         self._reporter.enter("make-it-fit", "Looking for the cheapest levers that make it fit")
-        search = MakeItFit(self._tester, self._tried, self._alone)
+        search = MakeItFit(self._attempts, self._tried, self._alone)
         found = search.cheapest()
         if found is None:
             self.findings.append(
@@ -148,17 +148,17 @@ class _Work:
 
     def smallest(self, cards: dict[str, tuple[Gpu, Probe]]) -> SmallestCards:
         """Find the smallest card on which the training fits as it is."""
-        tester = self._tester
+        attempts = self._attempts
         if cards:
             self._reporter.enter("cards", "Looking for the smallest card that fits")
 
         def run(gpu: Gpu) -> Trial:
             self._reporter.cancel.check()
-            spec = TrialSpec(tester.workload, tester.config, tester.batch_size)
+            spec = TrialSpec(attempts.workload, attempts.config, attempts.batch_size)
             return cards[gpu.key][1].run_trial(spec)
 
         gpus = [gpu for gpu, _ in cards.values()]
-        return smallest_cards(gpus, run, tester.config, tester.options.plan)
+        return smallest_cards(gpus, run, attempts.config, attempts.options.plan)
 
     def _pulled(self, combined: Combined, tried: Tried) -> Pulled | None:
         """Return a lever with its record; None where it gains nothing."""
@@ -166,7 +166,7 @@ class _Work:
         if not changed.is_any and self._is_the_same(tried):
             self._miss(combined, "It changes nothing here.")
             return None
-        lever = self._tester.lever(combined.name, tried, self._tried, combined.notes)
+        lever = self._attempts.lever(combined.name, tried, self._tried, combined.notes)
         pulled = Pulled(combined, tried, lever)
         if is_worth_naming(self._tried, pulled, self.before.max_batch_size):
             return pulled

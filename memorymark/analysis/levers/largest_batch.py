@@ -1,18 +1,20 @@
 """Finds the largest batch that fits from one to three simulations.
 
 The search is the one of an analysis, on batches that follow from simulated ones
-(`memorymark.probes.span`). Its answer is taken where a batch near it was simulated; else the next
-one above it is. Where nothing follows, the batches are searched one simulation after another.
+(`memorymark.probes.span`). Its answer is taken where a batch near it was looked at; else the next
+one above it is. A batch that does not follow is simulated whole. Where nothing follows, the
+batches are searched one simulation after another.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from memorymark.analysis.grid import Grid
 from memorymark.analysis.search import SearchResult, find_max_batch
 from memorymark.errors import UnsupportedOperation
-from memorymark.records.trial import Outcome, Trial
+from memorymark.records.trial import Trial
 
 _MOST_SIMULATIONS = 4
 _ABOVE = 1.03
@@ -25,8 +27,11 @@ class Batches(Protocol):
     def reach(self) -> int:
         """The largest batch up to which what follows is to be trusted; 0 where nothing does."""
 
+    def look_at(self, batch_size: int) -> None:
+        """Simulate as much of a batch as tells how memory grows up to it."""
+
     def trial_at(self, batch_size: int) -> Trial:
-        """Simulate a batch."""
+        """Simulate a batch, or return what was simulated."""
 
     def follow(self, batch_size: int) -> Trial:
         """Return what follows for a batch from those that were simulated.
@@ -49,36 +54,48 @@ def largest_batch(
         upper: The largest batch of interest.
         leap: What to simulate where the first batch says nothing of how memory grows.
     """
-    grid, bounds = Grid.spanning(granularity, 1, upper), {"upper": upper}
-    bounds["granularity"] = granularity
-    tried: list[Trial] = []
+    grid = Grid.spanning(granularity, 1, upper)
+    bounds = {"upper": upper, "granularity": granularity}
+    guess = _on_grid(grid, _expected(batches.trial_at(first), capacity_bytes, leap), upper)
+    nearby = _on_grid(grid, guess * _ABOVE, upper)
     for _ in range(_MOST_SIMULATIONS):
-        found = _followed(batches, bounds) if batches.reach else None
-        if found is None or not found.complete:
-            tried = tried or [batches.trial_at(first)]
-            nearby = int(_expected(tried, capacity_bytes, leap) * _ABOVE)
-        else:
-            nearby = _above(grid, found, upper)
-            if nearby <= batches.reach:
-                return found.max_batch_size
-        number = min(max(grid.ceiling(nearby), 1), grid.floor(upper))
-        if grid.batch(number) == first:
-            number = number + 1 if number < grid.floor(upper) else max(number - 1, 1)
-        tried.append(batches.trial_at(grid.batch(number)))
-        if tried[-1].outcome is Outcome.ERROR:
-            break
-    expected = int(_expected(tried, capacity_bytes, leap)) if tried else leap
-    guess = grid.batch(min(max(grid.floor(expected), 1), grid.floor(upper)))
+        if nearby > batches.reach:
+            batches.look_at(nearby)
+            if not batches.reach:
+                break
+        search = _Followed(batches)
+        found = search.result(bounds)
+        if found is None:
+            batches.trial_at(search.last)
+            continue
+        guess, nearby = found.max_batch_size or 1, _above(grid, found, upper)
+        if nearby <= batches.reach:
+            return found.max_batch_size
     found = find_max_batch(batches.trial_at, capacity_bytes=capacity_bytes, guess=guess, **bounds)
     return found.max_batch_size if found.complete else None
 
 
-def _followed(batches: Batches, bounds: dict[str, int]) -> SearchResult | None:
-    """Search among what follows; None where the search comes to a batch for which nothing does."""
-    try:
-        return find_max_batch(batches.follow, **bounds)
-    except UnsupportedOperation:
-        return None
+class _Followed:
+    """A search among what follows, which remembers the batch that it asked for last."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.last = 0
+        self._batches = batches
+
+    def result(self, bounds: Mapping[str, int]) -> SearchResult | None:
+        """Return what it finds; None where it comes to a batch for which nothing follows."""
+        try:
+            return find_max_batch(self._ask, **bounds)
+        except UnsupportedOperation:
+            return None
+
+    def _ask(self, batch_size: int) -> Trial:
+        self.last = batch_size
+        return self._batches.follow(batch_size)
+
+
+def _on_grid(grid: Grid, batch_size: float, upper: int) -> int:
+    return grid.batch(min(max(grid.ceiling(int(batch_size)), 1), grid.floor(upper)))
 
 
 def _above(grid: Grid, found: SearchResult, upper: int) -> int:
@@ -87,19 +104,10 @@ def _above(grid: Grid, found: SearchResult, upper: int) -> int:
     return grid.batch(min(number + 1, grid.floor(upper)))
 
 
-def _expected(tried: list[Trial], capacity_bytes: int, leap: int) -> float:
-    """Follow what grows with the batch to the capacity.
-
-    Two trials tell how it grows; of one, what its breakdown says belongs to the batch.
-    """
-    last, held = tried[-1], tried[-1].peak_allocated_bytes or 0
-    if len(tried) > 1:
-        other = tried[-2]
-        grown = held - (other.peak_allocated_bytes or 0)
-        per_sample = grown / ((last.batch_size - other.batch_size) or 1)
-        return last.batch_size + (capacity_bytes - held) / per_sample if per_sample > 0 else leap
-    parts = last.breakdown
+def _expected(trial: Trial, capacity_bytes: int, leap: int) -> float:
+    """Let grow to the capacity what a trial's breakdown says belongs to the batch."""
+    parts, held = trial.breakdown, trial.peak_allocated_bytes or 0
     growing = parts.activations + parts.inputs + parts.temporaries if parts else 0
     if not growing:
         return leap
-    return min(last.batch_size * (1 + (capacity_bytes - held) / growing), leap)
+    return min(trial.batch_size * (1 + (capacity_bytes - held) / growing), leap)

@@ -58,13 +58,13 @@ class MakeItFit:
     """Looks for the cheapest set of levers with which a batch fits.
 
     Args:
-        tester: Tries changes.
+        attempts: Tries changes.
         before: The training as it is, which does not fit.
         alone: What each lever alone comes to, by key.
     """
 
-    def __init__(self, tester: Attempts, before: Tried, alone: Mapping[str, Tried]) -> None:
-        self._tester, self._before, self._alone = tester, before, alone
+    def __init__(self, attempts: Attempts, before: Tried, alone: Mapping[str, Tried]) -> None:
+        self._attempts, self._before, self._alone = attempts, before, alone
         self._failed: list[_Set] = []
         self._simulations = 0
         self._free = [
@@ -87,11 +87,11 @@ class MakeItFit:
         last = self._before
         for option in sorted(chosen, key=_by_memory):
             changes |= option.changes
-            tried = self._tester.try_changes(dict(changes))
+            tried = self._attempts.try_changes(dict(changes))
             if isinstance(tried, str):  # it stands only together with a later one
                 continue
             assert option.lever is not None
-            steps.append(self._tester.lever(option.label, tried, last, option.lever.notes))
+            steps.append(self._attempts.lever(option.label, tried, last, option.lever.notes))
             last = tried
         return steps
 
@@ -138,31 +138,47 @@ class MakeItFit:
     def _try(self, options: Iterable[_Option]) -> Tried | None:
         self._simulations += 1
         changes = {name: value for each in options for name, value in each.changes.items()}
-        tried = self._tester.try_changes(changes)
+        tried = self._attempts.try_changes(changes, in_full=False)
         return None if isinstance(tried, str) else tried
 
     def _free_options(self, options: _Set) -> Iterator[_Option]:
         """Yield what costs nothing and goes with a set."""
-        config = self._tester.config
+        config = self._attempts.config
         taken = {name for option in options for name in option.changes}
         for lever in self._free:
-            changes = lever.changes(config, self._tester.batch_size)
+            changes = lever.changes(config, self._attempts.batch_size)
             if changes and not set(changes) & taken and _goes_with(lever, options):
                 yield self._option(lever, changes)
 
-    def _lean(self, chosen: _Set, tried: Tried) -> tuple[_Set, float]:
-        """Give back each lever without which the set fits and costs no more."""
-        chosen = (*chosen, *self._free_options(chosen))
+    def _lean(self, pulled: _Set, tried: Tried) -> tuple[_Set, float]:
+        """Give back each lever without which the set fits and costs no more.
+
+        First what costs something; then all that costs nothing at once, and one after the other
+        only where some of it is needed.
+        """
+        free = tuple(self._free_options(pulled))
         cost = tried.seconds_per_sample or math.inf
-        for option in sorted(chosen, key=_least_wanted):
-            rest = tuple(each for each in chosen if each is not option)
-            without = self._try(rest)
-            if without is None or not without.fits:
-                continue
-            less = without.seconds_per_sample or math.inf
-            if less <= cost * _SAME_COST:
-                chosen, cost = rest, less
-        return chosen, cost
+        for option in sorted(pulled, key=_least_wanted):
+            rest = tuple(each for each in pulled if each is not option)
+            if (less := self._cost_of((*rest, *free), at_most=cost)) is not None:
+                pulled, cost = rest, less
+        if not free:
+            return pulled, cost
+        if (less := self._cost_of(pulled, at_most=cost)) is not None:
+            return pulled, less
+        for option in sorted(free, key=_least_wanted) if len(free) > 1 else ():
+            rest = tuple(each for each in free if each is not option)
+            if (less := self._cost_of((*pulled, *rest), at_most=cost)) is not None:
+                free, cost = rest, less
+        return (*pulled, *free), cost
+
+    def _cost_of(self, options: _Set, *, at_most: float) -> float | None:
+        """Return the seconds of a sample with a set; None where it does not fit or costs more."""
+        tried = self._try(options)
+        if tried is None or not tried.fits:
+            return None
+        cost = tried.seconds_per_sample or math.inf
+        return cost if cost <= at_most * _SAME_COST else None
 
     def _dimensions(self, *, with_samples: bool) -> list[list[_Option]]:
         """Return the choices of each dimension that costs something, doing nothing first."""
@@ -180,7 +196,7 @@ class MakeItFit:
 
     def _accumulations(self) -> Iterator[_Option]:
         """Yield smaller batches of a forward pass that make up the same effective batch."""
-        batch, times = self._tester.batch_size, self._tester.config.gradient_accumulation
+        batch, times = self._attempts.batch_size, self._attempts.config.gradient_accumulation
         divisors = [2**n for n in range(1, 17) if batch % 2**n == 0]
         if batch > 1 and batch not in divisors:
             divisors.append(batch)
@@ -195,7 +211,7 @@ class MakeItFit:
         return _Option(lever, changes, ratio, tried.needed_bytes)
 
     def _changes(self, lever: KnownLever) -> Changes:
-        return lever.changes(self._tester.config, self._tester.batch_size) or {}
+        return lever.changes(self._attempts.config, self._attempts.batch_size) or {}
 
 
 def _costs_nothing(lever: KnownLever) -> bool:

@@ -49,6 +49,7 @@ class _Cards:
     def _card(self, gpu: Gpu) -> Card:
         trial = self.run(gpu)
         plan = dataclasses.replace(self.plan, price_per_hour=gpu.usd_per_hour)
+        low, high = trial.speed_band or (None, None)
         return Card(
             gpu=gpu.key,
             name=gpu.name,
@@ -60,6 +61,8 @@ class _Cards:
             cost_per_million_samples=run_cost(
                 plan, trial.samples_per_second
             ).usd_per_million_samples,
+            samples_per_second_low=low,
+            samples_per_second_high=high,
         )
 
 

@@ -40,14 +40,12 @@ class Tried:
         trial: Its trial.
         seconds_per_sample: Seconds of a sample, also where there is no room for the batch; None
             where unknown.
-        span: Tells of its other batches; None for the user's own code.
     """
 
     changes: Changes
     batch_size: int
     trial: Trial
     seconds_per_sample: float | None
-    span: Any = None
 
     @property
     def fits(self) -> bool:
@@ -84,16 +82,22 @@ class Attempts:
         self.probe, self.workload, self.config = probe, workload, config
         self.options, self.gpu = options, gpu
         self._reporter = reporter
-        self._growths: list[tuple[Any, int]] = []
-        self._largest_before = 0
+        self._growths: list[Any] = []
+        self._newest: tuple[Tried, Any] | None = None
+        self._largest: dict[tuple[Any, ...], int | None] = {}
 
     @property
     def batch_size(self) -> int:
         """The batch that is run today."""
         return self.options.current_batch_size
 
-    def try_changes(self, changes: Changes) -> Tried | str:
+    def try_changes(self, changes: Changes, *, in_full: bool = True) -> Tried | str:
         """Simulate the training with changes, at its batch.
+
+        Args:
+            changes: What to change.
+            in_full: Whether all of a trial's figures are wanted; else it says whether the batch
+                fits and no more, at a third of the cost.
 
         Returns:
             What it comes to, or why the card, the model or the options do not take the changes.
@@ -110,7 +114,8 @@ class Attempts:
             spec = TrialSpec(self.workload, config, batch_size)
             self._reporter.starting(batch_size)
             span = self._span(spec)
-            trial = self.probe.run_trial(spec)
+            brief = span is not None and not in_full
+            trial = span.follow(batch_size) if brief else self.probe.run_trial(spec)
         except BoundReached:
             raise
         except MemoryMarkError as error:
@@ -120,7 +125,9 @@ class Attempts:
             return trial.error or "The trial failed without an error message."
         step = trial.step_seconds if span is None else span.step_seconds
         samples = batch_size * config.gradient_accumulation
-        return Tried(changes, batch_size, trial, step / samples if step else None, span)
+        tried = Tried(changes, batch_size, trial, step / samples if step else None)
+        self._newest = tried, span  # a simulation takes much room: one at a time
+        return tried
 
     def lever(self, name: str, tried: Tried, before: Tried | None, notes: str = "") -> Lever:
         """Say what a change comes to, with the largest batch that fits with it."""
@@ -144,30 +151,53 @@ class Attempts:
 
     def largest_batch(self, tried: Tried) -> int | None:
         """Return the largest batch that fits with a change, as an analysis would find it."""
-        options, capacity = self.options, self.probe.target.capacity_bytes
-        bounds = {"granularity": options.granularity, "upper": options.upper_bound}
         self._reporter.cancel.check()
-        if tried.span is not None and capacity is not None:
-            span = tried.span
-            any(span.grow_as(*growth) for growth in self._growths)
-            leap = max(_LEAP * tried.batch_size, _TIMES_THE_FIRST * self._largest_before)
-            found = largest_batch(span, tried.batch_size, capacity, leap=leap, **bounds)
-            if span.growth is not None:
-                self._growths.append((span.growth, span.simulated_to))
-            self._largest_before = self._largest_before or found or 0
-            return found
-        config = tried.trial.config
+        key = tuple(sorted(tried.changes.items()))
+        if key not in self._largest:
+            span, capacity = self._span_of(tried), self.probe.target.capacity_bytes
+            if span is None or capacity is None:
+                self._largest[key] = self._searched(tried)
+            else:
+                self._largest[key] = self._followed(tried, span, capacity)
+        return self._largest[key]
+
+    def _followed(self, tried: Tried, span: Any, capacity_bytes: int) -> int | None:
+        options, most = self.options, next(iter(self._largest.values()), 0)
+        any(span.grow_as(growth) for growth in self._growths)
+        found = largest_batch(
+            span,
+            tried.batch_size,
+            capacity_bytes,
+            granularity=options.granularity,
+            upper=options.upper_bound,
+            leap=max(_LEAP * tried.batch_size, _TIMES_THE_FIRST * (most or 0)),
+        )
+        if span.growth is not None:
+            self._growths.append(span.growth)
+        return found
+
+    def _searched(self, tried: Tried) -> int | None:
+        options, config = self.options, tried.trial.config
 
         def trial_at(batch_size: int) -> Trial:
             self._reporter.cancel.check()
             return self.probe.run_trial(TrialSpec(self.workload, config, batch_size))
 
-        found = find_max_batch(trial_at, capacity_bytes=capacity, **bounds)
+        found = find_max_batch(
+            trial_at,
+            granularity=options.granularity,
+            upper=options.upper_bound,
+            capacity_bytes=self.probe.target.capacity_bytes,
+        )
         return found.max_batch_size if found.complete else None
 
+    def _span_of(self, tried: Tried) -> Any:
+        if self._newest is not None and self._newest[0] is tried:
+            return self._newest[1]
+        return self._span(TrialSpec(self.workload, tried.trial.config, tried.batch_size))
+
     def _span(self, spec: TrialSpec) -> Any:
-        make = getattr(self.probe, "span", None)
-        return None if make is None else make(spec)
+        return self.probe.span(spec)
 
     def _lacking_ability(self, fields: Mapping[str, Any]) -> str | None:
         found = (why_not(name, value, "simulated", self.gpu) for name, value in fields.items())

@@ -260,10 +260,10 @@ def _memory_words(analysis: Analysis) -> str:
 
 
 def _throughput_words(analysis: Analysis) -> str:
-    band = likely_rate(analysis.optimal.speed_band)
+    band, before = (likely_rate(each.speed_band) for each in (analysis.optimal, analysis.current))
     return (
         f"Throughput by batch size: {analysis.workload} on {analysis.target.name}, "
-        f"{analysis.target.source}; {rate(analysis.current.samples_per_second)} samples/s at the "
-        f"current batch size, {rate(analysis.optimal.samples_per_second)}{band} at the "
+        f"{analysis.target.source}; {rate(analysis.current.samples_per_second)} samples/s{before} "
+        f"at the current batch size, {rate(analysis.optimal.samples_per_second)}{band} at the "
         "recommended one."
     )

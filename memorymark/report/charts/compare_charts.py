@@ -49,7 +49,8 @@ def throughput_of_runs(analyses: Mapping[str, Analysis]) -> Spec:
     """Draw the samples per second of each run's batches."""
     rows = _rows(analyses, lambda trial: trial.samples_per_second)
     said = "; ".join(
-        f"{name}: {rate(analysis.optimal.samples_per_second)} samples/s at the recommended batch"
+        f"{name}: {rate(analysis.optimal.samples_per_second)} samples/s"
+        f"{likely_rate(analysis.optimal.speed_band)} at the recommended batch"
         for name, analysis in analyses.items()
     )
     return _overlay(analyses, rows, [], "Throughput (samples/s)", f"Throughput by batch. {said}.")

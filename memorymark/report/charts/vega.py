@@ -87,7 +87,8 @@ def key(labels: Sequence[str], title: str | None = None, wide_columns: int = 4) 
 def by_label(field: str, colours: Mapping[str, str], **more: Any) -> Spec:
     """Colour by label, with a legend of all labels above the chart."""
     scale = {"domain": list(colours), "range": list(colours.values())}
-    return words(field, title=None, scale=scale, legend={**key(list(colours)), **more})
+    legend = {**key(list(colours)), "symbolOpacity": 1, **more}  # whatever layer it is of
+    return words(field, title=None, scale=scale, legend=legend)
 
 
 def category_colour(*, with_legend: bool = True) -> Spec:

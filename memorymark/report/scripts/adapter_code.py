@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-_HEADS = '("classifier", "score", "qa_outputs", "fc", "head", "heads")'
+_HEADS = [
+    'HEADS = ("classifier", "score", "qa_outputs", "fc", "head", "heads")',
+    "heads = [name for name, _ in model.named_children() if name in HEADS]",
+]
+_ATTENTION = [
+    "# nn.MultiheadAttention reads the weights of its output layer past the layer.",
+    "kind, modules = torch.nn.MultiheadAttention, model.named_modules()",
+    "attention = [name for name, module in modules if isinstance(module, kind)]",
+]
 
 
-def adapter_lines(rank: int, *, has_head: bool = True) -> list[str]:
+def adapter_lines(rank: int, *, has_head: bool = True, has_attention: bool = True) -> list[str]:
     """Return the lines from `model` to the model with adapters.
 
     Args:
         rank: Rank of the adapters; their scale is twice as large, over it.
         has_head: Whether the model may have a classifier's head, which is new to the task: it
             trains whole, as with peft's task types.
+        has_attention: Whether it may have an nn.MultiheadAttention, whose adapters would be read
+            by nothing.
     """
-    options = f'r={rank}, lora_alpha={2 * rank}, target_modules="all-linear"'
-    if not has_head:
-        return [f"model = get_peft_model(model, LoraConfig({options}))"]
+    parts = ["heads"] * has_head + ["attention"] * has_attention
+    options = [f"r={rank}", f"lora_alpha={2 * rank}", 'target_modules="all-linear"']
+    if not parts:
+        return [f"model = get_peft_model(model, LoraConfig({', '.join(options)}))"]
+    left_out = parts[0] if len(parts) == 1 else "heads + attention"
+    options.append(rf'exclude_modules="|".join(rf"{{name}}(\..*)?" for name in {left_out})')
     return [
-        f"HEADS = {_HEADS}",
-        "heads = [name for name, _ in model.named_children() if name in HEADS]",
+        *(_HEADS if has_head else []),
+        *(_ATTENTION if has_attention else []),
         "lora = LoraConfig(",
-        f"    r={rank},",
-        f"    lora_alpha={2 * rank},",
-        '    target_modules="all-linear",',
-        '    exclude_modules="|".join(rf"{head}(\\..*)?" for head in heads),',
-        "    modules_to_save=heads,",
+        *(f"    {option}," for option in options),
+        *(["    modules_to_save=heads,"] if has_head else []),
         ")",
         "model = get_peft_model(model, lora)",
     ]

@@ -48,7 +48,8 @@ def loss_of_chunk(hidden, labels):
     logits = project(hidden).float()
     return functional.cross_entropy(logits, labels, reduction="sum")
 
-# of a causal language model; tokens in chunks, each recomputed in the backward pass
+# of a causal language model; what it does to its logits after the head belongs into the loss too
+# tokens in chunks, each recomputed in the backward pass
 labels = functional.pad(labels, (0, 1), value=-100)[:, 1:].contiguous()
 hidden = model(**inputs).logits.flatten(0, 1)
 chunks = zip(hidden.split(1024), labels.flatten().split(1024))

@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from memorymark.errors import UnknownChoice, UsageError, quoted
 from memorymark.records.config import Task, TrainingConfig, UseCache
 from memorymark.workloads.auto_classes import AUTO_CLASSES
+from memorymark.workloads.config_file import read_config_file
 from memorymark.workloads.known_models import BUILTIN_TASKS, find_known_model
 from memorymark.workloads.naming import CODE, VISION_LIBRARIES, form_of
 
@@ -55,7 +57,7 @@ class ModelCode:
         imports: The lines that import what makes it.
         build: The lines that make `model` with random weights.
         checkpointing: Who recomputes activations where that is asked for.
-        known: The numbers of its configuration, where they are known here.
+        known: Its configuration, where it is known here: of shipped models and of folders.
     """
 
     name: str
@@ -146,13 +148,20 @@ def _hugging_face(name: str, config: TrainingConfig) -> ModelCode:
         (f"from transformers import AutoConfig, {auto}",),
         build,
         _checkpointing(task, values),
-        values,
+        values or _in_folder(name),
     )
 
 
 def _folder(name: str) -> str:
     path = os.path.expanduser(name)
     return os.path.dirname(path) if os.path.basename(path) == "config.json" else path
+
+
+def _in_folder(name: str) -> dict[str, Any]:
+    """Return what the config.json of a folder holds; nothing where the name is no folder's."""
+    file = Path(_folder(name), "config.json")
+    values = read_config_file(file) if file.is_file() else {}
+    return values if isinstance(values, dict) else {}
 
 
 def _settings(

@@ -31,14 +31,7 @@ _OWN_CHECKPOINTING = 'model.gradient_checkpointing_enable({"use_reentrant": Fals
 def plain_script(
     model: str, config: TrainingConfig, batch_size: int, told: Sequence[str] = ()
 ) -> str:
-    """Return the script.
-
-    Args:
-        model: The model's name in a form of the interface.
-        config: How it is trained.
-        batch_size: Samples of one forward pass.
-        told: What stands above it as comments, one sentence a line.
-    """
+    """Return the script; what is given is told in `memorymark.report.snippets`."""
     code = model_code(model, config)
     return parts_as_text(
         told,
@@ -160,7 +153,12 @@ def model_lines(code: ModelCode, config: TrainingConfig, *, placed: bool = True)
     if config.gradient_checkpointing:
         lines += _CHECKPOINTING[code.checkpointing]
     if config.lora_rank is not None:
-        lines += adapter_lines(config.lora_rank, has_head=not code.task.is_language_model)
+        lines += adapter_lines(
+            config.lora_rank,
+            has_head=not code.task.is_language_model,
+            has_attention=code.library is not Library.TRANSFORMERS
+            or "image_size" in code.task.lengths,
+        )
     lines += _frozen(config)
     lines.append("model.train()" if config.dropout else "model.eval()  # no dropout")
     return lines

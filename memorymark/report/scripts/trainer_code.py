@@ -58,13 +58,7 @@ _DEVICE = 'device = torch.device("cpu")  # of the samples: the Trainer moves eac
 def trainer_script(
     model: str, config: TrainingConfig, batch_size: int, told: Sequence[str] = ()
 ) -> str:
-    """Return a script that trains with transformers' Trainer.
-
-    Args:
-        model: The model's name in a form of the interface.
-        config: How it is trained.
-        batch_size: Samples of one forward pass.
-        told: What stands above it as comments, one sentence a line.
+    """Return the script; what is given is told in `memorymark.report.snippets`.
 
     Raises:
         UsageError: The Trainer has no loss for such a model, or no update without an optimizer.

@@ -105,10 +105,10 @@ def analysis_columns(analyses: Sequence[Analysis]) -> list[Column]:
         columns.count("Largest that fits", _figure("max_batch_size")),
         columns.count("Recommended", _figure("optimal.batch_size")),
         columns.memory("Memory at recommended", _figure("optimal.memory_bytes")),
-        columns.figure("Samples/s at recommended", _figure("optimal.samples_per_second")),
-        columns.figure("Samples/s at current", _figure("current.samples_per_second")),
-        columns.money("$/million samples", _figure("costs.optimal.usd_per_million_samples")),
-        columns.money("$/run", _figure("costs.optimal.usd_per_run")).where_known(),
+        *_speed("Samples/s at recommended", "optimal"),
+        *_speed("Samples/s at current", "current"),
+        *_cost("$/million samples", "usd_per_million_samples"),
+        *(column.where_known() for column in _cost("$/run", "usd_per_run")),
         *settings,
         columns.text("Id", _figure("run_id")),
     ]
@@ -117,6 +117,18 @@ def analysis_columns(analyses: Sequence[Analysis]) -> list[Column]:
 def _figure(path: str) -> Callable[[Any], Any]:
     read = attrgetter(path)
     return lambda row: read(row[1][1])
+
+
+def _speed(title: str, mark: str) -> tuple[Column, ...]:
+    """Make the columns of a mark's throughput and its band."""
+    speed = columns.figure(title, _figure(f"{mark}.samples_per_second"))
+    return columns.with_band(speed, _figure(f"{mark}.speed_band"))
+
+
+def _cost(title: str, name: str) -> tuple[Column, ...]:
+    """Make the columns of a cost at the recommended batch and its band."""
+    cost = columns.money(title, _figure(f"costs.optimal.{name}"))
+    return columns.with_band(cost, lambda row: row[1][1].optimal.likely(cost.value(row)))
 
 
 def _setting(name: str, values: Sequence[Any]) -> Column:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from operator import attrgetter
 from types import MappingProxyType
@@ -28,7 +28,7 @@ from memorymark.ui.columns import draw_table
 from memorymark.ui.pieces import File, card, draw_exports
 from memorymark.ui.results.asked_beside import draw_effective_batch, draw_lengths
 from memorymark.ui.setup.choices import link_inputs
-from memorymark.units import count, gib, likely_rate, percent, rate, usd
+from memorymark.units import count, gib, likely_rate, likely_usd, percent, rate, usd
 
 OUTCOME_WIDTH = 120  # pixels: "out of memory"
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -40,15 +40,23 @@ _ADVICE = (
     columns.text("Fits", lambda advice: _FITS[advice.fits]),
 )
 _SCRIPTS = ((False, "PyTorch script", "py"), (True, "Trainer script", "trainer.py"))
+
+
+def step_band(trial: Trial) -> tuple[float, float] | None:
+    """Return between which seconds a trial's step is likely to lie; None where not estimated."""
+    low, high = trial.step_seconds_low, trial.step_seconds_high
+    return None if low is None or high is None else (low, high)
+
+
 TRIAL_COLUMNS = (
     columns.count("Batch size", attrgetter("batch_size")),
     columns.text("Outcome", lambda trial: OUTCOME_WORDS[trial.outcome], width=OUTCOME_WIDTH),
     columns.share("Share of capacity", attrgetter("capacity_share")),
     columns.memory("Memory needed", attrgetter("memory_bytes")),
-    columns.figure("Samples/s", attrgetter("samples_per_second")),
-    columns.figure("Step time (s)", attrgetter("step_seconds")),
-    columns.figure("Step, at least (s)", attrgetter("step_seconds_low")).where_known(),
-    columns.figure("Step, at most (s)", attrgetter("step_seconds_high")).where_known(),
+    *columns.with_band(
+        columns.figure("Samples/s", attrgetter("samples_per_second")), attrgetter("speed_band")
+    ),
+    *columns.with_band(columns.figure("Step time (s)", attrgetter("step_seconds")), step_band),
     columns.memory("Peak allocated", attrgetter("peak_allocated_bytes")),
     columns.memory("Peak reserved", attrgetter("peak_reserved_bytes")),
     columns.memory("Reserved, at least", attrgetter("peak_reserved_low_bytes")).where_known(),
@@ -57,20 +65,31 @@ TRIAL_COLUMNS = (
 )
 
 
-def draw_analysis(analysis: Analysis, asked: Request | None) -> None:
-    """Draw the results from top to bottom, and what was asked for where it is known."""
+def draw_analysis(
+    analysis: Analysis, asked: Request | None, draw_levers: Callable[[], bool]
+) -> None:
+    """Draw the results from top to bottom, and what was asked for where it is known.
+
+    Args:
+        analysis: The analysis.
+        asked: What it was asked for.
+        draw_levers: Draws what would make room and says whether that is known: first of all where
+            nothing fits, else last.
+    """
     say.heading("{}", verdict(analysis))
     say.line("{}", search_phrase(analysis, asked))
     say.caption("{}", source_line(analysis.target, analysis.created_at, analysis.software))
-    if analysis.nothing_fits:
-        draw_advice(analysis)
-    else:
+    if not analysis.nothing_fits:
         draw_key_figures(analysis)
+    elif not draw_levers():
+        draw_advice(analysis)
     draw_findings(analysis)
     draw_effective_batch(analysis)
     draw_lengths(analysis)
     draw_curves(analysis)
     draw_memory(analysis)
+    if not analysis.nothing_fits:
+        draw_levers()
 
 
 def draw_key_figures(analysis: Analysis) -> None:
@@ -139,7 +158,7 @@ def draw_memory(analysis: Analysis) -> None:
 def draw_advice(analysis: Analysis) -> None:
     """Say what to change where nothing fits, with each change's simulated gain."""
     if analysis.advice:
-        st.markdown("**What would make room**")
+        st.markdown("**Changes that were tried one by one**")
         draw_table(_ADVICE, analysis.advice, "Changes that reduce memory")
         say.caption("{}", _about_gains(analysis.advice))
 
@@ -223,7 +242,8 @@ def _speed_card(analysis: Analysis) -> None:
 
 def _saving_card(label: str, saved: float | None, analysis: Analysis) -> None:
     options = analysis.options
-    card(label, usd(saved), _money_note(options.price_per_hour, options.dataset_size is None))
+    note = _money_note(options.price_per_hour, options.dataset_size is None)
+    card(label, usd(saved), f"{note}{likely_usd(analysis.likely_saving(saved))}")
 
 
 def _money_note(price: float | None, no_size: bool) -> str:

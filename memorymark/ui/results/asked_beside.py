@@ -10,7 +10,12 @@ from memorymark.records.analysis import Analysis
 from memorymark.report.effective_batch_words import learning_rate_words
 from memorymark.report.length_words import length_lines
 from memorymark.ui import columns, say
-from memorymark.ui.columns import draw_table
+from memorymark.ui.columns import Column, draw_table
+
+
+def _banded(column: Column) -> tuple[Column, ...]:
+    return columns.with_band(column, lambda step: step.likely(column.value(step)))
+
 
 _FITS = {True: "yes", False: "no", None: "not tried"}
 _ACCUMULATED = (
@@ -20,11 +25,11 @@ _ACCUMULATED = (
     columns.count("Last micro-batch", attrgetter("split.last_micro_batch_size")),
     columns.text("Fits", lambda step: _FITS[step.fits]),
     columns.memory("Memory needed", attrgetter("memory_bytes")),
-    columns.figure("Step time (s)", attrgetter("seconds")),
-    columns.figure("Step time, at least (s)", attrgetter("seconds_low")).where_known(),
-    columns.figure("Step time, at most (s)", attrgetter("seconds_high")).where_known(),
-    columns.figure("Samples/s", attrgetter("samples_per_second")),
-    columns.figure("$ per 1,000 steps", lambda step: step.usd and step.usd * 1000),
+    *_banded(columns.figure("Step time (s)", attrgetter("seconds"))),
+    *columns.with_band(
+        columns.figure("Samples/s", attrgetter("samples_per_second")), attrgetter("speed_band")
+    ),
+    *_banded(columns.money("$ per 1,000 steps", lambda step: step.usd and step.usd * 1000)),
 )
 _BATCHINGS = (
     columns.text("Batches", lambda row: row[0], pinned=True),
@@ -33,8 +38,14 @@ _BATCHINGS = (
     columns.share("Share of samples", lambda row: row[1].share),
     columns.text("Fits", lambda row: _FITS[row[1].fits]),
     columns.memory("Memory needed", lambda row: row[1].memory_bytes),
-    columns.figure("Step time (s)", lambda row: row[1].step_seconds),
-    columns.figure("Samples/s", lambda row: row[1].samples_per_second),
+    *columns.with_band(
+        columns.figure("Step time (s)", lambda row: row[1].step_seconds),
+        lambda row: row[1].likely(row[1].step_seconds),
+    ),
+    *columns.with_band(
+        columns.figure("Samples/s", lambda row: row[1].samples_per_second),
+        lambda row: row[1].speed_band,
+    ),
 )
 
 

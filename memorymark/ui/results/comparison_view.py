@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -13,8 +14,9 @@ from memorymark.errors import UsageError
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
-from memorymark.records.costs import PricedOffer, RunCost
+from memorymark.records.costs import PricedOffer, RunCost, cost_band
 from memorymark.records.inputs import PLAN
+from memorymark.records.mark import Mark
 from memorymark.records.option import options_of
 from memorymark.records.request import Request
 from memorymark.report.charts.cost_charts import cost_against_time
@@ -36,7 +38,7 @@ from memorymark.ui.option_widgets import bounds
 from memorymark.ui.pieces import File, draw_exports
 from memorymark.ui.results.price_choice import PriceChoice, draw_price_choice
 from memorymark.ui.setup.choices import choices, edit_prices, edited_prices, link_inputs
-from memorymark.units import UNKNOWN, count, hours, rate, usd
+from memorymark.units import UNKNOWN, count, hours, likely_rate, rate, usd
 
 BEST_TRADE_OFF = "no other GPU is both cheaper and faster."
 PRICE = "$/hour (edit)"
@@ -54,13 +56,13 @@ def draw_savings(analysis: Analysis) -> None:
         st.info("This analysis has no throughput, so costs cannot be compared.")
         return
     left, right, saved = st.columns(3)
-    _cost_card(left, f"Current batch {count(analysis.current.batch_size)}", costs.current)
-    _cost_card(right, f"Recommended batch {count(analysis.optimal.batch_size)}", costs.optimal)
+    _cost_card(left, "Current", analysis.current, costs.current)
+    _cost_card(right, "Recommended", analysis.optimal, costs.optimal)
     with saved.container(border=True):
         st.markdown("**Savings**")
-        say.metric("Time per run", hours(costs.hours_per_run))
-        say.metric("Cost per run", usd(costs.usd_per_run))
-        say.metric("Cost per year", usd(costs.usd_per_year))
+        _metric("Time per run", costs.hours_per_run, hours, analysis.likely_saving)
+        _metric("Cost per run", costs.usd_per_run, usd, analysis.likely_saving)
+        _metric("Cost per year", costs.usd_per_year, usd, analysis.likely_saving)
 
 
 def draw_comparison(run: Run) -> None:
@@ -80,7 +82,8 @@ def draw_comparison(run: Run) -> None:
     holding = [offer for offer in offers if rows[offer.offer.name]["max_batch_size"] is not None]
     if cheapest(shown) is None:
         st.info("Enter prices in the table below.")
-    draw_spec(cost_against_time(holding, names), "costs")
+    bands = {row.gpu: row.speed_band for row in shown.gpus if row.speed_band is not None}
+    draw_spec(cost_against_time(holding, names, bands), "costs")
     say.caption("{}", price_words(rows.values(), edited, "type one into the table"))
     for sentence in overlap_sentences(shown):
         say.caption("{}", sentence)
@@ -157,15 +160,13 @@ def _columns(least_price: float, most_price: float) -> tuple[Column, ...]:
         columns.text("GPU", _of("name"), pinned=True),
         columns.editable_money(PRICE, lambda pair: pair[0].offer.usd_per_hour,
                               least_price, most_price),
-        columns.money("$/run", _cost("usd_per_run")),
-        columns.figure("Time per run (h)", _cost("hours_per_run")),
+        *_banded(columns.money, "$/run", "usd_per_run"),
+        *_banded(columns.figure, "Time per run (h)", "hours_per_run"),
         columns.text("Price source", _price_source, width="medium"),
         columns.text("Price date", _price_date),
-        columns.money("$/million samples", _cost("usd_per_million_samples")),
-        columns.money("$/year", _cost("usd_per_year")),
-        columns.figure("Samples/s", _of("samples_per_second")),
-        columns.figure("Samples/s, at least", _known("samples_per_second_low")).where_known(),
-        columns.figure("Samples/s, at most", _known("samples_per_second_high")).where_known(),
+        *_banded(columns.money, "$/million samples", "usd_per_million_samples"),
+        *_banded(columns.money, "$/year", "usd_per_year"),
+        *columns.with_band(columns.figure("Samples/s", _of("samples_per_second")), _speed_band),
         columns.count("Recommended batch", _of("optimal_batch_size")),
         columns.count("Largest batch", _of("max_batch_size")),
         columns.memory("Memory", _of("memory_bytes")),
@@ -180,12 +181,21 @@ def _of(name: str) -> Value:
     return lambda pair: pair[1][name]
 
 
-def _known(name: str) -> Value:
-    return lambda pair: pair[1].get(name)
+def _banded(make: Callable[[str, Value], Column], title: str, name: str) -> tuple[Column, ...]:
+    """Make the columns of a cost or a time, which is as uncertain as the throughput."""
+
+    def cost(pair: Pair) -> float | None:
+        return getattr(pair[0].cost, name)
+
+    def band(pair: Pair) -> tuple[float, float] | None:
+        return cost_band(cost(pair), pair[1]["samples_per_second"], _speed_band(pair))
+
+    return columns.with_band(make(title, cost), band)
 
 
-def _cost(name: str) -> Value:
-    return lambda pair: getattr(pair[0].cost, name)
+def _speed_band(pair: Pair) -> tuple[float, float] | None:
+    low, high = (pair[1].get(f"samples_per_second_{end}") for end in ("low", "high"))
+    return None if low is None or high is None else (low, high)
 
 
 def _price_source(pair: Pair) -> str | None:
@@ -216,17 +226,32 @@ def _sources(rows: dict[str, dict[str, Any]]) -> str:
     measured = [row["name"] for row in rows.values() if row["source"] == "measured"]
     said = f"Throughput measured on {', '.join(measured)}. " if measured else ""
     return (
-        f"{said}Simulated throughput is an estimate with a band: nine in ten published step times "
-        "lie in theirs. GPUs whose bands overlap may rank differently in practice. "
+        f"{said}Simulated throughput is an estimate with a band, the line through its point: nine "
+        "in ten published step times lie in theirs. GPUs whose bands overlap may rank differently "
+        "in practice. "
         f"Best trade-off: {BEST_TRADE_OFF}"
     )
 
 
-def _cost_card(column: Any, title: str, cost: RunCost) -> None:
+def _cost_card(column: Any, name: str, mark: Mark, cost: RunCost) -> None:
     with column.container(border=True):
-        say.line("**{}**", title)
-        say.metric("Time per run", hours(cost.hours_per_run))
-        say.metric("Cost per run", usd(cost.usd_per_run))
-        say.metric("Cost per year", usd(cost.usd_per_year))
-        say.metric("Cost per million samples", usd(cost.usd_per_million_samples))
-        say.caption("{} samples/s", rate(cost.samples_per_second))
+        say.line("**{} batch {}**", name, count(mark.batch_size))
+        _metric("Time per run", cost.hours_per_run, hours, mark.likely)
+        _metric("Cost per run", cost.usd_per_run, usd, mark.likely)
+        _metric("Cost per year", cost.usd_per_year, usd, mark.likely)
+        _metric("Cost per million samples", cost.usd_per_million_samples, usd, mark.likely)
+        band = likely_rate(mark.speed_band)
+        say.caption("{}", f"{rate(cost.samples_per_second)} samples/s{band}")
+
+
+def _metric(
+    label: str,
+    figure: float | None,
+    write: Callable[[float | None], str],
+    likely: Callable[[float | None], tuple[float, float] | None],
+) -> None:
+    """Draw a cost or a time, and below it where it is likely to lie."""
+    say.metric(label, write(figure))
+    band = likely(figure)
+    if band is not None:
+        say.caption("Likely {} to {}", write(band[0]), write(band[1]))

@@ -8,6 +8,7 @@ from app_probe import AppProbe
 from fakes import FakeProbe, FakeWorkload
 from hypothesis import given
 from hypothesis import strategies as st
+from made_levers import report
 
 from memorymark.analysis.analyze import AnalysisOptions, analyze_on
 from memorymark.analysis.marks import with_options
@@ -20,6 +21,7 @@ from memorymark.report.charts import (
     batch_charts,
     compare_charts,
     cost_charts,
+    lever_charts,
     memory_charts,
     palette,
     validation_charts,
@@ -220,6 +222,7 @@ def all_charts(analysis):
         "break-even": validation_charts.break_even(compiled),
         "runs": compare_charts.memory_of_runs({"one": analysis, "two": analysis}),
         "rates of runs": compare_charts.throughput_of_runs({"one": analysis, "two": analysis}),
+        "levers": lever_charts.memory_against_throughput(report()),
         "costs": cost_charts.cost_against_time(offers, {"a": "A", "b": "B"}),
     }
 

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from memorymark.gpus.catalogue import load_catalogue
 from memorymark.records.costs import Offer, Plan, compare_offers
-from memorymark.report.charts import cost_charts
+from memorymark.report.charts import cost_charts, pareto
 from memorymark.report.charts.label_places import box_of, label_places
 
 GPUS = load_catalogue()
+AXES = pareto.Axes("hours", "usd", "Hours per run", "US dollars per run")
 names = st.text("ABC 0", min_size=1, max_size=22)
 
 
@@ -33,7 +34,7 @@ def assert_apart(said, points, places, width, height):
 
 @given(
     st.lists(st.tuples(names, st.floats(0, 400), st.floats(0, 300)), max_size=25),
-    st.sampled_from(cost_charts.WIDTHS),
+    st.sampled_from(pareto.WIDTHS),
 )
 def test_no_name_covers_another_or_a_point(rows, width):
     said = [name for name, *_ in rows]
@@ -62,10 +63,10 @@ def catalogue_rows():
 def test_names_of_the_whole_catalogue_do_not_collide(width):
     rows = catalogue_rows()
     said = [row["name"] for row in rows]
-    least = max(each for each in cost_charts.WIDTHS if each <= width)
-    places = label_places(said, cost_charts.pixels(rows, least), least, cost_charts.PLOT_HEIGHT)
-    height = cost_charts.PLOT_HEIGHT
-    assert_apart(said, cost_charts.pixels(rows, width), places, width, height)
+    least = max(each for each in pareto.WIDTHS if each <= width)
+    places = label_places(said, AXES.pixels(rows, least), least, pareto.PLOT_HEIGHT)
+    height = pareto.PLOT_HEIGHT
+    assert_apart(said, AXES.pixels(rows, width), places, width, height)
     drawn = sum(place is not None for place in places)
     assert drawn >= 5 if width >= 420 else drawn >= 3
 
@@ -75,4 +76,4 @@ def test_each_name_is_drawn_at_a_width_once():
     spec = cost_charts.cost_against_time(offers, {"a": "A", "b": "B"})
     texts = [layer for layer in spec["layer"] if layer["mark"]["type"] == "text"]
     told = {layer["mark"]["opacity"]["expr"] for layer in texts}
-    assert len(told) == len(cost_charts.WIDTHS)
+    assert len(told) == len(pareto.WIDTHS)

@@ -12,9 +12,9 @@ from torch import nn
 from torch.nn import functional
 
 import memorymark
-from memorymark.api import check_live
 from memorymark.errors import Cancelled, MemoryMarkError
 from memorymark.records.event import CancelToken
+from memorymark.service.live_check import check_live
 from memorymark.workloads.live.live_workload import LiveTraining
 
 pytestmark = pytest.mark.usefixtures("home")
