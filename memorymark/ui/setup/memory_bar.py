@@ -21,7 +21,7 @@ from memorymark.ui.setup.setup_record import Setup
 from memorymark.ui.slots import drawing, waiting
 from memorymark.units import gib
 
-_AT_ONCE_SECONDS = 0.2  # most answers are there by then, and the page is drawn once, not twice
+_AT_ONCE_SECONDS = 0.12  # many answers are there by then: the page is drawn once, not twice
 _POLL_SECONDS = 0.25
 _LAST = "memory_bar"
 _DIMMED = 0.45
