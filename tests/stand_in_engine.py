@@ -14,6 +14,7 @@ from fakes import FakeProbe
 from memorymark import api
 from memorymark.records.request import Request
 from memorymark.service import execute as execute_module
+from memorymark.service import live_check
 from memorymark.settings import load_settings
 
 _execute = execute_module.execute
@@ -67,4 +68,5 @@ def install(monkeypatch: pytest.MonkeyPatch) -> StandInEngine:
     bound = mock.create_autospec(_execute, side_effect=_engine.execute)
     monkeypatch.setattr(execute_module, "execute", bound)
     monkeypatch.setattr(api, "execute", bound)
+    monkeypatch.setattr(live_check, "execute", bound)
     return _engine
