@@ -58,8 +58,9 @@ def settled(page: Any) -> None:
 
 @contextlib.contextmanager
 def server(home: Path, **environment: str) -> Iterator[str]:
-    """Serve the app and give its address; it is stopped at the end."""
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
+    """Serve the app, as its command does, and give its address; it is stopped at the end."""
+    serving = ROOT / "memorymark" / "ui" / "serving.py"
+    command = [sys.executable, "-P", str(serving), "run", "streamlit_app.py"]
     command += ["--server.headless", "true"]
     options = ("--server.address", "--server.port")
     variables = {**os.environ, **_environment(home), **environment}

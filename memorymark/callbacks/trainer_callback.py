@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -13,6 +14,7 @@ from memorymark.placement.process_switches import same_random_state
 from memorymark.records.config import Loop, Precision, TrainingConfig
 from memorymark.workloads.live.live_workload import LiveTraining
 
+_RECOMPUTING = ("activation_checkpointing", "gradient_checkpointing")  # by version
 _ADVICE = (
     "Set per_device_train_batch_size to it or less, and gradient_accumulation_steps so that the "
     "effective batch stays, or give the callback find=True before the Trainer is made."
@@ -89,7 +91,10 @@ class MemoryMarkCallback(TrainerCallback):
 
         wanted = args.per_device_train_batch_size, args.gradient_accumulation_steps
         names = "per_device_train_batch_size", "gradient_accumulation_steps"
-        split = self._gate.split(live, config_of(args), wanted, names)
+        # The Trainer lets the model recompute its activations later than this.
+        recomputes = any(getattr(args, name, False) for name in _RECOMPUTING)
+        config = dataclasses.replace(config_of(args), gradient_checkpointing=recomputes)
+        split = self._gate.split(live, config, wanted, names)
         if split is not None:
             args.per_device_train_batch_size = split.batch_size
             args.gradient_accumulation_steps = split.accumulation

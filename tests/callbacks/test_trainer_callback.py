@@ -99,6 +99,17 @@ def test_it_finds_the_batch_and_keeps_the_effective_one(tmp_path):
     assert callback.fit.batch_size == args.per_device_train_batch_size
 
 
+def test_what_it_finds_allows_for_activations_that_are_recomputed(tmp_path, monkeypatch):
+    monkeypatch.setitem(SIZES, "num_hidden_layers", 8)
+    found = {}
+    for recomputes in (False, True):
+        callback = MemoryMarkCallback(gpu="l4", memory_budget=BUDGET, find=True, say=lambda _: None)
+        how = {"per_device_train_batch_size": 128, "gradient_checkpointing": recomputes}
+        args = trainer(tmp_path, callback, **how).args
+        found[recomputes] = args.per_device_train_batch_size
+    assert found[True] > found[False]
+
+
 def test_precision_and_accumulation_are_the_trainers(tmp_path):
     callback = MemoryMarkCallback(gpu="l4", say=lambda sentence: None)
     mixed = trainer(tmp_path, callback, bf16=True, gradient_accumulation_steps=2, max_steps=1)

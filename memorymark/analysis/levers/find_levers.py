@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 AS_IT_IS = "As it is"
 _EXPECTED_TRIALS = 30
+_SAME_TIME = 0.0005
 
 
 def find_levers(
@@ -177,7 +178,8 @@ class _Work:
 
     def _is_the_same(self, tried: Tried) -> bool:
         now, then = tried.trial, self._tried.trial
-        return (now.fits, now.memory_bytes, tried.batch_size) == (
+        is_as_fast = abs(gain(self._tried, tried).time) < _SAME_TIME
+        return is_as_fast and (now.fits, now.memory_bytes, tried.batch_size) == (
             then.fits, then.memory_bytes, self._tried.batch_size,
         )  # fmt: skip
 
@@ -190,6 +192,6 @@ class _Work:
 
 def _change(gained: float) -> str:
     """Write what a share gained does to its figure, as in "+3.0 %"."""
-    if abs(gained) < 0.0005:
+    if abs(gained) < _SAME_TIME:
         return "the same"
     return f"{'-' if gained > 0 else '+'}{percent(abs(gained))}"

@@ -197,10 +197,9 @@ class MakeItFit:
     def _accumulations(self) -> Iterator[_Option]:
         """Yield smaller batches of a forward pass that make up the same effective batch."""
         batch, times = self._attempts.batch_size, self._attempts.config.gradient_accumulation
-        divisors = [2**n for n in range(1, 17) if batch % 2**n == 0]
-        if batch > 1 and batch not in divisors:
-            divisors.append(batch)
-        for number, share in enumerate(divisors, 1):
+        shares = [n for n in range(2, batch + 1) if batch % n == 0]
+        near = {min(s for s in shares if s >= 2**n) for n in range(1, 17) if 2**n <= batch}
+        for number, share in enumerate(sorted(near), 1):
             changes = {"batch_size": batch // share, "gradient_accumulation": times * share}
             memory = (self._before.needed_bytes or 0) - number
             yield _Option(_OF_ACCUMULATION, changes, 1.0 + 1e-4 * number, memory)

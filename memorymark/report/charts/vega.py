@@ -15,6 +15,7 @@ Rows = Sequence[Mapping[str, Any]]
 NUMBER = ",.6~f"  # thousands separators, no needless zeros
 _WIDE = 480  # pixels of a plot
 _SHORT = 12  # letters, of which two columns have room on a telephone
+_LONG = 40  # one name a row, however wide the chart is
 
 NAME_LINE = 7  # pixels by which a bar makes room for the name above it
 # Names stand above their bars: beside them they would take half of a narrow page.
@@ -73,13 +74,14 @@ def key(labels: Sequence[str], title: str | None = None, wide_columns: int = 4) 
 
     Names that stand in a legend never overprint points or one another, at whatever width.
     """
-    few = 2 if max(map(len, labels), default=0) <= _SHORT else 1
-    many = max(min(len(labels), wide_columns), 1)
+    longest = max(map(len, labels), default=0)
+    few = 2 if longest <= _SHORT else 1
+    many = 1 if longest > _LONG else max(min(len(labels), wide_columns), 1)
     return {
         "title": title,
         "orient": "top",
         "columns": {"expr": f"width < {_WIDE} ? {few} : {many}"},
-        "labelLimit": 0,
+        "labelLimit": {"expr": "width"},
         "columnPadding": 16,
     }
 

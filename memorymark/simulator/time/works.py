@@ -206,7 +206,7 @@ def _recurrent_rule(*, backward: bool) -> _Rule:
 
 
 def _counted(formula: Callable[..., int]) -> _Rule:
-    """Take torch's count where no rule of ours says what the kernel is."""
+    """Take torch's count, as of a square product, where no rule says what the kernel is."""
 
     def rule(args: tuple[Any, ...], output: Any, moved_bytes: int) -> _Kernels:
         dtype = next(tensors_in(args)).dtype
@@ -214,7 +214,8 @@ def _counted(formula: Callable[..., int]) -> _Rule:
             count = int(formula(*args, out_val=output))
         except (AssertionError, TypeError):
             return (stream(Kind.ELEMENTWISE, moved_bytes),)
-        return (Kernel(Kind.PRODUCT, dtype, 1, moved_bytes, count // 2, 1, 1),)
+        side = max(round((count / 2) ** (1 / 3)), 1)
+        return (Kernel(Kind.PRODUCT, dtype, 1, moved_bytes, side, side, side),)
 
     return rule
 

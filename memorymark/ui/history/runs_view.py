@@ -26,9 +26,9 @@ _COLUMNS = (
     columns.moment("Started", lambda run: local_time(run.created_at)),
     columns.text("Kind", attrgetter("kind")),
     columns.text("Device", attrgetter("device")),
+    columns.text("Status", attrgetter("status")),
     columns.text("Settings", lambda run: kept_phrase(run.request) or None, width="medium"),
     columns.text("Source", attrgetter("source")),
-    columns.text("Status", attrgetter("status")),
     columns.text("Error", lambda run: run.error or ""),
 )
 

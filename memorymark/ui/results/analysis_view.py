@@ -14,7 +14,7 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.codec import to_json
 from memorymark.records.mark import Advice, Mark
 from memorymark.records.request import Request, command_line
-from memorymark.records.trial import Source, Target, Trial
+from memorymark.records.trial import Outcome, Source, Target, Trial
 from memorymark.report.charts import batch_charts, memory_charts
 from memorymark.report.charts.batch_charts import OUTCOME_WORDS
 from memorymark.report.exports import trials_csv
@@ -79,10 +79,11 @@ def draw_analysis(
     say.heading("{}", verdict(analysis))
     say.line("{}", search_phrase(analysis, asked))
     say.caption("{}", source_line(analysis.target, analysis.created_at, analysis.software))
-    if not analysis.nothing_fits:
+    if analysis.nothing_fits:
+        if not draw_levers():
+            draw_advice(analysis)
+    elif analysis.max_batch_size is not None:  # else it was ended before any batch fitted
         draw_key_figures(analysis)
-    elif not draw_levers():
-        draw_advice(analysis)
     draw_findings(analysis)
     draw_effective_batch(analysis)
     draw_lengths(analysis)
@@ -232,9 +233,10 @@ def _card(label: str, mark: Mark, analysis: Analysis, words: str | None = None) 
 
 def _speed_card(analysis: Analysis) -> None:
     before, after = analysis.current.samples_per_second, analysis.optimal.samples_per_second
+    to = f"{rate(after)} samples/s{likely_rate(analysis.optimal.speed_band)}"
     card(
         "Speed-up", speedup_words(analysis),
-        f"{rate(before)} to {rate(after)} samples/s{likely_rate(analysis.optimal.speed_band)}",
+        f"{rate(before)} to {to}" if before is not None else f"{to} at the recommended batch",
         "Throughput at the recommended batch divided by throughput at the current one, "
         f"{analysis.target.source}. It is not the ratio of the batch sizes.",
     )  # fmt: skip
@@ -279,7 +281,8 @@ def _legend(analysis: Analysis) -> str:
     kinds = {str(trial.source) for trial in analysis.trials}
     dots = {"measured": "Filled points are measured", "simulated": "Hollow points are simulated"}
     said = [words for source, words in dots.items() if source in kinds]
-    said.append("crosses are out of memory")
+    if any(trial.outcome is Outcome.OOM for trial in analysis.trials):
+        said.append("crosses are out of memory")
     said.append(
         f"the band is the headroom, {percent(analysis.options.headroom)} of the memory that is "
         "kept free for what varies from step to step"
@@ -294,4 +297,5 @@ def _legend(analysis: Analysis) -> str:
     about = f" At the recommended batch: {spread}." if spread else ""
     if any(mark.interpolated for mark in (analysis.current, analysis.optimal, analysis.max)):
         said.append("diamonds are interpolated")
-    return "; ".join(said) + f". Hover for exact bytes.{about}"
+    told = "; ".join(said)
+    return f"{told[0].upper()}{told[1:]}. Hover for exact bytes.{about}"

@@ -144,7 +144,9 @@ def _elsewhere(run: Run | None) -> str:
 
 def _time_left(job: Job | None) -> str:
     left = None if job is None else job.left_seconds
-    return "Remaining time unknown" if left is None else f"About {seconds(round(left))} left"
+    if left is None:
+        return "Remaining time unknown"
+    return f"About {seconds(round(left))} left" if left >= 1 else "Almost done"
 
 
 def _line(event: Event) -> str:

@@ -59,7 +59,8 @@ def draw_price_choice() -> PriceChoice:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.segmented_control(
             "Prices", list(_KINDS), default=_AS_COMPARED, key="price_kind", required=True,
-            help="Kinds of prices are never mixed. Spot machines may be taken back at any time.",
+            help="Default takes each GPU's usual price, of another kind where there is only that; "
+            "the others show one kind alone. Spot machines may be taken back at any time.",
         )  # fmt: skip
         live = allowed and st.toggle("Live prices", key="live_prices")
     kind = _KINDS[chosen or _AS_COMPARED]
