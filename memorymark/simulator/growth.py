@@ -90,7 +90,7 @@ class Line:
         reach: The largest batch that was simulated for it.
         unsure: Bytes a sample, at the most, of blocks whose growth is not known; a simulation of
             a batch below the reach has none of them.
-        only_here: Bytes of its blocks that other batches may do without.
+        only_here: Bytes of its blocks that other batches may do without, or have more of.
     """
 
     def __init__(
@@ -126,7 +126,8 @@ class Line:
     def slack(self, batch_size: int) -> tuple[int, int]:
         """Return by how many bytes too few, and too many, the blocks at a batch size may be."""
         if self.batch_size < self.reach:
-            return int(self._unsure * max(batch_size, self.reach)), self._only_here
+            grown = self._only_here * max(batch_size / self.batch_size - 1, 0)
+            return int(self._unsure * max(batch_size, self.reach) + grown), self._only_here
         apart = int(self._unsure * abs(batch_size - self.batch_size))
         return (apart, 0) if batch_size > self.batch_size else (0, apart)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import step_times
 from step_times import CARDS_APART, Scored, family_of, is_family_apart, load, score, summary
+from timm import layers
 
 ROWS = {(row.id, row.config.image_size): row for row in load()}
 # Families and cards that took no part in the fit, and BERT on cards with a few rows.
@@ -29,7 +30,6 @@ OTHERS = {
 @pytest.fixture(autouse=True)
 def timms_own_settings():
     """Timm's switches are the process's: set back what a row sets."""
-    layers = pytest.importorskip("timm.layers")
     fused, fast = layers.use_fused_attn(), layers.is_fast_norm()
     yield
     layers.set_fused_attn(bool(fused))
@@ -85,5 +85,4 @@ def test_rows_of_models_that_were_rebuilt_before_they_ran_are_left_out():
     ],
 )
 def test_a_model_is_built_as_wide_as_its_name_says(published, today, tmp_path):
-    pytest.importorskip("timm")
     assert step_times._name_of(published, tmp_path) == today

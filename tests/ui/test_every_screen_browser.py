@@ -6,6 +6,7 @@ import pytest
 from app_server import WAIT, server, settled
 from contrast import faint_text
 from fakes import FakeProbe, FakeWorkload, simulated_target
+from playwright.sync_api import expect
 from screens import (
     THEMES,
     Screen,
@@ -26,7 +27,6 @@ from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Source
 from memorymark.service.history import RunHistory
 
-expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
 BAR = "[class*=st-key-memory_bar] div[role=img]"
 # What a table says to a screen reader, row by row.

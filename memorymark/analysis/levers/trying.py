@@ -23,6 +23,8 @@ from memorymark.records.trial import Outcome, Trial
 from memorymark.workloads.trial_spec import TrialSpec
 
 if TYPE_CHECKING:
+    from memorymark.probes.span import Span
+    from memorymark.simulator.growth import Growth
     from memorymark.workloads.base import Workload
 
 # How far to go for a second batch where the first says nothing of how memory grows: beyond what
@@ -82,8 +84,8 @@ class Attempts:
         self.probe, self.workload, self.config = probe, workload, config
         self.options, self.gpu = options, gpu
         self._reporter = reporter
-        self._growths: list[Any] = []
-        self._newest: tuple[Tried, Any] | None = None
+        self._growths: list[Growth] = []
+        self._newest: tuple[Tried, Span | None] | None = None
         self._largest: dict[tuple[Any, ...], int | None] = {}
 
     @property
@@ -113,9 +115,11 @@ class Attempts:
             config = dataclasses.replace(self.config, **fields)
             spec = TrialSpec(self.workload, config, batch_size)
             self._reporter.starting(batch_size)
-            span = self._span(spec)
-            brief = span is not None and not in_full
-            trial = span.follow(batch_size) if brief else self.probe.run_trial(spec)
+            span = self.probe.span(spec)
+            if span is None or in_full:
+                trial = self.probe.run_trial(spec)
+            else:
+                trial = span.follow(batch_size)
         except BoundReached:
             raise
         except MemoryMarkError as error:
@@ -161,16 +165,18 @@ class Attempts:
                 self._largest[key] = self._followed(tried, span, capacity)
         return self._largest[key]
 
-    def _followed(self, tried: Tried, span: Any, capacity_bytes: int) -> int | None:
-        options, most = self.options, next(iter(self._largest.values()), 0)
-        any(span.grow_as(growth) for growth in self._growths)
+    def _followed(self, tried: Tried, span: Span, capacity_bytes: int) -> int | None:
+        options, as_it_is = self.options, next(iter(self._largest.values()), None)
+        for growth in self._growths:
+            if span.grow_as(growth):
+                break
         found = largest_batch(
             span,
             tried.batch_size,
             capacity_bytes,
             granularity=options.granularity,
             upper=options.upper_bound,
-            leap=max(_LEAP * tried.batch_size, _TIMES_THE_FIRST * (most or 0)),
+            leap=max(_LEAP * tried.batch_size, _TIMES_THE_FIRST * (as_it_is or 0)),
         )
         if span.growth is not None:
             self._growths.append(span.growth)
@@ -191,13 +197,10 @@ class Attempts:
         )
         return found.max_batch_size if found.complete else None
 
-    def _span_of(self, tried: Tried) -> Any:
+    def _span_of(self, tried: Tried) -> Span | None:
         if self._newest is not None and self._newest[0] is tried:
             return self._newest[1]
-        return self._span(TrialSpec(self.workload, tried.trial.config, tried.batch_size))
-
-    def _span(self, spec: TrialSpec) -> Any:
-        return self.probe.span(spec)
+        return self.probe.span(TrialSpec(self.workload, tried.trial.config, tried.batch_size))
 
     def _lacking_ability(self, fields: Mapping[str, Any]) -> str | None:
         found = (why_not(name, value, "simulated", self.gpu) for name, value in fields.items())

@@ -5,9 +5,9 @@ import re
 import pytest
 from app_server import WAIT, server, settled
 from contrast import faint_text
+from playwright.sync_api import expect
 from screens import Screen, assert_fits_width, calm, show
 
-expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
 SCREENS = pytest.mark.parametrize("screen", [Screen(1280, "light"), Screen(390, "dark")], ids=str)
 OF_THE_A100 = "model=bert&gpu=a100-40gb"

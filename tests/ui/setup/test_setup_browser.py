@@ -4,9 +4,9 @@ import re
 
 import pytest
 from app_server import WAIT, server, settled
+from playwright.sync_api import expect
 from screens import Screen, assert_in_view, calm, show
 
-expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.browser
 SECOND = 1_000
 BAR = "[class*=st-key-memory_bar] div[role=img]"
