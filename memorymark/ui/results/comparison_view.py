@@ -33,7 +33,7 @@ from memorymark.service.history import Run
 from memorymark.ui import columns, say
 from memorymark.ui.charting import draw_spec
 from memorymark.ui.columns import Column, Value, cells_of, column_config
-from memorymark.ui.kept_runs import open_run, request_of
+from memorymark.ui.kept_runs import request_of
 from memorymark.ui.option_widgets import bounds
 from memorymark.ui.pieces import File, draw_exports
 from memorymark.ui.results.price_choice import PriceChoice, draw_price_choice
@@ -45,12 +45,16 @@ PRICE = "$/hour (edit)"
 Pair = tuple[PricedOffer, dict[str, Any]]
 
 
-def draw_savings(analysis: Analysis) -> None:
-    """Draw the costs at the current and at the recommended batch."""
+def draw_savings(analysis: Analysis, asked: Request | None) -> None:
+    """Draw the costs at the current and at the recommended batch.
+
+    Args:
+        analysis: The analysis.
+        asked: What it was asked for, where that is known.
+    """
     costs = analysis.costs
     st.subheader("Current and recommended batch", anchor=False)
-    run = open_run(analysis.run_id)
-    say.line("{}", analysis_phrase(analysis, request_of(run) if run else None))
+    say.line("{}", analysis_phrase(analysis, asked))
     say.caption("Run {}; throughput {}.", analysis.run_id, analysis.target.source)
     if costs.optimal.samples_per_second is None:
         st.info("This analysis has no throughput, so costs cannot be compared.")
