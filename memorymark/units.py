@@ -64,6 +64,18 @@ def mib_or_gib(value: int | None) -> str:
     return f"{value / MIB:,.1f} MiB"
 
 
+def gib_at_most(value: int | None, most: int | None) -> str:
+    """Write the most that an amount of memory may be; nothing where it reads as the amount.
+
+    Example:
+        >>> gib_at_most(5 * GIB, 6 * GIB), gib_at_most(5 * GIB, 5 * GIB + 1)
+        (' (at most 6.00)', '')
+    """
+    if most is None or gib(most) == gib(value):
+        return ""
+    return f" (at most {gib(most).removesuffix(' GiB')})"
+
+
 def gib_range(low: int | None, high: int | None) -> str:
     """Write a range of bytes, in MiB where its higher end is below one GiB; a dash where unknown.
 

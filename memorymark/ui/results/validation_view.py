@@ -12,6 +12,7 @@ from memorymark.report.charts import validation_charts as charts
 from memorymark.report.exports import trials_csv
 from memorymark.report.sentences import backward_lines, compile_lines
 from memorymark.report.settings_phrase import validation_phrase
+from memorymark.report.validation_words import other_reasons, verdict_words
 from memorymark.service.history import Run
 from memorymark.ui import say
 from memorymark.ui.charting import draw_spec
@@ -20,17 +21,17 @@ from memorymark.ui.pieces import File, card, draw_exports
 from memorymark.ui.results.analysis_view import source_line
 from memorymark.units import UNKNOWN, count, gib, mib_or_gib, rate, seconds
 
-_BADGES = {
-    Verdict.PASS: ("green", ":material/check_circle:"),
-    Verdict.WARN: ("orange", ":material/warning:"),
-    Verdict.FAIL: ("red", ":material/error:"),
+_VERDICTS = {
+    Verdict.PASS: ":green[:material/check_circle:] **{}**",
+    Verdict.WARN: ":orange[:material/warning:] **{}**",
+    Verdict.FAIL: ":red[:material/error:] **{}**",
 }
 
 
 def draw_backward(run: Run) -> None:
     """Draw a validation of the backward pass."""
     validation, asked = BackwardValidation.from_dict(run.record or {}), request_of(run)
-    _head(validation_phrase(validation, asked), validation.verdict, validation.reasons)
+    _head(validation_phrase(validation, asked), validation)
     say.caption("{}", source_line(validation.target, software=validation.trials[0].software))
     _backward_figures(validation)
     draw_spec(charts.stage_bars(validation), "stages")
@@ -46,7 +47,7 @@ def draw_compile(run: Run) -> None:
     """Draw a validation of torch.compile."""
     validation, asked = CompileValidation.from_dict(run.record or {}), request_of(run)
     title = f"torch.compile · {validation_phrase(validation, asked)}"
-    _head(title, validation.verdict, validation.reasons)
+    _head(title, validation)
     say.caption("{}", source_line(validation.target, software=validation.eager.software))
     speedup, steps = validation.speedup, validation.break_even_steps
     with st.grid(4, min_column_width=215):
@@ -74,11 +75,10 @@ def _draw_exports(run: Run, trials: Sequence[Trial], lines: Sequence[str], setti
     draw_exports(run.run_id, request.command() if request else None, files, {})
 
 
-def _head(title: str, verdict: Verdict, reasons: Sequence[str]) -> None:
-    colour, icon = _BADGES[verdict]
+def _head(title: str, validation: BackwardValidation | CompileValidation) -> None:
     say.heading("{}", title)
-    say.badge(str(verdict), icon, colour)
-    for reason in reasons:
+    say.line(_VERDICTS[validation.verdict], verdict_words(validation))
+    for reason in other_reasons(validation):
         say.line("{}", reason)
 
 
