@@ -7,11 +7,13 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from memorymark.memory.holder_groups import group_holders
-from memorymark.memory.trace import BACKWARD, FORWARD, SETUP, STEP, Block, Trace
+from memorymark.memory.trace import BACKWARD, FORWARD, OPTIMIZER, SETUP, STEP, Block, Trace
 from memorymark.records.held_memory import Breakdown, Holder, HolderGroup, Timeline
+from memorymark.records.operation_names import plain_operation
 
 MAX_POINTS = 2000
 MAX_HOLDERS = 10
+OPTIMIZER_STEP = "optimizer step"
 
 
 def peak_position(trace: Trace, start: int = 0) -> int:
@@ -128,4 +130,13 @@ def _release_phases(trace: Trace) -> dict[int, str]:
 def _holder(block: Block) -> str:
     if block.owner:
         return block.owner.rpartition(".")[0] or block.owner
-    return block.path or str(block.operation)
+    return block.path or _work(block)
+
+
+def _work(block: Block) -> str:
+    """Say what made a block that belongs to no part of the model."""
+    if isinstance(block.operation, str):
+        return block.operation
+    if block.phase == OPTIMIZER:
+        return OPTIMIZER_STEP
+    return plain_operation(str(block.operation), backward=block.phase == BACKWARD)

@@ -15,7 +15,7 @@ from memorymark.analysis.marks import with_options
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import Offer, Plan, compare_offers
-from memorymark.records.held_memory import CATEGORIES, Breakdown, HolderGroup
+from memorymark.records.held_memory import CATEGORIES, Breakdown, Holder, HolderGroup
 from memorymark.records.trial import Stage
 from memorymark.report.charts import (
     batch_charts,
@@ -334,6 +334,22 @@ def test_a_kind_is_named_by_its_part_of_the_layer_and_how_many_there_are():
     ]  # fmt: skip
     two = memory_charts.group_labels([group("layer1.*.conv1", 3), group("layer2.*.conv1", 4)])
     assert list(two.values()) == ["3 × layer1.*.conv1", "4 × layer2.*.conv1"]
+
+
+def test_one_layer_of_many_is_named_as_they_are():
+    groups = [group("bert.encoder.layer.*.intermediate.act", 1), group("pooler.dense", 1)]
+    assert list(memory_charts.group_labels(groups).values()) == [
+        "1 × intermediate.act", "pooler.dense",
+    ]  # fmt: skip
+
+
+def test_operations_of_older_records_are_named_in_plain_words(analysis):
+    groups = [group("aten._softmax.default"), group("aten.softmax.int"), group("embed")]
+    labels = ["softmax", "softmax (2)", "embed"]
+    assert list(memory_charts.group_labels(groups).values()) == labels
+    holders = (Holder("aten._foreach_sqrt.default", "temporaries", 9), Holder("h", "inputs", 1))
+    trial = dataclasses.replace(analysis.max.trial, holder_groups=(), holders=holders)
+    assert list(memory_charts.holder_labels(trial)) == ["sqrt", "h"]
 
 
 @given(
