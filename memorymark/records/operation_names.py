@@ -12,8 +12,9 @@ _LOSS = re.compile(r"log_softmax|nll_loss|_loss\b|_loss_|cross_entropy|kl_div")
 _WORDS = {
     **dict.fromkeys(("mm", "addmm", "bmm", "baddbmm", "matmul", "linear"), "matrix product"),
     "batch_norm_with_update": "batch norm", "rms_norm": "RMS norm", "threshold": "ReLU",
-    "relu": "ReLU", "gelu": "GELU", "silu": "SiLU", "to_copy": "copy in another number format", "clone": "copy",
-    "cat": "concatenation", "embedding_dense": "embedding", "nll_loss": "negative log-likelihood",
+    "relu": "ReLU", "gelu": "GELU", "silu": "SiLU", "clone": "copy",
+    "to_copy": "copy in another number format", "cat": "concatenation",
+    "embedding_dense": "embedding", "nll_loss": "negative log-likelihood",
     "nll_loss2d": "negative log-likelihood", "log_softmax": "log-softmax",
 }  # fmt: skip
 

@@ -24,6 +24,7 @@ from memorymark.report.comparison_lines import (
     cheapest,
     cheapest_sentence,
     comparison_lines,
+    kinds_sentence,
     overlap_sentences,
 )
 from memorymark.report.exports import comparison_csv
@@ -81,6 +82,8 @@ def draw_comparison(run: Run) -> None:
     edited = edited_prices().keys() & rows.keys()
     say.heading("{}", cheapest_sentence(shown, edited))
     say.line("{}", comparison_phrase(shown, request))
+    if (kinds := kinds_sentence(shown, edited)) is not None:
+        say.warning("{}", kinds)
     offers = [PricedOffer(row.offer, row.cost, row.efficient) for row in shown.gpus]
     names = {key: row["name"] for key, row in rows.items()}
     holding = [offer for offer in offers if rows[offer.offer.name]["max_batch_size"] is not None]
