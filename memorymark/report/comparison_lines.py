@@ -106,7 +106,7 @@ def _against(comparison: Comparison, best: ComparedGpu, edited: Container[str]) 
     others = [kind for kind, rows in kinds.items() if best not in rows]
     if len(kinds) < 2:
         return ""
-    return f", compared with {' and '.join(others)} prices too"
+    return f", compared with {' and '.join(others)} prices"
 
 
 def is_dominated(row: ComparedGpu) -> bool:

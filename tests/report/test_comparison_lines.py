@@ -73,8 +73,7 @@ def test_the_headline_says_when_prices_of_other_kinds_are_compared():
     best = cheapest(record)
     assert best.gpu == "l4"
     assert cheapest_sentence(record).endswith(
-        f"${best.usd_per_hour:,.2f} per hour (Vast.ai marketplace), compared with on-demand prices "
-        "too."
+        f"${best.usd_per_hour:,.2f} per hour (Vast.ai marketplace), compared with on-demand prices."
     )
     said = kinds_sentence(record)
     assert said.startswith(

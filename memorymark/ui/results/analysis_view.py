@@ -97,7 +97,7 @@ def draw_analysis(
 def draw_key_figures(analysis: Analysis) -> None:
     """Draw the figures that matter as cards."""
     current, optimal, largest = analysis.current, analysis.optimal, analysis.max
-    with st.grid(4, min_column_width=250):
+    with st.grid(4, min_column_width=175):
         _card("Current batch", current, analysis)
         _card("Recommended batch", optimal, analysis)
         _card("Largest batch that fits", largest, analysis, largest_words(analysis))

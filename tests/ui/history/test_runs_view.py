@@ -91,6 +91,20 @@ def test_an_older_row_without_a_device_says_it_too(app):
     assert list(app.dataframe[0].value["Device"]) == ["NVIDIA L4"]
 
 
+def test_what_is_said_of_selecting_follows_what_is_selected(app):
+    ids = [save("bert"), save("gpt2"), save("resnet")]
+    open_runs(app)
+
+    def said():
+        return [caption.value for caption in app.caption if "elect" in caption.value]
+
+    assert said() == ["Select one run to open it, or two and more to compare them."]
+    for number, expected in ((1, ["Select another run to compare it with this one."]), (2, [])):
+        tick(app, *ids[:number])
+        app.run()
+        assert said() == expected
+
+
 def test_a_run_saved_between_tick_and_press_shifts_nothing(app):
     mine = save("mine")
     open_runs(app)
