@@ -614,6 +614,25 @@ def test_an_active_run_says_what_it_has_found_so_far():
     assert job_view.newest_finding(job) == job_view.visible("batch 496: \x1b38 GiB")
 
 
+@pytest.mark.parametrize(
+    ("expected_seconds", "said"),
+    [
+        (None, "Remaining time unknown"),
+        (120.0, "About 100 s left"),
+        (20.2, "Almost done"),
+        (1.0, "Almost done"),
+    ],
+)
+def test_an_active_run_says_how_long_it_will_take(expected_seconds, said, monkeypatch):
+    job = Job(
+        "ab12", "analysis", {}, "simulated:0", work=lambda on_event, cancel: {}, key="",
+        started_at=1000.0, expected_seconds=expected_seconds,
+    )  # fmt: skip
+    monkeypatch.setattr(time, "time", lambda: 1020.0)
+    assert job_view.time_left_words(job) == said
+    assert job_view.time_left_words(None) == "Remaining time unknown"
+
+
 def test_waiting_job_says_who_is_before_it(monkeypatch):
     def job(run_id, **more):
         return Job(

@@ -18,7 +18,17 @@ from memorymark.report.charts.palette import (
     exact,
     in_gib,
 )
-from memorymark.report.charts.vega import NUMBER, Spec, axis, by_label, chart, layer, number, words
+from memorymark.report.charts.vega import (
+    NUMBER,
+    Spec,
+    across,
+    axis,
+    by_label,
+    chart,
+    layer,
+    number,
+    words,
+)
 from memorymark.units import gib, gib_range, likely_rate, percent, rate
 
 MARKS = ("current", "optimal", "max")
@@ -120,7 +130,7 @@ class _Axes:
         self.largest = max([row["batch"] for row in rows] + marks, default=1)
         top = max([row[field] for row in rows] + [least_top or 0.0]) or 1.0
         self.field = field
-        self.x = axis("batch", "Batch size", self.largest * 1.04, 8)
+        self.x = across("batch", "Batch size", self.largest * 1.04, 8)
         self.y = axis(field, title, top * _ROOM, 6)
         self.both = {"x": self.x, "y": self.y}
 

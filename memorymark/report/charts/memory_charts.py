@@ -22,6 +22,7 @@ from memorymark.report.charts.vega import (
     NAMES_ABOVE_BARS,
     NUMBER,
     Spec,
+    across,
     axis,
     by_label,
     category_colour,
@@ -165,7 +166,7 @@ def step_timeline(trial: Trial) -> Spec:
     end = max(timeline.positions, default=0)
     title = "Allocations and releases in order"
     peak = max(timeline.allocated_bytes, default=0)
-    x = axis("position", title, end, 4)
+    x = across("position", title, end, 4)
     y = axis("memory", "Allocated (GiB)", (in_gib(peak) or 1.0) * 1.05, 5)
     tooltip = [words("phase", title="Phase"), *_AMOUNT]
     bands = _phase_bands(timeline, end)
