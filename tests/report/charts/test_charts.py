@@ -5,7 +5,7 @@ import dataclasses
 import altair
 import pytest
 from app_probe import AppProbe
-from fakes import FakeProbe, FakeWorkload
+from fakes import FakeProbe, FakeWorkload, simulated_target
 from hypothesis import given
 from hypothesis import strategies as st
 from made_levers import report
@@ -27,6 +27,7 @@ from memorymark.report.charts import (
     validation_charts,
 )
 from memorymark.units import gib
+from memorymark.workloads.trial_spec import TrialSpec
 
 CONFIG = TrainingConfig()
 
@@ -403,6 +404,27 @@ def test_phases_are_bands_with_a_legend(analysis):
     assert bands["encoding"]["color"]["legend"]["orient"] == "top"
     assert area["encoding"]["y"]["title"] == "Allocated (GiB)"
     assert {row["phase"] for row in area["data"]["values"]} == {row["phase"] for row in rows}
+
+
+def test_a_current_batch_that_was_simulated_later_is_a_point_of_a_simulation_only():
+    """Its rule would cross the line elsewhere than its figures say."""
+    probe = FakeProbe(target=simulated_target())
+    found = analyze_on(probe, FakeWorkload(), TrainingConfig())
+    trial = FakeProbe(9 * 2**30, target=simulated_target()).run_trial(
+        TrialSpec(FakeWorkload(), TrainingConfig(), 401)
+    )
+    moved = with_options(found, current_batch_size=401, supplied=trial)
+    for spec in (batch_charts.memory_over_batch(moved), batch_charts.throughput_over_batch(moved)):
+        assert [row["source"] for row in rows_of(spec) if row.get("batch") == 401 and "what" in row]
+    point = next(r for r in rows_of(batch_charts.memory_over_batch(moved)) if r.get("batch") == 401)
+    assert point["memory"] == trial.memory_bytes / 2**30
+    measured = analyze_on(FakeProbe(), FakeWorkload(), TrainingConfig())
+    beyond = with_options(
+        measured, current_batch_size=1, supplied=dataclasses.replace(trial, batch_size=1)
+    )
+    assert beyond.current.trial is not None
+    drawn = rows_of(batch_charts.memory_over_batch(beyond))
+    assert not [row for row in drawn if row.get("batch") == 1 and "what" in row]
 
 
 def test_runs_laid_over_one_another_have_a_colour_and_a_shape_each(analysis):
