@@ -39,10 +39,11 @@ from memorymark.ui.option_widgets import bounds
 from memorymark.ui.pieces import File, draw_exports
 from memorymark.ui.results.price_choice import PriceChoice, draw_price_choice
 from memorymark.ui.setup.choices import choices, edit_prices, edited_prices, link_inputs
-from memorymark.units import UNKNOWN, count, hours, likely_rate, rate, usd
+from memorymark.units import UNKNOWN, count, hours, likely_hours, likely_rate, likely_usd, rate, usd
 
 BEST_TRADE_OFF = "no other GPU is both cheaper and faster."
 PRICE = "$/hour (edit)"
+_BANDS = {hours: likely_hours, usd: likely_usd}
 Pair = tuple[PricedOffer, dict[str, Any]]
 
 
@@ -261,4 +262,4 @@ def _metric(
     say.metric(label, write(figure))
     band = likely(figure)
     if band is not None:
-        say.caption("Likely {} to {}", write(band[0]), write(band[1]))
+        say.caption("{}", _BANDS[write](band).strip(" ()").capitalize())

@@ -26,6 +26,7 @@ from memorymark.ui.setup.setup_record import BATCH, OPTIONS, SEARCH, training_op
 from memorymark.ui.setup.targets import SIMULATED, kind_of, target_options
 
 _BUDGET = options_of(Request)["memory_budget"]
+_MAIN_LENGTHS = ("seq_len", "image_size", "audio_seconds")  # the first that the model takes
 _MORE = (
     *LENGTHS, "optimizer", "task", "gradient_accumulation", "gradient_checkpointing", "attention",
     "optimizer_impl", "zero_grad", "loop", "use_cache", "num_labels", "dropout", "channels_last",
@@ -39,7 +40,7 @@ def draw_setup() -> None:
     for sentence in refused_in_address():
         say.warning("Ignored in the address: {}", sentence, icon=":material/link_off:")
     more = list(_shown())
-    length = next((name for name in more if name in LENGTHS), None)
+    length = next((name for name in _MAIN_LENGTHS if name in more), None)
     with st.grid(3, min_column_width=150) as fields:
         with fields.cell(column_span=2):  # names of models are long
             draw_model(setup_values()["model"], on_change=_take_model)
