@@ -23,9 +23,11 @@ from memorymark.memory.torch_parts import OperationMode, is_mutable, tree_leaves
 from memorymark.placement.copies import Copies
 from memorymark.placement.host_as_device import host_as_device
 from memorymark.placement.moving import Twins, tensors_of
+from memorymark.placement.users_state import UsersState
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.live.batch_growth import LiveBatch, with_parts
+from memorymark.workloads.live.given_batch import check_batch
 from memorymark.workloads.live.live_loss import StepLoss
 from memorymark.workloads.live.unwrapped import device_of, unwrapped
 from memorymark.workloads.losses import loss_of
@@ -127,6 +129,22 @@ class LiveWorkload(Workload):
         self._guarded = {
             storage_key(part) for x in self._tensors() for part in parts_of(x)
         } - {None}  # fmt: skip
+        self._state: UsersState | None = None
+
+    @contextmanager
+    def leaving_all_else(self) -> Iterator[None]:
+        """Put back at the end what the user's code writes to beside what it is handed."""
+        live = self._live
+        copied = (self.live_model, self._optimizer, live.forward, live.loss, live.step, live.batch)
+        state = self._state = UsersState(copied, guarded=self._guarded)
+        self._guarded |= state.unkept - {None}
+        self._notes = (*self._notes, *map(_taken_from, state.used_up.items()))
+        try:
+            state.set_aside()
+            yield
+        finally:
+            self._state = None
+            state.put_back()
 
     def describe(self, config: TrainingConfig) -> TrainingConfig:
         """Return the config as it is: lengths and images are those of the batch."""
@@ -165,7 +183,13 @@ class LiveWorkload(Workload):
         return returned if isinstance(returned, tuple) and len(returned) == 2 else (returned, None)
 
     def own_optimizer(self, model: nn.Module) -> Any:
-        """Return a copy of the live optimizer: its class, groups and states."""
+        """Return a copy of the live optimizer: its class, groups and states.
+
+        With it a run begins: what the code of the run before has left behind is put back.
+        """
+        if self._state is not None:
+            self._state.put_back()
+            self._state.set_aside()
         built = self._of(model)
         # The states that there are stand on the device before the step, and anew in each run.
         built.of_step = built.copies.more(_Allocated(_META))
@@ -287,6 +311,14 @@ def _check(live: LiveTraining) -> None:
             raise UsageError(f"{name} is {describe(given)}; accepted: a function.")
     if live.loss is not None and live.step is not None:
         raise UsageError("Both a loss and a step are given. The step computes its own loss.")
+    check_batch(live.batch, needed=live.step is None)
+
+
+def _taken_from(used_up: tuple[str, str]) -> str:
+    return (
+        f"What the code takes from {used_up[0]} is gone from it afterwards: a {used_up[1]} has no "
+        "copy that could be read instead."
+    )
 
 
 def _needs_closure(optimizer: Optimizer) -> bool:
@@ -341,7 +373,8 @@ class _Untouched(OperationMode):
             for x in tree_leaves((args, kwargs)):
                 if isinstance(x, Tensor) and not x.is_meta and storage_key(x) in self._guarded:
                     raise WorkloadError(
-                        f"The code of the step would write ({func}) to the weights or states that "
-                        "are live, which are to stay as they are. Let it use what it is handed."
+                        f"The code of the step would write ({func}) to weights, states or other "
+                        "tensors that are live, which are to stay as they are. Let it use what it "
+                        "is handed."
                     )
         return func(*args, **kwargs)
