@@ -164,8 +164,14 @@ def _configuration(name: str, values: dict[str, Any], labels: int | None) -> Ite
         numbers["num_labels"] = labels
     yield "# The published numbers; AutoConfig.from_pretrained(MODEL) reads them from the hub."
     yield "config = AutoConfig.for_model("
-    yield from (f"    {key}={value!r}," for key, value in numbers.items())
+    yield from (f"    {key}={_written(value)}," for key, value in numbers.items())
     yield ")"
+
+
+def _written(value: Any) -> str:
+    """Return a value as Python's, in double quotes where it needs no escapes."""
+    text = repr(value)
+    return text if '"' in text or "\\" in text else text.replace("'", '"')
 
 
 def _folder(name: str) -> str:
