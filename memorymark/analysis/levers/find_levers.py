@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from memorymark.analysis.levers.known_levers import INSTEAD, Combined, possible
+from memorymark.analysis.levers.combined_levers import INSTEAD, Combined, possible
 from memorymark.analysis.levers.make_it_fit import MakeItFit
 from memorymark.analysis.levers.ranking import (
     Pulled,

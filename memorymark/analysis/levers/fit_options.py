@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from memorymark.analysis.levers.known_levers import BY_KEY, Changes, KnownLever
+from memorymark.analysis.levers.known_levers import BY_KEY
+from memorymark.analysis.levers.lever_kinds import Changes, KnownLever
 
 OF_ACCUMULATION = BY_KEY["accumulation"]
 

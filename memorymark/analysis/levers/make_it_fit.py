@@ -12,23 +12,21 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from memorymark.analysis.levers.fit_choices import FitChoices
 from memorymark.analysis.levers.fit_options import (
-    OF_ACCUMULATION,
     FitOption,
     FitOptions,
     cheapest_first,
     cost_of,
     effect_of,
-    goes_with,
     labels,
     least_wanted,
     memory_of,
     needs_at_least,
     pulled,
 )
-from memorymark.analysis.levers.known_levers import LEVERS, Changes, Effect, KnownLever, Theory
 from memorymark.analysis.levers.trying import Attempts, Tried
 from memorymark.records.lever import Lever
 from memorymark.units import count
@@ -38,11 +36,7 @@ _AFTER_THE_FIRST = 8
 _SAME_COST = 1.001
 # Of more choices in one dimension, those that need too much are found by halves.
 _FEW_OPTIONS = 5
-# Dimensions whose levers cost something: all their combinations are considered. The others cost
-# neither time nor accuracy, are taken all together, and those that were not needed given back.
-_COSTLY = ("precision", "checkpointing", "optimizer", "trained weights", "accumulation")
 _Found = tuple[tuple[float, int, int], FitOptions]
-_SLOWER = (Theory.UP, Theory.NOT_DOWN)
 
 
 class MakeItFit:
@@ -61,20 +55,16 @@ class MakeItFit:
     def __init__(self, attempts: Attempts, before: Tried, alone: Mapping[str, Tried]) -> None:
         self.findings: list[str] = []
         self.was_ended = False
-        self._attempts, self._before, self._alone = attempts, before, alone
+        self._attempts, self._before = attempts, before
         self._failed: list[FitOptions] = []
         self._fitted: list[FitOptions] = []
         self._tried: dict[tuple[tuple[str, object], ...], Tried | None] = {}
-        self._free = [
-            lever
-            for lever in LEVERS
-            if lever.dimension not in _COSTLY and lever.key in alone and _costs_nothing(lever)
-        ]
+        self._choices = FitChoices(attempts, before, alone)
 
     def cheapest(self) -> FitOptions | None:
         """Return the cheapest set that fits; None where none that was tried does."""
         for samples in (False, True):
-            found = self._cheapest_of(self._dimensions(with_samples=samples))
+            found = self._cheapest_of(self._choices.dimensions(self._try, with_samples=samples))
             if found is not None:
                 return found
         return None
@@ -199,7 +189,7 @@ class MakeItFit:
         """Return what a set comes to with all that costs nothing; None where it does not fit."""
         if self._is_ruled_out(options):
             return None
-        tried = self._try((*pulled(options), *self._free_options(options)))
+        tried = self._try((*pulled(options), *self._choices.free(options)))
         if tried is None or not tried.fits:
             self._failed.append(options)
             return None
@@ -214,22 +204,13 @@ class MakeItFit:
             self._tried[key] = None if isinstance(tried, str) else tried
         return self._tried[key]
 
-    def _free_options(self, options: FitOptions) -> Iterator[FitOption]:
-        """Yield what costs nothing and goes with a set."""
-        config = self._attempts.config
-        taken = {name for option in options for name in option.changes}
-        for lever in self._free:
-            changes = lever.changes(config, self._attempts.batch_size)
-            if changes and not set(changes) & taken and goes_with(lever, options):
-                yield self._option(lever, changes)
-
     def _lean(self, chosen: FitOptions, tried: Tried) -> tuple[FitOptions, float]:
         """Give back each lever without which the set fits and costs no more.
 
         First what costs something; then all that costs nothing at once, and one after the other
         only where some of it is needed.
         """
-        free = tuple(self._free_options(chosen))
+        free = tuple(self._choices.free(chosen))
         cost = tried.seconds_per_sample or math.inf
         for option in sorted(chosen, key=least_wanted):
             rest = tuple(each for each in chosen if each is not option)
@@ -252,63 +233,3 @@ class MakeItFit:
             return None
         cost = tried.seconds_per_sample or math.inf
         return cost if cost <= at_most * _SAME_COST else None
-
-    def _dimensions(self, *, with_samples: bool) -> list[list[FitOption]]:
-        """Return the choices of each dimension that costs something, doing nothing first."""
-        found = []
-        none = FitOption(None, {}, 1.0, self._before.needed_bytes)
-        names = dict.fromkeys(lever.dimension for lever in LEVERS)
-        for name in names:
-            levers = [x for x in LEVERS if x.dimension == name and x.key in self._alone]
-            is_of_samples = any(lever.effect is Effect.SAMPLES for lever in levers)
-            if name == OF_ACCUMULATION.dimension:
-                found.append([none, *self._priced(list(self._accumulations()))])
-            elif name in _COSTLY or (is_of_samples and with_samples):
-                found.append([none, *(self._option(x, self._changes(x)) for x in levers)])
-        return [options for options in found if len(options) > 1]
-
-    def _accumulations(self) -> Iterator[FitOption]:
-        """Yield smaller batches of a forward pass that make up the same effective batch."""
-        batch, times = self._attempts.batch_size, self._attempts.config.gradient_accumulation
-        shares = [n for n in range(2, batch + 1) if batch % n == 0]
-        near = {min(s for s in shares if s >= 2**n) for n in range(1, 17) if 2**n <= batch}
-        for number, share in enumerate(sorted(near), 1):
-            changes = {"batch_size": batch // share, "gradient_accumulation": times * share}
-            memory = (self._before.needed_bytes or 0) - number
-            yield FitOption(OF_ACCUMULATION, changes, 1.0, memory)
-
-    def _priced(self, options: list[FitOption]) -> list[FitOption]:
-        """Return ways to accumulate with what they cost, from the seconds of the first of them.
-
-        What the first takes more is what its further passes do not share out: launches, and
-        weights that are read again. Each further pass takes at least as much again, since the
-        seconds of a pass fall ever more slowly with its batch. So no cost here is above the one
-        that is simulated where a set is tried, and no set that costs less is left out for it.
-        """
-        first = self._try(options[:1]) if options else None
-        if first is None or first.seconds_per_sample is None:
-            return options
-        batch = self._attempts.batch_size
-        more = max(0.0, first.seconds_per_sample / self._now - 1)
-        a_pass = more / (batch // first.batch_size - 1)
-        return [
-            FitOption(
-                each.lever,
-                each.changes,
-                1.0 + a_pass * (batch // each.changes["batch_size"] - 1),
-                each.memory_bytes,
-            )
-            for each in options
-        ]
-
-    def _option(self, lever: KnownLever, changes: Changes) -> FitOption:
-        tried = self._alone[lever.key]
-        ratio = (tried.seconds_per_sample or self._now) / self._now
-        return FitOption(lever, changes, ratio, tried.needed_bytes)
-
-    def _changes(self, lever: KnownLever) -> Changes:
-        return lever.changes(self._attempts.config, self._attempts.batch_size) or {}
-
-
-def _costs_nothing(lever: KnownLever) -> bool:
-    return lever.effect <= Effect.ROUNDING and lever.time not in _SLOWER

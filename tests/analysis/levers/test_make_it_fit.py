@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from memorymark.analysis.levers import make_it_fit
+from memorymark.analysis.levers.fit_choices import FitChoices
 from memorymark.analysis.levers.known_levers import LEVERS
 from memorymark.analysis.levers.make_it_fit import MakeItFit
 from memorymark.records.config import Task, TrainingConfig
@@ -19,7 +20,7 @@ from memorymark.records.config import Task, TrainingConfig
 def test_a_batch_is_split_into_equal_parts_whatever_divides_it(batch, parts):
     attempts = SimpleNamespace(batch_size=batch, config=TrainingConfig(gradient_accumulation=2))
     before = SimpleNamespace(needed_bytes=1 << 30)
-    found = [option.changes for option in MakeItFit(attempts, before, {})._accumulations()]
+    found = [option.changes for option in FitChoices(attempts, before, {}).accumulations()]
     assert [each["batch_size"] for each in found] == parts
     assert all(each["batch_size"] * each["gradient_accumulation"] == 2 * batch for each in found)
 
@@ -94,7 +95,7 @@ def test_what_only_makes_it_cheaper_is_said_to():
 def test_ways_to_accumulate_cost_what_is_simulated_or_less():
     trials = Trials(100 + 10 * 4, 32, {}, a_pass=0.2)
     found = search(trials)
-    (options,) = found._dimensions(with_samples=False)
+    (options,) = found._choices.dimensions(found._try, with_samples=False)
     now = found._before.seconds_per_sample
     costs = [trials.try_changes(each.changes).seconds_per_sample / now for each in options]
     assert [each.cost for each in options] == pytest.approx(costs)
