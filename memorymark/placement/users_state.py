@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import dis
 import functools
 import types
@@ -55,9 +56,8 @@ class UsersState:
     """What the user's code can write to, as it is when this is made.
 
     Args:
-        copied: Objects that the code is handed copies of: only their classes and functions are
-            looked at.
-        live: Functions that run as they are.
+        copied: Objects that the code is handed copies of (`placement.copies`): of them only what
+            the copies share is kept, their classes and what their functions use.
         guarded: Keys of storages that are guarded otherwise.
 
     Attributes:
@@ -65,9 +65,7 @@ class UsersState:
         used_up: What is not as before where the code takes from it: its name and its kind.
     """
 
-    def __init__(
-        self, copied: Iterable[Any], live: Iterable[Any] = (), guarded: Iterable[int | None] = ()
-    ) -> None:
+    def __init__(self, copied: Iterable[Any], guarded: Iterable[int | None] = ()) -> None:
         self.unkept: set[int | None] = set()
         self.used_up: dict[str, str] = {}
         self._guarded = set(guarded)
@@ -76,12 +74,12 @@ class UsersState:
         self._seen: dict[int, tuple[Any, bool]] = {}
         self._bytes = 0
         waiting = collections.deque([(each, False) for each in copied])
-        waiting.extend((each, True) for each in live)
         while waiting and len(self._seen) < _MOST_OBJECTS:
             value, is_live = waiting.popleft()
             if isinstance(value, _PLAIN) or self._is_known(value, is_live):
                 continue
-            waiting.extend(self._led_to(value, is_live=is_live))
+            with contextlib.suppress(Exception):  # of an object with tables of its own making
+                waiting.extend(self._led_to(value, is_live=is_live))
 
     def set_aside(self) -> None:
         """Let the code read copies of what moves on by being read."""
@@ -90,8 +88,9 @@ class UsersState:
 
     def put_back(self) -> None:
         """Put everything back as it was."""
-        for restore in reversed(self._restores):
-            restore()
+        with contextlib.ExitStack() as stack:  # where one fails, the others are done all the same
+            for restore in self._restores:
+                stack.callback(restore)
 
     def _is_known(self, value: Any, is_live: bool) -> bool:
         known = self._seen.get(id(value))
@@ -110,7 +109,7 @@ class UsersState:
         elif isinstance(value, _WRAPPERS):
             yield from ((each, True) for each in _wrapped_in(value))
         else:
-            if is_live:
+            if is_live or _is_data(value):  # which copies share
                 self._keep(value)
             yield from ((each, is_live) for each in self._members(value, is_live=is_live))
             yield type(value), True
@@ -197,7 +196,7 @@ class UsersState:
                 yield each
 
     def _members_of(self, container: Any, *, is_live: bool) -> Iterator[Any]:
-        if len(container) > _MOST_MEMBERS:
+        if _is_data(container):
             return
         if isinstance(container, Mapping):
             for key, each in list(container.items()):
@@ -225,6 +224,10 @@ def _wrapped_in(value: Any) -> Iterator[Any]:
         found = getattr(value, name, None)
         if found is not None:
             yield found
+
+
+def _is_data(value: Any) -> bool:
+    return isinstance(value, _CONTAINERS) and len(value) > _MOST_MEMBERS
 
 
 def _is_the_users(value: Any) -> bool:

@@ -173,6 +173,33 @@ def test_a_tensor_too_large_to_be_kept_is_not_written_to(monkeypatch):
     assert torch.equal(TOTAL, before)
 
 
+class Strange(dict):
+    """An object that answers nothing as a table does."""
+
+    def items(self):
+        raise RuntimeError("no items")
+
+    def __len__(self):
+        raise RuntimeError("no length")
+
+
+STRANGE = Strange()
+
+
+def test_what_copies_share_is_put_back_and_strange_objects_are_passed_over():
+    class Net(nn.Linear):
+        def forward(self, x):
+            y = super().forward(x)
+            self.history.append(y)
+            LOSSES.append(STRANGE)
+            return y.sum()
+
+    model, noted_before = Net(4, 4), len(LOSSES)
+    model.history = list(range(20_000))  # so many that no copy is made
+    assert memorymark.fits(model, torch.rand(2, 4), **GPU)
+    assert model.history == list(range(20_000)) and len(LOSSES) == noted_before
+
+
 def rows():
     while True:
         yield torch.rand(2, 4)
