@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from memorymark.analysis.levers import make_it_fit
+from memorymark.analysis.levers.find_levers import _Work
 from memorymark.analysis.levers.fit_choices import FitChoices
 from memorymark.analysis.levers.known_levers import LEVERS
 from memorymark.analysis.levers.make_it_fit import MakeItFit
@@ -138,3 +139,16 @@ def test_samples_are_shortened_only_where_nothing_else_makes_it_fit():
     found = search(Trials(0.25 * 110, 32, factors))
     changes = [each.changes for each in found.cheapest()]
     assert {"seq_len": 64} in changes and not found.findings
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_the_report_tells_whether_nothing_fits_or_the_search_was_ended(monkeypatch, ended):
+    if ended:
+        monkeypatch.setattr(make_it_fit, "_MOST_SIMULATIONS", 1)
+        monkeypatch.setattr(make_it_fit, "needs_at_least", lambda options, other: False)
+    trials = Trials(1, 32, {HALF: (0.9, 0.5), CHECKPOINTED: (0.9, 1.3)})
+    reporter = SimpleNamespace(enter=lambda *words: None)
+    work = _Work(trials, reporter, trials.try_changes({}))
+    assert work.make_it_fit() == ()
+    said = " ".join(work.findings)
+    assert ("was ended" in said) == ended and ("No set of these levers" in said) != ended
