@@ -9,13 +9,15 @@ from typing import Any
 from memorymark.errors import UsageError, quoted
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.option import options_of
-from memorymark.records.prices import prices_text, read_prices
+from memorymark.records.prices import PriceKind, prices_text, read_prices
+from memorymark.records.request import Request
 
 PRICE = "price_per_hour"
 PLAN = ("dataset_size", "epochs", "runs_per_year")
 MONEY = (PRICE, *PLAN)
 PRICES = "prices"
-INPUT_NAMES = (*MONEY, PRICES)
+PRICE_KIND = "price_kind"
+INPUT_NAMES = (*MONEY, PRICES, PRICE_KIND)
 _MOST_SAID = 3  # an address can name any number of GPUs
 
 
@@ -26,10 +28,12 @@ class Inputs:
     Attributes:
         values: Options by name; None where one was emptied.
         prices: Dollars per hour by key of the GPU catalogue.
+        price_kind: The kind of price that a comparison is shown at; None for that of its run.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     prices: Mapping[str, float] = field(default_factory=dict)
+    price_kind: PriceKind | None = None
 
 
 def inputs_to_query(inputs: Inputs) -> dict[str, str]:
@@ -38,13 +42,19 @@ def inputs_to_query(inputs: Inputs) -> dict[str, str]:
     Example:
         >>> inputs_to_query(Inputs({"epochs": 3, "dataset_size": None}, {"l4": 0.8}))
         {'dataset_size': '', 'epochs': '3', 'prices': 'l4:0.8'}
+        >>> inputs_to_query(Inputs(price_kind=PriceKind.SPOT))
+        {'price_kind': 'spot'}
     """
     said = {
         name: "" if inputs.values[name] is None else str(inputs.values[name])
         for name in MONEY
         if name in inputs.values
     }
-    return said | ({PRICES: prices_text(inputs.prices)} if inputs.prices else {})
+    if inputs.prices:
+        said[PRICES] = prices_text(inputs.prices)
+    if inputs.price_kind is not None:
+        said[PRICE_KIND] = str(inputs.price_kind)
+    return said
 
 
 def inputs_from_query(
@@ -59,16 +69,18 @@ def inputs_from_query(
     Returns:
         The inputs, and a sentence for each that is not accepted and was left out.
     """
-    declared, values, refused = options_of(AnalysisOptions), {}, []
-    for name in MONEY:
+    declared = {**options_of(AnalysisOptions), PRICE_KIND: options_of(Request)[PRICE_KIND]}
+    values, refused = {}, []
+    for name in (*MONEY, PRICE_KIND):
         text = query.get(name)
         try:
             if text is not None:
                 values[name] = declared[name].parse(text) if text.strip() else None
         except UsageError as error:
             refused.append(str(error))
+    kind = values.pop(PRICE_KIND, None)
     prices, more = _read_prices(query.get(PRICES, ""), gpus)
-    return Inputs(values, prices), (*refused, *more)
+    return Inputs(values, prices, kind), (*refused, *more)
 
 
 def _read_prices(text: str, gpus: Container[str]) -> tuple[dict[str, float], list[str]]:

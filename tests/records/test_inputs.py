@@ -11,7 +11,7 @@ from memorymark.gpus.catalogue import load_catalogue
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.inputs import MONEY, Inputs, inputs_from_query, inputs_to_query
 from memorymark.records.option import options_of
-from memorymark.records.prices import prices_text, read_prices
+from memorymark.records.prices import PriceKind, prices_text, read_prices
 
 GPUS = sorted(load_catalogue())
 OPTIONS = options_of(AnalysisOptions)
@@ -31,6 +31,7 @@ INPUTS = st.builds(
     Inputs,
     st.fixed_dictionaries({}, optional={name: values(name) for name in MONEY}),
     PRICES,
+    st.none() | st.sampled_from(PriceKind),
 )
 
 
@@ -68,6 +69,21 @@ def test_an_address_full_of_unknown_gpus_is_answered_in_a_few_short_sentences():
     assert inputs == Inputs({}, {"l4": 0.8})
     assert refused[-1] == "19,997 more names are of no GPU either."
     assert sum(map(len, refused)) < 500
+
+
+@pytest.mark.parametrize("kind", PriceKind)
+def test_a_kind_of_price_stands_alone_and_beside_edited_prices(kind):
+    assert inputs_from_query({"price_kind": kind.value}, GPUS) == (Inputs(price_kind=kind), ())
+    both = inputs_from_query({"price_kind": kind.value, "prices": "l4:0.8"}, GPUS)
+    assert both == (Inputs({}, {"l4": 0.8}, kind), ())
+
+
+@pytest.mark.parametrize("text", ["cheap", "on demand", "spot,on-demand", "x" * 9999])
+def test_a_bad_kind_of_price_says_what_is_accepted(text):
+    inputs, (refused,) = inputs_from_query({"price_kind": text, "epochs": "3"}, GPUS)
+    assert inputs == Inputs({"epochs": 3})
+    assert "on-demand" in refused and "marketplace" in refused and "spot" in refused
+    assert len(refused) < 500
 
 
 def test_no_price_is_minus_nothing():

@@ -77,6 +77,23 @@ def test_what_was_changed_is_in_the_link_and_in_the_command(app, compared):
     assert command_of(other) == command_of(page) and link_of(other) == link
 
 
+def test_the_kind_of_price_is_in_the_link_and_in_the_address(app, compared):
+    page = visit(f"/?run={compared}")
+    page.segmented_control(key="price_kind").set_value("Spot").run()
+    spot = {"run": [compared], "price_kind": ["spot"]}
+    assert queried(link_of(page)) == spot
+    assert page.query_params["price_kind"] == "spot"
+    other = visit(link_of(page))
+    assert not other.exception
+    assert other.segmented_control(key="price_kind").value == "Spot"
+    assert subheaders(other) == subheaders(page) and command_of(other) == command_of(page)
+    edited = visit(f"{link_of(page)}&prices=t4:0.125")
+    assert queried(link_of(edited)) == {**spot, "prices": ["t4:0.125"]}
+    edited.segmented_control(key="price_kind").set_value("Default").run()
+    assert queried(link_of(edited)) == {"run": [compared], "prices": ["t4:0.125"]}
+    assert "price_kind" not in edited.query_params
+
+
 def test_the_command_gives_what_the_page_shows(app, compared, capsys):
     page = visit(f"/?run={compared}&epochs=7&prices=t4:0.125")
     capsys.readouterr()
@@ -102,21 +119,22 @@ def test_a_link_to_a_run_of_another_page_draws_no_other_page_before(app, compare
 
 
 def test_reset_shows_the_runs_own_values_again(app, compared):
-    page = visit(f"/?run={compared}&epochs=7&prices=t4:0.125")
+    page = visit(f"/?run={compared}&epochs=7&prices=t4:0.125&price_kind=spot")
     assert plan_of(page) == [5_000_000, 7, 2]
     next(button for button in page.button if button.label == "Reset values").click()
     page.run()
     assert plan_of(page) == [5_000_000, 3, 2]
     assert queried(link_of(page)) == {"run": [compared]}
+    assert page.segmented_control(key="price_kind").value == "Default"
     assert not page.exception
 
 
 def test_bad_inputs_of_a_link_are_left_out_and_said(app, compared):
-    page = visit(f"/?run={compared}&epochs=many&prices=abacus:1,t4:0.125")
+    page = visit(f"/?run={compared}&epochs=many&prices=abacus:1,t4:0.125&price_kind=cheap")
     assert not page.exception
     assert plan_of(page) == [5_000_000, 3, 2]
     said = " ".join(warning.value for warning in page.warning)
-    assert "'many'" in said and "'abacus'" in said
+    assert "'many'" in said and "'abacus'" in said and "'cheap'" in said
     assert queried(link_of(page)) == {"run": [compared], "prices": ["t4:0.125"]}
 
 

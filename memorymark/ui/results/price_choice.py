@@ -16,7 +16,9 @@ from memorymark.service.admission import NO_LIVE_PRICES
 from memorymark.service.fetched_prices import Fetched
 from memorymark.ui import say
 from memorymark.ui.engine import app_service, visitor
+from memorymark.ui.setup.choices import choose_price_kind, price_kind
 
+_KEY = "price_kind"
 _AS_COMPARED = "Default"
 _KINDS: dict[str, PriceKind | None] = {
     _AS_COMPARED: None,
@@ -24,6 +26,7 @@ _KINDS: dict[str, PriceKind | None] = {
     "Marketplace": PriceKind.MARKETPLACE,
     "Spot": PriceKind.SPOT,
 }
+_LABELS = {kind: label for label, kind in _KINDS.items()}
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,15 @@ class PriceChoice:
 def draw_price_choice() -> PriceChoice:
     """Draw kind and switch, and say when live prices were fetched, or why not."""
     allowed = app_service().settings.live_prices
+    kind = price_kind()
+    st.session_state[_KEY] = _LABELS[kind]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.segmented_control(
-            "Prices", list(_KINDS), default=_AS_COMPARED, key="price_kind", required=True,
+        st.segmented_control(
+            "Prices", list(_KINDS), key=_KEY, required=True, on_change=_take_kind,
             help="Default takes each GPU's usual price, of another kind where there is only that; "
             "the others show one kind alone. Spot machines may be taken back at any time.",
         )  # fmt: skip
         live = allowed and st.toggle("Live prices", key="live_prices")
-    kind = _KINDS[chosen or _AS_COMPARED]
     if not allowed:
         say.caption("{}", NO_LIVE_PRICES)
     if not live:
@@ -74,6 +78,10 @@ def draw_price_choice() -> PriceChoice:
     else:
         say.caption("Live prices, fetched through gpuhunt: {}.", fetched.observed_at)
     return PriceChoice(kind, live=True, fetched=fetched)
+
+
+def _take_kind() -> None:
+    choose_price_kind(_KINDS[st.session_state[_KEY] or _AS_COMPARED])
 
 
 def _fetched() -> Fetched:

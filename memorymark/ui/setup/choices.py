@@ -2,7 +2,7 @@
 
 What a visitor chose holds until it is reset; without a choice, the values of the run that is shown
 hold, or the catalogue's. A price belongs to its GPU: with another target comes another price. A
-comparison has prices of its own, edited in its table.
+comparison has prices of its own, of a kind that is chosen above its table, or edited in it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from memorymark.records.inputs import (
     inputs_to_query,
 )
 from memorymark.records.option import options_of
+from memorymark.records.prices import PriceKind
 from memorymark.service.first_run import FIRST_OPTIONS
 from memorymark.ui.setup.current import current_batch, current_target
 from memorymark.ui.setup.setup_record import BATCH
@@ -34,6 +35,7 @@ from memorymark.ui.setup.targets import gpu_of, target_of_result
 
 NAMES = (BATCH, *MONEY)
 _CHOSEN, _PRICES, _EDITED = "chosen", "chosen_prices", "edited_prices"
+_KIND = "chosen_price_kind"
 _ANALYSIS, _PLAN = "shown_analysis", "shown_plan"
 
 
@@ -103,6 +105,17 @@ def edit_prices(prices: Mapping[str, float]) -> None:
     write_inputs()
 
 
+def price_kind() -> PriceKind | None:
+    """Return the kind of price that comparisons are shown at; None for that of their run."""
+    return st.session_state.get(_KIND)
+
+
+def choose_price_kind(kind: PriceKind | None) -> None:
+    """Keep the kind of price that comparisons are shown at."""
+    st.session_state[_KIND] = kind
+    write_inputs()
+
+
 def set_shown(analysis: Analysis | None, plan: Plan | None = None) -> None:
     """Note which analysis the page shows, and the plan of the comparison that it shows."""
     st.session_state[_ANALYSIS], st.session_state[_PLAN] = analysis, plan
@@ -128,7 +141,7 @@ def remember(name: str) -> None:
 
 def has_chosen() -> bool:
     """Say whether the visitor chose anything."""
-    return any(st.session_state.get(name) for name in (_CHOSEN, _PRICES, _EDITED))
+    return any(st.session_state.get(name) for name in (_CHOSEN, _PRICES, _EDITED, _KIND))
 
 
 def reset() -> None:
@@ -143,7 +156,7 @@ def inputs() -> Inputs:
     prices = st.session_state.get(_PRICES, {})
     if current_target() in prices:
         chosen[PRICE] = prices[current_target()]
-    return Inputs(chosen, edited_prices())
+    return Inputs(chosen, edited_prices(), price_kind())
 
 
 def read_inputs() -> tuple[str, ...]:
@@ -182,4 +195,4 @@ def _choose(chosen: Inputs) -> None:
     values = dict(chosen.values)
     prices = {current_target(): values.pop(PRICE)} if PRICE in values else {}
     st.session_state[_CHOSEN], st.session_state[_PRICES] = values, prices
-    st.session_state[_EDITED] = dict(chosen.prices)
+    st.session_state[_EDITED], st.session_state[_KIND] = dict(chosen.prices), chosen.price_kind
