@@ -23,6 +23,8 @@ _UNITS = {
 _DURATIONS = {  # seconds in each, and up to which it reads best
     "ms": (1e-3, 1.0), "s": (1.0, 120.0), "min": (60.0, 7200.0), "h": (3600.0, math.inf),
 }  # fmt: skip
+_CENT = 0.01
+_FEWEST_POINTS = 0.0001  # percent
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
 _LONGEST_AMOUNT = 100
 _MOST_BYTES = 1024**5
@@ -68,16 +70,27 @@ def mib_or_gib(value: int | None) -> str:
     return f"{value / MIB:,.1f} MiB"
 
 
-def gib_at_most(value: int | None, most: int | None) -> str:
+def at_most(value: int | None, most: int | None) -> str:
     """Write the most that an amount of memory may be; nothing where it reads as the amount.
 
     Example:
-        >>> gib_at_most(5 * GIB, 6 * GIB), gib_at_most(5 * GIB, 5 * GIB + 1)
-        (' (at most 6.00)', '')
+        >>> at_most(5 * GIB, 6 * GIB), at_most(5 * GIB, 5 * GIB + 1), at_most(512 * MIB, GIB)
+        (' (at most 6.00)', '', ' (at most 1.00 GiB)')
     """
-    if most is None or gib(most) == gib(value):
+    if most is None or mib_or_gib(most) == mib_or_gib(value):
         return ""
-    return f" (at most {gib(most).removesuffix(' GiB')})"
+    return f" (at most {without_unit_of(most, value)})"
+
+
+def without_unit_of(value: int | None, other: int | None) -> str:
+    """Write bytes beside another amount; without their unit where that has the same one.
+
+    Example:
+        >>> without_unit_of(5 * GIB, 6 * GIB), without_unit_of(5 * MIB, 6 * GIB)
+        ('5.00', '5.0 MiB')
+    """
+    unit = mib_or_gib(other).rpartition(" ")[2]
+    return mib_or_gib(value).removesuffix(f" {unit}")
 
 
 def gib_range(low: int | None, high: int | None) -> str:
@@ -173,29 +186,34 @@ def hours(value: float | None) -> str:
 
 
 def usd(value: float | None) -> str:
-    """Write an amount of dollars, a dash where unknown."""
+    """Write an amount of dollars, a dash where unknown; one that is not nothing never reads so.
+
+    Example:
+        >>> usd(0.0), usd(0.003), usd(-0.003), usd(-0.3)
+        ('$0.00', 'under $0.01', 'above -$0.01', '-$0.30')
+    """
     if value is None:
         return UNKNOWN
-    sign = "-" if round(value, 2) < 0 else ""
+    if value and round(value, 2) == 0:
+        return f"under ${_CENT}" if value > 0 else f"above -${_CENT}"
+    sign = "-" if value < 0 else ""
     return f"{sign}${abs(value):,.2f}" if abs(value) < 100 else f"{sign}${abs(value):,.0f}"
 
 
 def percent(value: float | None) -> str:
-    """Write a share of one as percent, a dash where unknown."""
-    return UNKNOWN if value is None else f"{value * 100:.1f} %"
-
-
-def short_percent(value: float | None) -> str:
-    """Write a share of one as percent for a sentence, a dash where unknown.
+    """Write a share of one as percent with two or three figures, a dash where unknown.
 
     Example:
-        >>> short_percent(0.05), short_percent(0.125), short_percent(0.0119)
-        ('5 %', '12.5 %', '1.2 %')
+        >>> percent(0.05), percent(0.125), percent(0.0119), percent(12.5)
+        ('5 %', '12.5 %', '1.2 %', '1,250 %')
     """
     if value is None:
         return UNKNOWN
-    digits = ".3g" if value >= 0.1 else ".2g"
-    return f"{value * 100:{digits}} %"
+    points = abs(value) * 100
+    if 0 < points < _FEWEST_POINTS:
+        return f"under {_FEWEST_POINTS} %"
+    digits = ".2g" if points < 10 else ".3g" if points < 1000 else ",.0f"
+    return f"{'-' if value < 0 else ''}{points:{digits}} %"
 
 
 def local_time(at: float | None) -> datetime | None:

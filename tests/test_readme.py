@@ -221,6 +221,14 @@ def test_every_command_of_the_program_is_named() -> None:
         assert re.search(rf"`[^`]*\b{name}\b[^`]*`", README), f"{name} is not in the README"
 
 
+def test_the_pages_of_the_app_are_named() -> None:
+    number, named = re.search(r"The app has (\w+) pages: ([^.]+)\.", README).groups()
+    names = [name.replace("-pass", "").replace(" ", "_") for name in re.split(", | and ", named)]
+    pages = {page.stem for page in (ROOT / "pages").glob("*.py")}
+    assert set(names) == pages
+    assert number == ("no", "one", "two", "three", "four", "five", "six", "seven")[len(pages)]
+
+
 def test_linked_files_exist() -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
     assert "docs/screenshot.png" in targets

@@ -49,8 +49,25 @@ def test_times_and_money_read_well():
     assert units.hours(-2.5) == "-2.5 h"
     assert units.usd(-41.2) == "-$41.20"
     assert units.usd(1234.4) == "$1,234"
+    assert (units.usd(0.004), units.usd(-0.004)) == ("under $0.01", "above -$0.01")
+    assert (units.usd(0.0), units.usd(-0.0), units.usd(-0.006)) == ("$0.00", "$0.00", "-$0.01")
     assert units.rate(0.215) == "0.215"
     assert units.rate(12345.6) == "12,346"
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(0.0, "0 %"), (1e-9, "under 0.0001 %"), (0.0021, "0.21 %"), (0.05, "5 %"), (0.925, "92.5 %"),
+     (-0.3, "-30 %"), (12.345, "1,234 %"), (1.0, "100 %")],
+)  # fmt: skip
+def test_shares_have_one_rounding(share, words):
+    assert units.percent(share) == words
+
+
+def test_the_most_is_in_the_unit_of_the_amount_beside_it():
+    assert units.at_most(100 * MIB, 200 * MIB) == " (at most 200.0)"
+    assert units.at_most(900 * MIB, 2 * GIB) == " (at most 2.00 GiB)"
+    assert units.at_most(None, None) == ""
 
 
 def test_a_range_of_bytes_has_one_unit():

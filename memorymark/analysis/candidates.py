@@ -213,3 +213,9 @@ def _good_enough_from(below: Trial, above: Trial, least_throughput: float) -> in
         return (below.batch_size + above.batch_size) // 2
     reached = batches_per_second * fixed / spare
     return math.ceil(min(max(reached, below.batch_size), above.batch_size))
+
+
+def open_bracket(analysis: Analysis, options: AnalysisOptions) -> Bracket | None:
+    """Return between which batches the optimal one may still lie; None where it is exact."""
+    brackets = headroom_bracket(analysis, options), knee_bracket(analysis, options)
+    return next((found for found in brackets if found and not found.is_closed), None)

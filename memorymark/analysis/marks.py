@@ -6,28 +6,27 @@ Nothing here runs a trial, so a slider may call it as often as it likes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from memorymark.analysis.accumulation import priced
 from memorymark.analysis.candidates import (
-    Bracket,
     candidates,
     fitting_trials,
     good_enough,
-    headroom_bracket,
-    is_within,
-    knee_bracket,
+    open_bracket,
 )
+from memorymark.analysis.remarks import remarks
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions, Objective
 from memorymark.records.costs import savings
 from memorymark.records.mark import Mark
 from memorymark.records.trial import Outcome, Source, Stage, Trial
-from memorymark.units import short_percent
 
 
-def with_options(analysis: Analysis, *, supplied: Trial | None = None, **changes: Any) -> Analysis:
+def with_options(
+    analysis: Analysis, *, supplied: Trial | None = None, awaited: bool = False, **changes: Any
+) -> Analysis:
     """Work out the marks and costs for other options, from the trials that exist.
 
     Args:
@@ -35,6 +34,7 @@ def with_options(analysis: Analysis, *, supplied: Trial | None = None, **changes
         supplied: A trial of the current batch from elsewhere, such as a simulation; used where
             the trials of the analysis say nothing of that batch, and in place of figures that
             would be interpolated between simulated ones.
+        awaited: Whether such a trial is on its way: nothing is remarked on what it will tell.
         **changes: Fields of AnalysisOptions with their new values.
 
     Raises:
@@ -63,7 +63,8 @@ def with_options(analysis: Analysis, *, supplied: Trial | None = None, **changes
         optimal.samples_per_second,
         is_clear=marked.gain_is_clear is not False,
     )
-    return priced(dataclasses.replace(marked, costs=costs, remarks=tuple(_remarks(marked))))
+    said = tuple(remarks(marked, awaited=awaited))
+    return priced(dataclasses.replace(marked, costs=costs, remarks=said))
 
 
 def mark_at(trials: Sequence[Trial], batch_size: int) -> Mark:
@@ -113,12 +114,6 @@ def optimal_mark(analysis: Analysis, options: AnalysisOptions) -> Mark:
     if options.objective is Objective.MEMORY or not enough:
         return _mark_of(within[-1])
     return _mark_of(enough[0])
-
-
-def open_bracket(analysis: Analysis, options: AnalysisOptions) -> Bracket | None:
-    """Return between which batches the optimal one may still lie; None where it is exact."""
-    brackets = headroom_bracket(analysis, options), knee_bracket(analysis, options)
-    return next((found for found in brackets if found and not found.is_closed), None)
 
 
 def _is_exact(analysis: Analysis, options: AnalysisOptions) -> bool | None:
@@ -181,79 +176,3 @@ def _known_to_fit(trials: Sequence[Trial], batch_size: int) -> bool | None:
 
 def _between(below: float | None, above: float | None, share: float) -> float | None:
     return None if below is None or above is None else below + (above - below) * share
-
-
-def _remarks(analysis: Analysis) -> Iterable[str]:
-    if analysis.max_batch_size is None:
-        return
-    yield from _remarks_on_current(analysis)
-    yield from _remarks_on_optimal(analysis)
-    yield from _remarks_on_data_set(analysis)
-
-
-def _remarks_on_current(analysis: Analysis) -> Iterable[str]:
-    current, largest = analysis.current, analysis.max_batch_size
-    if current.fits is False:
-        yield f"Batch {current.batch_size} does not fit: the largest that does is {largest}."
-    elif current.memory_bytes is None:
-        yield (
-            f"Batch {current.batch_size} is outside of the range tried: its memory and throughput "
-            "are unknown."
-        )
-    elif current.trial is not None and current.trial.source is not analysis.target.source:
-        yield (
-            f"Batch {current.batch_size} was not {analysis.target.source}: its memory is "
-            f"{current.trial.source}; its throughput and the speed-up are unknown."
-        )
-    if analysis.current_is_tight:
-        free = short_percent(analysis.current_free_share)
-        yield (
-            f"Batch {current.batch_size} leaves {free} of the memory free: a longer sample, or "
-            "another program on the GPU, can run it out of memory."
-        )
-
-
-def _remarks_on_optimal(analysis: Analysis) -> Iterable[str]:
-    options, optimal = analysis.options, analysis.optimal
-    limit = options.memory_limit(analysis.capacity_bytes)
-    if optimal.trial is not None and not is_within(optimal.trial, limit):
-        yield (
-            f"No batch that was tried leaves {short_percent(options.headroom)} of the memory free: "
-            "the recommended batch is the smallest of them."
-        )
-    elif optimal.samples_per_second is None:
-        yield (
-            "No throughput is known: the recommended batch is the largest that leaves "
-            f"{short_percent(options.headroom)} of the memory free; what it gains is unknown."
-        )
-    if analysis.complete and analysis.target.source is Source.SIMULATED:
-        yield from _remarks_on_untried(analysis)
-
-
-def _remarks_on_data_set(analysis: Analysis) -> Iterable[str]:
-    """Say which batches are larger than the data set, so that no step can ever see them."""
-    options = analysis.options
-    batches = {
-        "current batch": options.current_batch_size,
-        "recommended batch": analysis.optimal.batch_size,
-        "effective batch": options.effective_batch_size,
-    }
-    for name, size in batches.items():
-        if options.dataset_size is not None and (size or 0) > options.dataset_size:
-            yield (
-                f"The {name}, {size:,}, is larger than the data set of {options.dataset_size:,} "
-                "samples: one step would see all of it, and figures of the larger batch are of no "
-                "step that can be run."
-            )
-
-
-def _remarks_on_untried(analysis: Analysis) -> Iterable[str]:
-    """Say where trials that could be had for these options are missing."""
-    bracket = open_bracket(analysis, analysis.options)
-    if bracket is None:
-        return
-    between = " to ".join(str(batch) for batch in dict.fromkeys(bracket.batches_between))
-    yield (
-        f"Not tried for these settings: batch {between}. The recommended batch may lie there; "
-        "analyze again to know."
-    )

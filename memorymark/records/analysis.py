@@ -194,6 +194,17 @@ class Analysis(Record):
         return not any(t.batch_size == following and t.outcome is Outcome.OOM for t in steps)
 
     @property
+    def max_step(self) -> int | None:
+        """The step of whose multiples the max batch is the largest that fits.
+
+        None where it is the largest of all, and where more may fit.
+        """
+        largest, step = self.max_batch_size, self.search_granularity or 1
+        if largest is None or step == 1 or largest % step or self.max_is_lower_bound:
+            return None
+        return step
+
+    @property
     def gain_is_clear(self) -> bool | None:
         """Whether the optimal batch is faster or slower than the current one by more than nothing.
 

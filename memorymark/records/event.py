@@ -13,6 +13,8 @@ from memorymark.records.codec import Origin, Record, same
 from memorymark.records.trial import Outcome, Trial
 from memorymark.units import likely_rate, mib_or_gib, rate
 
+GPUS_DONE = "gpus-done"  # the phase of notes such as "7 of 21 GPUs done"
+
 
 class EventKind(StrEnum):
     """Kinds of events."""

@@ -14,10 +14,9 @@ from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.report.effective_batch_words import effective_batch_lines
 from memorymark.report.length_words import length_lines
 from memorymark.report.settings_phrase import analysis_phrase, validation_phrase
-from memorymark.report.verdict import change_in_speed, largest_words, verdict
+from memorymark.report.verdict import change_in_speed, largest_words, step_words, verdict
 from memorymark.units import (
     count,
-    gib,
     likely_rate,
     likely_usd,
     mib_or_gib,
@@ -64,17 +63,18 @@ def compile_lines(validation: CompileValidation, asked: Request | None = None) -
 
 
 def _figures(analysis: Analysis) -> list[str]:
-    total = gib(analysis.capacity_bytes)
+    total = mib_or_gib(analysis.capacity_bytes)
+    steps = f", {step_words(analysis)}" if analysis.max_step else ""
     lines = [
         _mark_line("Current", analysis.current),
         _mark_line("Recommended", analysis.optimal),
-        _mark_line("Largest that fits", analysis.max, largest_words(analysis)),
+        f"{_mark_line('Largest that fits', analysis.max, largest_words(analysis))}{steps}",
         *_range_line(analysis.optimal),
         _line(
             "Memory",
-            f"{total}; idle at the current batch {gib(analysis.waste_bytes)} "
+            f"{total}; idle at the current batch {mib_or_gib(analysis.waste_bytes)} "
             f"({percent(analysis.waste_share)}), free at the recommended batch "
-            f"{gib(analysis.headroom_bytes)}",
+            f"{mib_or_gib(analysis.headroom_bytes)}",
         ),
     ]
     if analysis.speedup is not None:

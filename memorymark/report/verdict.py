@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from memorymark.records.analysis import Analysis
 from memorymark.records.trial import Target
-from memorymark.units import UNKNOWN, likely_usd, mib_or_gib, short_percent, usd
+from memorymark.units import UNKNOWN, likely_usd, mib_or_gib, percent, usd
 
 _CENT = 0.01
 
@@ -14,8 +14,8 @@ _CENT = 0.01
 def verdict(analysis: Analysis) -> str:
     """Say in a few sentences what the analysis found, the largest batch first.
 
-    Example: "Largest batch that fits: 496. Recommended: 88. At batch 16, 93 % of the memory is
-    idle. Batch 88 is 2.1 times as fast."
+    Example: "Largest batch that fits: 496, in steps of 8. Recommended: 88. At batch 16, 93 % of the
+    memory is idle. Batch 88 is 2.1 times as fast."
     """
     if analysis.optimal.batch_size is None:
         return _without_result(analysis)
@@ -51,6 +51,14 @@ def largest_words(analysis: Analysis) -> str:
     return f"{bound}{analysis.max_batch_size:,}"
 
 
+def step_words(analysis: Analysis) -> str:
+    """Say on which grid the max batch is the largest, where there is one.
+
+    Example: "in steps of 8".
+    """
+    return "" if analysis.max_step is None else f"in steps of {analysis.max_step:,}"
+
+
 def speedup_words(analysis: Analysis) -> str:
     """Write the speed-up; "none" where it cannot be told from nothing."""
     if analysis.speedup is None:
@@ -74,7 +82,8 @@ def change_in_speed(speedup: float) -> str:
 
 
 def _largest(analysis: Analysis) -> str:
-    return f"Largest batch that fits: {largest_words(analysis)}."
+    steps = f", {step_words(analysis)}" if analysis.max_step else ""
+    return f"Largest batch that fits: {largest_words(analysis)}{steps}."
 
 
 def _without_result(analysis: Analysis) -> str:
@@ -93,7 +102,7 @@ def _about_current(analysis: Analysis) -> Iterable[str]:
     if current.fits is False:
         yield f"Batch {current.batch_size:,} does not fit."
     elif analysis.current_is_tight:
-        free = short_percent(analysis.current_free_share)
+        free = percent(analysis.current_free_share)
         yield f"Batch {current.batch_size:,} leaves only {free} of the memory free."
     elif idle is not None:
         yield f"At batch {current.batch_size:,}, {idle * 100:.0f} % of the memory is idle."

@@ -14,7 +14,7 @@ from memorymark.gpus.catalogue import Gpu
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
-from memorymark.records.event import Event, EventKind, OnEvent
+from memorymark.records.event import GPUS_DONE, Event, EventKind, OnEvent
 from memorymark.service.call import Call
 from memorymark.service.measured_runs import measured_analyses, measured_on
 from memorymark.units import mib_or_gib
@@ -110,7 +110,7 @@ class SeveralGpus:
         """Say how many GPUs are done, with what is known by then."""
         text, share = f"{len(done)} of {self._of} GPUs done", len(done) / self._of
         known = functools.partial(self._comparison, done)
-        self._call.on_event(Event(EventKind.NOTE, text, progress=share, known=known))
+        self._call.on_event(Event(EventKind.NOTE, text, GPUS_DONE, progress=share, known=known))
 
     def _stop(self, stop: Cancelled) -> NoReturn:
         """End with the analyses that are done, of which there may be none."""

@@ -22,7 +22,7 @@ def test_the_best_lever_is_named_with_what_it_gains():
     said = levers_sentence(report())
     assert said == (
         "bert at batch size 16 on NVIDIA A100 40GB (simulated) takes 16.00 GiB. Best: "
-        "Checkpointing, 50.0 % less memory and 0.90 times as fast."
+        "Checkpointing, 50 % less memory and 0.90 times as fast."
     )
     dearer = levers_sentence(report(levers=(FASTER,)))
     assert dearer.endswith("Half precision, 6.2 % more memory and 2.00 times as fast.")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from fakes import FakeProbe, FakeWorkload, simulated_target
+from fakes import FakeProbe, FakeWorkload, measured_target, simulated_target
 
 from memorymark.analysis.analyze import AnalysisOptions, analyze_on, with_options
 from memorymark.errors import Cancelled
 from memorymark.records.config import TrainingConfig
+from memorymark.report.sentences import analysis_lines
 from memorymark.report.verdict import change_in_speed, does_not_fit, largest_words, verdict
-from memorymark.units import GIB, MIB, short_percent
+from memorymark.units import GIB, MIB, percent
 
 COSTS = {"price_per_hour": 1.29, "dataset_size": 10_000_000, "epochs": 3, "runs_per_year": 12}
 
@@ -25,7 +26,7 @@ def test_what_fits_comes_first_then_what_to_run_then_what_it_gains():
     result = analysis(**COSTS)
     best = result.optimal.batch_size
     assert verdict(result) == (
-        f"Largest batch that fits: {result.max_batch_size}. Recommended: {best}. "
+        f"Largest batch that fits: {result.max_batch_size}, in steps of 8. Recommended: {best}. "
         f"At batch 16, 92 % of the memory is idle. Batch {best} is {result.speedup:.1f} times as "
         f"fast and saves ${result.costs.usd_per_run:.2f} per run."
     )
@@ -52,7 +53,7 @@ def test_no_gain_is_no_figure():
 def test_a_batch_that_leaves_nothing_free_is_not_called_fine():
     result = analysis(FakeProbe(overhead_seconds=0.0))
     full = with_options(result, current_batch_size=result.max_batch_size)
-    free = short_percent(full.waste_share)
+    free = percent(full.waste_share)
     assert full.waste_share < 0.05
     assert f"Batch {result.max_batch_size} leaves only {free} of the memory free." in verdict(full)
     assert verdict(full).endswith(" is about as fast.") and "fine" not in verdict(full)
@@ -110,6 +111,30 @@ def test_a_budget_is_not_called_the_gpu():
 def test_an_error_is_said():
     said = verdict(analysis(FakeProbe(errors={8: "No kernel."})))
     assert said == "No batch size found. No kernel."
+
+
+def test_the_step_is_said_where_the_largest_batch_is_the_largest_of_its_multiples():
+    result = analysis(granularity=32)
+    assert result.max_batch_size % 32 == 0
+    head = f"Largest batch that fits: {result.max_batch_size}, in steps of 32. "
+    assert verdict(result).startswith(head)
+    (line,) = [text for text in analysis_lines(result) if text.startswith("Largest that fits")]
+    assert line.endswith(", in steps of 32")
+
+
+@pytest.mark.parametrize(
+    ("probe", "options"),
+    [
+        (None, {"granularity": 1}),
+        (FakeProbe(2 * GIB, 1200 * MIB, target=measured_target()), {}),  # refined: 5 fit
+        (None, {"max_batch_size": 64}),  # the bound: more may fit
+    ],
+)
+def test_no_step_is_said_where_the_largest_batch_is_on_no_grid(probe, options):
+    result = analysis(probe, **options)
+    assert result.max_batch_size is not None and result.max_step is None
+    (line,) = [text for text in analysis_lines(result) if text.startswith("Largest that fits")]
+    assert "in steps of" not in verdict(result) + line
 
 
 def test_a_search_that_was_stopped_knows_a_lower_bound():

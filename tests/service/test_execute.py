@@ -25,7 +25,7 @@ from memorymark.probes import choose, common, lease
 from memorymark.probes.lease import device_lease
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
-from memorymark.records.event import CancelToken
+from memorymark.records.event import GPUS_DONE, CancelToken
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.trial import Source, Target
 from memorymark.service import call, probe_factory
@@ -269,13 +269,13 @@ def test_costs_on_several_gpus(settings):
 
 
 def test_all_gpus_of_the_catalogue(settings):
-    shares = []
-    found = execute(
-        ask(RequestKind.COMPARISON), settings=settings,
-        on_event=lambda event: shares.append(event.progress),
-    )  # fmt: skip
-    assert len(found.gpus) >= 16
-    known = [share for share in shares if share is not None]
+    events = []
+    found = execute(ask(RequestKind.COMPARISON), settings=settings, on_event=events.append)
+    number = len(found.gpus)
+    assert number >= 16
+    counts = [event.text for event in events if event.phase == GPUS_DONE]
+    assert counts == [f"{done} of {number} GPUs done" for done in range(1, number + 1)]
+    known = [event.progress for event in events if event.progress is not None]
     assert len(known) > 16 and known == sorted(known) and known[-1] <= 1.0
 
 

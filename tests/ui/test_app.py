@@ -23,7 +23,7 @@ from memorymark.cli import main
 from memorymark.gpus.catalogue import load_catalogue
 from memorymark.gpus.telemetry import GpuProcess, Telemetry, read_telemetry
 from memorymark.records.config import TrainingConfig
-from memorymark.records.event import Event, EventKind
+from memorymark.records.event import GPUS_DONE, Event, EventKind
 from memorymark.service.access import AppService
 from memorymark.service.estimates import Answer
 from memorymark.service.history import RunHistory
@@ -102,8 +102,8 @@ def test_one_click_gives_an_analysis(app):
     run_to_end(app, "Analyze")
     assert not app.exception
     assert re.match(
-        r"Largest batch that fits: 1,216\. Recommended: \d+\. At batch 16, 94 % of the memory is"
-        r" idle\.",
+        r"Largest batch that fits: 1,216, in steps of 8\. Recommended: \d+\. At batch 16, 94 % of "
+        r"the memory is idle\.",
         subheaders(app)[0],
     )
     settings = "bert · NVIDIA A100 40GB (simulated) · fp32 · adamw"
@@ -210,6 +210,20 @@ def test_batch_outside_of_the_trials_is_simulated(app):
     until(lambda: "simulated" in metric(app.run(), "Current batch").delta)
     assert not app.exception
     assert metric(app, "Current batch").delta == "2.09 GiB (simulated)"
+
+
+def test_nothing_is_called_unknown_while_its_estimate_is_on_its_way(app, monkeypatch):
+    app.run()
+    run_to_end(app, "Analyze")
+    monkeypatch.setattr(redrawn, "_answer", lambda analysis, asked: None)
+    app.number_input(key="setup_current_batch_size").set_value(3).run()
+    assert not app.exception
+    assert "Simulating batch 3, which was not tried" in captions(app)
+    assert not [info.value for info in app.info if "outside of the range" in info.value]
+    failed = Answer(None, "No rule.")
+    monkeypatch.setattr(redrawn, "_answer", lambda analysis, asked: failed)
+    app.run()
+    assert [info.value for info in app.info if "Batch 3 is outside of the range" in info.value]
 
 
 def test_a_batch_outside_of_the_trials_is_simulated_under_the_budget_of_the_run():
@@ -457,13 +471,13 @@ def test_figures_on_the_page_equal_the_json_of_the_run(app, capsys):
     for label, mark in cards.items():
         card = metric(app, label)
         assert card.value == f"{values[f'{mark}_batch_size']:,}"
-        assert card.delta == units.gib(values[f"{mark}_memory_bytes"])
+        assert card.delta == units.mib_or_gib(values[f"{mark}_memory_bytes"])
     shown = {
         "Idle memory": units.percent(values["waste_percent"] / 100),
         "Speed-up": f"{values['speedup']:.2f} x",
         "Savings per run": units.usd(values["cost_savings_per_run"]),
         "Savings per year": units.usd(values["cost_savings_annual"]),
-        "Free at the recommended batch": units.gib(values["headroom_bytes"]),
+        "Free at the recommended batch": units.mib_or_gib(values["headroom_bytes"]),
     }
     assert {label: metric(app, label).value for label in shown} == shown
     assert values["run_id"] == run_id
@@ -612,6 +626,14 @@ def test_an_active_run_says_what_it_has_found_so_far():
     assert job_view.newest_finding(job) == "about 496 fit"
     job.events.append(Event(EventKind.TRIAL_FINISHED, "batch 496: \x1b38 GiB"))
     assert job_view.newest_finding(job) == job_view.visible("batch 496: \x1b38 GiB")
+
+
+def test_of_several_gpus_the_newest_count_is_said():
+    phase, note = EventKind.PHASE, EventKind.NOTE
+    assert job_view.gpus_done([Event(phase, "Searching", "search")]) is None
+    counts = [Event(note, f"{number} of 21 GPUs done", GPUS_DONE) for number in (6, 7)]
+    events = [*counts, Event(phase, "Searching", "search"), Event(note, "about 496 fit")]
+    assert job_view.gpus_done(events) == "7 of 21 GPUs done"
 
 
 @pytest.mark.parametrize(

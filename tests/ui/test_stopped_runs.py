@@ -80,7 +80,12 @@ def test_a_run_that_was_cancelled_before_it_found_anything_says_so(app, kind):
     app.switch_page(f"pages/{page.get(kind) or KINDS[kind][0]}.py").run()
     assert not app.exception
     said = [warning.value for warning in app.warning]
-    assert said == ["This run was cancelled. Cancelled by the user."]
+    of = {"t4": "NVIDIA T4"}.get(where.get("gpu"), "several GPUs")
+    batch = " · batch size 16" if "batch_size" in where else ""
+    assert said == [
+        f"This run was cancelled before it had a result: gpt2 · {of}{batch} · fp32 · 64 tokens · "
+        "adamw. Start it again, or change the settings first."
+    ]
     assert not app.error and not app.metric  # nothing is shown as a result
     assert app.selectbox(key="setup_model").value == "gpt2"
     assert app.number_input(key="setup_seq_len").value == 64

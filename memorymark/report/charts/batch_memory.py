@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from memorymark.records.held_memory import CATEGORIES
 from memorymark.records.trial import Trial
 from memorymark.report.charts.palette import CATEGORY_COLOURS, CATEGORY_WORDS
-from memorymark.units import gib, gib_at_most, percent
+from memorymark.units import at_most, gib, mib_or_gib, percent, without_unit_of
 
 _CACHED = "Held by the allocator, unused"
 _REST_COLOUR = "#b4bdc6"
@@ -65,7 +65,7 @@ class MemoryBar:
     @property
     def sentence(self) -> str:
         """Say whether it fits, and by how much."""
-        capacity, used = gib(self.capacity_bytes), gib(self.used_bytes)
+        capacity, used = mib_or_gib(self.capacity_bytes), mib_or_gib(self.used_bytes)
         if not self.fits:
             limit = f"{'the memory budget is' if self.is_budget else 'this GPU has'} {capacity}"
             needs = f"more than {capacity}" if self.used_bytes is None else used
@@ -74,11 +74,11 @@ class MemoryBar:
             return f"Batch {self.batch_size:,} fits into {capacity} (simulated)."
         free = self.capacity_bytes - self.used_bytes
         one = self.used_bytes if self.likely_bytes is None else self.likely_bytes
-        most = gib_at_most(one, self.used_bytes)
+        most = at_most(one, self.used_bytes)
         least = "at least " if most else ""
         said = (
-            f"{gib(one).removesuffix(' GiB')}{most} of {capacity}, {least}{gib(free)} free "
-            "(simulated)."
+            f"{without_unit_of(one, self.capacity_bytes)}{most} of {capacity}, "
+            f"{least}{mib_or_gib(free)} free (simulated)."
         )
         if self.has_headroom:
             return f"Fits: {said}"

@@ -21,14 +21,23 @@ from memorymark.report.exports import trials_csv
 from memorymark.report.result_scripts import script_of
 from memorymark.report.sentences import analysis_lines
 from memorymark.report.settings_phrase import analysis_phrase, search_phrase
-from memorymark.report.verdict import largest_words, speedup_words, verdict
+from memorymark.report.verdict import largest_words, speedup_words, step_words, verdict
 from memorymark.ui import columns, say
 from memorymark.ui.charting import draw_spec
 from memorymark.ui.columns import draw_table
 from memorymark.ui.pieces import File, card, draw_exports
 from memorymark.ui.results.asked_beside import draw_effective_batch, draw_lengths
 from memorymark.ui.setup.choices import link_inputs
-from memorymark.units import count, gib, gib_at_most, likely_rate, likely_usd, percent, rate, usd
+from memorymark.units import (
+    at_most,
+    count,
+    likely_rate,
+    likely_usd,
+    mib_or_gib,
+    percent,
+    rate,
+    usd,
+)
 
 _NO_CURRENT = "the current batch does not fit"
 OUTCOME_WIDTH = 120  # pixels: "out of memory"
@@ -100,8 +109,9 @@ def draw_key_figures(analysis: Analysis) -> None:
     with st.grid(4, min_column_width=175):
         _card("Current batch", current, analysis)
         _card("Recommended batch", optimal, analysis)
-        _card("Largest batch that fits", largest, analysis, largest_words(analysis))
-        idle = gib(analysis.waste_bytes) if current.fits is not False else _NO_CURRENT
+        grid = f" {step_words(analysis).capitalize()}." if analysis.max_step else ""
+        _card("Largest batch that fits", largest, analysis, largest_words(analysis), grid)
+        idle = mib_or_gib(analysis.waste_bytes) if current.fits is not False else _NO_CURRENT
         card(
             "Idle memory", percent(analysis.waste_share), idle,
             "Share of the memory that the current batch leaves idle.",
@@ -109,8 +119,8 @@ def draw_key_figures(analysis: Analysis) -> None:
         _speed_card(analysis)
         _saving_card("Savings per run", analysis.costs.usd_per_run, analysis)
         _saving_card("Savings per year", analysis.costs.usd_per_year, analysis)
-        free = gib(analysis.headroom_bytes)
-        card("Free at the recommended batch", free, f"of {gib(analysis.capacity_bytes)}")
+        free = mib_or_gib(analysis.headroom_bytes)
+        card("Free at the recommended batch", free, f"of {mib_or_gib(analysis.capacity_bytes)}")
 
 
 def draw_findings(analysis: Analysis) -> None:
@@ -226,19 +236,21 @@ def memory_of_mark(mark: Mark, analysis: Analysis) -> str:
     if mark.fits is False:
         needs = (mark.trial.memory_bytes if mark.trial is not None else None) or 0
         is_known = needs > (analysis.capacity_bytes or 0)
-        return f"does not fit: needs {gib(needs)}" if is_known else "does not fit"
+        return f"does not fit: needs {mib_or_gib(needs)}" if is_known else "does not fit"
     how = " (interpolated)" if mark.interpolated else ""
     if mark.trial is not None and mark.trial not in analysis.trials:
         how = " (simulated)"
-    most = gib_at_most(mark.memory_bytes, mark.most_memory_bytes)
-    return f"{gib(mark.memory_bytes)}{most}{how}"
+    most = at_most(mark.memory_bytes, mark.most_memory_bytes)
+    return f"{mib_or_gib(mark.memory_bytes)}{most}{how}"
 
 
-def _card(label: str, mark: Mark, analysis: Analysis, words: str | None = None) -> None:
+def _card(
+    label: str, mark: Mark, analysis: Analysis, words: str | None = None, more: str = ""
+) -> None:
     told = f"Peak memory, {analysis.target.source}; throughput {rate(mark.samples_per_second)} "
     band = likely_rate(mark.speed_band)
     memory = memory_of_mark(mark, analysis)
-    card(label, words or count(mark.batch_size), memory, f"{told}samples/s{band}.")
+    card(label, words or count(mark.batch_size), memory, f"{told}samples/s{band}.{more}")
 
 
 def _speed_card(analysis: Analysis) -> None:

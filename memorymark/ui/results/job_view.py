@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from memorymark.errors import MemoryMarkError
-from memorymark.records.event import Event, EventKind
+from memorymark.records.event import GPUS_DONE, Event, EventKind
+from memorymark.report.settings_phrase import join_settings, kept_phrase
 from memorymark.report.visible import visible
 from memorymark.service.history import Run, RunStatus
 from memorymark.service.job import Job
@@ -22,6 +23,7 @@ POLL_SECONDS = 1.0
 _LOG_LINES = 300
 _PHASES = 5
 _STOP = ":material/stop_circle:"
+_AFTER_CANCEL = "Start it again, or change the settings first."
 _FOUND = (EventKind.NOTE, EventKind.TRIAL_FINISHED)
 
 
@@ -69,15 +71,22 @@ def _draw_active(run_id: str) -> None:
 
 
 def say_ended(run: Run) -> None:
-    """Say how a run without a result ended."""
+    """Say how a run without a result ended, what it was of, and what to do next."""
     words = {
-        RunStatus.FAILED: "This run failed.",
-        RunStatus.CANCELLED: "This run was cancelled.",
-        RunStatus.INTERRUPTED: "This run was interrupted.",
-        RunStatus.UNKNOWN: "This version does not know how this run ended.",
+        RunStatus.FAILED: "This run failed",
+        RunStatus.CANCELLED: "This run was cancelled before it had a result",
+        RunStatus.INTERRUPTED: "This run was interrupted",
+        RunStatus.UNKNOWN: "This version does not know how this run ended",
     }
     draw = say.error if run.status is RunStatus.FAILED else say.warning
-    draw("{} {}", words[run.status], run.error or "", icon=":material/error:")
+    then = _AFTER_CANCEL if run.status is RunStatus.CANCELLED else run.error or ""
+    draw("{}: {}. {}", words[run.status], _asked_words(run), then, icon=":material/error:")
+
+
+def _asked_words(run: Run) -> str:
+    """Name what a run without a result was of: model, target and settings."""
+    parts = run.model or "an unknown model", run.device or "", kept_phrase(run.request)
+    return visible(join_settings(parts))
 
 
 def draw_kept_log(run: Run) -> None:
@@ -88,14 +97,21 @@ def draw_kept_log(run: Run) -> None:
 
 
 def draw_phases(events: Sequence[Event], status: RunStatus) -> None:
-    """Draw the phases that have begun as a timeline."""
+    """Draw the phases that have begun as a timeline, and of several GPUs how many are done."""
     started = [event for event in events if event.kind is EventKind.PHASE]
-    if len(started) > _PHASES:
-        say.caption("{} earlier phases are done.", len(started) - _PHASES)
-    shown = started[-_PHASES:]
+    shown, done = started[-_PHASES:], gpus_done(events)
+    if done is not None:
+        say.caption("{}.", done)
+    elif len(started) > len(shown):
+        say.caption("{:,} earlier phases are in the log below.", len(started) - len(shown))
     for number, event in enumerate(shown):
         is_last = number == len(shown) - 1
         say.step("{}", event.text, is_running=is_last and status is RunStatus.RUNNING)
+
+
+def gpus_done(events: Sequence[Event]) -> str | None:
+    """Return how many GPUs of a comparison are done, as in "7 of 21 GPUs done"."""
+    return next((event.text for event in reversed(events) if event.phase == GPUS_DONE), None)
 
 
 def draw_log(events: Sequence[Event], run_id: str) -> None:

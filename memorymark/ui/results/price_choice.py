@@ -76,7 +76,10 @@ def draw_price_choice() -> PriceChoice:
     if fetched.problem:
         say.warning("{} The prices of the list are shown, with the day of each.", fetched.problem)
     else:
-        say.caption("Live prices, fetched through gpuhunt: {}.", fetched.observed_at)
+        say.caption(
+            "Live prices, fetched through gpuhunt: {}. The link below does not carry them.",
+            fetched.observed_at,
+        )
     return PriceChoice(kind, live=True, fetched=fetched)
 
 

@@ -36,8 +36,12 @@ def as_chosen(analysis: Analysis, asked: Request | None = None) -> Analysis:
         name: value for name, value in values.items() if value != getattr(analysis.options, name)
     }
     redrawn = with_options(analysis, **changed) if changed else analysis
-    answer = _answer(redrawn, asked) if _can_be_simulated(redrawn) else None
-    if answer is None or answer.trial is None:
+    if not _can_be_simulated(redrawn):
+        return redrawn
+    answer = _answer(redrawn, asked)
+    if answer is None:
+        return with_options(analysis, awaited=True, **changed)
+    if answer.trial is None:
         return redrawn
     return with_options(analysis, supplied=answer.trial, **changed)
 

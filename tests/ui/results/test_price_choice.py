@@ -79,6 +79,7 @@ def test_live_prices_come_with_the_time_of_their_fetch(asking, compared):
         0.31, "AWS on-demand", NOW,
     )  # fmt: skip
     assert NOW in texts(app) and "--prices live,l4:9.5" in texts(app)
+    assert "The link below does not carry them." in texts(app)
     assert table(app).loc[find_gpu("l4").name, "$/hour (edit)"] == 9.5
 
 
