@@ -67,7 +67,7 @@ def test_analyze_prints_one_json_document(engine: StandInEngine, capsys: Any) ->
 
 def test_analyze_in_words(engine: StandInEngine, capsys: Any) -> None:
     out, _ = run(capsys, "analyze bert")
-    assert out.startswith("Largest batch that fits: 192. Recommended: ")
+    assert out.startswith("Largest batch that fits: 192, in steps of 8. Recommended: ")
     assert "\nbert · Test device (measured) · fp32 · adamw · " in out
     assert "8.00 GiB" in out and "Speed-up" in out
 
