@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from memorymark.records.codec import Origin, Record
+from memorymark.records.codec import Record
 from memorymark.records.option import check_options, option
-from memorymark.records.serving import MAX_SESSIONS, ServingConfig
-from memorymark.records.trial import Source
+from memorymark.records.serving import MAX_SESSIONS
 
 
 class Act(StrEnum):

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from memorymark.inference.caches import Slot
 from memorymark.inference.host_store import HostStore

@@ -81,7 +81,7 @@ def test_what_is_held_ends_and_what_is_swapped_goes_on(pause_layer):
 
 
 def test_the_first_that_does_not_fit_is_the_one_that_arithmetic_says():
-    held, place, _ = run("hold")
+    held, _, _ = run("hold")
     weights = held.events[0].allocated_bytes - held.state_bytes
     beside = max(event.peak_bytes - event.allocated_bytes for event in held.events[:3])
     fit = (BUDGET - weights - beside) // held.state_bytes
