@@ -13,7 +13,7 @@ from memorymark.ui.frame import COMPARISON, LOGO, navigate, run_framed
 from memorymark.ui.headers import MIDDLEWARE
 from memorymark.ui.notices import draw_history_problem
 from memorymark.ui.redraw import begin
-from memorymark.ui.results.shown import name_tab, note_shown, open_asked_run
+from memorymark.ui.results.shown import lead_on, name_tab, note_shown, open_asked_run
 from memorymark.ui.sidebar import draw_sidebar
 from memorymark.ui.slots import drawing
 
@@ -25,6 +25,7 @@ def draw() -> None:
     need_settings()
     with drawing():
         begin()
+        lead_on(page)
         open_asked_run()
         note_shown(comparison=page.title == COMPARISON)
         name_tab(page)

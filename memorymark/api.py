@@ -245,15 +245,18 @@ def fits(
     """Say whether a batch fits in the training of a running script, and by how much.
 
     The step is simulated on copies without data: the module, the batch, the optimizer and what
-    else the script has set are as they were afterwards, and nothing is put on a device. Where the
-    batch does not fit, the largest that does is looked for.
+    else the script has set are as they were afterwards, and nothing is put on a device. So are the
+    global names, closures, containers, class attributes, objects, counters and random generators
+    that the model's code and yours write to. Not put back are what libraries keep for themselves,
+    files, and what is printed or sent; what the code takes from a generator or a data loader is
+    gone, which the result says. Where the batch does not fit, the largest that does is looked for.
 
     Args:
         model: The live torch.nn.Module, on the host or on CUDA, in the mode that it has. Wrappers
             of torch.compile and DistributedDataParallel are taken off.
-        batch: A batch for it: a tensor, a tuple, a mapping or a dataclass of tensors, whose
-            leading dimension counts the samples. (inputs, targets) or a mapping with labels names
-            the targets.
+        batch: A batch for it, as from next(iter(loader)): a tensor, a tuple, a mapping or a
+            dataclass of tensors, whose leading dimension counts the samples. (inputs, targets) or
+            a mapping with labels names the targets.
         optimizer: The live optimizer, with the states that it has; several in a container. None
             takes the config's, which is AdamW where it says nothing.
         loss: `loss(outputs, batch)`, or a loss of torch.nn, called with outputs and targets. None

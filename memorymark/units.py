@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime
 
@@ -18,6 +19,9 @@ _UNITS = {
     "m": MIB, "mib": MIB, "mb": 1000**2,
     "g": GIB, "gib": GIB, "gb": 1000**3,
     "t": 1024**4, "tib": 1024**4, "tb": 1000**4,
+}  # fmt: skip
+_DURATIONS = {  # seconds in each, and up to which it reads best
+    "ms": (1e-3, 1.0), "s": (1.0, 120.0), "min": (60.0, 7200.0), "h": (3600.0, math.inf),
 }  # fmt: skip
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
 _LONGEST_AMOUNT = 100
@@ -64,6 +68,18 @@ def mib_or_gib(value: int | None) -> str:
     return f"{value / MIB:,.1f} MiB"
 
 
+def gib_at_most(value: int | None, most: int | None) -> str:
+    """Write the most that an amount of memory may be; nothing where it reads as the amount.
+
+    Example:
+        >>> gib_at_most(5 * GIB, 6 * GIB), gib_at_most(5 * GIB, 5 * GIB + 1)
+        (' (at most 6.00)', '')
+    """
+    if most is None or gib(most) == gib(value):
+        return ""
+    return f" (at most {gib(most).removesuffix(' GiB')})"
+
+
 def gib_range(low: int | None, high: int | None) -> str:
     """Write a range of bytes, in MiB where its higher end is below one GiB; a dash where unknown.
 
@@ -103,13 +119,19 @@ def likely_rate(band: tuple[float, float] | None) -> str:
 
 
 def likely_seconds(low: float | None, high: float | None) -> str:
-    """Write between which durations an estimate is likely to lie; nothing where it is no estimate.
+    """Write between which durations an estimate is likely to lie, both in one unit.
+
+    Nothing where it is no estimate.
 
     Example:
         >>> likely_seconds(0.1, 0.2)
         ' (likely 100 ms to 200 ms)'
     """
-    return "" if low is None or high is None else f" (likely {seconds(low)} to {seconds(high)})"
+    if low is None or high is None:
+        return ""
+    middle = math.sqrt(abs(low * high)) or abs(high)  # near the figure that the band is of
+    unit = _unit_of(middle)
+    return f" (likely {_in_unit(low, unit)} to {_in_unit(high, unit)})"
 
 
 def likely_hours(band: tuple[float, float] | None) -> str:
@@ -117,9 +139,9 @@ def likely_hours(band: tuple[float, float] | None) -> str:
 
     Example:
         >>> likely_hours((0.5, 3.0))
-        ' (likely 30 min to 3 h)'
+        ' (likely 30 min to 180 min)'
     """
-    return "" if band is None else f" (likely {hours(band[0])} to {hours(band[1])})"
+    return "" if band is None else likely_seconds(band[0] * 3600, band[1] * 3600)
 
 
 def likely_usd(band: tuple[float, float] | None) -> str:
@@ -134,13 +156,15 @@ def likely_usd(band: tuple[float, float] | None) -> str:
 
 def seconds(value: float | None) -> str:
     """Write a duration in the unit that reads best, a dash where unknown."""
-    if value is None:
-        return UNKNOWN
-    if value < 1:
-        return f"{value * 1000:.3g} ms"
-    if value < 120:
-        return f"{value:.3g} s"
-    return f"{value / 60:.3g} min" if value < 7200 else f"{value / 3600:,.3g} h"
+    return UNKNOWN if value is None else _in_unit(value, _unit_of(value))
+
+
+def _unit_of(value: float) -> str:
+    return next(name for name, (_, end) in _DURATIONS.items() if value < end)
+
+
+def _in_unit(value: float, unit: str) -> str:
+    return f"{'-' if value < 0 else ''}{rate(abs(value) / _DURATIONS[unit][0])} {unit}"
 
 
 def hours(value: float | None) -> str:

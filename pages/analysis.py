@@ -20,9 +20,9 @@ ANALYZE = "Analyze"
 
 
 def draw_result(run: Run) -> None:
-    analysis = as_chosen(analysis_of(run.run_id))
-    wait_for_estimate(analysis)
     request = request_of(run)
+    analysis = as_chosen(analysis_of(run.run_id), request)
+    wait_for_estimate(analysis, request)
     draw_analysis(analysis, request, lambda: draw_analysis_levers(analysis, request))
     draw_evidence(analysis, request)
 

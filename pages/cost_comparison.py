@@ -6,9 +6,10 @@ import streamlit as st
 
 from memorymark.records.request import RequestKind
 from memorymark.ui.frame import need_frame
+from memorymark.ui.kept_runs import request_of_analysis
 from memorymark.ui.results.comparison_view import draw_comparison, draw_savings
 from memorymark.ui.results.press import draw_outcome, press_area, pressed, start
-from memorymark.ui.results.redrawn import as_chosen
+from memorymark.ui.results.redrawn import as_chosen, wait_for_estimate
 from memorymark.ui.results.shown import draw_run, shown_runs
 from memorymark.ui.setup.choices import plan_to_ask, shown_analysis
 from memorymark.ui.setup.setup_fields import draw_setup
@@ -37,4 +38,7 @@ draw_plan()
 draw_run(shown, draw_comparison, COMPARE)
 analysis = shown_analysis()
 if analysis is not None:
-    draw_savings(as_chosen(analysis))
+    asked = request_of_analysis(analysis)
+    analysis = as_chosen(analysis, asked)
+    wait_for_estimate(analysis, asked)
+    draw_savings(analysis, asked)

@@ -33,7 +33,8 @@ def with_options(analysis: Analysis, *, supplied: Trial | None = None, **changes
     Args:
         analysis: The analysis whose trials are used.
         supplied: A trial of the current batch from elsewhere, such as a simulation; used where
-            the trials of the analysis say nothing of that batch.
+            the trials of the analysis say nothing of that batch, and in place of figures that
+            would be interpolated between simulated ones.
         **changes: Fields of AnalysisOptions with their new values.
 
     Raises:
@@ -42,8 +43,7 @@ def with_options(analysis: Analysis, *, supplied: Trial | None = None, **changes
     """
     options = dataclasses.replace(analysis.options, **changes)
     current = mark_at(analysis.trials, options.current_batch_size)
-    fitting = supplied is not None and supplied.batch_size == options.current_batch_size
-    if fitting and current.trial is None and not current.interpolated:
+    if supplied is not None and _says_more(supplied, current, analysis):
         current = _supplied_mark(supplied, analysis)
     optimal = optimal_mark(analysis, options)
     largest = Mark()
@@ -137,6 +137,19 @@ def _mark_of(trial: Trial) -> Mark:
         known.samples_per_second if known else None,
         fits=None if trial.outcome is Outcome.ERROR else trial.fits,
     )
+
+
+def _says_more(supplied: Trial, current: Mark, analysis: Analysis) -> bool:
+    """Say whether a trial from elsewhere is to take the place of what the trials say of a batch.
+
+    Interpolated figures of a device are nearer to it than those of a simulation.
+    """
+    if current.trial is not None or supplied.batch_size != current.batch_size:
+        return False
+    if not current.interpolated:
+        return True
+    both = {supplied.source, analysis.target.source}
+    return both == {Source.SIMULATED} and supplied.outcome is not Outcome.ERROR
 
 
 def _supplied_mark(supplied: Trial, analysis: Analysis) -> Mark:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from memorymark.analysis.attempt import attempt
 from memorymark.analysis.search import SearchResult, find_max_batch
 from memorymark.analysis.unfinished import backward_so_far, compile_so_far
-from memorymark.analysis.verdicts import judge_backward, judge_compile
+from memorymark.analysis.verdicts import STAGE_TEXT, judge_backward, judge_compile
 from memorymark.errors import Cancelled
 from memorymark.probes.probe import Probe
 from memorymark.records.codec import Record
@@ -23,13 +23,6 @@ from memorymark.workloads.trial_spec import TrialSpec
 
 if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
-
-_STAGE_TEXT = {
-    Stage.FORWARD_ONLY: "forward only, under no_grad",
-    Stage.FORWARD: "forward with activations kept",
-    Stage.BACKWARD: "forward and backward",
-    Stage.STEP: "training step",
-}
 
 
 def validate_backward_on(
@@ -180,7 +173,7 @@ def _runner(
 
     def run(config: TrainingConfig, batch_size: int, stage: Stage, label: str = "") -> Trial:
         cancel.check()
-        what = label or _STAGE_TEXT[stage]
+        what = label or STAGE_TEXT[stage]
         about = {"phase": "validation", "batch_size": batch_size}
         on_event(Event(EventKind.TRIAL_STARTED, f"{what}, batch {batch_size}: running", **about))
         trial = attempt(probe, TrialSpec(workload, config, batch_size, stage), ran)

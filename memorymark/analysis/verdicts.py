@@ -13,6 +13,13 @@ from memorymark.units import mib_or_gib, seconds
 USUAL_RATIO = (2.0, 3.0)
 """Where backward over forward-only usually lies; outside of it is a warning, not a fault."""
 
+STAGE_TEXT = {
+    Stage.FORWARD_ONLY: "forward only, under no_grad",
+    Stage.FORWARD: "forward with activations kept",
+    Stage.BACKWARD: "forward and backward",
+    Stage.STEP: "training step",
+}
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -92,13 +99,13 @@ def judge_compile(
 def _failed_trials(trials: Iterable[Trial]) -> Iterable[str]:
     for trial in trials:
         if trial.outcome is Outcome.ERROR:
-            yield f"Stage {trial.stage} failed: {trial.error}"
+            yield f"In {STAGE_TEXT[trial.stage]}: {trial.error}"
 
 
 def _unfinished(trials: Iterable[Trial]) -> Iterable[str]:
-    out = [str(trial.stage) for trial in trials if trial.outcome is Outcome.OOM]
+    out = [STAGE_TEXT[trial.stage] for trial in trials if trial.outcome is Outcome.OOM]
     if out:
-        yield f"Out of memory in: {', '.join(out)}. Try a smaller batch."
+        yield f"Out of memory in: {'; '.join(out)}. Try a smaller batch."
 
 
 def _unusual_ratio(times: float | None) -> Iterable[str]:

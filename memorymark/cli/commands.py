@@ -26,6 +26,7 @@ from memorymark.records.request import (
     LEVERED,
     Request,
     RequestKind,
+    check_levered,
 )
 from memorymark.service.history import RunHistory
 
@@ -55,6 +56,8 @@ def analyze(
         RequestKind.ANALYSIS, model, config, device, gpu, memory_budget, options=asked,
         **_priced(prices, price_kind),
     )  # fmt: skip
+    if with_levers:
+        check_levered(device)
     files = files_of(model, export, export_trainer)
     try:
         analysis = _done(request)
@@ -220,7 +223,7 @@ def levers(
     model: options.Model,
     config: TrainingConfig,
     gpu: options.Gpu = None,
-    device: options.Device = None,
+    device: options.SimulatedDevice = None,
     memory_budget: options.MemoryBudget = None,
     prices: options.GivenPrices = None,
     price_kind: options.PriceKind = None,
@@ -236,6 +239,7 @@ def levers(
         RequestKind.LEVERS, model, config, device, gpu, memory_budget, options=asked,
         **_priced(prices, price_kind),
     )  # fmt: skip
+    check_levered(device)
     _show_kept(request, as_json, partial(printed.show_levers, asked=request))
 
 

@@ -34,6 +34,10 @@ ComparedGpus = Annotated[str | None, _flag("gpus")]
 GivenPrices = Annotated[str | None, _flag("prices")]
 PriceKind = Annotated[str | None, _flag("price_kind")]
 Device = Annotated[str | None, _flag("device")]
+SimulatedDevice = Annotated[
+    str | None,
+    Option("--device", help="CUDA device of this machine, which is simulated: cuda or cuda:N."),
+]
 MemoryBudget = Annotated[str | None, _flag("memory_budget")]
 Library = Annotated[
     str | None, Option(help="List the models of this library instead: torchvision or timm.")

@@ -7,11 +7,13 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from memorymark.memory.holder_groups import group_holders
-from memorymark.memory.trace import BACKWARD, FORWARD, SETUP, STEP, Block, Trace
+from memorymark.memory.trace import BACKWARD, FORWARD, OPTIMIZER, SETUP, STEP, Block, Trace
 from memorymark.records.held_memory import Breakdown, Holder, HolderGroup, Timeline
+from memorymark.records.operation_names import plain_operation
 
 MAX_POINTS = 2000
 MAX_HOLDERS = 10
+OPTIMIZER_STEP = "optimizer step"
 
 
 def peak_position(trace: Trace, start: int = 0) -> int:
@@ -51,19 +53,21 @@ def breakdown_at(trace: Trace, position: int) -> Held:
     """Return what the live blocks are for, and who holds most.
 
     Activations are blocks made in a forward pass and still alive in the backward pass or
-    later; what a forward pass releases before its end is a temporary.
+    later; what a forward pass releases before its end is a temporary. Groups have plain names;
+    in the list of single holders operations are named as torch writes them.
     """
     categories = _categories(trace)
     totals: Counter[str] = Counter()
     holders: Counter[tuple[str, str]] = Counter()
+    plain: Counter[tuple[str, str]] = Counter()
     for block_id in live_at(trace, position):
         block, category = trace.blocks[block_id], categories[block_id]
         totals[category] += block.size_bytes
-        holders[_holder(block), category] += block.size_bytes
-    ordered = sorted(holders.items(), key=lambda item: (-item[1], item[0]))
-    named = [Holder(path, category, size) for (path, category), size in ordered]
-    groups = group_holders(named)[:MAX_HOLDERS]
-    return Held(Breakdown(**totals), tuple(named[:MAX_HOLDERS]), groups)
+        name = _holder(block)
+        holders[name or str(block.operation), category] += block.size_bytes
+        plain[name or _work(block), category] += block.size_bytes
+    groups = group_holders(_ordered(plain))[:MAX_HOLDERS]
+    return Held(Breakdown(**totals), tuple(_ordered(holders)[:MAX_HOLDERS]), groups)
 
 
 def timeline(trace: Trace, start: int = 0, end: int | None = None) -> Timeline:
@@ -125,7 +129,23 @@ def _release_phases(trace: Trace) -> dict[int, str]:
     return phases
 
 
+def _ordered(holders: Counter[tuple[str, str]]) -> list[Holder]:
+    """Return the holders of a count by name and category, largest first."""
+    ordered = sorted(holders.items(), key=lambda item: (-item[1], item[0]))
+    return [Holder(path, category, size) for (path, category), size in ordered]
+
+
 def _holder(block: Block) -> str:
+    """Return the part of the model that holds a block, "" where none does."""
     if block.owner:
         return block.owner.rpartition(".")[0] or block.owner
-    return block.path or str(block.operation)
+    return block.path
+
+
+def _work(block: Block) -> str:
+    """Say what made a block that belongs to no part of the model."""
+    if isinstance(block.operation, str):
+        return block.operation
+    if block.phase == OPTIMIZER:
+        return OPTIMIZER_STEP
+    return plain_operation(str(block.operation), backward=block.phase == BACKWARD)

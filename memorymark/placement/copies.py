@@ -29,6 +29,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from memorymark.errors import WorkloadError
 from memorymark.memory.torch_parts import hooks_of
+from memorymark.placement.kept_values import in_its_place
 from memorymark.placement.moving import Twins
 from memorymark.placement.own_or_library import is_of_a_library, names_in
 from memorymark.placement.ownership import like, note_made
@@ -243,6 +244,9 @@ class Copies:
         return self._keep(generator, made)
 
     def _object(self, value: Any) -> Any:
+        forked = in_its_place(value)
+        if forked is not None:
+            return self._keep(value, forked)
         kind = type(value)
         module = kind.__module__
         if not is_of_a_library(module) or module.startswith(_STATEFUL):

@@ -47,6 +47,12 @@ class Mark:
         low, high = self.samples_per_second_low, self.samples_per_second_high
         return None if low is None or high is None else (low, high)
 
+    @property
+    def most_memory_bytes(self) -> int | None:
+        """The memory that a training at this batch may take: the higher end of a range."""
+        known = self.memory_bytes is not None and self.trial is not None
+        return self.trial.most_memory_bytes if known else self.memory_bytes
+
     def likely(self, figure: float | None) -> tuple[float, float] | None:
         """The least and the most that is likely of dollars or hours that go with its throughput."""
         return cost_band(figure, self.samples_per_second, self.speed_band)

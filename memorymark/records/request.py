@@ -243,6 +243,19 @@ class Request(Record):
         return words
 
 
+def check_levered(device: str | None) -> None:
+    """Refuse levers of a device that nothing simulates: they are found in simulations alone.
+
+    Raises:
+        UsageError: The device is no CUDA device.
+    """
+    if device is not None and device.strip().lower().partition(":")[0] != "cuda":
+        raise UsageError(
+            f"Levers are simulated, and nothing simulates the device {device!r}; accepted: cuda or "
+            "cuda:N. Name a GPU of the catalogue with --gpu; `memorymark gpus` lists them."
+        )
+
+
 def why_not_on(kind: RequestKind, *, simulated: bool) -> str | None:
     """Return why a kind of request has no place on a target; None where it has.
 

@@ -6,7 +6,7 @@ from collections.abc import Container
 
 from memorymark.records.comparison import ComparedGpu, Comparison
 from memorymark.records.request import Request
-from memorymark.report.price_words import price_owner
+from memorymark.report.price_words import price_kind, price_owner
 from memorymark.report.settings_phrase import comparison_phrase
 from memorymark.units import count, gib, hours, likely_hours, likely_rate, likely_usd, rate, usd
 
@@ -22,6 +22,8 @@ def cheapest(comparison: Comparison) -> ComparedGpu | None:
 def cheapest_sentence(comparison: Comparison, edited: Container[str] = ()) -> str:
     """Say which GPU trains cheapest, at which batch, for how much and at whose price.
 
+    Where others have prices of another kind, it says so: the order may come from that alone.
+
     Args:
         comparison: The comparison.
         edited: Keys of the GPUs whose price was typed in.
@@ -35,8 +37,27 @@ def cheapest_sentence(comparison: Comparison, edited: Container[str] = ()) -> st
     return (
         f"Cheapest: {best.name} at batch {count(best.optimal_batch_size)}, "
         f"{_dollars(best, 'usd_per_million_samples')} per million samples{per_run} "
-        f"({best.source} throughput), at {_whose_price(best, best.gpu in edited)}."
+        f"({best.source} throughput), at {_whose_price(best, best.gpu in edited)}"
+        f"{_against(comparison, best, edited)}."
     )
+
+
+def kinds_sentence(comparison: Comparison, edited: Container[str] = ()) -> str | None:
+    """Name the cheapest GPU of each kind of price; None where all are of one kind.
+
+    Args:
+        comparison: The comparison.
+        edited: Keys of the GPUs whose price was typed in, which is of no kind.
+    """
+    kinds = _by_kind(comparison, edited)
+    if len(kinds) < 2:
+        return None
+    named = [
+        f"{kind} for {len(rows)} GPU{'s' if len(rows) != 1 else ''}, cheapest {rows[0].name} at "
+        f"{_dollars(rows[0], 'usd_per_million_samples')} per million samples"
+        for kind, rows in kinds.items()
+    ]
+    return f"Prices of different kinds are compared: {'; '.join(named)}."
 
 
 def comparison_lines(comparison: Comparison, asked: Request | None = None) -> list[str]:
@@ -46,7 +67,7 @@ def comparison_lines(comparison: Comparison, asked: Request | None = None) -> li
         comparison_phrase(comparison, asked),
         "",
         *(_row(row) for row in comparison.gpus),
-        *(f"Note: {text}" for text in (*overlap_sentences(comparison), *comparison.findings)),
+        *(f"Note: {text}" for text in _notes(comparison)),
     ]
 
 
@@ -69,9 +90,34 @@ def overlap_sentences(comparison: Comparison) -> list[str]:
     ]
 
 
+def _by_kind(comparison: Comparison, edited: Container[str]) -> dict[str, list[ComparedGpu]]:
+    """Return the GPUs with a cost by the kind of their price, cheapest first."""
+    known = [row for row in comparison.gpus if row.cost.usd_per_million_samples is not None]
+    kinds: dict[str, list[ComparedGpu]] = {}
+    for row in sorted(known, key=lambda row: row.cost.usd_per_million_samples):
+        kind = None if row.gpu in edited else price_kind(row.price_source)
+        if kind is not None:
+            kinds.setdefault(kind, []).append(row)
+    return kinds
+
+
+def _against(comparison: Comparison, best: ComparedGpu, edited: Container[str]) -> str:
+    kinds = _by_kind(comparison, edited)
+    others = [kind for kind, rows in kinds.items() if best not in rows]
+    if len(kinds) < 2:
+        return ""
+    return f", compared with {' and '.join(others)} prices"
+
+
 def is_dominated(row: ComparedGpu) -> bool:
     """Whether another GPU is known to be as cheap and as fast, and better in one."""
     return row.cost.usd_per_million_samples is not None and not row.efficient
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    kinds = kinds_sentence(comparison)
+    mixed = [] if kinds is None else [kinds]
+    return [*mixed, *overlap_sentences(comparison), *comparison.findings]
 
 
 def _row(row: ComparedGpu) -> str:

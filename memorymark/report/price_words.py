@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from memorymark.records.comparison import GIVEN
+from memorymark.records.prices import PriceKind
 
 _YOURS = "your price"
 
@@ -23,6 +24,17 @@ def price_owner(price_source: str | None) -> str | None:
     if price_source == GIVEN:
         return _YOURS
     return price_source.partition(",")[0].removesuffix(" price")
+
+
+def price_kind(price_source: str | None) -> str | None:
+    """Return the kind of a price from where it was seen; None for the user's own, and unknown.
+
+    Example:
+        >>> price_kind("Vast.ai marketplace, T4 16GB; seen at vast.ai"), price_kind("given")
+        ('marketplace', None)
+    """
+    owner = price_owner(price_source) or ""
+    return next((str(kind) for kind in PriceKind if owner.endswith(kind)), None)
 
 
 def price_words(

@@ -50,4 +50,5 @@ def check_live(
         RequestKind.FITS, workload.name, config, device, gpu, memory_budget,
         workload.live_batch.size, largest=largest or None,
     )  # fmt: skip
-    return execute(request, workload=workload, cancel=cancel)
+    with workload.leaving_all_else():
+        return execute(request, workload=workload, cancel=cancel)

@@ -13,6 +13,7 @@ from memorymark.placement.collector import collector_off
 from memorymark.probes.choose import share_simulations
 from memorymark.probes.probe import Probe
 from memorymark.records.lever import Lever, LeverReport
+from memorymark.records.request import check_levered
 from memorymark.report.snippets import lines_for
 from memorymark.service.call import Call
 
@@ -24,9 +25,11 @@ def levers_on(call: Call, probe: Probe, workload: Workload) -> LeverReport:
     """Find the levers of a call's training on the card of a probe.
 
     Raises:
-        NotAvailable: The device has no simulation.
+        UsageError: The device is one that nothing simulates.
+        NotAvailable: The card has no simulation.
         MemoryMarkError: The training cannot be simulated as it is.
     """
+    check_levered(call.request.device)
     simulation = probe.simulation()
     if simulation is None:
         raise NotAvailable(

@@ -12,9 +12,12 @@ from enum import StrEnum
 from typing import Any
 
 from memorymark.errors import InvalidRecord, quoted
+from memorymark.gpus.catalogue import load_catalogue
 from memorymark.records.codec import parse_json
+from memorymark.records.request import RequestKind
 
 INTERRUPTED = "The process ended before the run finished. Start the run again."
+_SEVERAL = "several GPUs"
 _LATEST_SECONDS = 253_402_300_800.0  # the year 10000, which no calendar here has
 
 
@@ -44,7 +47,7 @@ class Run:
         kind: analysis, backward, compile or comparison.
         status: Where it stands.
         model: Name of the model.
-        device: Name of the device, measured or simulated.
+        device: Name of the device, measured or simulated; without a result, what was asked for.
         source: measured or simulated; None where not known yet.
         owner: Name of the job manager that runs it, where one does.
         created_at: Seconds since the epoch; None where the row does not say.
@@ -80,6 +83,17 @@ class Run:
         return max(self.finished_at - self.created_at, 0.0)
 
 
+def asked_device(request: Mapping[str, Any]) -> str | None:
+    """Return what a run was asked to be on, for people; None where the request does not say."""
+    gpu, device = request.get("gpu"), request.get("device")
+    if request.get("kind") == RequestKind.COMPARISON:
+        return _SEVERAL
+    if isinstance(gpu, str):
+        row = load_catalogue().get(gpu)
+        return gpu if row is None else row.name
+    return device if isinstance(device, str) else None
+
+
 def begun_run(
     run_id: str,
     kind: str,
@@ -89,6 +103,7 @@ def begun_run(
     owner: str | None = None,
 ) -> Run:
     """Return a run that begins now."""
+    device = device or asked_device({"kind": kind, **request})
     return Run(
         run_id, kind, status, request.get("model"), device, None, owner, time.time(), None, None,
         request=request,
@@ -111,7 +126,7 @@ def ended_run(
         record=None if record is None else {**record, "run_id": run.run_id},
         error=error,
         model=said.get("model_name") or said.get("model") or run.model,
-        device=said.get("device") or ("several GPUs" if "gpus" in said else run.device),
+        device=said.get("device") or (_SEVERAL if "gpus" in said else run.device),
         source=said.get("source") or run.source,
     )
 
@@ -126,11 +141,13 @@ def run_of(row: Mapping[str, Any]) -> Run:
     texts = {name: _text(values[name]) for name in ("model", "device", "source", "owner", "error")}
     times = {name: _time(values[name]) for name in ("created_at", "finished_at", "deleted_at")}
     run_id, record = _text(values["run_id"]) or "", values.get("record")
+    request, kind = _object_or_none(values.get("request")), _text(values["kind"]) or "unknown"
+    texts["device"] = texts["device"] or asked_device({"kind": kind, **(request or {})})
     return Run(
         run_id=run_id,
-        kind=_text(values["kind"]) or "unknown",
+        kind=kind,
         status=_status(values["status"]),
-        request=_object_or_none(values.get("request")),
+        request=request,
         record=None if record is None else object_of(record, f"record of run {run_id}"),
         **texts,
         **times,

@@ -22,7 +22,7 @@ from memorymark.records.trial import Stage
 from memorymark.training.optimizers import build_optimizer, release_gradients
 from memorymark.training.own_step import noticed_phases, optimizers_in
 from memorymark.training.runtime import Runtime
-from memorymark.workloads.build import make_batch, match_batch
+from memorymark.workloads.build import make_batch, match_batch, note_idle_adapters
 from memorymark.workloads.losses import loss_of
 from memorymark.workloads.own_code import ends_as_errors
 from memorymark.workloads.own_training import describe
@@ -87,6 +87,7 @@ class TrainingStep:
         self.batches: list[object] = []
         self.loss: Tensor | None = None
         self.outputs: object = None
+        self._knows_adapters = False
 
     def __call__(self) -> None:
         """Run one step, accumulation included."""
@@ -158,6 +159,7 @@ class TrainingStep:
             self.loss = loss.detach()
 
     def _update(self) -> None:
+        self._look_at_adapters()
         self._on_phase(OPTIMIZER)
         if self.optimizers:
             self._clip_gradients()
@@ -169,6 +171,14 @@ class TrainingStep:
             self.loss, self.outputs = None, None
         self._zero_grad(ZeroGrad.AFTER_STEP)
         self._on_phase(STEP_END)
+
+    def _look_at_adapters(self) -> None:
+        """After the first backward pass: some adapters may be read by nothing."""
+        rank, stage = self._config.lora_rank, self._spec.stage
+        if rank is None or self._knows_adapters or stage in (Stage.FORWARD_ONLY, Stage.FORWARD):
+            return
+        self._knows_adapters = True
+        note_idle_adapters(self._spec.workload, self.model, rank)
 
     def _clip_gradients(self) -> None:
         """Scale the gradients down to the largest norm, as transformers' Trainer does."""

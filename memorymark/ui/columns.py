@@ -22,6 +22,7 @@ Value = Callable[[Any], Any]
 Shown = Callable[[Sequence[Any], bool], Any]
 Cells = list[dict[str, Any]]
 _MOST_DIGITS = 4
+_MONEY = "$"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Column:
         shown: Makes the column's configuration from its cells.
         pinned: It stays in sight when the table is scrolled sideways.
         optional: It is left out where no row has a value.
+        kin: Columns with the same word here show as many decimals as one another.
     """
 
     title: str
@@ -41,6 +43,7 @@ class Column:
     shown: Shown
     pinned: bool = False
     optional: bool = False
+    kin: str | None = None
 
     def where_known(self) -> Column:
         """Return the column as one that is left out where no row has a value."""
@@ -87,8 +90,12 @@ def figure(title: str, value: Value, *, help: str | None = None) -> Column:
 
 
 def money(title: str, value: Value, *, help: str | None = None) -> Column:
-    """Make a column of dollars: cents, and two figures of the smallest where that is less."""
-    return Column(title, value, _measured_numbers("$", figures=2, least=2, help=help))
+    """Make a column of dollars: cents, and two figures of the smallest where that is less.
+
+    All of them in a table have as many decimals: $0.091 beside $0.13 would read as more exact.
+    """
+    shown = _measured_numbers("$", figures=2, least=2, help=help)
+    return Column(title, value, shown, kin=_MONEY)
 
 
 def with_band(column: Column, band: Value) -> tuple[Column, Column, Column]:
@@ -99,6 +106,7 @@ def with_band(column: Column, band: Value) -> tuple[Column, Column, Column]:
         band: Takes the two ends from what a row is about, as a pair; None where there is none.
     """
     name, bracket, unit = column.title.partition(" (")
+    column = replace(column, kin=column.kin or column.title)
 
     def end(number: int, word: str) -> Column:
         def value(item: Any) -> Any:
@@ -140,10 +148,13 @@ def cells_of(columns: Sequence[Column], items: Iterable[Any]) -> Cells:
 
 def column_config(columns: Sequence[Column], cells: Cells) -> dict[str, Any]:
     """Return how Streamlit shows the columns of these cells."""
-    return {
-        column.title: column.shown([row[column.title] for row in cells], column.pinned)
-        for column in _kept(columns, cells)
-    }
+    kept = _kept(columns, cells)
+
+    def cells_like(column: Column) -> list[Any]:
+        kin = [other for other in kept if other.kin == column.kin] if column.kin else [column]
+        return [row[other.title] for other in kin for row in cells]
+
+    return {column.title: column.shown(cells_like(column), column.pinned) for column in kept}
 
 
 def draw_table(columns: Sequence[Column], items: Iterable[Any], alt: str, **how: Any) -> Any:

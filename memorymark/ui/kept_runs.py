@@ -92,6 +92,12 @@ def request_of(run: Run) -> Request | None:
         return None
 
 
+def request_of_analysis(analysis: Analysis) -> Request | None:
+    """Return what the run of an analysis was asked for; None where that is not known."""
+    run = open_run(analysis.run_id)
+    return None if run is None else request_of(run)
+
+
 def _target_fields(record: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the target of a record as fields of a request; none where it has no single one."""
     target = (record or {}).get("target")

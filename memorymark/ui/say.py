@@ -157,6 +157,7 @@ def metric(label: str, value: str, told: str | None = None, help: str | None = N
         delta_color="off",
         delta_arrow="off",
         border=told is not None,
+        height="stretch" if told is not None else "content",
         help=None if help is None else plain(help),
     )
 

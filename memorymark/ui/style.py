@@ -12,8 +12,8 @@ def draw_style() -> None:
     dark ground no colour has enough contrast for both: these texts take the colour of the text
     around them.
 
-    The note below a figure is cut off where it is longer than a line; here it goes on in the next,
-    and so do choices beside one another.
+    A figure's name and the note below it are cut off where they are longer than a line; here they
+    go on in the next, and so do choices beside one another.
 
     The buttons that start a run, and what comes of a press, stay in view, however much is unfolded
     above them.
@@ -27,6 +27,7 @@ def draw_style() -> None:
         [data-testid=stButtonGroup] [role=radiogroup] {
             flex-wrap: wrap;
         }
+        [data-testid=stMetricLabel], [data-testid=stMetricLabel] *,
         [data-testid=stMetricDelta], [data-testid=stMetricDelta] * {
             white-space: normal !important;
             overflow: visible !important;

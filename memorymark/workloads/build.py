@@ -32,6 +32,7 @@ from memorymark.placement.without_data import make_without_data, make_without_pa
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.batch_sizes import check_batch, learn_growth
+from memorymark.workloads.lora import idle_adapters, idle_words, trained_words
 from memorymark.workloads.own_code import own_code
 from memorymark.workloads.own_training import describe
 from memorymark.workloads.trained_parameters import choose_trained
@@ -211,6 +212,19 @@ def notes_on(model: nn.Module) -> tuple[str, ...]:
 def findings_on(model: nn.Module) -> tuple[str, ...]:
     """Return what to tell first of how a model was built: how much of it trains."""
     return _findings.get(model, ())
+
+
+def note_idle_adapters(workload: Workload, model: nn.Module, rank: int) -> None:
+    """Note, after a backward pass, which of LoRA's adapters train nothing.
+
+    Raises:
+        WorkloadError: None of them trains.
+    """
+    idle = idle_adapters(model, workload.name)
+    if idle:
+        _, *others = findings_on(model)
+        words = trained_words(model, rank, idle), idle_words(model, idle)
+        _findings[model] = (*words, *(each for each in others if each not in words))
 
 
 def is_own(workload: Workload) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,8 @@ from torch import nn
 
 from memorymark.errors import MissingPackage, WorkloadError, quoted
 
+# In the names of peft's parameters: before it the layer, after it which of the two matrices.
+_ADAPTER, _FIRST = ".lora_", ".lora_A.default.weight"
 # Over the rank: the scale at which the adapters' result is added.
 ALPHA = 2
 # What transformers, torchvision and timm call the head that a new task brings with it.
@@ -61,15 +63,62 @@ def add_adapters(model: nn.Module, rank: int, device: torch.device, name: str) -
         get_peft_model(model, config)
 
 
-def trained_words(model: nn.Module, rank: int) -> str:
+def idle_adapters(model: nn.Module, name: str) -> list[str]:
+    """Return the layers whose adapters a backward pass has left without a gradient.
+
+    A model may read the weights of a layer by itself, past the layer and its adapter, as
+    torchvision's Swin does in its attention; or not use the layer at all.
+
+    Args:
+        model: The model, after a backward pass.
+        name: The model's name, for errors.
+
+    Raises:
+        WorkloadError: No adapter has a gradient.
+    """
+    trains: dict[str, bool] = {}
+    for path, parameter in model.named_parameters():
+        layer, found, _ = path.partition(_ADAPTER)
+        if found and parameter.requires_grad:
+            trains[layer] = trains.get(layer, False) or parameter.grad is not None
+    idle = [layer for layer, has_gradient in trains.items() if not has_gradient]
+    if idle and len(idle) == len(trains):
+        raise WorkloadError(
+            f"LoRA would train nothing of {quoted(name)}: of {len(idle):,} adapters, such as that "
+            f"of {idle[0]}, none gets a gradient. The model reads the weights of these layers past "
+            "their adapters. Leave the LoRA rank out, or freeze parameters by name."
+        )
+    return idle
+
+
+def idle_words(model: nn.Module, idle: list[str]) -> str:
+    """Say how many of a model's adapters train, where some do not."""
+    count = sum(path.endswith(_FIRST) for path, _ in model.named_parameters())
+    return (
+        f"Only {count - len(idle):,} of the {count:,} adapters train. The others get no gradient, "
+        f"such as that of {idle[0]}: the model reads the weights of these layers past their "
+        "adapters, or does not use them."
+    )
+
+
+def trained_words(model: nn.Module, rank: int, idle: Sequence[str] = ()) -> str:
     """Say how many of a model's parameters its adapters train, the head of a classifier included.
+
+    Args:
+        model: The model.
+        rank: Rank of the adapters.
+        idle: Layers whose adapters train nothing.
 
     Example:
         >>> trained_words(nn.Linear(9, 1), 8)
         'LoRA of rank 8 trains 10 of 10 parameters (100 %).'
     """
     every = list(model.parameters())
-    trained = sum(each.numel() for each in every if each.requires_grad)
+    trained = sum(each.numel() for each in every if each.requires_grad) - sum(
+        each.numel()
+        for path, each in model.named_parameters()
+        if each.requires_grad and path.partition(_ADAPTER)[0] in idle
+    )
     total = sum(each.numel() for each in every)
     share = f"{100 * trained / max(total, 1):.2g}"
     share = "100" if trained == total else share

@@ -3,14 +3,14 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from fakes import FakeProbe, FakeWorkload, measured_target
+from fakes import FakeProbe, FakeWorkload, measured_target, simulated_target
 
 from memorymark.analysis.analyze import analyze_on
 from memorymark.analysis.marks import mark_at, with_options
 from memorymark.errors import InvalidValue, UnknownChoice
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
-from memorymark.records.trial import Source
+from memorymark.records.trial import Outcome, Source
 from memorymark.units import GIB, MIB
 from memorymark.workloads.trial_spec import TrialSpec
 
@@ -59,6 +59,29 @@ def test_a_supplied_trial_is_used_outside_of_the_trials_only():
     other = FakeProbe(1 * GIB).run_trial(TrialSpec(FakeWorkload(), CONFIG, 16))
     assert with_options(first, supplied=other).current.trial is not other
     assert with_options(first, current_batch_size=2, supplied=supplied).current.trial is None
+
+
+def test_between_simulated_trials_a_simulated_one_takes_the_place_of_interpolated_figures():
+    probe = FakeProbe(2 * GIB, 32 * MIB, target=simulated_target(8 * GIB))
+    first = analyze_on(probe, FakeWorkload(), CONFIG)
+    supplied = FakeProbe(3 * GIB, 32 * MIB, target=simulated_target(8 * GIB)).run_trial(
+        TrialSpec(FakeWorkload(), CONFIG, 100)
+    )
+    assert with_options(first, current_batch_size=100).current.interpolated
+    changed = with_options(first, current_batch_size=100, supplied=supplied)
+    assert changed.current.trial is supplied and not changed.current.interpolated
+    assert changed.current.samples_per_second == supplied.samples_per_second
+    assert with_options(first, current_batch_size=101, supplied=supplied).current.interpolated
+    failed = dataclasses.replace(supplied, outcome=Outcome.ERROR, error="No rule.")
+    assert with_options(first, current_batch_size=100, supplied=failed).current.interpolated
+
+
+def test_between_measured_trials_figures_stay_interpolated_whatever_a_simulation_says():
+    trial = FakeProbe(3 * GIB).run_trial(TrialSpec(FakeWorkload(), CONFIG, 100))
+    simulated = dataclasses.replace(trial, source=Source.SIMULATED)
+    for supplied in (trial, simulated):
+        changed = with_options(analysis(), current_batch_size=100, supplied=supplied)
+        assert changed.current.interpolated
 
 
 def test_a_simulated_trial_gives_no_speed_to_set_against_measured_ones():

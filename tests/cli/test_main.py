@@ -292,6 +292,9 @@ def test_compare_without_a_name_is_not_compare_with_all(
         ("measure bert", "--batch-size"),
         ("estimate bert --batch-size 4", "--gpu"),
         ("measure bert --batch-size", "--batch-size"),
+        ("levers bert --device cpu", "accepted: cuda or cuda:N"),
+        ("levers bert --device mps", "--gpu"),
+        ("analyze bert --device cpu --levers", "accepted: cuda or cuda:N"),
         ("validate", "command"),
         ("--jsn", "'--jsn'"),
         ("app --port 70000", "--port"),
@@ -598,3 +601,10 @@ def test_trial_line_has_no_error_word_for_an_ok_trial() -> None:
     trial = FakeProbe(thrashing_from=1).run_trial(TrialSpec(FakeWorkload(), TrainingConfig(), 8))
     assert trial.outcome is Outcome.OK
     assert "allocator retries" in trial_row(trial) and "error" not in trial_row(trial)
+
+
+def test_levers_offer_only_devices_that_are_simulated(capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = run(capsys, "levers --help")
+    said = " ".join(out.replace("│", " ").split())
+    assert "CUDA device of this machine, which is simulated: cuda or cuda:N." in said
+    assert "measure" not in said.lower() and "mps" not in said

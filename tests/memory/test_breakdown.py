@@ -52,6 +52,36 @@ def test_activations_outlive_the_forward_pass_and_temporaries_do_not():
     assert (parts.activations, parts.temporaries) == (107, 3)
 
 
+def test_what_no_module_made_is_named_by_what_it_is_part_of():
+    aten = torch.ops.aten
+    trace = Trace()
+    for phase, func in ((FORWARD, aten._softmax.default), (BACKWARD, aten.mm.default),
+                        (OPTIMIZER, aten._foreach_sqrt.default), (OPTIMIZER, aten.mul.Tensor),
+                        (OPTIMIZER, "cuBLAS workspace")):  # fmt: skip
+        trace.allocate(Block(10, phase, "", func))
+    _, holders, groups = breakdown_at(trace, 4)
+    assert {group.path: group.total_bytes for group in groups} == {
+        "softmax": 10, "matrix product, backward": 10, "optimizer step": 20, "cuBLAS workspace": 10,
+    }  # fmt: skip
+    assert {holder.path for holder in holders} == {
+        "aten._softmax.default", "aten.mm.default", "aten._foreach_sqrt.default",
+        "aten.mul.Tensor", "cuBLAS workspace",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_no_group_of_holders_is_named_as_torch_writes_operations(stage):
+    spec = TrialSpec(tiny_bert(), TrainingConfig(seq_len=16), 4, stage)
+    tracker = MemoryTracker("cpu")
+    model = build_model(spec.workload, spec.config, CPU)
+    run_tracked_steps(spec, model, DeviceRuntime(CPU), tracker, steps=2)
+    for position in range(0, len(tracker.trace.events), 25):
+        found = breakdown_at(tracker.trace, position)
+        for path in (group.path for group in found.groups):
+            assert not path.startswith(("aten", "_")), path
+            assert not path.endswith((".default", ".Tensor")), path
+
+
 def test_what_a_checkpoint_makes_again_is_an_activation():
     trace = trace_of(STEP, FORWARD, BACKWARD, ("again", 100, "layer.0"), ("work", 5), "again")
     parts, *_ = breakdown_at(trace, 1)

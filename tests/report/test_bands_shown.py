@@ -28,7 +28,7 @@ from memorymark.report.exports import comparison_csv, trials_csv
 from memorymark.report.lever_lines import lever_lines
 from memorymark.report.sentences import analysis_lines
 from memorymark.report.verdict import verdict
-from memorymark.units import GIB, likely_rate, likely_seconds, likely_usd
+from memorymark.units import GIB, hours, likely_hours, likely_rate, likely_seconds, likely_usd
 
 
 class BandedProbe(FakeProbe):
@@ -70,6 +70,15 @@ def test_a_band_is_written_beside_its_figure_and_nothing_where_there_is_none():
     assert likely_rate((93.1, 125.4)) == " (likely 93.1 to 125)"
     assert likely_seconds(0.1, 0.2) == " (likely 100 ms to 200 ms)"
     assert likely_rate(None) == likely_seconds(None, 0.2) == ""
+
+
+def test_both_ends_of_a_band_of_time_are_in_one_unit():
+    assert likely_hours((1.6, 3.49)) == " (likely 1.6 h to 3.49 h)"
+    assert likely_hours((1.1, 2.36)) == " (likely 66 min to 142 min)"
+    assert likely_hours((-2.36, -1.1)) == " (likely -142 min to -66 min)"
+    assert likely_hours((900.0, 12_345.0)) == " (likely 900 h to 12,345 h)"
+    assert likely_seconds(0.0, 0.5) == " (likely 0 ms to 500 ms)"
+    assert hours(12_345.0) == "12,345 h"
 
 
 def test_a_trials_band_of_throughput_lies_around_it():

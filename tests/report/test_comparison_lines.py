@@ -17,6 +17,7 @@ from memorymark.report.comparison_lines import (
     cheapest,
     cheapest_sentence,
     comparison_lines,
+    kinds_sentence,
 )
 from memorymark.report.price_words import price_owner
 from memorymark.units import GIB
@@ -54,6 +55,40 @@ def test_the_cheapest_says_whose_price_it_is():
         cheapest_sentence(record)
     )
     assert "per hour (your price)." in cheapest_sentence(record, {best.gpu})
+
+
+def mixed():
+    """A comparison in which an on-demand price stands beside one of a marketplace."""
+    record = comparison(slow=0.001)
+    sources = {"l4": "Vast.ai marketplace, L4; seen at vast.ai", "t4": "RunPod spot, T4; seen"}
+    rows = [
+        dataclasses.replace(row, price_source=sources.get(row.gpu, row.price_source))
+        for row in record.gpus
+    ]
+    return dataclasses.replace(record, gpus=tuple(rows))
+
+
+def test_the_headline_says_when_prices_of_other_kinds_are_compared():
+    record = mixed()
+    best = cheapest(record)
+    assert best.gpu == "l4"
+    assert cheapest_sentence(record).endswith(
+        f"${best.usd_per_hour:,.2f} per hour (Vast.ai marketplace), compared with on-demand prices."
+    )
+    said = kinds_sentence(record)
+    assert said.startswith(
+        "Prices of different kinds are compared: marketplace for 1 GPU, cheapest NVIDIA L4 at $"
+    )
+    assert "; on-demand for 1 GPU, cheapest NVIDIA H100 SXM 80GB at $" in said
+    assert "spot" not in said  # nothing fits on that one, so it costs nothing
+    assert f"Note: {said}" in comparison_lines(record)
+
+
+def test_prices_of_one_kind_and_typed_ones_are_not_called_mixed():
+    assert kinds_sentence(comparison()) is None
+    assert "compared with" not in cheapest_sentence(comparison())
+    assert kinds_sentence(mixed(), {"l4"}) is None
+    assert "your price)." in cheapest_sentence(mixed(), {"l4"})
 
 
 def test_a_gpu_that_another_beats_says_so():

@@ -1,5 +1,6 @@
 """Each page of the app, with a probe that answers at once."""
 
+import dataclasses
 import json
 import platform
 import re
@@ -8,11 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import create_autospec
 
+import app_probe
 import pytest
 import streamlit as st
-from fakes import FakeProbe, FakeWorkload, simulated_target
+from fakes import FakeProbe, FakeWorkload, measured_target, simulated_target
 
 from memorymark import units
 from memorymark.analysis.analyze import analyze_on
@@ -54,6 +57,24 @@ def open_page(app, page):
     """Go to a page as a click in the navigation does, which also clears the address."""
     app.query_params.clear()
     app.switch_page(f"pages/{page}.py").run()
+
+
+@pytest.fixture
+def probed(monkeypatch):
+    """What the probes of the app are made of, and those that were made."""
+    ours = SimpleNamespace(target=None, memory=None, made=[])
+    make = app_probe.make_probe
+
+    def make_probe(device, gpu, memory_budget):
+        probe = make(device, gpu, memory_budget)
+        probe.memory = ours.memory
+        if ours.target is not None and device is not None:
+            probe._target = ours.target
+        ours.made.append(probe)
+        return probe
+
+    monkeypatch.setattr(app_probe, "make_probe", create_autospec(make, side_effect=make_probe))
+    return ours
 
 
 def metric(app, label):
@@ -100,8 +121,55 @@ def test_sliders_redraw_from_the_trials_that_exist(app):
     assert metric(app, "Savings per run").value != before
     app.number_input(key="setup_current_batch_size").set_value(400).run()
     assert metric(app, "Current batch").value == "400"
-    assert "interpolated" in metric(app, "Current batch").delta
     assert len(RunHistory().list()) == 1
+
+
+def test_between_measured_trials_figures_are_interpolated(app, probed):
+    probed.target = dataclasses.replace(measured_target(), kind="cpu", gpu_key="a10")
+    app.query_params["device"] = "cpu"
+    app.run()
+    run_to_end(app, "Analyze")
+    app.number_input(key="setup_current_batch_size").set_value(100).run()
+    until(lambda: not app_service().estimates.is_busy)
+    app.run()
+    assert metric(app, "Current batch").value == "100"
+    assert metric(app, "Current batch").delta == "5.12 GiB (interpolated)"
+    assert len(RunHistory().list()) == 1
+
+
+def test_between_simulated_trials_the_page_says_what_the_memory_bar_says(app, probed):
+    probed.memory = lambda batch_size: 2 * units.GIB + batch_size**2 * 20 * units.KIB
+    app.run()
+    run_to_end(app, "Analyze")
+    app.number_input(key="setup_current_batch_size").set_value(1000).run()
+    until(lambda: "interpolated" not in metric(app.run(), "Current batch").delta)
+    assert not app.exception
+    assert metric(app, "Current batch").delta == "21.07 GiB (simulated)"
+    assert any("Fits: 21.07 of 40.00 GiB" in line.value for line in app.markdown)
+    open_page(app, "cost_comparison")
+    assert f"{units.rate(1000 / 1.02)} samples/s" in captions(app)
+    assert len(RunHistory().list()) == 1
+
+
+def test_the_estimate_of_the_page_is_that_of_the_memory_bar(app, probed):
+    """One simulation serves both, as long as the setup is that of the run."""
+    app.run()
+    run_to_end(app, "Analyze")
+    app.number_input(key="setup_current_batch_size").set_value(1000).run()
+    until(lambda: "simulated" in metric(app.run(), "Current batch").delta)
+    assert [probe.batch_sizes for probe in probed.made].count([1000]) == 1
+
+
+def test_without_an_estimate_figures_between_simulated_trials_are_said_to_be_interpolated(
+    app, monkeypatch
+):
+    app.run()
+    run_to_end(app, "Analyze")
+    failed = create_autospec(AppService.estimate, return_value=Answer(error="No room."))
+    monkeypatch.setattr(AppService, "estimate", failed)
+    app.number_input(key="setup_current_batch_size").set_value(1000).run()
+    assert metric(app, "Current batch").delta == "33.25 GiB (interpolated)"
+    assert not any("Simulating" in caption.value for caption in app.caption)
 
 
 def test_each_target_has_its_price_of_the_catalogue_or_the_one_that_was_set_for_it(app):
@@ -148,7 +216,7 @@ def test_a_batch_outside_of_the_trials_is_simulated_under_the_budget_of_the_run(
     """A run under a budget is never taken for the whole GPU."""
     target = simulated_target(4 * units.GIB)
     analysis = analyze_on(FakeProbe(target=target), FakeWorkload("bert"), TrainingConfig())
-    request = redrawn.outside_request(analysis)
+    request = redrawn.simulated_request(analysis)
     assert (request.gpu, request.memory_budget) == (target.gpu_key, 4 * units.GIB)
 
 
@@ -544,6 +612,25 @@ def test_an_active_run_says_what_it_has_found_so_far():
     assert job_view.newest_finding(job) == "about 496 fit"
     job.events.append(Event(EventKind.TRIAL_FINISHED, "batch 496: \x1b38 GiB"))
     assert job_view.newest_finding(job) == job_view.visible("batch 496: \x1b38 GiB")
+
+
+@pytest.mark.parametrize(
+    ("expected_seconds", "said"),
+    [
+        (None, "Remaining time unknown"),
+        (120.0, "About 100 s left"),
+        (20.2, "Almost done"),
+        (1.0, "Almost done"),
+    ],
+)
+def test_an_active_run_says_how_long_it_will_take(expected_seconds, said, monkeypatch):
+    job = Job(
+        "ab12", "analysis", {}, "simulated:0", work=lambda on_event, cancel: {}, key="",
+        started_at=1000.0, expected_seconds=expected_seconds,
+    )  # fmt: skip
+    monkeypatch.setattr(time, "time", lambda: 1020.0)
+    assert job_view.time_left_words(job) == said
+    assert job_view.time_left_words(None) == "Remaining time unknown"
 
 
 def test_waiting_job_says_who_is_before_it(monkeypatch):

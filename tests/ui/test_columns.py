@@ -65,6 +65,30 @@ def test_money_has_cents_and_less_where_a_cell_is_below_one():
     assert small["type_config"]["format"] == "$%,.4f"
 
 
+def decimals(shown, cells):
+    made = columns.column_config(shown, cells)
+    return {title: made[title]["type_config"]["format"] for title in cells[0]}
+
+
+def test_amounts_of_one_table_have_as_many_decimals():
+    shown = [
+        *columns.with_band(columns.money("$/million", None), None),
+        columns.money("$/year", None),
+        columns.figure("Step (s)", None),
+    ]
+    titles = ("$/million", "$/million, at least", "$/million, at most", "$/year")
+    cells = [dict(zip(titles, (0.13, 0.091, 0.19, 1.5), strict=True), **{"Step (s)": 0.5})]
+    forms = decimals(shown, cells)
+    assert {forms[title] for title in titles} == {"$%,.3f"}
+    assert forms["Step (s)"] == "%,.3f"
+
+
+def test_a_figure_and_its_band_have_as_many_decimals():
+    speed = columns.with_band(columns.figure("Samples/s", None), None)
+    cells = [{"Samples/s": 12.5, "Samples/s, at least": 8.25, "Samples/s, at most": 190.0}]
+    assert set(decimals(speed, cells).values()) == {"%,.2f"}
+
+
 def test_names_are_pinned_and_columns_without_a_value_are_left_out():
     made = [
         columns.text("GPU", lambda item: item, pinned=True),

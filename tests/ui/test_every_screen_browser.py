@@ -47,8 +47,12 @@ def address(server_home):
 def kept(server_home):
     """Finished analyses by name; `fine` gains nothing from another batch, `stopped` was."""
     config = TrainingConfig(precision="amp-fp16", seq_len=256)
+    long = TrainingConfig(
+        seq_len=512, optimizer="adafactor", gradient_checkpointing=True, gradient_accumulation=4
+    )
     slow = {"overhead_seconds": 0.0, "target": simulated_target()}
     return {
+        "long": save(server_home, analysis(long), long),
         "other": save(server_home, analysis(config), config),
         "plain": save(server_home, analysis(TrainingConfig()), TrainingConfig()),
         "fine": save(server_home, analysis(TrainingConfig(), **slow), TrainingConfig()),
@@ -213,6 +217,20 @@ def test_runs_are_laid_over_one_another(width, address, kept, tab):
     assert tab.get_by_text("amp-fp16").count() > 1  # what they differ in
     assert_chart_words_apart(tab)
     assert_seen_in_both_themes(tab)
+
+
+def test_long_names_of_runs_are_seen_whole_beside_one_another(address, kept, tab):
+    find(tab, address, 1280, "gpt2")
+    tick(tab, 3, 4)
+    expect(tab.get_by_test_id("stVegaLiteChart")).to_have_count(2, timeout=WAIT)
+    for width in (1280, 768, 390):
+        tab.set_viewport_size({"width": width, "height": 900})
+        calm(tab)
+        assert_chart_words_apart(tab)
+        assert_fits_width(tab)
+        names = tab.locator("[data-testid=stVegaLiteChart] .role-legend-label text")
+        shown = [text for text in names.all_text_contents() if "512 tokens" in text]
+        assert (shown and max(map(len, shown)) > 40) or width < 480, shown
 
 
 @every_width

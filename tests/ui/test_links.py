@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from unittest.mock import create_autospec
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -13,6 +14,7 @@ from test_app import cheapest, metric, open_page, run_to_end, subheaders
 
 from memorymark.cli import main
 from memorymark.service.history import RunHistory
+from memorymark.ui.setup import setup_fields
 
 APP = Path(__file__).parents[2] / "streamlit_app.py"
 
@@ -86,6 +88,17 @@ def test_a_field_that_was_emptied_opens_empty(app, compared):
     page = visit(f"/?run={compared}")
     page.number_input(key="side_dataset_size").set_value(None).run()
     assert plan_of(visit(link_of(page))) == [None, 3, 2]
+
+
+def test_a_link_to_a_run_of_another_page_draws_no_other_page_before(app, compared, monkeypatch):
+    """A browser that has part of one page when it gets the next may show neither."""
+    drawn = create_autospec(setup_fields.draw_setup, side_effect=setup_fields.draw_setup)
+    monkeypatch.setattr(setup_fields, "draw_setup", drawn)
+    page = visit(f"/?run={compared}&epochs=7")
+    assert not page.exception
+    assert page.title[0].value == "Cost comparison"
+    assert page.number_input(key="side_epochs").value == 7
+    assert drawn.call_count == 1
 
 
 def test_reset_shows_the_runs_own_values_again(app, compared):

@@ -65,3 +65,24 @@ def test_what_was_found_is_drawn(app, kind, trials, probe):
     said = [each.value for name in ("markdown", "warning", "info") for each in getattr(app, name)]
     assert any("topped" in text or "ancelled" in text for text in said)
     assert not [text for text in said if "None" in text or "nan" in text]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, RequestKind.LEVERS, RequestKind.COMPARISON])
+def test_a_run_that_was_cancelled_before_it_found_anything_says_so(app, kind):
+    where = {} if kind is RequestKind.COMPARISON else {"gpu": "t4"}
+    if kind in (RequestKind.BACKWARD, RequestKind.COMPILE):
+        where["batch_size"] = 16
+    request = Request(kind, "gpt2", TrainingConfig(seq_len=64), **where)
+    RunHistory().begin("stopped0", kind, request.to_dict())
+    RunHistory().finish("stopped0", RunStatus.CANCELLED, error="Cancelled by the user.")
+    app.query_params["run"] = "stopped0"
+    page = {RequestKind.LEVERS: "levers", RequestKind.COMPARISON: "cost_comparison"}
+    app.switch_page(f"pages/{page.get(kind) or KINDS[kind][0]}.py").run()
+    assert not app.exception
+    said = [warning.value for warning in app.warning]
+    assert said == ["This run was cancelled. Cancelled by the user."]
+    assert not app.error and not app.metric  # nothing is shown as a result
+    assert app.selectbox(key="setup_model").value == "gpt2"
+    assert app.number_input(key="setup_seq_len").value == 64
+    if where:
+        assert app.selectbox(key="setup_target").value == "gpu=t4"

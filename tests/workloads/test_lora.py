@@ -5,8 +5,10 @@ import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from tiny import TinyNet, tiny_bert, tiny_gpt2, tiny_llama, tiny_resnet
 from torch import nn
+from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
+import memorymark
 from memorymark.errors import WorkloadError
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.placement.process_state import clean_state
@@ -142,3 +144,67 @@ def test_a_model_of_the_users_is_given_back_without_adapters():
     assert trial.fits and "LoRA of rank 2" in trial.findings[0]
     assert {name: id(p) for name, p in live.named_parameters()} == before
     assert all(p.requires_grad and p.grad is None for p in live.parameters())
+
+
+class ReadsPast(nn.Module):
+    """Attention as torchvision's Swin has it: the weights of a layer, not the layer."""
+
+    def __init__(self, own_layers=1):
+        super().__init__()
+        self.past = nn.Linear(8, 8)
+        self.called = nn.ModuleList(nn.Linear(8, 8) for _ in range(own_layers))
+
+    def forward(self, x):
+        x = functional.linear(x, self.past.weight, self.past.bias)
+        for layer in self.called:
+            x = layer(x)
+        return x
+
+
+def reads_past(own_layers):
+    return lambda: (
+        ReadsPast(own_layers), lambda n: torch.rand(n, 8), lambda model, x: model(x).sum()
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "none"])
+def test_adapters_that_nothing_reads_are_counted_out_measured_and_simulated(optimizer):
+    config = TrainingConfig(lora_rank=2, optimizer=optimizer)
+    with clean_state():
+        spec = TrialSpec(workload_of("own:net", reads_past(2)), config, 4)
+        measured = CpuProbe(2**30).run_trial(spec)
+    simulated = memorymark.estimate(reads_past(2), config, batch_size=4, gpu="l4")
+    for trial in (measured, simulated):
+        assert trial.findings[:2] == (
+            "LoRA of rank 2 trains 64 of 312 parameters (21 %).",
+            "Only 2 of the 3 adapters train. The others get no gradient, such as that of past: the "
+            "model reads the weights of these layers past their adapters, or does not use them.",
+        )
+
+
+def test_where_no_adapter_trains_it_is_an_error():
+    """A head trains whole beside them, so that the loss has a gradient all the same."""
+
+    class WithHead(ReadsPast):
+        def __init__(self):
+            super().__init__(own_layers=0)
+            self.head = nn.Linear(8, 2)
+
+        def forward(self, x):
+            return self.head(super().forward(x))
+
+    def with_head():
+        return WithHead(), *reads_past(0)()[1:]
+
+    config = TrainingConfig(lora_rank=2)
+    with pytest.raises(WorkloadError, match=r"of 1 adapters, such as that of past, none"):
+        memorymark.estimate(with_head, config, batch_size=4, gpu="l4")
+
+
+@pytest.mark.usefixtures("home")
+def test_of_torchvisions_swin_only_the_layers_beside_attention_train():
+    trial = memorymark.estimate(
+        "torchvision:swin_t", TrainingConfig(lora_rank=2), batch_size=1, gpu="l4"
+    )
+    assert trial.findings[1].startswith("Only 27 of the 51 adapters train.")
+    assert "attn.qkv" in trial.findings[1]

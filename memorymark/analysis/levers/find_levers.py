@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from memorymark.analysis.levers.known_levers import INSTEAD, Combined, possible
+from memorymark.analysis.levers.combined_levers import INSTEAD, Combined, possible
 from memorymark.analysis.levers.make_it_fit import MakeItFit
 from memorymark.analysis.levers.ranking import (
     Pulled,
@@ -139,13 +139,14 @@ class _Work:
         self._reporter.enter("make-it-fit", "Looking for the cheapest levers that make it fit")
         search = MakeItFit(self._attempts, self._tried, self._alone)
         found = search.cheapest()
-        if found is None:
+        steps = () if found is None else (self.before, *search.steps(found))
+        self.findings += search.findings
+        if found is None and not search.was_ended:
             self.findings.append(
                 "No set of these levers makes the batch fit on this card: take a smaller batch, a "
                 "smaller model or a card with more memory."
             )
-            return ()
-        return (self.before, *search.steps(found))
+        return steps
 
     def smallest(self, cards: dict[str, tuple[Gpu, Probe]]) -> SmallestCards:
         """Find the smallest card on which the training fits as it is."""

@@ -1,17 +1,15 @@
 """The levers that are known: what each changes, what theory says of it, and what it may cost.
 
 A lever is one entry of `LEVERS`. Its theory says what the change does to the memory and the time of
-a step at the same batch; tests hold the simulation to it. `Theory.NOT_UP` and `Theory.NOT_DOWN`
-stand where it depends on the model whether there is anything to gain or lose.
+a step at the same batch; tests hold the simulation to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from collections.abc import Callable
 from typing import Any
 
+from memorymark.analysis.levers.lever_kinds import Changes, Effect, KnownLever, Theory
 from memorymark.records.config import (
     Attention,
     Optimizer,
@@ -20,8 +18,6 @@ from memorymark.records.config import (
     TrainingConfig,
     UseCache,
 )
-
-Changes = Mapping[str, Any]
 
 SMALLEST = {"seq_len": 16, "image_size": 64, "audio_seconds": 1}
 _FULL = (Precision.FP32, Precision.TF32)
@@ -33,67 +29,6 @@ _ADAMS = (Optimizer.ADAM, Optimizer.ADAMW)
 _FUSED = (*_ADAMS, Optimizer.SGD, Optimizer.SGD_MOMENTUM, Optimizer.ADAGRAD)
 LORA_RANK = 16
 _EMBEDDINGS = ("*embed*", "*wte*,*wpe*", "*shared*")  # as models name them
-
-
-class Theory(StrEnum):
-    """What a change does to a figure, by the theory behind it."""
-
-    DOWN = "down"
-    NOT_UP = "not up"
-    SAME = "same"
-    NOT_DOWN = "not down"
-    UP = "up"
-    EITHER = "either"
-
-
-class Effect(IntEnum):
-    """How much of the training a change touches, the least first."""
-
-    NONE = 0
-    ROUNDING = 1
-    LEARNING = 2
-    SAMPLES = 3
-
-
-@dataclass(frozen=True)
-class KnownLever:
-    """A lever before it is tried.
-
-    Attributes:
-        key: Its short name, unique.
-        name: Its name for people.
-        dimension: What it turns: of one dimension only one lever can be taken.
-        change: Returns the fields to change, for a training and the batch of one forward pass;
-            None where it is set so already, or there is nothing to change.
-        memory: What theory says of the peak of memory at the same batch.
-        time: What theory says of the seconds of a sample.
-        effect: What it touches of the training.
-        notes: What it may do to accuracy or reproducibility, with a source by name.
-    """
-
-    key: str
-    name: str
-    dimension: str
-    change: Callable[[TrainingConfig, int], Changes | None]
-    memory: Theory
-    time: Theory
-    effect: Effect
-    notes: str
-
-    @property
-    def saves_memory(self) -> bool:
-        """Whether it may save memory at the same batch."""
-        return self.memory is not Theory.SAME
-
-    def changes(self, config: TrainingConfig, batch_size: int) -> Changes | None:
-        """Return what it changes of a training, and None where it changes nothing."""
-        found = self.change(config, batch_size)
-        if not found:
-            return None
-        now = {
-            name: batch_size if name == "batch_size" else getattr(config, name) for name in found
-        }
-        return {name: value for name, value in found.items() if value != now[name]} or None
 
 
 def _set(when: Callable[[TrainingConfig], bool] = lambda _: True, **changes: Any) -> Any:
@@ -303,68 +238,3 @@ LEVERS = (
 """All levers, in the order in which they are tried."""
 
 BY_KEY = {lever.key: lever for lever in LEVERS}
-
-COMBINATIONS = (
-    ("amp-bf16", "gradient-checkpointing"),
-    ("amp-bf16", "fused", "zero-grad-after-step"),
-    ("amp-bf16", "gradient-checkpointing", "adamw-8bit"),
-    ("bf16", "gradient-checkpointing", "adamw-8bit"),
-    ("bf16", "lora"),
-    ("bf16", "lora", "gradient-checkpointing"),
-    ("amp-bf16", "channels-last"),
-    ("amp-fp16", "gradient-checkpointing"),
-    ("amp-fp16", "gradient-checkpointing", "adamw-8bit"),
-)
-"""Sets of levers that are worth trying together, by key."""
-
-INSTEAD = {"amp-fp16": "amp-bf16"}
-"""Levers that are combined only where a card does not take the better one."""
-
-
-@dataclass(frozen=True)
-class Combined:
-    """Levers that are taken together; one alone is a combination of one.
-
-    Attributes:
-        levers: The levers, of different dimensions.
-        changes: What they change.
-    """
-
-    levers: tuple[KnownLever, ...]
-    changes: Changes
-
-    @property
-    def name(self) -> str:
-        """Their names, joined."""
-        return " + ".join(lever.name for lever in self.levers)
-
-    @property
-    def notes(self) -> str:
-        """What is to be said of all of them."""
-        return " ".join(lever.notes for lever in self.levers)
-
-    @property
-    def effect(self) -> Effect:
-        """What the one that touches most touches."""
-        return max(lever.effect for lever in self.levers)
-
-
-def combined(
-    levers: tuple[KnownLever, ...], config: TrainingConfig, batch_size: int
-) -> Combined | None:
-    """Put levers together; None where one of them changes nothing."""
-    changes: dict[str, Any] = {}
-    for lever in levers:
-        found = lever.changes(config, batch_size)
-        if found is None:
-            return None
-        changes |= found
-    return Combined(levers, changes)
-
-
-def possible(config: TrainingConfig, batch_size: int) -> list[Combined]:
-    """Return each lever that a training leaves to be pulled, then the useful combinations."""
-    alone = [(lever,) for lever in LEVERS]
-    together = [tuple(BY_KEY[key] for key in keys) for keys in COMBINATIONS]
-    found = (combined(levers, config, batch_size) for levers in (*alone, *together))
-    return [each for each in found if each is not None]

@@ -12,7 +12,8 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from memorymark.analysis.levers.known_levers import Combined, Effect
+from memorymark.analysis.levers.combined_levers import Combined
+from memorymark.analysis.levers.lever_kinds import Effect
 from memorymark.analysis.levers.trying import Tried, saved_bytes
 from memorymark.records.costs import pareto_efficient
 from memorymark.records.gain import SMALLEST_SIMULATED_GAIN

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from memorymark.analysis.levers.known_levers import Changes
 from memorymark.analysis.levers.largest_batch import largest_batch
+from memorymark.analysis.levers.lever_kinds import Changes
 from memorymark.analysis.reporter import Reporter
 from memorymark.analysis.search import find_max_batch
 from memorymark.errors import BoundReached, MemoryMarkError

@@ -18,7 +18,17 @@ from memorymark.report.charts.palette import (
     exact,
     in_gib,
 )
-from memorymark.report.charts.vega import NUMBER, Spec, axis, by_label, chart, layer, number, words
+from memorymark.report.charts.vega import (
+    NUMBER,
+    Spec,
+    across,
+    axis,
+    by_label,
+    chart,
+    layer,
+    number,
+    words,
+)
 from memorymark.units import gib, gib_range, likely_rate, percent, rate
 
 MARKS = ("current", "optimal", "max")
@@ -46,9 +56,19 @@ def latest_by_batch(trials: Sequence[Trial]) -> list[Trial]:
     return [latest[batch_size] for batch_size in sorted(latest)]
 
 
+def trials_drawn(analysis: Analysis) -> list[Trial]:
+    """Return the trials by rising batch size, with that of a current batch that was tried later.
+
+    One of another source than the analysis is no point of its line.
+    """
+    later = analysis.current.trial
+    is_point = later is not None and later.source is analysis.target.source
+    return latest_by_batch([*analysis.trials, *([later] if is_point else [])])
+
+
 def memory_over_batch(analysis: Analysis) -> Spec:
     """Draw the memory of each trial, the line through them, the capacity and the marks."""
-    trials = latest_by_batch(analysis.trials)
+    trials = trials_drawn(analysis)
     rows = [row for trial in trials if (row := _memory_row(trial, analysis))]
     axes = _Axes(analysis, rows, "memory", "Peak memory (GiB)", in_gib(analysis.capacity_bytes))
     layers = [
@@ -65,7 +85,7 @@ def memory_over_batch(analysis: Analysis) -> Spec:
 
 def throughput_over_batch(analysis: Analysis) -> Spec:
     """Draw the samples per second of each trial and the marks; the knee is the recommended one."""
-    fitting = [t for t in latest_by_batch(analysis.trials) if t.samples_per_second is not None]
+    fitting = [t for t in trials_drawn(analysis) if t.samples_per_second is not None]
     rows = [{**_row(trial), "rate": trial.samples_per_second} for trial in fitting]
     most = max((trial.speed_band[1] for trial in fitting if trial.speed_band), default=None)
     axes = _Axes(analysis, rows, "rate", "Throughput (samples/s)", most)
@@ -120,7 +140,7 @@ class _Axes:
         self.largest = max([row["batch"] for row in rows] + marks, default=1)
         top = max([row[field] for row in rows] + [least_top or 0.0]) or 1.0
         self.field = field
-        self.x = axis("batch", "Batch size", self.largest * 1.04, 8)
+        self.x = across("batch", "Batch size", self.largest * 1.04, 8)
         self.y = axis(field, title, top * _ROOM, 6)
         self.both = {"x": self.x, "y": self.y}
 

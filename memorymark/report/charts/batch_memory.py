@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from memorymark.records.held_memory import CATEGORIES
 from memorymark.records.trial import Trial
 from memorymark.report.charts.palette import CATEGORY_COLOURS, CATEGORY_WORDS
-from memorymark.units import gib, percent
+from memorymark.units import gib, gib_at_most, percent
 
 _CACHED = "Held by the allocator, unused"
 _REST_COLOUR = "#b4bdc6"
@@ -36,10 +36,11 @@ class MemoryBar:
         batch_size: Samples in the batch.
         fits: Whether it fits.
         parts: What takes memory at the peak, in the order in which it is drawn.
-        used_bytes: What the batch takes; None where it is not known.
+        used_bytes: What the batch takes, at most where that is a range; None where not known.
         capacity_bytes: What it may take.
         headroom_bytes: What of it should stay free.
         is_budget: Whether a budget limits it, and not the device.
+        likely_bytes: Of a range, the best single figure; else what the batch takes.
     """
 
     batch_size: int
@@ -49,6 +50,7 @@ class MemoryBar:
     capacity_bytes: int
     headroom_bytes: int
     is_budget: bool = False
+    likely_bytes: int | None = None
 
     @property
     def end_bytes(self) -> int:
@@ -71,7 +73,13 @@ class MemoryBar:
         if self.used_bytes is None:
             return f"Batch {self.batch_size:,} fits into {capacity} (simulated)."
         free = self.capacity_bytes - self.used_bytes
-        said = f"{used.removesuffix(' GiB')} of {capacity}, {gib(free)} free (simulated)."
+        one = self.used_bytes if self.likely_bytes is None else self.likely_bytes
+        most = gib_at_most(one, self.used_bytes)
+        least = "at least " if most else ""
+        said = (
+            f"{gib(one).removesuffix(' GiB')}{most} of {capacity}, {least}{gib(free)} free "
+            "(simulated)."
+        )
         if self.has_headroom:
             return f"Fits: {said}"
         return f"Fits with only {percent(free / self.capacity_bytes)} to spare: {said}"
@@ -100,6 +108,7 @@ def memory_bar(trial: Trial, headroom: float, usable_bytes: int | None = None) -
         capacity,
         round(headroom * capacity),
         is_budget=usable_bytes is not None and capacity < usable_bytes,
+        likely_bytes=trial.memory_bytes,
     )
 
 

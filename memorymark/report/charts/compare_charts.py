@@ -9,7 +9,17 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.trial import Trial
 from memorymark.report.charts.batch_charts import latest_by_batch
 from memorymark.report.charts.palette import HEIGHT, RUN_COLOURS, RUN_SHAPES, in_gib
-from memorymark.report.charts.vega import NUMBER, Spec, axis, by_label, chart, key, layer, number
+from memorymark.report.charts.vega import (
+    NUMBER,
+    Spec,
+    across,
+    axis,
+    by_label,
+    chart,
+    key,
+    layer,
+    number,
+)
 from memorymark.report.charts.vega import words as named
 from memorymark.units import gib, likely_rate, rate
 
@@ -87,7 +97,7 @@ def _overlay(
     names = list(analyses)
     colours = dict(zip(names, RUN_COLOURS, strict=False))
     heights = [row["value"] for row in (*rows, *limits)]
-    x = axis("batch", "Batch size", max((row["batch"] for row in rows), default=1) * 1.04, 8)
+    x = across("batch", "Batch size", max((row["batch"] for row in rows), default=1) * 1.04, 8)
     y = axis("value", title, (max(heights, default=1.0) or 1.0) * 1.08, 6)
     colour = by_label("run", colours, symbolType=None)
     colour["legend"] = key(names, wide_columns=2)

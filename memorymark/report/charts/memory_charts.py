@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memorymark.records.held_memory import CATEGORIES, REPEATED, HolderGroup, Timeline
+from memorymark.records.operation_names import is_operation, plain_operation
 from memorymark.records.trial import Trial
 from memorymark.report.charts.palette import (
     CATEGORY_WORDS,
@@ -21,6 +22,7 @@ from memorymark.report.charts.vega import (
     NAMES_ABOVE_BARS,
     NUMBER,
     Spec,
+    across,
     axis,
     by_label,
     category_colour,
@@ -107,7 +109,7 @@ def holder_labels(trial: Trial) -> dict[str, dict[str, int]]:
             parts = {name: getattr(group.breakdown, name) for name in CATEGORIES}
             held[labels[group.path]] = {name: size for name, size in parts.items() if size}
         return held
-    labels = _unlike({holder.path: holder.path for holder in trial.holders})
+    labels = _unlike({holder.path: _plain(holder.path) for holder in trial.holders})
     for holder in trial.holders:
         parts = held.setdefault(labels[holder.path], {})
         parts[holder.category] = parts.get(holder.category, 0) + holder.bytes
@@ -118,20 +120,27 @@ def group_labels(groups: Sequence[HolderGroup]) -> dict[str, str]:
     """Return what people call each group, by its path, as in "12 × intermediate.dense"."""
     ends = {group.path: _end(group) for group in groups}
     met = Counter(ends.values())
-    told = {path: path if met[end] > 1 else end for path, end in ends.items()}
+    told = {
+        path: path if met[end] > 1 and not is_operation(path) else end for path, end in ends.items()
+    }
     counts = {group.path: group.count for group in groups}
     return {
-        path: name if counts[path] == 1 else f"{counts[path]} × {name}"
+        path: f"{counts[path]} × {name}" if REPEATED in path or counts[path] > 1 else name
         for path, name in _unlike(told).items()
     }
 
 
 def _end(group: HolderGroup) -> str:
     """Return the end of a path that says which part of a layer it is."""
-    if group.count == 1:
-        return group.path
+    if REPEATED not in group.path:
+        return _plain(group.path)
     layers = group.path.removesuffix(f".{REPEATED}")
     return layers.rpartition("." if layers != group.path else f"{REPEATED}.")[2]
+
+
+def _plain(path: str) -> str:
+    """Return a holder's name; older records have operations as torch writes them."""
+    return plain_operation(path) if is_operation(path) else path
 
 
 def _unlike(names: Mapping[str, str]) -> dict[str, str]:
@@ -157,7 +166,7 @@ def step_timeline(trial: Trial) -> Spec:
     end = max(timeline.positions, default=0)
     title = "Allocations and releases in order"
     peak = max(timeline.allocated_bytes, default=0)
-    x = axis("position", title, end, 4)
+    x = across("position", title, end, 4)
     y = axis("memory", "Allocated (GiB)", (in_gib(peak) or 1.0) * 1.05, 5)
     tooltip = [words("phase", title="Phase"), *_AMOUNT]
     bands = _phase_bands(timeline, end)

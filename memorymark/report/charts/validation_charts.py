@@ -22,6 +22,7 @@ from memorymark.report.charts.vega import (
     NAMES_ABOVE_BARS,
     NUMBER,
     Spec,
+    across,
     axis,
     by_label,
     category_colour,
@@ -87,7 +88,7 @@ def overreach(validation: BackwardValidation) -> Spec:
         end = {"batch": recommended, "memory": needed, "text": f"about {needed:,.2f} GiB"}
         rows += [{**last, "kind": _EXTENDED}, {**end, "kind": _EXTENDED}] if last else []
     top = max([row["memory"] for row in rows] + [capacity or 0.0], default=1.0) or 1.0
-    x = axis("batch", "Batch size", max([row["batch"] for row in rows], default=1) * 1.06, 8)
+    x = across("batch", "Batch size", max([row["batch"] for row in rows], default=1) * 1.06, 8)
     y = axis("memory", "Peak allocated (GiB)", top * 1.08, 6)
     rules = _recommendations(validation)
     colours = {_FORWARD: MARK_COLOURS["current"], _STEP: LINE, _EXTENDED: "#8aa4e0"}
@@ -137,7 +138,7 @@ def break_even(validation: CompileValidation) -> Spec:
     if broken_even:
         colours[broken_even] = LIMIT
     colour = by_label("kind", colours, symbolType="stroke")
-    x = axis("steps", "Training steps", last, 5)
+    x = across("steps", "Training steps", last, 5)
     y = axis("seconds", "Total time (s)", max(row["seconds"] for row in rows) * 1.05, 5)
     tooltip = [
         words("kind", title="Step"),

@@ -17,6 +17,9 @@ _WIDE = 480  # pixels of a plot
 _SHORT = 12  # letters, of which two columns have room on a telephone
 _LONG = 40  # one name a row, however wide the chart is
 
+_SYMBOL = 32  # pixels of a legend before and after a name
+_NEAR_THE_END = 20  # pixels, half of "10,000"
+
 NAME_LINE = 7  # pixels by which a bar makes room for the name above it
 # Names stand above their bars: beside them they would take half of a narrow page.
 NAMES_ABOVE_BARS = {
@@ -69,6 +72,12 @@ def axis(field: str, title: str, end: float, ticks: int) -> Spec:
     )
 
 
+def across(field: str, title: str, end: float, ticks: int) -> Spec:
+    """Encode a number on the axis across a chart: a figure near its end stays within the chart."""
+    spec = axis(field, title, end, ticks)
+    return {**spec, "axis": {**spec["axis"], "labelFlush": _NEAR_THE_END}}
+
+
 def key(labels: Sequence[str], title: str | None = None, wide_columns: int = 4) -> Spec:
     """Put a legend above a chart, in as many columns as its width has room for.
 
@@ -81,7 +90,7 @@ def key(labels: Sequence[str], title: str | None = None, wide_columns: int = 4) 
         "title": title,
         "orient": "top",
         "columns": {"expr": f"width < {_WIDE} ? {few} : {many}"},
-        "labelLimit": {"expr": "width"},
+        "labelLimit": {"expr": f"width - {_SYMBOL}"},
         "columnPadding": 16,
     }
 

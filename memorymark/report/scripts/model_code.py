@@ -132,9 +132,8 @@ def _hugging_face(name: str, config: TrainingConfig) -> ModelCode:
     labels = config.num_labels or _BUILTIN_LABELS.get(name)
     auto = AUTO_CLASSES[task][0]
     attention = ', attn_implementation="eager"' if config.attention == "eager" else ""
-    more = f", num_labels={labels}" if labels else ""
     build = (
-        f"config = AutoConfig.from_pretrained(MODEL{more})",
+        *_configuration(name, values, labels),
         *_settings(task, config, values, is_known=known is not None),
         "# Random weights; the published ones come with",
         f"# {auto}.from_pretrained(MODEL, config=config).",
@@ -150,6 +149,29 @@ def _hugging_face(name: str, config: TrainingConfig) -> ModelCode:
         _checkpointing(task, values),
         values or _in_folder(name),
     )
+
+
+def _configuration(name: str, values: dict[str, Any], labels: int | None) -> Iterator[str]:
+    """Yield what makes the configuration: without a network, where its numbers are known here."""
+    if not values:
+        if not Path(_folder(name)).exists():
+            yield "# From the Hugging Face hub, unless its cache on this machine has it."
+        more = f", num_labels={labels}" if labels else ""
+        yield f"config = AutoConfig.from_pretrained(MODEL{more})"
+        return
+    numbers = {key: value for key, value in values.items() if key != "architectures"}
+    if labels:
+        numbers["num_labels"] = labels
+    yield "# The published numbers; AutoConfig.from_pretrained(MODEL) reads them from the hub."
+    yield "config = AutoConfig.for_model("
+    yield from (f"    {key}={_written(value)}," for key, value in numbers.items())
+    yield ")"
+
+
+def _written(value: Any) -> str:
+    """Return a value as Python's, in double quotes where it needs no escapes."""
+    text = repr(value)
+    return text if '"' in text or "\\" in text else text.replace("'", '"')
 
 
 def _folder(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ from memorymark.simulator.time.kernels import Kernel, Kind, bytes_of
 
 # Tensor cores read rows of 16 bytes at once.
 _ALIGNED_BYTES = 16
+# Where the arguments of recurrent layers that are no tensors begin, at the earliest.
+_LAST_FLAGS = 6
 # Five products where the forward pass has two: it computes the scores again.
 _BACKWARD_PRODUCTS = 2.5
 
@@ -58,29 +61,62 @@ def attention(
 def recurrent(args: Any, output: Any, *, backward: bool) -> tuple[Kernel, ...]:
     """Return the kernels of cuDNN's recurrent layers.
 
-    What a layer makes of its inputs is one product for all steps of time; what it makes of its
-    state is one product for each step.
+    What a layer makes of its inputs is one product for all steps of time, and so are the gradients
+    of all weights. What it makes of its state waits for the step before: steps run one after
+    another, in each of them the layers and directions beside one another, as far as the card has
+    room, each with a product and a kernel for its gates (Appleyard, Kocisky and Blunsom 2016,
+    Optimizing Performance of Recurrent Neural Networks on GPUs). Kernels that keep the weights on
+    the chip, which cuDNN has for some sizes in 16 bits, are not told apart.
     """
-    sequence, weights = args[0], [w for w in args[1] if w is not None and w.dim() == 2]
-    batch_first = next((flag for flag in args if isinstance(flag, bool)), False)
-    steps = max(1, sequence.shape[1 if batch_first and sequence.dim() == 3 else 0])
+    sequence, per_cell = args[0], args[2]
+    cells = [_matrices(args[1][n : n + per_cell]) for n in range(0, len(args[1]), per_cell)]
+    steps, rows = _steps_and_rows(args)
+    at_once = max(1, rows // steps)
+    kernels, states = [], Counter[tuple[int, int]]()
+    for cell in cells:
+        columns, depth = cell[0].shape
+        kernels += _over_all_steps(cell[0], rows, of_inputs=True, backward=backward)
+        for weight in cell[1:]:
+            states[tuple(weight.shape)] += 1
+            if backward:
+                kernels += _over_all_steps(weight, rows, of_inputs=False, backward=True)
+    dtype, size = sequence.dtype, sequence.element_size()
+    for (columns, depth), beside in states.items():
+        out, summed = (depth, columns) if backward else (columns, depth)
+        moved = size * beside * (columns * depth + at_once * (columns + depth))
+        step = Kernel(Kind.PRODUCT, dtype, beside, moved, at_once, out, summed, beside)
+        kernels += [step] * steps
+    gates = Kernel(Kind.ELEMENTWISE, None, steps * len(cells), bytes_of(sequence, output))
+    return (*kernels, gates)
+
+
+def _matrices(weights: Any) -> list[Tensor]:
+    """Return the matrices of one layer in one direction: of its inputs, its state, its result."""
+    return [weight for weight in weights if weight is not None and weight.dim() == 2]
+
+
+def _over_all_steps(weight: Tensor, rows: int, *, of_inputs: bool, backward: bool) -> list[Kernel]:
+    """Return the products of a matrix with what all steps have read: its own, its gradients."""
+    columns, depth = weight.shape
+    size = weight.element_size()
+    moved = size * (columns * depth + rows * (columns + depth))
+    if not backward:
+        return [Kernel(Kind.PRODUCT, weight.dtype, 1, moved, rows, columns, depth)]
+    of_weight = Kernel(Kind.PRODUCT, weight.dtype, 1, moved, columns, depth, rows)
+    of_input = Kernel(Kind.PRODUCT, weight.dtype, 1, moved, rows, depth, columns)
+    return [of_input, of_weight] if of_inputs else [of_weight]
+
+
+def _steps_and_rows(args: Any) -> tuple[int, int]:
+    """Return the steps of time, and the samples of all of them: packed ones become fewer."""
+    sequence = args[0]
     rows = sequence.numel() // max(1, sequence.shape[-1])
-    times = 2 if backward else 1
-    kernels = []
-    for n, weight in enumerate(weights):
-        columns, depth = weight.shape
-        moved = times * bytes_of(weight)
-        if n % 2:  # of the state
-            count, each = steps * times, rows // steps
-            kernels.append(
-                Kernel(
-                    Kind.PRODUCT, weight.dtype, count, steps * moved, each, columns, depth, count
-                )
-            )
-        else:
-            sizes = rows * times, columns, depth
-            kernels.append(Kernel(Kind.PRODUCT, weight.dtype, times, moved, *sizes))
-    return (*kernels, Kernel(Kind.ELEMENTWISE, None, steps, bytes_of(sequence, output)))
+    packed = [part for part in args[_LAST_FLAGS:] if isinstance(part, list | tuple) and part]
+    counts = [part for part in packed if all(type(n) is int for n in part)]
+    if counts:
+        return len(counts[0]), rows
+    batch_first = next((flag for flag in args if isinstance(flag, bool)), False)
+    return max(1, sequence.shape[1 if batch_first and sequence.dim() == 3 else 0]), rows
 
 
 def _is_aligned(x: Tensor) -> bool:

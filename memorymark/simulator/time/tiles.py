@@ -6,6 +6,12 @@ A product with fewer tiles than multiprocessors does not fill the card, and one 
 long sum is split along the sum, which is added up afterwards (NVIDIA, "Matrix Multiplication
 Background User's Guide": tile and wave quantization; CUTLASS, "Efficient GEMM": split-K).
 
+A sum of one element is no sum: libraries write such a product as they write an element-wise one, at
+the pace of its bytes (cuBLAS's `gemmk1_kernel`, as profilers name it). Results of up to 16 by 16
+are blocks of a few warps, of which a multiprocessor holds 16 at once at least (CUDA C++ Programming
+Guide, technical specifications per compute capability): while one waits for its strips, others
+multiply.
+
 Waves and rows of tiles are not rounded up: libraries have kernels of many sizes for a last wave,
 and a sample more must not make a step faster or slower by chance. So a larger batch is never slower
 per sample for its tiles.
@@ -27,6 +33,8 @@ _TILES = (
     (256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64),
     (256, 32), (32, 256), (128, 32), (32, 128), (128, 16), (16, 128),
 )  # fmt: skip
+# A result so small is one block, of which so many are on a multiprocessor at once.
+_SMALL_RESULT, _SMALL_AT_ONCE = 16, 16
 # A part of a split sum is at least so long.
 _SHORTEST_SUM = 256
 # A split product writes its parts in fp32 and reads them again.
@@ -53,16 +61,23 @@ def seconds(
     strip = calibration.l2_bytes_per_clock * speeds.clock_hz
     results = rows * columns * batch
     best = np.full(len(rows), np.inf)
+    small = (rows <= _SMALL_RESULT) & (columns <= _SMALL_RESULT)
+    at_once = np.where(small, _SMALL_AT_ONCE, 1)
+    # However many wait beside one another, they share the arithmetic.
+    least = 2.0 * _SMALL_RESULT**2 * depth * batch / rates
     for height, width in _TILES:
         each = np.maximum(2.0 * height * width / rate, (height + width) * sizes / strip)
         count = np.maximum(1, rows / height) * np.ceil(columns / width) * batch
         most = np.maximum(1, depth / _SHORTEST_SUM)
         parts = np.clip(speeds.multiprocessors / np.maximum(count, 1), 1, most)
-        whole = (depth + calibration.prologue) * each * _waves(count, speeds)
-        split = (depth / parts + calibration.prologue) * each * _waves(count * parts, speeds)
+        whole = (depth + calibration.prologue) * each * _waves(count / at_once, speeds)
+        split = (
+            (depth / parts + calibration.prologue) * each * _waves(count * parts / at_once, speeds)
+        )
         added = _PART_BYTES * parts * results / speeds.bandwidth_bytes
         best = np.minimum(best, np.minimum(whole, split + added))
-    return best
+    best = np.where(small, np.maximum(best, least), best)
+    return np.where(depth <= 1, 0.0, best)
 
 
 def _waves(count: Array, speeds: Speeds) -> Array:

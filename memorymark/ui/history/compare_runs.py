@@ -19,6 +19,7 @@ from memorymark.report.charts.compare_charts import (
     throughput_of_runs,
 )
 from memorymark.report.run_differences import differing_settings, run_names
+from memorymark.report.validation_words import verdict_words
 from memorymark.service.history import Run
 from memorymark.ui import columns, say
 from memorymark.ui.charting import draw_spec
@@ -165,7 +166,7 @@ _HEAD = (
     columns.text("Target", _of("target.name")),
     columns.text("Precision", _of("config.precision")),
     columns.count("Batch size", _of("batch_size")),
-    columns.text("Verdict", _of("verdict")),
+    columns.text("Verdict", lambda row: verdict_words(row[1]), width="large"),
 )
 _BACKWARD = (
     *_HEAD,

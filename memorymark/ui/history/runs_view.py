@@ -20,6 +20,10 @@ from memorymark.units import local_time
 _MOST_RUNS = 500
 _DRAWN = "runs_drawn"
 _ROUND = "runs_round"
+_TO_SELECT = (  # by how many are selected
+    "Select one run to open it, or two and more to compare them.",
+    "Select another run to compare it with this one.",
+)
 _COLUMNS = (
     columns.text("Run", attrgetter("run_id"), pinned=True),
     columns.text("Model", attrgetter("model"), pinned=True),
@@ -84,8 +88,10 @@ def draw_table() -> list[Run]:
         },
     )
     st.session_state[_DRAWN] = (key, ids)
-    st.caption("Select one run to open it, or two and more to compare them.")
-    return [runs[row] for row in event["selection"]["rows"] if row < len(runs)]
+    chosen = [runs[row] for row in event["selection"]["rows"] if row < len(runs)]
+    if len(chosen) < len(_TO_SELECT):
+        st.caption(_TO_SELECT[len(chosen)])
+    return chosen
 
 
 def _ticked() -> set[str]:

@@ -28,8 +28,9 @@ from memorymark.ui.columns import draw_table
 from memorymark.ui.pieces import File, card, draw_exports
 from memorymark.ui.results.asked_beside import draw_effective_batch, draw_lengths
 from memorymark.ui.setup.choices import link_inputs
-from memorymark.units import count, gib, likely_rate, likely_usd, percent, rate, usd
+from memorymark.units import count, gib, gib_at_most, likely_rate, likely_usd, percent, rate, usd
 
+_NO_CURRENT = "the current batch does not fit"
 OUTCOME_WIDTH = 120  # pixels: "out of memory"
 _NONE: Mapping[str, str] = MappingProxyType({})
 _FITS = {True: "yes", False: "no", None: "not tried"}
@@ -96,12 +97,13 @@ def draw_analysis(
 def draw_key_figures(analysis: Analysis) -> None:
     """Draw the figures that matter as cards."""
     current, optimal, largest = analysis.current, analysis.optimal, analysis.max
-    with st.grid(4, min_column_width=250):
+    with st.grid(4, min_column_width=175):
         _card("Current batch", current, analysis)
         _card("Recommended batch", optimal, analysis)
         _card("Largest batch that fits", largest, analysis, largest_words(analysis))
+        idle = gib(analysis.waste_bytes) if current.fits is not False else _NO_CURRENT
         card(
-            "Idle memory", percent(analysis.waste_share), gib(analysis.waste_bytes),
+            "Idle memory", percent(analysis.waste_share), idle,
             "Share of the memory that the current batch leaves idle.",
         )  # fmt: skip
         _speed_card(analysis)
@@ -219,15 +221,23 @@ def source_line(target: Target, created_at: str = "", software: Mapping[str, str
     return " · ".join(part for part in (f"{how} {target.name}", when, versions) if part)
 
 
-def _card(label: str, mark: Mark, analysis: Analysis, words: str | None = None) -> None:
-    how = " (interpolated)" if mark.interpolated else ""
+def memory_of_mark(mark: Mark, analysis: Analysis) -> str:
+    """Say what a batch takes, at most where that is a range, or that it does not fit."""
     if mark.fits is False:
-        how = " does not fit"
-    elif mark.trial is not None and mark.trial not in analysis.trials:
+        needs = (mark.trial.memory_bytes if mark.trial is not None else None) or 0
+        is_known = needs > (analysis.capacity_bytes or 0)
+        return f"does not fit: needs {gib(needs)}" if is_known else "does not fit"
+    how = " (interpolated)" if mark.interpolated else ""
+    if mark.trial is not None and mark.trial not in analysis.trials:
         how = " (simulated)"
+    most = gib_at_most(mark.memory_bytes, mark.most_memory_bytes)
+    return f"{gib(mark.memory_bytes)}{most}{how}"
+
+
+def _card(label: str, mark: Mark, analysis: Analysis, words: str | None = None) -> None:
     told = f"Peak memory, {analysis.target.source}; throughput {rate(mark.samples_per_second)} "
     band = likely_rate(mark.speed_band)
-    memory = f"{gib(mark.memory_bytes)}{how}"
+    memory = memory_of_mark(mark, analysis)
     card(label, words or count(mark.batch_size), memory, f"{told}samples/s{band}.")
 
 
@@ -244,7 +254,10 @@ def _speed_card(analysis: Analysis) -> None:
 
 def _saving_card(label: str, saved: float | None, analysis: Analysis) -> None:
     options = analysis.options
-    note = _money_note(options.price_per_hour, options.dataset_size is None)
+    if analysis.current.fits is False:
+        note = _NO_CURRENT
+    else:
+        note = _money_note(options.price_per_hour, options.dataset_size is None)
     card(label, usd(saved), f"{note}{likely_usd(analysis.likely_saving(saved))}")
 
 

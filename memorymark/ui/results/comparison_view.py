@@ -24,6 +24,7 @@ from memorymark.report.comparison_lines import (
     cheapest,
     cheapest_sentence,
     comparison_lines,
+    kinds_sentence,
     overlap_sentences,
 )
 from memorymark.report.exports import comparison_csv
@@ -33,24 +34,29 @@ from memorymark.service.history import Run
 from memorymark.ui import columns, say
 from memorymark.ui.charting import draw_spec
 from memorymark.ui.columns import Column, Value, cells_of, column_config
-from memorymark.ui.kept_runs import open_run, request_of
+from memorymark.ui.kept_runs import request_of
 from memorymark.ui.option_widgets import bounds
 from memorymark.ui.pieces import File, draw_exports
 from memorymark.ui.results.price_choice import PriceChoice, draw_price_choice
 from memorymark.ui.setup.choices import choices, edit_prices, edited_prices, link_inputs
-from memorymark.units import UNKNOWN, count, hours, likely_rate, rate, usd
+from memorymark.units import UNKNOWN, count, hours, likely_hours, likely_rate, likely_usd, rate, usd
 
 BEST_TRADE_OFF = "no other GPU is both cheaper and faster."
 PRICE = "$/hour (edit)"
+_BANDS = {hours: likely_hours, usd: likely_usd}
 Pair = tuple[PricedOffer, dict[str, Any]]
 
 
-def draw_savings(analysis: Analysis) -> None:
-    """Draw the costs at the current and at the recommended batch."""
+def draw_savings(analysis: Analysis, asked: Request | None) -> None:
+    """Draw the costs at the current and at the recommended batch.
+
+    Args:
+        analysis: The analysis.
+        asked: What it was asked for, where that is known.
+    """
     costs = analysis.costs
     st.subheader("Current and recommended batch", anchor=False)
-    run = open_run(analysis.run_id)
-    say.line("{}", analysis_phrase(analysis, request_of(run) if run else None))
+    say.line("{}", analysis_phrase(analysis, asked))
     say.caption("Run {}; throughput {}.", analysis.run_id, analysis.target.source)
     if costs.optimal.samples_per_second is None:
         st.info("This analysis has no throughput, so costs cannot be compared.")
@@ -77,6 +83,8 @@ def draw_comparison(run: Run) -> None:
     edited = edited_prices().keys() & rows.keys()
     say.heading("{}", cheapest_sentence(shown, edited))
     say.line("{}", comparison_phrase(shown, request))
+    if (kinds := kinds_sentence(shown, edited)) is not None:
+        say.warning("{}", kinds)
     offers = [PricedOffer(row.offer, row.cost, row.efficient) for row in shown.gpus]
     names = {key: row["name"] for key, row in rows.items()}
     holding = [offer for offer in offers if rows[offer.offer.name]["max_batch_size"] is not None]
@@ -254,4 +262,4 @@ def _metric(
     say.metric(label, write(figure))
     band = likely(figure)
     if band is not None:
-        say.caption("Likely {} to {}", write(band[0]), write(band[1]))
+        say.caption("{}", _BANDS[write](band).strip(" ()").capitalize())

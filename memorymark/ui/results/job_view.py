@@ -49,7 +49,7 @@ def _draw_active(run_id: str) -> None:
     if status is None or not status.is_active:
         redraw()
     say.line("**{}**", _headline(job) if job else _elsewhere(run))
-    say.progress((job.share if job else None) or 0.0, "{}", _time_left(job))
+    say.progress((job.share if job else None) or 0.0, "{}", time_left_words(job))
     if job is None:
         return
     if found := newest_finding(job):
@@ -142,7 +142,8 @@ def _elsewhere(run: Run | None) -> str:
     return f"Run {name} is running in another process on this machine."
 
 
-def _time_left(job: Job | None) -> str:
+def time_left_words(job: Job | None) -> str:
+    """Say how long a job will take; nothing is known of one that is none of this server's."""
     left = None if job is None else job.left_seconds
     if left is None:
         return "Remaining time unknown"

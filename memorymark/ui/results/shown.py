@@ -49,6 +49,27 @@ _PAGES = {
 }
 
 
+def lead_on(page: Page) -> None:
+    """Go on to the page that shows the run which the address names, where that is another one.
+
+    Before anything is drawn: a browser that has part of one page when it gets the next may show
+    neither.
+    """
+    try:
+        run = app_service().history.summary(st.query_params[RUN_PARAMETER])
+    except (KeyError, MemoryMarkError):
+        return  # the page itself says what is wrong
+    if run.kind not in _PAGES:
+        return
+    showing = {pages()[name].title for name in _PAGES.values()}
+    if page.title in showing and page.title != pages()[_PAGES[RequestKind(run.kind)]].title:
+        go_to(run, _carried())
+
+
+def _carried() -> dict[str, str]:
+    return {name: st.query_params[name] for name in _CARRIED if name in st.query_params}
+
+
 def shown_runs(*kinds: RequestKind) -> dict[RequestKind, Run | None]:
     """Return the run of each kind that a page shows, and keep its address in step.
 
@@ -59,7 +80,7 @@ def shown_runs(*kinds: RequestKind) -> dict[RequestKind, Run | None]:
     if asked and run is None:
         say.warning("{}", why_missing(asked), icon=":material/link_off:")
     elif run is not None and run.kind not in kinds:
-        go_to(run, {name: st.query_params[name] for name in _CARRIED if name in st.query_params})
+        go_to(run, _carried())
     elif run is not None:
         _note_last(run)
     runs = {kind: open_run(st.session_state.get(f"last_{kind}")) for kind in kinds}

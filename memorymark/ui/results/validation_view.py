@@ -9,28 +9,30 @@ import streamlit as st
 from memorymark.records.trial import GradientCheck, Stage, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation, Verdict
 from memorymark.report.charts import validation_charts as charts
+from memorymark.report.charts.batch_charts import OUTCOME_WORDS
 from memorymark.report.exports import trials_csv
 from memorymark.report.sentences import backward_lines, compile_lines
 from memorymark.report.settings_phrase import validation_phrase
+from memorymark.report.validation_words import other_reasons, verdict_words
 from memorymark.service.history import Run
 from memorymark.ui import say
 from memorymark.ui.charting import draw_spec
 from memorymark.ui.kept_runs import export_run, request_of
 from memorymark.ui.pieces import File, card, draw_exports
 from memorymark.ui.results.analysis_view import source_line
-from memorymark.units import UNKNOWN, count, gib, mib_or_gib, rate, seconds
+from memorymark.units import GIB, UNKNOWN, count, gib, mib_or_gib, rate, seconds
 
-_BADGES = {
-    Verdict.PASS: ("green", ":material/check_circle:"),
-    Verdict.WARN: ("orange", ":material/warning:"),
-    Verdict.FAIL: ("red", ":material/error:"),
+_VERDICTS = {
+    Verdict.PASS: ":green[:material/check_circle:] **{}**",
+    Verdict.WARN: ":orange[:material/warning:] **{}**",
+    Verdict.FAIL: ":red[:material/error:] **{}**",
 }
 
 
 def draw_backward(run: Run) -> None:
     """Draw a validation of the backward pass."""
     validation, asked = BackwardValidation.from_dict(run.record or {}), request_of(run)
-    _head(validation_phrase(validation, asked), validation.verdict, validation.reasons)
+    _head(validation_phrase(validation, asked), validation)
     say.caption("{}", source_line(validation.target, software=validation.trials[0].software))
     _backward_figures(validation)
     draw_spec(charts.stage_bars(validation), "stages")
@@ -46,10 +48,10 @@ def draw_compile(run: Run) -> None:
     """Draw a validation of torch.compile."""
     validation, asked = CompileValidation.from_dict(run.record or {}), request_of(run)
     title = f"torch.compile · {validation_phrase(validation, asked)}"
-    _head(title, validation.verdict, validation.reasons)
+    _head(title, validation)
     say.caption("{}", source_line(validation.target, software=validation.eager.software))
     speedup, steps = validation.speedup, validation.break_even_steps
-    with st.grid(4, min_column_width=215):
+    with st.grid(4, min_column_width=175):
         card("Eager step", seconds(validation.eager.step_seconds), _rate(validation.eager))
         card("Compiled step", seconds(validation.compiled.step_seconds), _rate(validation.compiled))
         card("Speed-up", UNKNOWN if speedup is None else f"{speedup:.2f} x", "compiled over eager")
@@ -74,17 +76,18 @@ def _draw_exports(run: Run, trials: Sequence[Trial], lines: Sequence[str], setti
     draw_exports(run.run_id, request.command() if request else None, files, {})
 
 
-def _head(title: str, verdict: Verdict, reasons: Sequence[str]) -> None:
-    colour, icon = _BADGES[verdict]
+def _head(title: str, validation: BackwardValidation | CompileValidation) -> None:
     say.heading("{}", title)
-    say.badge(str(verdict), icon, colour)
-    for reason in reasons:
+    say.line(_VERDICTS[validation.verdict], verdict_words(validation))
+    for reason in other_reasons(validation):
         say.line("{}", reason)
 
 
 def _backward_figures(validation: BackwardValidation) -> None:
     ratio, over = validation.ratio, validation.overestimate
-    with st.grid(4, min_column_width=215):
+    peaks = [size for size in validation.stages.values() if size is not None]
+    write = gib if max(peaks, default=0) >= GIB else mib_or_gib
+    with st.grid(4, min_column_width=175):
         card(
             "Backward ratio",
             UNKNOWN if ratio is None else f"{ratio:.2f} x",
@@ -92,7 +95,7 @@ def _backward_figures(validation: BackwardValidation) -> None:
         )
         for stage, words in charts.STAGE_WORDS.items():
             trial = validation.trial(stage)
-            card(words, mib_or_gib(trial.peak_allocated_bytes), str(trial.outcome))
+            card(words, write(trial.peak_allocated_bytes), OUTCOME_WORDS[trial.outcome])
         card("Largest batch that trains", count(validation.max_batch_size), "whole training step")
         card(
             "Forward pass only would say",

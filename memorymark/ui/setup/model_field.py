@@ -13,13 +13,13 @@ from memorymark.ui.option_widgets import show
 from memorymark.workloads.known_models import model_choices
 
 _OTHERS = {"torchvision:vit_b_16": "ViT-B/16 · torchvision:vit_b_16"}
-_KEY = "setup_model"
+_KEY, _SEPARATOR = "setup_model", " · "
 
 
 def draw_model(value: str, on_change: Callable[[], None]) -> None:
     """Draw the field, which shows a model's name."""
     own = app_service().settings.workloads
-    names = {**model_choices(), **_OTHERS}
+    names = {**{name: _named(name, words) for name, words in model_choices().items()}, **_OTHERS}
     models = list(dict.fromkeys([*names, *own, value]))
     show(_KEY, value)
     st.selectbox(
@@ -34,6 +34,11 @@ def draw_model(value: str, on_change: Callable[[], None]) -> None:
         help="Type to search, or to enter another model: torchvision:NAME, timm:NAME or hf:ID (a "
         "model of the Hugging Face hub; only its configuration is read).",
     )
+
+
+def _named(name: str, words: str) -> str:
+    """Put a model's label before the name that it has everywhere else on the page."""
+    return f"{words.partition(_SEPARATOR)[0]}{_SEPARATOR}{name}"
 
 
 def entered_model() -> str:

@@ -26,6 +26,7 @@ from memorymark.ui.setup.setup_record import BATCH, OPTIONS, SEARCH, training_op
 from memorymark.ui.setup.targets import SIMULATED, kind_of, target_options
 
 _BUDGET = options_of(Request)["memory_budget"]
+_MAIN_LENGTHS = ("seq_len", "image_size", "audio_seconds")  # the first that the model takes
 _MORE = (
     *LENGTHS, "optimizer", "task", "gradient_accumulation", "gradient_checkpointing", "attention",
     "optimizer_impl", "zero_grad", "loop", "use_cache", "num_labels", "dropout", "channels_last",
@@ -38,13 +39,19 @@ def draw_setup() -> None:
     """Draw the setup and the memory bar that follows it."""
     for sentence in refused_in_address():
         say.warning("Ignored in the address: {}", sentence, icon=":material/link_off:")
-    with st.grid(4, min_column_width=150):
-        draw_model(setup_values()["model"], on_change=_take_model)
+    more = list(_shown())
+    length = next((name for name in _MAIN_LENGTHS if name in more), None)
+    with st.grid(3, min_column_width=150) as fields:
+        with fields.cell(column_span=2):  # names of models are long
+            draw_model(setup_values()["model"], on_change=_take_model)
         _draw_target()
         _draw("precision")
         _draw(BATCH, label="Current batch")
+        if length is not None:
+            more.remove(length)
+            _draw(length)
     draw_memory_bar()
-    changed = not_by_default((*_shown(), *SEARCH))
+    changed = not_by_default((*more, *SEARCH))
     with (
         st.expander(
             f"More settings ({len(changed)} changed)" if changed else "More settings",
@@ -53,7 +60,7 @@ def draw_setup() -> None:
         ),
         st.grid(3, min_column_width=220),
     ):
-        for name in _shown():
+        for name in more:
             _draw(name)
         _draw_budget()
         for name in SEARCH:

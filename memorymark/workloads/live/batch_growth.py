@@ -17,8 +17,15 @@ import torch
 from torch import Tensor
 
 from memorymark.errors import UsageError
+from memorymark.records.config import check_batch_size
+from memorymark.workloads.own_training import describe
 
 Path = tuple[object, ...]
+
+ACCEPTED = (
+    "accepted: a tensor, or tensors in a tuple, list, mapping or dataclass, whose leading "
+    "dimension counts the samples. Give the first one of your loader: next(iter(loader))."
+)
 
 # Of larger tensors a simulation keeps no values either.
 _MOST_NUMBERS, _MOST_FLOATS = 2**22, 2**17
@@ -39,16 +46,18 @@ class LiveBatch:
         notes: What was assumed, one sentence each.
 
     Raises:
-        UsageError: It is empty.
+        UsageError: It is empty, or the number of samples is out of range.
     """
 
     def __init__(self, batch: Any, size: int | None = None, length: int | None = None) -> None:
         self._batch = batch
+        if size is not None:
+            check_batch_size(size)
         counted = Counter(count for _, count in _counts(batch))
         found = size or (counted.most_common(1)[0][0] if counted else None)
         if found == 0:
             raise UsageError(
-                "The batch is empty: its leading dimension is 0. Give one that holds samples."
+                f"The batch is empty: {describe(batch)}, with a leading dimension of 0; {ACCEPTED}"
             )
         self.size = found or 1
         self.grows = found is not None

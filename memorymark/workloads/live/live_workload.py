@@ -6,7 +6,6 @@ copies', and what it draws, patches or sets is put back by `placement.process_st
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -15,18 +14,26 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from memorymark.errors import UsageError, WorkloadError
 from memorymark.memory.storage import parts_of, storage_key
-from memorymark.memory.torch_parts import OperationMode, is_mutable, tree_leaves
+from memorymark.memory.torch_parts import tree_leaves
 from memorymark.placement.copies import Copies
 from memorymark.placement.host_as_device import host_as_device
 from memorymark.placement.moving import Twins, tensors_of
+from memorymark.placement.users_state import UsersState
 from memorymark.records.config import TrainingConfig
 from memorymark.workloads.base import Batch, Workload
-from memorymark.workloads.live.batch_growth import LiveBatch, with_parts
+from memorymark.workloads.live.batch_growth import LiveBatch
+from memorymark.workloads.live.given_batch import check_batch
 from memorymark.workloads.live.live_loss import StepLoss
+from memorymark.workloads.live.live_optimizers import (
+    Allocated,
+    needs_closure,
+    optimizers_in,
+    without_wrappers,
+)
+from memorymark.workloads.live.untouched import Untouched
 from memorymark.workloads.live.unwrapped import device_of, unwrapped
 from memorymark.workloads.losses import loss_of
 from memorymark.workloads.own_training import describe
@@ -120,13 +127,29 @@ class LiveWorkload(Workload):
         self.live_model, self.beside_bytes = found.model, found.beside_bytes
         self.live_device = device_of(found.model)
         self._live, self._notes = live, (*found.notes, *live.notes)
-        self._optimizer = _without_wrappers(live.optimizer)
-        self._optimizers = tuple(_optimizers_in(self._optimizer))
+        self._optimizer = without_wrappers(live.optimizer)
+        self._optimizers = tuple(optimizers_in(self._optimizer))
         self._check_optimizers()
         self._built: WeakKeyDictionary[nn.Module, _Built] = WeakKeyDictionary()
         self._guarded = {
             storage_key(part) for x in self._tensors() for part in parts_of(x)
         } - {None}  # fmt: skip
+        self._state: UsersState | None = None
+
+    @contextmanager
+    def leaving_all_else(self) -> Iterator[None]:
+        """Put back at the end what the user's code writes to beside what it is handed."""
+        live = self._live
+        copied = (self.live_model, self._optimizer, live.forward, live.loss, live.step, live.batch)
+        state = self._state = UsersState(copied, guarded=self._guarded)
+        self._guarded |= state.unkept - {None}
+        self._notes = (*self._notes, *map(_taken_from, state.used_up.items()))
+        try:
+            state.set_aside()
+            yield
+        finally:
+            self._state = None
+            state.put_back()
 
     def describe(self, config: TrainingConfig) -> TrainingConfig:
         """Return the config as it is: lengths and images are those of the batch."""
@@ -165,17 +188,23 @@ class LiveWorkload(Workload):
         return returned if isinstance(returned, tuple) and len(returned) == 2 else (returned, None)
 
     def own_optimizer(self, model: nn.Module) -> Any:
-        """Return a copy of the live optimizer: its class, groups and states."""
+        """Return a copy of the live optimizer: its class, groups and states.
+
+        With it a run begins: what the code of the run before has left behind is put back.
+        """
+        if self._state is not None:
+            self._state.put_back()
+            self._state.set_aside()
         built = self._of(model)
         # The states that there are stand on the device before the step, and anew in each run.
-        built.of_step = built.copies.more(_Allocated(_META))
+        built.of_step = built.copies.more(Allocated(_META))
         return built.of_step.of(self._optimizer)
 
     def own_step(self, model: nn.Module) -> Callable[[nn.Module, Batch, Any], Any] | None:
         """Return the user's own step, as it works on the copies."""
         built = self._of(model)
         if self._live.step is None:
-            return self._step_by_closure if any(map(_needs_closure, self._optimizers)) else None
+            return self._step_by_closure if any(map(needs_closure, self._optimizers)) else None
         step = (built.of_step or built.copies).of(self._live.step)
 
         def guarded(model: nn.Module, batch: Batch, optimizer: Any) -> Any:
@@ -193,7 +222,7 @@ class LiveWorkload(Workload):
             loss.backward()
             return loss
 
-        for each in _optimizers_in(optimizer):
+        for each in optimizers_in(optimizer):
             each.step(closure)
 
     def notes(self, model: nn.Module) -> tuple[str, ...]:
@@ -237,7 +266,7 @@ class LiveWorkload(Workload):
     def _apart(self) -> Iterator[None]:
         """Let the user's code write to nothing that is live, and find its device."""
         host = self.live_device is None or self.live_device.type == "cpu"
-        with _Untouched(self._guarded), host_as_device() if host else nullcontext():
+        with Untouched(self._guarded), host_as_device() if host else nullcontext():
             yield
 
     def _of(self, model: nn.Module) -> _Built:
@@ -287,61 +316,11 @@ def _check(live: LiveTraining) -> None:
             raise UsageError(f"{name} is {describe(given)}; accepted: a function.")
     if live.loss is not None and live.step is not None:
         raise UsageError("Both a loss and a step are given. The step computes its own loss.")
+    check_batch(live.batch, needed=live.step is None)
 
 
-def _needs_closure(optimizer: Optimizer) -> bool:
-    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
-    return closure is not None and closure.default is closure.empty
-
-
-def _without_wrappers(value: Any) -> Any:
-    """Return optimizers without the wrapper that accelerate puts around each."""
-    inner = getattr(value, "optimizer", None)
-    if isinstance(inner, Optimizer):
-        return inner
-    if isinstance(value, Optimizer):
-        return value
-    return with_parts(value, lambda key, each: _without_wrappers(each))
-
-
-def _optimizers_in(value: Any) -> Iterable[Optimizer]:
-    if isinstance(value, Optimizer):
-        yield value
-    elif isinstance(value, dict | list | tuple):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _optimizers_in(each)
-
-
-class _Allocated(Twins):
-    """Makes tensors in the usual way, so that a simulation sees them as allocated."""
-
-    def of(self, tensor: Tensor) -> Tensor:
-        if tensor.device.type == "cpu" and tensor.numel() == 1:
-            return tensor.detach().clone()  # a counter of steps stays on the host
-        if tensor.layout is not torch.strided:
-            return super().of(tensor)
-        return torch.empty_strided(
-            tensor.shape, tensor.stride(), dtype=tensor.dtype, device=self.device
-        )
-
-
-class _Untouched(OperationMode):
-    """Refuses operations that would write to what is live.
-
-    Args:
-        guarded: The keys of its storages.
-    """
-
-    def __init__(self, guarded: set[int | None]) -> None:
-        super().__init__()
-        self._guarded = guarded
-
-    def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if is_mutable(func):
-            for x in tree_leaves((args, kwargs)):
-                if isinstance(x, Tensor) and not x.is_meta and storage_key(x) in self._guarded:
-                    raise WorkloadError(
-                        f"The code of the step would write ({func}) to the weights or states that "
-                        "are live, which are to stay as they are. Let it use what it is handed."
-                    )
-        return func(*args, **kwargs)
+def _taken_from(used_up: tuple[str, str]) -> str:
+    return (
+        f"What the code takes from {used_up[0]} is gone from it afterwards: a {used_up[1]} has no "
+        "copy that could be read instead."
+    )

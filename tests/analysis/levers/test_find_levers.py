@@ -10,7 +10,8 @@ from once import once
 
 import memorymark
 from memorymark.analysis.levers.find_levers import AS_IT_IS
-from memorymark.analysis.levers.known_levers import LEVERS, Theory
+from memorymark.analysis.levers.known_levers import LEVERS
+from memorymark.analysis.levers.lever_kinds import Theory
 from memorymark.records.config import TrainingConfig
 from memorymark.records.lever import LeverReport
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from memorymark.analysis.levers.known_levers import BY_KEY, COMBINATIONS, LEVERS, possible
+from memorymark.analysis.levers.combined_levers import COMBINATIONS, possible
+from memorymark.analysis.levers.known_levers import BY_KEY, LEVERS
 from memorymark.records.config import TrainingConfig
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from memorymark.analysis.levers.known_levers import BY_KEY, Combined
+from memorymark.analysis.levers.combined_levers import Combined
+from memorymark.analysis.levers.known_levers import BY_KEY
 from memorymark.analysis.levers.ranking import (
     LEAST_SAVING,
     Gain,

@@ -31,6 +31,18 @@ def test_a_batch_that_fits_says_what_is_free(trial):
     assert bar.has_headroom
 
 
+def test_a_range_is_said_with_its_higher_end(trial):
+    ranged = replace(
+        trial,
+        peak_reserved_bytes=12 * GIB,
+        peak_reserved_low_bytes=11 * GIB,
+        peak_reserved_high_bytes=14 * GIB,
+        breakdown=None,
+    )
+    said = "12.00 (at most 14.00) of 40.00 GiB, at least 26.00 GiB free (simulated)."
+    assert memory_bar(ranged, 0.05).sentence == f"Fits: {said}"
+
+
 def test_a_batch_that_fits_closely_is_warned_of(trial):
     bar = memory_bar(replace(trial, peak_reserved_bytes=39 * GIB, breakdown=None), 0.05)
     assert bar.sentence.startswith("Fits with only 2.5 % to spare: 39.00 of 40.00 GiB")

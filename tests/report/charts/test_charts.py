@@ -5,7 +5,7 @@ import dataclasses
 import altair
 import pytest
 from app_probe import AppProbe
-from fakes import FakeProbe, FakeWorkload
+from fakes import FakeProbe, FakeWorkload, simulated_target
 from hypothesis import given
 from hypothesis import strategies as st
 from made_levers import report
@@ -15,7 +15,7 @@ from memorymark.analysis.marks import with_options
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
 from memorymark.records.config import TrainingConfig
 from memorymark.records.costs import Offer, Plan, compare_offers
-from memorymark.records.held_memory import CATEGORIES, Breakdown, HolderGroup
+from memorymark.records.held_memory import CATEGORIES, Breakdown, Holder, HolderGroup
 from memorymark.records.trial import Stage
 from memorymark.report.charts import (
     batch_charts,
@@ -27,6 +27,7 @@ from memorymark.report.charts import (
     validation_charts,
 )
 from memorymark.units import gib
+from memorymark.workloads.trial_spec import TrialSpec
 
 CONFIG = TrainingConfig()
 
@@ -336,6 +337,22 @@ def test_a_kind_is_named_by_its_part_of_the_layer_and_how_many_there_are():
     assert list(two.values()) == ["3 × layer1.*.conv1", "4 × layer2.*.conv1"]
 
 
+def test_one_layer_of_many_is_named_as_they_are():
+    groups = [group("bert.encoder.layer.*.intermediate.act", 1), group("pooler.dense", 1)]
+    assert list(memory_charts.group_labels(groups).values()) == [
+        "1 × intermediate.act", "pooler.dense",
+    ]  # fmt: skip
+
+
+def test_operations_of_older_records_are_named_in_plain_words(analysis):
+    groups = [group("aten._softmax.default"), group("aten.softmax.int"), group("embed")]
+    labels = ["softmax", "softmax (2)", "embed"]
+    assert list(memory_charts.group_labels(groups).values()) == labels
+    holders = (Holder("aten._foreach_sqrt.default", "temporaries", 9), Holder("h", "inputs", 1))
+    trial = dataclasses.replace(analysis.max.trial, holder_groups=(), holders=holders)
+    assert list(memory_charts.holder_labels(trial)) == ["sqrt", "h"]
+
+
 @given(
     st.lists(
         st.tuples(st.text("ab.*", min_size=1, max_size=60), st.integers(1, 3)),
@@ -387,6 +404,27 @@ def test_phases_are_bands_with_a_legend(analysis):
     assert bands["encoding"]["color"]["legend"]["orient"] == "top"
     assert area["encoding"]["y"]["title"] == "Allocated (GiB)"
     assert {row["phase"] for row in area["data"]["values"]} == {row["phase"] for row in rows}
+
+
+def test_a_current_batch_that_was_simulated_later_is_a_point_of_a_simulation_only():
+    """Its rule would cross the line elsewhere than its figures say."""
+    probe = FakeProbe(target=simulated_target())
+    found = analyze_on(probe, FakeWorkload(), TrainingConfig())
+    trial = FakeProbe(9 * 2**30, target=simulated_target()).run_trial(
+        TrialSpec(FakeWorkload(), TrainingConfig(), 401)
+    )
+    moved = with_options(found, current_batch_size=401, supplied=trial)
+    for spec in (batch_charts.memory_over_batch(moved), batch_charts.throughput_over_batch(moved)):
+        assert [row["source"] for row in rows_of(spec) if row.get("batch") == 401 and "what" in row]
+    point = next(r for r in rows_of(batch_charts.memory_over_batch(moved)) if r.get("batch") == 401)
+    assert point["memory"] == trial.memory_bytes / 2**30
+    measured = analyze_on(FakeProbe(), FakeWorkload(), TrainingConfig())
+    beyond = with_options(
+        measured, current_batch_size=1, supplied=dataclasses.replace(trial, batch_size=1)
+    )
+    assert beyond.current.trial is not None
+    drawn = rows_of(batch_charts.memory_over_batch(beyond))
+    assert not [row for row in drawn if row.get("batch") == 1 and "what" in row]
 
 
 def test_runs_laid_over_one_another_have_a_colour_and_a_shape_each(analysis):

@@ -32,16 +32,13 @@ def test_a_shipped_model_is_made_by_the_class_that_was_simulated(name):
 
 
 @pytest.mark.parametrize("name", ["gpt2", "hf:meta-llama/Llama-3.2-1B", "hf:google/flan-t5-base"])
-def test_the_settings_of_the_configuration_are_those_that_were_simulated(name, monkeypatch):
+def test_the_settings_of_the_configuration_are_those_that_were_simulated(name):
     task = "seq2seq-lm" if "t5" in name else "sequence-classification"
     workload = resolve(name)
     given = TrainingConfig(task=task, use_cache="off", num_labels=4)
     described = workload.describe(given)
     code = model_code(name, described)
-    names = {"AutoConfig": FakeAutoConfig(workload), "MODEL": code.name, "torch": torch}
-    lines = [line for line in code.build if line.startswith("config")]
-    exec("\n".join(lines), names)
-    made, expected = names["config"], workload._training_config(described)
+    made, expected = config_of(code), workload._training_config(described)
     assert made.pad_token_id == expected.pad_token_id is not None
     assert made.use_cache is expected.use_cache is False
     if task == "sequence-classification":
@@ -51,15 +48,32 @@ def test_the_settings_of_the_configuration_are_those_that_were_simulated(name, m
     )
 
 
-class FakeAutoConfig:
-    """Gives the shipped configuration in the place of the hub's."""
+def config_of(code):
+    """Run the lines of a script that make the configuration."""
+    end = next(n for n, line in enumerate(code.build) if line.startswith("model = "))
+    names = {"AutoConfig": transformers.AutoConfig, "MODEL": code.name, "torch": torch}
+    exec("\n".join(code.build[:end]), names)
+    return names["config"]
 
-    def __init__(self, workload):
-        self.workload = workload
 
-    def from_pretrained(self, name, **more):
-        values = {**self.workload._hf_config.to_dict(), **more}
-        return transformers.AutoConfig.for_model(values.pop("model_type"), **values)
+@pytest.mark.parametrize("name", ["bert", "gpt2", "resnet", *NAMES])
+def test_a_known_model_needs_no_network(name, monkeypatch):
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", None)
+    workload = resolve(name)
+    described = workload.describe(TrainingConfig(seq_len=16))
+    made = config_of(model_code(name, described)).to_dict()
+    expected = workload._training_config(described).to_dict()
+    # Names, and a padding that only a classifier of texts looks for.
+    own = {"architectures", "has_own_head", "pad_token_id"}
+    differing = {key for key in expected if key not in own and made.get(key) != expected[key]}
+    assert not differing
+
+
+def test_of_another_model_the_script_says_where_its_configuration_comes_from(tmp_path):
+    far = model_code("hf:somebody/something", TrainingConfig(task="causal-lm")).build
+    assert far[0].startswith("# From the Hugging Face hub") and "from_pretrained" in far[1]
+    near = model_code(f"hf:{tmp_path}", TrainingConfig(task="causal-lm")).build
+    assert not near[0].startswith("#")
 
 
 def test_a_workload_without_a_name_says_what_to_give():

@@ -1,5 +1,6 @@
 """Which kernels CUDA runs for an operation, and what they move."""
 
+import pytest
 import torch
 
 from memorymark.simulator.time.kernels import Kind
@@ -112,6 +113,34 @@ def test_recurrent_layers_multiply_at_each_step_of_time():
     sequence, weight = meta(4, 32, 64), meta(256, 64)
     args = (sequence, [weight, weight], 4, None, meta(1, 4, 64), None, 2, 64, 0, 1, True, 0.0,
             True, False, [], None)  # fmt: skip
-    inputs, state, _ = work_of(ATEN._cudnn_rnn.default, args, (sequence,)).kernels
+    inputs, *states, gates = work_of(ATEN._cudnn_rnn.default, args, (sequence,)).kernels
     assert (inputs.rows, inputs.launches) == (128, 1)
-    assert (state.rows, state.batch, state.launches) == (4, 32, 32)
+    assert len(states) == gates.launches == 32 and len(set(states)) == 1
+    assert (states[0].rows, states[0].batch, states[0].launches) == (4, 1, 1)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_layers_and_directions_run_beside_one_another_and_weights_sum_over_all_steps(layers):
+    sequence, weight, bias = meta(5, 4, 64), meta(256, 64), meta(256)
+    weights = [weight, weight, bias, bias] * (2 * layers)
+    given = (sequence, weights, 4, None, meta(2, 4, 64), None, 2, 64, 0, layers, False, 0.0, True,
+             True, [], None)  # fmt: skip
+    *products, gates = work_of(ATEN._cudnn_rnn.default, given, (sequence,)).kernels
+    states = [each for each in products if each.rows == 4]
+    assert len(states) == 5 and {each.batch for each in states} == {2 * layers}
+    assert gates.launches == 5 * 2 * layers
+    back = (sequence, weights, 4, None, meta(2, 4, 64), None, sequence, sequence, None, None, 2, 64,
+            0, layers, False, 0.0, True, True, [], None, sequence, [True] * 4)  # fmt: skip
+    *products, _ = work_of(ATEN._cudnn_rnn_backward.default, back, (sequence,)).kernels
+    states = [each for each in products if each.rows == 4]
+    assert len(states) == 5 and (states[0].columns, states[0].depth) == (64, 256)
+    of_weights = [each for each in products if each.depth == 20]
+    assert len(of_weights) == 2 * 2 * layers
+
+
+def test_packed_sequences_have_the_steps_of_the_longest():
+    sequence, weight = meta(9, 64), meta(256, 64)
+    args = (sequence, [weight, weight], 2, None, meta(1, 4, 64), None, 2, 64, 0, 1, False, 0.0,
+            True, False, [4, 3, 2], None)  # fmt: skip
+    inputs, *states, gates = work_of(ATEN._cudnn_rnn.default, args, (sequence,)).kernels
+    assert inputs.rows == 9 and len(states) == 3 and states[0].rows == 3 and gates.launches == 3

@@ -1,6 +1,9 @@
 """The list of runs: what is ticked is what is opened and deleted, whatever is saved meanwhile."""
 
+import json
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ from damaged_histories import DAMAGES, ODD, ODD_ROWS, execute, make_odd, newer
 from memorymark.records.request import Request, RequestKind
 from memorymark.service import history_file
 from memorymark.service.execute import execute as execute_request
-from memorymark.service.history import RunHistory
+from memorymark.service.history import RunHistory, RunStatus
 from memorymark.service.history_file import HistoryFile
 from memorymark.settings import load_settings
 from memorymark.ui.engine import app_service
@@ -52,6 +55,54 @@ def ask_and_delete(app):
 
 def ticked(app):
     return next((b.label for b in app.button if b.label.startswith("Delete selected")), None)
+
+
+def test_a_run_without_a_result_says_what_it_was_asked_to_be_on(app):
+    history, ended = RunHistory(), (RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.QUEUED)
+    asked = ({"gpu": "t4"}, {"device": "cpu"}, {"gpu": "no-such"}, {})
+    for number, target in enumerate(asked):
+        for status in ended:
+            request = {"kind": "analysis", "model": "bert", **target}
+            history.begin(f"{number}-{status}", "analysis", request)
+            history.finish(f"{number}-{status}", status, error="It ended.")
+    history.begin("compared", "comparison", {"kind": "comparison", "model": "bert"})
+    open_runs(app)
+    assert not app.exception
+    shown = app.dataframe[0].value
+    said = shown["Device"].fillna("unknown")
+    devices = dict(zip(shown["Run"], said, strict=True))
+    for number, said in enumerate(("NVIDIA T4", "cpu", "no-such", "unknown")):
+        for status in ended:
+            assert devices[f"{number}-{status}"] == said, devices
+    assert devices["compared"] == "several GPUs"
+    assert [run.run_id for run in history.find(text="nvidia t4")] == [
+        f"0-{status}" for status in reversed(ended)
+    ]
+
+
+def test_an_older_row_without_a_device_says_it_too(app):
+    run_id = save("bert")
+    row = "status = 'failed', record = NULL, device = NULL, request = ?"
+    with closing(sqlite3.connect(RunHistory().path)) as connection, connection:
+        connection.execute(
+            f"UPDATE runs SET {row} WHERE run_id = ?", (json.dumps({"gpu": "l4"}), run_id)
+        )
+    open_runs(app)
+    assert list(app.dataframe[0].value["Device"]) == ["NVIDIA L4"]
+
+
+def test_what_is_said_of_selecting_follows_what_is_selected(app):
+    ids = [save("bert"), save("gpt2"), save("resnet")]
+    open_runs(app)
+
+    def said():
+        return [caption.value for caption in app.caption if "elect" in caption.value]
+
+    assert said() == ["Select one run to open it, or two and more to compare them."]
+    for number, expected in ((1, ["Select another run to compare it with this one."]), (2, [])):
+        tick(app, *ids[:number])
+        app.run()
+        assert said() == expected
 
 
 def test_a_run_saved_between_tick_and_press_shifts_nothing(app):

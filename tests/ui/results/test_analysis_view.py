@@ -7,12 +7,16 @@ from fakes import FakeProbe, FakeWorkload
 
 from memorymark.analysis.analyze import analyze_on
 from memorymark.analysis.marks import with_options
+from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
+from memorymark.records.trial import Outcome
 from memorymark.report.charts import batch_charts
+from memorymark.report.charts.batch_memory import memory_bar
 from memorymark.ui.columns import cells_of
-from memorymark.ui.results.analysis_view import TRIAL_COLUMNS
+from memorymark.ui.results import analysis_view
+from memorymark.ui.results.analysis_view import TRIAL_COLUMNS, memory_of_mark
 from memorymark.ui.results.analysis_view import _legend as legend
-from memorymark.units import MIB, percent
+from memorymark.units import GIB, MIB, percent
 
 
 def trial_rows(analysis):
@@ -71,3 +75,38 @@ def test_a_trial_that_does_not_fit_takes_more_than_the_capacity():
     unknown = analyze_on(AppProbe(oom_readings=False), FakeWorkload(), TrainingConfig())
     rows = [row for row in trial_rows(unknown) if row["Outcome"] == "out of memory"]
     assert rows and {row["Share of capacity (%)"] for row in rows} == {None}
+
+
+def test_a_card_says_the_most_that_its_batch_takes_as_the_memory_bar_does():
+    plain = analyze_on(AppProbe(), FakeWorkload(), TrainingConfig())
+    assert memory_of_mark(plain.current, plain) == "2.50 GiB"
+    found = ranged(plain)
+    assert memory_of_mark(found.current, found) == "2.50 GiB (at most 2.75)"
+    assert memory_bar(found.current.trial, 0.05).sentence.startswith("Fits: 2.50 (at most 2.75) of")
+
+
+def test_a_card_of_a_batch_that_does_not_fit_says_what_it_needs():
+    found = analyze_on(AppProbe(), FakeWorkload(), TrainingConfig())
+    too_large = with_options(found, current_batch_size=5000)
+    assert memory_of_mark(too_large.current, too_large) == "does not fit"
+    trial = dataclasses.replace(
+        found.trials[0], batch_size=5000, outcome=Outcome.OOM, minimum_bytes=158 * GIB
+    )
+    known = with_options(found, current_batch_size=5000, supplied=trial)
+    assert memory_of_mark(known.current, known) == "does not fit: needs 158.00 GiB"
+
+
+def test_where_the_current_batch_does_not_fit_cards_say_so_in_place_of_what_it_is_compared_with(
+    monkeypatch,
+):
+    drawn = {}
+    monkeypatch.setattr(analysis_view, "card", lambda label, *words: drawn.update({label: words}))
+    options = AnalysisOptions(price_per_hour=1.0, dataset_size=1000, current_batch_size=5000)
+    found = analyze_on(AppProbe(), FakeWorkload(), TrainingConfig(), options)
+    analysis_view.draw_key_figures(found)
+    why = "the current batch does not fit"
+    for label in ("Idle memory", "Savings per run", "Savings per year"):
+        assert drawn[label][:2] == ("—", why)
+    assert drawn["Speed-up"][0] == "—"
+    analysis_view.draw_key_figures(with_options(found, current_batch_size=8))
+    assert why not in str(drawn) and "per hour" in drawn["Savings per run"][1]
