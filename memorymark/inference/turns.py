@@ -59,7 +59,7 @@ class ModelState:
         return self.pause is not None
 
     def slots(self) -> list[Slot]:
-        """Return the places of all that is large: masks and the newest token stay where they are."""
+        """Return the places of all that is large: masks and tokens stay where they are."""
         encoded = None if self.generation is None else self.generation.encoded
         return list(slots([self.cache, encoded, self.pause]))
 
