@@ -72,8 +72,7 @@ def kept_attributes(kind: type) -> Restore:
 
 def kept_slots(value: Any) -> Restore:
     """Return what puts the slots of an object back."""
-    names = [name for kind in type(value).__mro__ for name in _slots_of(kind)]
-    then = {name: getattr(value, name) for name in names if hasattr(value, name)}
+    names, then = _slot_names(value), slots_of(value)
 
     def restore() -> None:
         for name in names:
@@ -83,6 +82,11 @@ def kept_slots(value: Any) -> Restore:
                 setattr(value, name, then[name])
 
     return restore
+
+
+def slots_of(value: Any) -> dict[str, Any]:
+    """Return what the slots of an object hold, by their names."""
+    return {name: getattr(value, name) for name in _slot_names(value) if hasattr(value, name)}
 
 
 def kept_cell(cell: Any) -> Restore:
@@ -113,6 +117,10 @@ def is_used_up(value: Any) -> bool:
     """Return whether something is an iterator that moves on and has no copy."""
     is_iterator = isinstance(value, Iterator) and not isinstance(value, io.IOBase)
     return is_iterator and type(value) not in _FORKED
+
+
+def _slot_names(value: Any) -> list[str]:
+    return [name for kind in type(value).__mro__ for name in _slots_of(kind)]
 
 
 def _slots_of(kind: type) -> tuple[str, ...]:

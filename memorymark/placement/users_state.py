@@ -17,6 +17,8 @@ import collections
 import contextlib
 import dis
 import functools
+import queue
+import threading
 import types
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,6 +37,7 @@ from memorymark.placement.kept_values import (
     kept_members,
     kept_names,
     kept_slots,
+    slots_of,
 )
 from memorymark.placement.own_or_library import is_of_a_library, names_in
 
@@ -42,11 +45,14 @@ from memorymark.placement.own_or_library import is_of_a_library, names_in
 _MOST_MEMBERS = 10_000
 _MOST_OBJECTS = 50_000
 _MOST_BYTES = 2**26
-_CONTAINERS = (dict, list, tuple, set, frozenset, collections.deque)
+_CONTAINERS = (
+    dict, list, tuple, set, frozenset, collections.deque, types.MappingProxyType
+)  # fmt: skip
 # Objects of Python's own that people keep values in.
 _HOLDERS = (
     types.SimpleNamespace, argparse.Namespace, collections.UserDict, collections.UserList,
-    weakref.WeakKeyDictionary, weakref.WeakValueDictionary,
+    collections.ChainMap, queue.Queue, threading.local, weakref.WeakKeyDictionary,
+    weakref.WeakValueDictionary,
 )  # fmt: skip
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _STORES = {dis.opmap["STORE_GLOBAL"], dis.opmap["DELETE_GLOBAL"]}
@@ -193,6 +199,10 @@ class UsersState:
         if _is_the_users(value) and hasattr(value, "__dict__"):
             for name, each in list(vars(value).items()):
                 self._note(vars(value), name, each, name, is_live=is_live)
+                yield each
+        if _is_the_users(value):
+            for name, each in slots_of(value).items():
+                self._note(value, name, each, name, is_live=is_live)
                 yield each
 
     def _members_of(self, container: Any, *, is_live: bool) -> Iterator[Any]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DEVICES = ("cuda", "mps", "cpu")
 _DEVICE = re.compile(r"(cuda|mps|cpu)(?::([0-9]{1,3}))?")
-_WITHOUT = "Use the device cpu, or simulate a GPU of the catalogue."
+_WITHOUT = "Simulate a GPU of the catalogue (gpu), or use the device cpu."
 
 
 def resolve_probe(

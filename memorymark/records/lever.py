@@ -151,6 +151,8 @@ class LeverReport(Record):
         unavailable: What this training or this card does not take.
         make_it_fit: Where the batch does not fit: the cheapest set of levers that makes it fit,
             step by step, each with all changes up to it; empty where it fits.
+        make_it_fit_ended: Whether the search for it was ended before all sets were tried or ruled
+            out.
         smallest_card: The card with the least memory on which the training fits as it is.
         cheapest_card: The card with the lowest price per hour on which it does.
         cards: All cards that were tried for the two.
@@ -161,13 +163,14 @@ class LeverReport(Record):
         software: Versions of what ran.
     """
 
+    json_optional: ClassVar[tuple[str, ...]] = ("make_it_fit_ended",)
     json_keys: ClassVar[Mapping[str, Origin]] = {
         "model": "workload",
         "config": "config",
         "device": "target.name",
         "source": "target.source",
         "batch_size": "options.current_batch_size",
-        **same("levers", "make_it_fit", "before", "unavailable"),
+        **same("levers", "make_it_fit", "make_it_fit_ended", "before", "unavailable"),
         **same("smallest_card", "cheapest_card", "cards", "findings"),
         **same("options", "target", "elapsed_seconds", "run_id", "created_at", "software"),
     }
@@ -180,6 +183,7 @@ class LeverReport(Record):
     levers: tuple[Lever, ...] = ()
     unavailable: tuple[MissingLever, ...] = ()
     make_it_fit: tuple[Lever, ...] = ()
+    make_it_fit_ended: bool = False
     smallest_card: Card | None = None
     cheapest_card: Card | None = None
     cards: tuple[Card, ...] = ()

@@ -79,9 +79,10 @@ def _fitting_sentence(report: LeverReport) -> str:
         return "No set of the levers makes it fit."
     names = [step.name for step in report.make_it_fit[1:]]
     last = report.make_it_fit[-1]
+    way = "Cheapest way found" if report.make_it_fit_ended else "Cheapest way"
     price = f", {cost_words(last)}" if last.cost_per_million_samples is not None else ""
     return (
-        f"Cheapest way to make it fit: {', '.join(names)}: {mib_or_gib(last.memory_bytes)}, "
+        f"{way} to make it fit: {', '.join(names)}: {mib_or_gib(last.memory_bytes)}, "
         f"{rate(last.samples_per_second)} samples/s{likely_rate(last.speed_band)}{price}."
     )
 

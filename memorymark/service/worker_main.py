@@ -109,7 +109,7 @@ class Worker:
 
     def _do(self, message: dict[str, Any]) -> None:
         job = message["job"]
-        tell = partial(self._channel.send, job=job)
+        tell = partial(self._tell, job=job)
         answer = self._answer(message, tell)
         if os.getpid() != self._process_id:  # a fork of the user's code came out here
             os._exit(0)
@@ -119,6 +119,11 @@ class Worker:
         except (TypeError, ValueError) as error:
             tell(error=f"The result could not be sent: {error}", spent=spent)
         self._tokens.pop(job, None)
+
+    def _tell(self, **message: Any) -> None:
+        """Send a message; a fork of the user's code is silent, or the two would talk at once."""
+        if os.getpid() == self._process_id:
+            self._channel.send(**message)
 
     def _answer(self, message: dict[str, Any], tell: partial[None]) -> dict[str, Any]:
         """Do the work; whatever happens in it, there is an answer."""

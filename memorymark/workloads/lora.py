@@ -63,6 +63,11 @@ def add_adapters(model: nn.Module, rank: int, device: torch.device, name: str) -
         get_peft_model(model, config)
 
 
+def adapters_train(model: nn.Module) -> bool:
+    """Return whether any of a model's adapters is left to train."""
+    return any(x.requires_grad for path, x in model.named_parameters() if _ADAPTER in path)
+
+
 def idle_adapters(model: nn.Module, name: str) -> list[str]:
     """Return the layers whose adapters a backward pass has left without a gradient.
 

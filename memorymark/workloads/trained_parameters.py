@@ -10,7 +10,7 @@ from torch import nn
 
 from memorymark.errors import UnknownChoice, WorkloadError, quoted
 from memorymark.records.config import TrainingConfig
-from memorymark.workloads.lora import add_adapters, trained_words
+from memorymark.workloads.lora import adapters_train, add_adapters, trained_words
 
 
 def choose_trained(
@@ -27,7 +27,7 @@ def choose_trained(
     Raises:
         MissingPackage: peft is not installed.
         UnknownChoice: A pattern is the name of no parameter.
-        WorkloadError: There is nothing left to train.
+        WorkloadError: There is nothing left to train, or no adapter.
     """
     if config.lora_rank is not None:
         add_adapters(model, config.lora_rank, device, name)
@@ -42,6 +42,11 @@ def choose_trained(
         raise WorkloadError(
             f"All parameters of {quoted(name)} are frozen by {quoted(config.freeze)}: there is "
             "nothing to train. Freeze fewer of them."
+        )
+    if config.lora_rank is not None and not adapters_train(model):
+        raise WorkloadError(
+            f"All of LoRA's adapters of {quoted(name)} are frozen by {quoted(config.freeze)}, so "
+            "that none would train. LoRA freezes the weights by itself: leave the pattern out."
         )
     if config.lora_rank is None:
         frozen = sum(each.numel() for each in parameters if not each.requires_grad)

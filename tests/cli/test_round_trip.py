@@ -64,7 +64,8 @@ def targets(kind: RequestKind) -> st.SearchStrategy[dict[str, str]]:
         return st.builds(lambda name: {"gpu": name}, st.sampled_from(GPUS))
     found = [st.just({})]
     if kind is not RequestKind.COMPARISON:
-        found += [st.builds(lambda name: {"device": name}, st.sampled_from(["cpu", "cuda:1"]))]
+        devices = ["cuda:1"] if kind is RequestKind.LEVERS else ["cpu", "cuda:1"]
+        found += [st.builds(lambda name: {"device": name}, st.sampled_from(devices))]
     if kind in SIMULATED:
         found += [st.builds(lambda name: {"gpu": name}, st.sampled_from(GPUS))]
     return st.one_of(found)

@@ -45,6 +45,8 @@ def test_what_does_not_fit_gets_the_cheapest_way_with_its_band():
     assert said.endswith(
         "90 samples/s (likely 80 to 100), $1.50 per million samples (likely $1.35 to $1.69)."
     )
+    ended = report(before=MISFIT, make_it_fit=(MISFIT, LESS), make_it_fit_ended=True)
+    assert "Cheapest way found to make it fit: Checkpointing" in levers_sentence(ended)
     free = dataclasses.replace(LESS, cost_per_million_samples=None)
     assert "$" not in levers_sentence(report(before=MISFIT, make_it_fit=(MISFIT, free)))
     assert levers_sentence(report(before=MISFIT)).endswith("No set of the levers makes it fit.")

@@ -201,6 +201,13 @@ def test_where_no_adapter_trains_it_is_an_error():
         memorymark.estimate(with_head, config, batch_size=4, gpu="l4")
 
 
+@pytest.mark.parametrize("pattern", ["transformer.h.*", "*lora*"])
+def test_adapters_that_are_all_frozen_are_an_error(pattern):
+    """The head of a classifier would still train, and nobody would see that nothing else does."""
+    with pytest.raises(WorkloadError, match=r"LoRA's adapters .* LoRA freezes the weights by"):
+        built(tiny_gpt2(), freeze=pattern)
+
+
 @pytest.mark.usefixtures("home")
 def test_of_torchvisions_swin_only_the_layers_beside_attention_train():
     trial = memorymark.estimate(

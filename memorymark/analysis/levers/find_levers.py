@@ -90,6 +90,7 @@ def find_levers(
         levers=levers,
         unavailable=tuple(each for each in work.missing if each.name not in taken),
         make_it_fit=fitting,
+        make_it_fit_ended=work.was_ended,
         smallest_card=found.smallest,
         cheapest_card=found.cheapest,
         cards=found.tried,
@@ -110,6 +111,7 @@ class _Work:
         self.before = attempts.lever(AS_IT_IS, before, None)
         self.missing: list[MissingLever] = []
         self.findings: list[str] = []
+        self.was_ended = False
 
     def pull(self, levers: Iterable[Combined]) -> list[Pulled]:
         """Try levers; note those that cannot be tried, and those that gain nothing."""
@@ -141,6 +143,7 @@ class _Work:
         found = search.cheapest()
         steps = () if found is None else (self.before, *search.steps(found))
         self.findings += search.findings
+        self.was_ended = search.was_ended
         if found is None and not search.was_ended:
             self.findings.append(
                 "No set of these levers makes the batch fit on this card: take a smaller batch, a "

@@ -64,7 +64,7 @@ class Gain:
 
 def gain(before: Tried, after: Tried) -> Gain:
     """Return what a change gains."""
-    saved, whole = saved_bytes(before, after), _memory(before, after)
+    saved, whole = saved_bytes(before, after), before.trial.memory_bytes
     memory = saved / whole if saved is not None and whole else 0.0
     old, new = before.seconds_per_sample, after.seconds_per_sample
     return Gain(memory, 1 - new / old if old and new else 0.0)
@@ -106,11 +106,6 @@ def with_efficient(before: Lever, levers: Iterable[Lever]) -> tuple[Lever, tuple
 def _shrinks(pulled: Pulled) -> bool:
     """Whether it makes the batch of a forward pass smaller, which fits more often by itself."""
     return "batch_size" in pulled.combined.changes
-
-
-def _memory(before: Tried, after: Tried) -> int | None:
-    fit = before.fits and after.fits
-    return before.trial.memory_bytes if fit else before.needed_bytes
 
 
 def _known(value: int | None, lever: Lever) -> int | None:

@@ -208,17 +208,11 @@ class Attempts:
 
 
 def saved_bytes(before: Tried, after: Tried) -> int | None:
-    """Return the memory that a change saves.
-
-    Where both fit it is reserved memory; else what the two would need at the least.
-    """
-    if before.trial.fits and after.trial.fits:
-        pair = before.trial.peak_reserved_bytes, after.trial.peak_reserved_bytes
-        if None in pair:
-            pair = before.trial.memory_bytes, after.trial.memory_bytes
-    else:
-        pair = before.needed_bytes, after.needed_bytes
-    return None if None in pair else pair[0] - pair[1]
+    """Return what a change takes off the memory: reserved where it fits, else the least needed."""
+    if before.needed_bytes is None or after.needed_bytes is None:
+        return None
+    then, now = before.trial.memory_bytes, after.trial.memory_bytes
+    return None if then is None or now is None else then - now
 
 
 def needed_bytes(trial: Trial) -> int | None:

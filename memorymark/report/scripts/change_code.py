@@ -72,14 +72,24 @@ optimizer.step()
 optimizer.zero_grad()""",
 }
 
+_IN_THE_LOOP = (
+    "gradient_accumulation", "drop_outputs", "chunked_cross_entropy", "zero_grad", "grad_clip",
+)  # fmt: skip
+
 
 def lines_of_change(change: Mapping[str, Any]) -> str:
-    """Return the lines for fields of TrainingConfig and `batch_size`, one change after another."""
+    """Return the lines for fields of TrainingConfig and `batch_size`, in the order of a script."""
     given = {name: value for name, value in change.items() if value is not None}
     if "optimizer" in given or "optimizer_impl" in given:
         given = {**given, "optimizer": _optimizer(given)}
         given.pop("optimizer_impl", None)
-    return "\n".join(_CODE.get(name, _setting(name))(value) for name, value in given.items())
+    ordered = sorted(given, key=lambda name: _is_of_the_loop(name, given[name]))
+    return "\n".join(_CODE.get(name, _setting(name))(given[name]) for name in ordered)
+
+
+def _is_of_the_loop(name: str, value: Any) -> bool:
+    """Whether a change stands in the loop, after all that is made before it."""
+    return name in _IN_THE_LOOP or (name == "precision" and Precision(value).is_amp)
 
 
 def _optimizer(given: Mapping[str, Any]) -> str:

@@ -90,7 +90,7 @@ def draw_table() -> list[Run]:
     st.session_state[_DRAWN] = (key, ids)
     chosen = [runs[row] for row in event["selection"]["rows"] if row < len(runs)]
     if len(chosen) < len(_TO_SELECT):
-        st.caption(_TO_SELECT[len(chosen)])
+        say.caption("{}", _TO_SELECT[len(chosen)])
     return chosen
 
 

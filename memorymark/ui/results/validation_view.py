@@ -22,12 +22,6 @@ from memorymark.ui.pieces import File, card, draw_exports
 from memorymark.ui.results.analysis_view import source_line
 from memorymark.units import GIB, UNKNOWN, count, gib, mib_or_gib, rate, seconds
 
-_VERDICTS = {
-    Verdict.PASS: ":green[:material/check_circle:] **{}**",
-    Verdict.WARN: ":orange[:material/warning:] **{}**",
-    Verdict.FAIL: ":red[:material/error:] **{}**",
-}
-
 
 def draw_backward(run: Run) -> None:
     """Draw a validation of the backward pass."""
@@ -78,9 +72,18 @@ def _draw_exports(run: Run, trials: Sequence[Trial], lines: Sequence[str], setti
 
 def _head(title: str, validation: BackwardValidation | CompileValidation) -> None:
     say.heading("{}", title)
-    say.line(_VERDICTS[validation.verdict], verdict_words(validation))
+    _draw_verdict(validation.verdict, verdict_words(validation))
     for reason in other_reasons(validation):
         say.line("{}", reason)
+
+
+def _draw_verdict(verdict: Verdict, words: str) -> None:
+    if verdict is Verdict.PASS:
+        say.line(":green[:material/check_circle:] **{}**", words)
+    elif verdict is Verdict.WARN:
+        say.line(":orange[:material/warning:] **{}**", words)
+    else:
+        say.line(":red[:material/error:] **{}**", words)
 
 
 def _backward_figures(validation: BackwardValidation) -> None:

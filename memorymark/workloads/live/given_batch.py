@@ -22,7 +22,7 @@ def check_batch(batch: Any, *, needed: bool) -> None:
         needed: Whether the step reads it; one of the user's own may not.
 
     Raises:
-        UsageError: It is used up by being read, or holds nothing.
+        UsageError: It is used up by being read, or holds nothing, or itself.
     """
     leaves = list(_leaves(batch))
     for leaf in leaves:
@@ -33,15 +33,17 @@ def check_batch(batch: Any, *, needed: bool) -> None:
         raise UsageError(f"The batch holds nothing: {_empty(batch)} is given; {ACCEPTED}")
 
 
-def _leaves(value: Any) -> Iterator[Any]:
+def _leaves(value: Any, above: tuple[int, ...] = ()) -> Iterator[Any]:
     """Yield what a batch holds that is no container."""
+    if id(value) in above:
+        raise UsageError(f"The batch holds itself, in {describe(value)}; {ACCEPTED}")
     members: list[Any] = []
     made = with_parts(value, lambda key, each: members.append(each))
     if made is value and type(value) is not tuple:  # an empty one has no copy
         yield value
         return
     for each in members:
-        yield from _leaves(each)
+        yield from _leaves(each, (*above, id(value)))
 
 
 def _empty(batch: Any) -> str:

@@ -137,3 +137,14 @@ def test_a_card_without_the_units_says_so(small) -> None:
     reasons = {missing.name: missing.reason for missing in report.unavailable}
     assert "BF16" in reasons["Mixed precision (amp-bf16)"]
     assert "TF32" in reasons["TF32 matrix products"]
+
+
+def test_what_a_lever_saves_is_what_the_two_memories_differ_by(small) -> None:
+    report = memorymark.levers(
+        small, current_batch_size=4, max_batch_size=8, gpu="t4", memory_budget="28MiB"
+    )
+    assert report.before.fits is False
+    for lever in report.levers:
+        if lever.memory_bytes is not None and lever.saved_bytes is not None:
+            assert lever.saved_bytes == report.before.memory_bytes - lever.memory_bytes
+    assert any(lever.fits and lever.saved_bytes for lever in report.levers)

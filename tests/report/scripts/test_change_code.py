@@ -42,3 +42,9 @@ def test_values_stand_in_the_lines():
 def test_several_changes_stand_one_after_another():
     text = lines_for({"precision": "tf32", "batch_size": 4, "lora_rank": None})
     assert text.splitlines() == ['torch.set_float32_matmul_precision("high")', "batch_size = 4"]
+
+
+def test_what_is_made_before_the_loop_stands_before_it():
+    change = {"precision": "amp-bf16", "zero_grad": "after-step", "optimizer_impl": "fused"}
+    lines = lines_for(change).splitlines()
+    assert lines[0].startswith("optimizer = ") and lines[-1] == "optimizer.zero_grad()"

@@ -3,9 +3,12 @@
 
 import collections
 import contextlib
+import dataclasses
 import functools
 import itertools
+import queue
 import random
+import threading
 import types
 
 import numpy as np
@@ -25,6 +28,21 @@ COUNTER, ROWS = itertools.count(), iter([1, 2, 3] * 100)
 TOTAL, TABLE = torch.zeros(2), np.zeros(3)
 NESTED = types.SimpleNamespace(by_name={"all": []}, last=None)
 GENERATOR, DRAWS = torch.Generator().manual_seed(1), random.Random(1)
+
+
+@dataclasses.dataclass(slots=True)
+class Stats:
+    """An object of the user's without a table of its attributes."""
+
+    losses: list
+    seen: torch.Tensor
+    last: object = None
+
+
+STATS = Stats([], torch.zeros(2))
+SHOWN, LAYERED = types.MappingProxyType({"all": []}), collections.ChainMap({}, {"all": []})
+WAITING, OF_THE_THREAD = queue.Queue(), threading.local()
+OF_THE_THREAD.all = []
 
 
 class Meter:
@@ -91,6 +109,14 @@ def network_class():
             METER.note(y)
             NESTED.by_name["all"].append(y)
             NESTED.last = y
+            STATS.losses.append(y)
+            STATS.seen.add_(1)
+            STATS.last = y
+            SHOWN["all"].append(y)
+            LAYERED["all"].append(y)
+            LAYERED["newest"] = y
+            WAITING.put(y)
+            OF_THE_THREAD.all.append(y)
             TOTAL.add_(next(COUNTER) + next(ROWS))
             TABLE[:] += 1
             torch.rand(1, generator=GENERATOR)
@@ -103,9 +129,11 @@ def network_class():
 def kept(net, held):
     """All that the code above writes to, as somebody who goes on sees it."""
     things = (LOSSES, CACHE, RECENT, KINDS, SEEN, held, net.outputs, Base.shared, METER.values,
-              Meter.best, NESTED.by_name["all"], noted.__defaults__[0])  # fmt: skip
+              Meter.best, NESTED.by_name["all"], noted.__defaults__[0], STATS.losses, SHOWN["all"],
+              LAYERED["all"], LAYERED, WAITING.queue, OF_THE_THREAD.all)  # fmt: skip
     return [
         [(id(each), len(each), list(each)) for each in things],
+        [STATS.seen.tolist(), STATS.seen._version, STATS.last],
         [STEPS, "MADE" in globals(), Base.newest, "newest" in vars(net), METER.last, NESTED.last],
         [id(COUNTER), repr(COUNTER), id(ROWS), ROWS.__length_hint__(), id(positions)],
         [TOTAL.tolist(), TOTAL._version, TABLE.tolist(), positions.cache_info()],
@@ -248,6 +276,13 @@ def test_an_empty_batch_is_refused_in_one_sentence(batch):
         memorymark.fits(nn.Linear(4, 4), batch, **GPU)
     said = str(raised.value)
     assert "accepted" in said and "next(iter(loader))" in said and len(said) < 260
+
+
+def test_a_batch_that_holds_itself_is_refused():
+    batch = [torch.rand(2, 4)]
+    batch.append(batch)
+    with pytest.raises(UsageError, match=r"The batch holds itself, in"):
+        memorymark.fits(nn.Linear(4, 4), batch, **GPU)
 
 
 def test_a_step_of_the_users_may_need_no_batch():
