@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memorymark.records.serving import Policy
+from memorymark.records.serving_config import Policy
 from memorymark.records.session_run import SessionRun, Verdict
 from memorymark.units import gib
 

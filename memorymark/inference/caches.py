@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, cache_utils
 
 from memorymark.errors import MissingPackage, UnsupportedOperation, quoted
-from memorymark.records.serving import CacheKind, ServingConfig
+from memorymark.records.serving_config import CacheKind, ServingConfig
 
 # The names under which models take their cache, the usual one first.
 _NAMES = ("past_key_values", "cache_params", "state")

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from memorymark.inference.caches import Slot
 from memorymark.inference.host_store import HostStore, Moved
 from memorymark.inference.turns import State, Turns
-from memorymark.records.serving import Policy, ServingConfig
+from memorymark.records.serving_config import Policy, ServingConfig
 from memorymark.records.session_run import Act, SessionEvent, SessionPlan, Swap
 
 # Kept free under `swap`, as a share of the capacity: what the allocator loses between blocks.

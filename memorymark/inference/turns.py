@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from memorymark.inference.caches import Slot, slots
+from memorymark.inference.inference_step import Generation, InferenceStep
 from memorymark.inference.pause import Pause, Pausing
-from memorymark.inference.step import Generation, InferenceStep
 
 
 class State(Protocol):

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from memorymark.records.codec import Record, same
 from memorymark.records.option import check_options, option
-from memorymark.records.serving import MAX_SESSIONS
+from memorymark.records.serving_config import MAX_SESSIONS, ServingConfig
+from memorymark.records.trial import Source
 
 
 class Act(StrEnum):

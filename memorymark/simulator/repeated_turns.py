@@ -8,7 +8,7 @@ what the second allocated and released in each of its acts is written down again
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -38,16 +38,32 @@ class Lent:
 
 
 class RepeatedState:
-    """What a session holds that is written down after another: blocks by those they are like."""
+    """What a session holds that is written down after another: blocks by those they are like.
+
+    Attributes:
+        is_paused: Whether it waits inside the model.
+        acts: How many acts were written down.
+        held: Its blocks.
+        named: Those of them that are moved when it makes room for others.
+    """
 
     def __init__(self, is_paused: bool) -> None:
         self.is_paused = is_paused
         self.acts = 0
         self.held: dict[int, Lent] = {}
+        self.named: list[int] = []
 
     def slots(self) -> list[Slot]:
-        """Return the places of all that it holds."""
-        return [Slot(self.held, like) for like in self.held]
+        """Return the places of all that is moved when it makes room for others."""
+        return [Slot(self.held, like) for like in self.named]
+
+
+class _Act(NamedTuple):
+    """What the session that is repeated did: its blocks by their first numbers."""
+
+    events: list[tuple[int, int]]
+    works: slice
+    named: list[int]
 
 
 class RepeatedTurns:
@@ -63,7 +79,7 @@ class RepeatedTurns:
         self._turns, self._device, self._store = turns, device, store
         self._begun = 0
         self._pattern: State | None = None
-        self._acts: list[tuple[list[tuple[int, int]], slice]] = []
+        self._acts: list[_Act] = []
 
     def begin(self) -> State:
         """Begin a session: run it, or repeat the beginning of the second."""
@@ -73,11 +89,11 @@ class RepeatedTurns:
             state = RepeatedState(self._pattern.is_paused)
             self._repeat(state)
             return state
-        found: list[State] = []
-        act = self._noted(lambda: found.append(self._turns.begin()))
+        before = self._position()
+        state = self._turns.begin()
         if self._begun == _RUN:
-            self._pattern, self._acts = found[0], [act]
-        return found[0]
+            self._pattern, self._acts = state, [self._act_since(before, state)]
+        return state
 
     def resume(self, state: State) -> None:
         """Go on from a pause."""
@@ -93,27 +109,34 @@ class RepeatedTurns:
         if isinstance(state, RepeatedState):
             self._repeat(state)
             return
-        act = self._noted(lambda: work(state))
+        before = self._position()
+        work(state)
         if state is self._pattern:
-            self._acts.append(act)
+            self._acts.append(self._act_since(before, state))
 
-    def _noted(self, work: Callable[[], None]) -> tuple[list[tuple[int, int]], slice]:
-        """Run an act; return its allocations and releases, and where its operations stand."""
-        device = self._device
-        events, works = len(device.trace.events), len(device.works)
-        work()
-        named = [(self._store.name_of(i), size) for i, size in device.trace.events[events:]]
-        return named, slice(works, len(device.works))
+    def _position(self) -> tuple[int, int]:
+        return len(self._device.trace.events), len(self._device.works)
+
+    def _act_since(self, before: tuple[int, int], state: State) -> _Act:
+        device, name_of = self._device, self._store.name_of
+        events, works = before
+        numbers = [device.block_of(slot.tensor) for slot in state.slots()]
+        return _Act(
+            [(name_of(number), size) for number, size in device.trace.events[events:]],
+            slice(works, len(device.works)),
+            [name_of(number) for number in numbers if number is not None],
+        )
 
     def _repeat(self, state: RepeatedState) -> None:
-        events, works = self._acts[state.acts]
+        act = self._acts[state.acts]
         state.acts += 1
-        for like, size_bytes in events:
+        for like, size_bytes in act.events:
             if size_bytes > 0:
                 state.held[like] = Lent(self._device, like, size_bytes)
             else:
                 state.held.pop(like, None)
-        self._device.works.extend(self._device.works[works])
+        state.named = act.named
+        self._device.works.extend(self._device.works[act.works])
 
 
 class ShapeStore(HostStore):
@@ -144,12 +167,15 @@ class ShapeStore(HostStore):
     def _kept(self, held: Any) -> Any:
         if isinstance(held, Lent):
             return held.like, held.nbytes
-        return held.shape, held.dtype, self.name_of(self._device.block_of(held))
+        number = self._device.block_of(held)
+        return held.shape, held.dtype, None if number is None else self.name_of(number)
 
     def _made(self, item: Any) -> Any:
         if len(item) == 2:
             return Lent(self._device, *item)
         shape, dtype, name = item
         tensor = torch.empty(shape, dtype=dtype, device="meta")
-        self._names[self._device.block_of(tensor)] = name
+        number = self._device.block_of(tensor)
+        if name is not None and number is not None:
+            self._names[number] = name
         return tensor

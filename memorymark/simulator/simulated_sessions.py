@@ -10,8 +10,8 @@ from torch import nn
 
 from memorymark.bounds import new_meter
 from memorymark.errors import OutOfMemory, quoted
+from memorymark.inference.inference_step import InferenceStep
 from memorymark.inference.sessions import Reading, Sessions
-from memorymark.inference.step import InferenceStep
 from memorymark.inference.turns import ModelTurns
 from memorymark.memory.trace import Trace
 from memorymark.placement.collector import collector_off

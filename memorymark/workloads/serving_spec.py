@@ -12,7 +12,7 @@ from torch import Tensor
 
 from memorymark.errors import MemoryMarkError, UnknownChoice
 from memorymark.records.config import Precision, Task, TrainingConfig
-from memorymark.records.serving import ServingConfig, WeightFormat
+from memorymark.records.serving_config import ServingConfig, WeightFormat
 from memorymark.records.session_run import SessionPlan
 
 if TYPE_CHECKING:
@@ -84,4 +84,3 @@ def _built_as(workload: Workload, config: ServingConfig) -> TrainingConfig:
             refused = refused or error
     assert refused is not None
     raise refused
-

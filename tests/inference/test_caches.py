@@ -8,8 +8,8 @@ from tiny_models import DECODERS, decoder, prompt, whisper
 
 from memorymark.errors import MissingPackage, UnsupportedOperation
 from memorymark.inference.caches import cache_name, held_bytes, make_cache, slots
-from memorymark.inference.step import InferenceStep
-from memorymark.records.serving import ServingConfig
+from memorymark.inference.inference_step import InferenceStep
+from memorymark.records.serving_config import ServingConfig
 
 
 def config(**given):

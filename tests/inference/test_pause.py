@@ -9,7 +9,7 @@ from tiny_models import DECODERS, decoder, prompt, t5
 from memorymark.errors import InvalidValue, UnsupportedOperation
 from memorymark.inference.caches import cache_name, make_cache
 from memorymark.inference.pause import Pausing
-from memorymark.records.serving import ServingConfig
+from memorymark.records.serving_config import ServingConfig
 
 PAUSABLE = sorted(DECODERS.keys() - {"rwkv"})
 

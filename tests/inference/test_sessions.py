@@ -10,11 +10,11 @@ from tiny_models import decoder
 
 from memorymark.errors import OutOfHostMemory, OutOfMemory
 from memorymark.inference.host_store import ArrayStore
+from memorymark.inference.inference_step import InferenceStep
 from memorymark.inference.sessions import Reading, Sessions
-from memorymark.inference.step import InferenceStep
 from memorymark.inference.turns import ModelTurns
 from memorymark.memory.tracker import MemoryTracker
-from memorymark.records.serving import ServingConfig
+from memorymark.records.serving_config import ServingConfig
 from memorymark.records.session_run import Act, SessionPlan
 
 BUDGET = 1_200_000

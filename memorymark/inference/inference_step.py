@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from memorymark.inference.caches import cache_name, make_cache
 from memorymark.inference.pause import Pause, Pausing
-from memorymark.records.serving import ServingConfig
+from memorymark.records.serving_config import ServingConfig
 
 # Chooses the next token: logits (batch_size, vocabulary) in fp32 to ids (batch_size, 1).
 Choose = Callable[[Tensor], Tensor]

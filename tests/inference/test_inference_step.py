@@ -8,8 +8,8 @@ from tiny_models import DECODERS, decoder, prompt, t5, whisper
 from transformers import BertConfig, BertModel
 
 from memorymark.errors import UnsupportedOperation
-from memorymark.inference.step import InferenceStep, likeliest, sampled
-from memorymark.records.serving import ServingConfig
+from memorymark.inference.inference_step import InferenceStep, likeliest, sampled
+from memorymark.records.serving_config import ServingConfig
 
 NEW = 5
 
