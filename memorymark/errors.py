@@ -317,6 +317,10 @@ class OutOfMemory(RuntimeError):
         )
 
 
+class OutOfHostMemory(OutOfMemory):
+    """The host's memory has no room for what is to be moved there: an outcome as well."""
+
+
 def _mib(value: int) -> str:
     return f"{value / 1024**2:,.1f} MiB"
 

@@ -27,7 +27,7 @@ LAYERS = (
     {"memory", "gpus"},
     {"placement"},
     {"workloads"},
-    {"training"},
+    {"inference", "training"},
     {"simulator"},
     {"probes"},
     {"analysis"},
@@ -48,7 +48,7 @@ OPTIONAL = {
 }  # fmt: skip
 # The modules of `callbacks` are loaded by who uses the library that they are for.
 WITH_TORCH = {
-    "placement", "workloads", "training", "memory", "simulator", "probes", "callbacks",
+    "placement", "workloads", "training", "inference", "memory", "simulator", "probes", "callbacks",
 }  # fmt: skip
 # Not even inside a function: what these hold is data, read where there is no torch.
 NEVER_TORCH = {"errors", "units", "settings", "bounds", "records", "gpus", "analysis", "report"}

@@ -126,6 +126,11 @@ class MemoryTracker(OperationMode):
                 block = self.trace.blocks[entry[0]]
                 block.category, block.owner = category, owner
 
+    def block_of(self, tensor: Tensor) -> int | None:
+        """Return the number of the block that a tensor lies in; None where it is not followed."""
+        entry = self._live.get(key_of(tensor.untyped_storage()))
+        return None if entry is None else entry[0]
+
     def borrow(self, size_bytes: int, category: str, operation: str) -> Callable[[], None]:
         """Note scratch memory that no tensor holds; call what is returned to release it."""
         block = Block(size_bytes, self._phase, self._paths.current, operation, category)

@@ -97,6 +97,11 @@ class Replay:
         """Most bytes taken from the device so far."""
         return self._allocator.peak_reserved_bytes
 
+    @property
+    def reserved_bytes(self) -> int:
+        """Bytes taken from the device now."""
+        return self._allocator.reserved_bytes
+
     def feed(self, events: Events) -> None:
         """Play the events after those that were played before, until one finds no room."""
         if self._failed_at is not None:

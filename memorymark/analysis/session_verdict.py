@@ -1,0 +1,45 @@
+"""Says whether a run of sessions shows what it was meant to show."""
+
+from __future__ import annotations
+
+from memorymark.records.serving_config import Policy
+from memorymark.records.session_run import SessionRun, Verdict
+from memorymark.units import gib
+
+
+def judge(run: SessionRun) -> tuple[Verdict, str]:
+    """Return the verdict on a run, and why.
+
+    A run passes where all sessions completed within the capacity; one that swaps also has to be
+    asked for more than the capacity, since otherwise nothing had to be moved.
+    """
+    asked, done = run.plan.sessions, run.sessions_completed
+    if done < asked:
+        return Verdict.FAIL, f"{_early(run)} {done:,} of {asked:,} sessions completed."
+    held, capacity = run.peak_reserved_bytes or run.peak_allocated_bytes, run.capacity_bytes
+    if capacity is not None and held > capacity:
+        words = f"{gib(held)} were held, and the capacity is {gib(capacity)}."
+        return Verdict.FAIL, f"All {asked:,} sessions completed, but {words}"
+    if run.config.policy is Policy.HOLD or capacity is None:
+        return Verdict.PASS, f"All {asked:,} sessions completed within {_words(capacity)}."
+    if run.swaps:
+        return Verdict.PASS, (
+            f"All {asked:,} sessions completed within {_words(capacity)}, where they need "
+            f"{gib(run.demand_bytes)} at once; the first cache was moved away for session "
+            f"{run.first_swap_session:,}."
+        )
+    return Verdict.NOT_PROVEN, (
+        f"All {asked:,} sessions completed, but they need {gib(run.demand_bytes)} of "
+        f"{_words(capacity)}, so that no cache had to be moved. Ask for more than "
+        f"{run.sessions_by_bytes or asked:,} sessions."
+    )
+
+
+def _early(run: SessionRun) -> str:
+    if run.failed_session is None:
+        return "The run ended early."
+    return f"Out of memory at session {run.failed_session:,}."
+
+
+def _words(capacity_bytes: int | None) -> str:
+    return "the device's memory" if capacity_bytes is None else gib(capacity_bytes)

@@ -1,0 +1,166 @@
+"""Transformers' caches of keys and values: made, counted, and looked into.
+
+What a cache holds is found by walking it, so that caches of every kind are alike here: those
+that grow, those of a fixed length, sliding windows, the states of state-space layers, and the
+two caches of an encoder and its decoder.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from transformers import PretrainedConfig, cache_utils
+
+from memorymark.errors import MissingPackage, UnsupportedOperation, quoted
+from memorymark.records.serving_config import CacheKind, ServingConfig
+
+# The names under which models take their cache, the usual one first.
+_NAMES = ("past_key_values", "cache_params", "state")
+# Of them, those whose form is the model's own: it makes an empty one where it is given none.
+MADE_BY_THE_MODEL = ("state",)
+_BACKENDS = ("quanto", "hqq")
+_NO_PARTS = (nn.Module, PretrainedConfig, type)
+
+
+class Slot(NamedTuple):
+    """A place in a cache that holds a tensor.
+
+    Attributes:
+        holder: The object or container that holds it.
+        key: Name of its attribute, or its key.
+    """
+
+    holder: Any
+    key: Any
+
+    @property
+    def tensor(self) -> Tensor:
+        """What it holds."""
+        return self.holder[self.key] if _is_container(self.holder) else vars(self.holder)[self.key]
+
+    def put(self, value: Any) -> None:
+        """Let it hold something else."""
+        if _is_container(self.holder):
+            self.holder[self.key] = value
+        else:
+            setattr(self.holder, self.key, value)
+
+
+def cache_name(model: nn.Module) -> str:
+    """Return the name of the argument by which a model takes its cache.
+
+    Raises:
+        UnsupportedOperation: It takes none.
+    """
+    taken = inspect.signature(model.forward).parameters
+    found = next((name for name in _NAMES if name in taken), None)
+    if found is None:
+        raise UnsupportedOperation(
+            f"{quoted(type(model).__name__)} keeps no cache of the tokens so far, so that it "
+            "cannot generate. Give a model with a language model's head."
+        )
+    return found
+
+
+def make_cache(model: nn.Module, config: ServingConfig) -> Any:
+    """Return an empty cache for one session of a model; None where the model makes it itself.
+
+    Raises:
+        MissingPackage: The kind of cache needs a package that is not installed.
+        UnsupportedOperation: The model has no cache of the kind.
+    """
+    hf_config = model.config
+    if cache_name(model) in MADE_BY_THE_MODEL:
+        return None
+    try:
+        cache = _MAKERS[config.cache](hf_config, config)
+        if hf_config.is_encoder_decoder:
+            crossed = cache_utils.DynamicCache(config=hf_config)
+            return cache_utils.EncoderDecoderCache(cache, crossed)
+        return cache
+    except ImportError as error:
+        raise MissingPackage("optimum-quanto", "The quantized cache") from error
+    except (ValueError, AttributeError) as error:
+        raise UnsupportedOperation(
+            f"{quoted(type(model).__name__)} takes no {config.cache} cache: {error}"
+        ) from error
+
+
+def slots(cache: Any) -> Iterator[Slot]:
+    """Yield the places of a cache that hold tensors, each tensor's first place alone."""
+    if cache is not None:
+        yield from _walk(cache, set())
+
+
+def held_bytes(cache: Any) -> int:
+    """Return the bytes of a cache's tensors; storages that several share count once."""
+    storages = {}
+    for slot in slots(cache):
+        storage = slot.tensor.untyped_storage()
+        storages[storage._cdata] = storage.nbytes()
+    return sum(storages.values())
+
+
+def _walk(holder: Any, met: set[int]) -> Iterator[Slot]:
+    if id(holder) in met:
+        return
+    met.add(id(holder))
+    for key, value in _items(holder):
+        if isinstance(value, Tensor):
+            if id(value) not in met:
+                met.add(id(value))
+                yield Slot(holder, key)
+        elif _is_container(value) or _is_of_a_cache(value):
+            yield from _walk(value, met)
+
+
+def _items(holder: Any) -> list[tuple[Any, Any]]:
+    if isinstance(holder, dict):
+        return list(holder.items())
+    if isinstance(holder, list):
+        return list(enumerate(holder))
+    return list(vars(holder).items())
+
+
+def _is_container(value: Any) -> bool:
+    return isinstance(value, dict | list)
+
+
+def _is_of_a_cache(value: Any) -> bool:
+    """Whether an object is a part of a cache: transformers has no class that all of them share."""
+    is_theirs = type(value).__module__.startswith(("transformers.", "memorymark.inference."))
+    return is_theirs and hasattr(value, "__dict__") and not isinstance(value, _NO_PARTS)
+
+
+def _dynamic(hf_config: Any, config: ServingConfig) -> Any:
+    return cache_utils.DynamicCache(config=hf_config)
+
+
+def _static(hf_config: Any, config: ServingConfig) -> Any:
+    return cache_utils.StaticCache(config=hf_config, max_cache_len=config.context_tokens)
+
+
+def _offloaded(hf_config: Any, config: ServingConfig) -> Any:
+    return cache_utils.DynamicCache(config=hf_config, offloading=True)
+
+
+def _quantized(hf_config: Any, config: ServingConfig) -> Any:
+    error: ImportError | None = None
+    for backend in _BACKENDS:
+        try:
+            return cache_utils.QuantizedCache(backend, hf_config)
+        except ImportError as missing:
+            error = error or missing
+    assert error is not None
+    raise error
+
+
+_MAKERS: dict[CacheKind, Callable[[Any, ServingConfig], Any]] = {
+    CacheKind.DYNAMIC: _dynamic,
+    CacheKind.STATIC: _static,
+    CacheKind.QUANTIZED: _quantized,
+    CacheKind.OFFLOADED: _offloaded,
+}

@@ -1,0 +1,174 @@
+"""THE inference step: the only place where a model is asked for its next token.
+
+Measured, simulated and real generation run the same code; what differs between devices is in
+the tensors that it is given. As `transformers.generate` does, a prefill computes the last
+position's logits alone where the model can, and a decode gives the model its newest token.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from memorymark.inference.caches import cache_name, make_cache
+from memorymark.inference.pause import Pause, Pausing
+from memorymark.records.serving_config import ServingConfig
+
+# Chooses the next token: logits (batch_size, vocabulary) in fp32 to ids (batch_size, 1).
+Choose = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Generation:
+    """One session's state between two tokens.
+
+    Attributes:
+        cache: What the model remembers of the tokens so far.
+        token: The newest token, (batch_size, 1), which the model has not read yet.
+        mask: Which tokens are read, (batch_size, tokens), the newest one included.
+        encoded: What the encoder returned, of models that have one.
+        length: Tokens of the decoder so far, the newest one included.
+    """
+
+    cache: Any
+    token: Tensor
+    mask: Tensor | None
+    encoded: Any = None
+    length: int = 0
+
+
+class InferenceStep:
+    """One model that generates.
+
+    Args:
+        model: The model, in eval mode, on its device.
+        config: How it generates.
+        choose: Chooses the next token; None takes the likeliest.
+
+    Raises:
+        UnsupportedOperation: The model keeps no cache that is known.
+    """
+
+    def __init__(
+        self, model: nn.Module, config: ServingConfig, choose: Choose | None = None
+    ) -> None:
+        self.model, self.config = model, config
+        self._choose = choose or likeliest
+        self._cache_name = cache_name(model)
+        taken = inspect.signature(model.forward).parameters
+        self._last_logits = {"logits_to_keep": 1} if "logits_to_keep" in taken else {}
+        self._takes_mask = "attention_mask" in taken
+        self._decode = torch.compile(model) if config.compiled else model
+
+    @torch.no_grad()
+    def prefill(self, inputs: Mapping[str, Tensor]) -> Generation:
+        """Read a prompt and choose the first token.
+
+        Args:
+            inputs: What the model's processor makes: `input_ids` (batch_size, tokens), or the
+                image or the sound that an encoder reads.
+        """
+        cache = make_cache(self.model, self.config)
+        if self.model.config.is_encoder_decoder:
+            return self._prefill_decoder(inputs, cache)
+        outputs = self.model(**self._given(inputs), **{self._cache_name: cache})
+        return self._begun(outputs, cache, inputs)
+
+    @torch.no_grad()
+    def decode(self, generation: Generation) -> Generation:
+        """Read the newest token and choose the next one."""
+        name, more = "input_ids", {}
+        if generation.encoded is not None:
+            name, more = "decoder_input_ids", {"encoder_outputs": generation.encoded}
+            if generation.mask is not None:
+                more["attention_mask"] = generation.mask
+        elif generation.mask is not None and self._takes_mask:
+            more = {"attention_mask": generation.mask}
+        outputs = self._decode(**{name: generation.token}, **more, **self._with(generation.cache))
+        generation.cache = self._kept(outputs, generation.cache)
+        return self._chosen(outputs, generation, generation.length)
+
+    @torch.no_grad()
+    def pause_prefill(
+        self, pausing: Pausing, layer: int, inputs: Mapping[str, Tensor]
+    ) -> tuple[Any, Pause]:
+        """Read a prompt up to a layer; return the cache so far and the pause."""
+        cache = make_cache(self.model, self.config)
+        return cache, pausing.run_until(layer, cache, **self._given(inputs))
+
+    @torch.no_grad()
+    def resume_prefill(
+        self, pausing: Pausing, pause: Pause, cache: Any, inputs: Mapping[str, Tensor]
+    ) -> Generation:
+        """Go on with a prompt from a pause, and choose the first token."""
+        outputs = pausing.resume(pause, cache, **self._given(inputs))
+        return self._begun(outputs, cache, inputs)
+
+    def _given(self, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
+        given = dict(inputs)
+        if not self._takes_mask:
+            given.pop("attention_mask", None)
+        return {**given, "use_cache": True, **self._last_logits}
+
+    def _begun(self, outputs: Any, cache: Any, inputs: Mapping[str, Tensor]) -> Generation:
+        mask, length = inputs.get("attention_mask"), inputs["input_ids"].shape[1]
+        return self._chosen(outputs, Generation(self._kept(outputs, cache), None, mask), length)
+
+    def _prefill_decoder(self, inputs: Mapping[str, Tensor], cache: Any) -> Generation:
+        encoded = self.model.get_encoder()(**inputs)
+        mask = inputs.get("attention_mask")
+        some = next(iter(inputs.values()))
+        start = torch.full((some.shape[0], 1), _first_token(self.model.config), device=some.device)
+        given = {"decoder_input_ids": start, "encoder_outputs": encoded}
+        masked = {} if mask is None else {"attention_mask": mask}
+        outputs = self.model(**given, **masked, **self._with(cache))
+        generation = Generation(self._kept(outputs, cache), None, mask, encoded)
+        return self._chosen(outputs, generation, 1)
+
+    def _with(self, cache: Any) -> dict[str, Any]:
+        return {self._cache_name: cache, "use_cache": True}
+
+    def _kept(self, outputs: Any, cache: Any) -> Any:
+        """Return the cache after a pass; some models hand back another one than they are given."""
+        kept = getattr(outputs, self._cache_name, None)
+        return cache if kept is None else kept
+
+    def _chosen(self, outputs: Any, generation: Generation, length: int) -> Generation:
+        logits = outputs.logits[:, -1, :].to(torch.float32, copy=True)
+        generation.token = self._choose(logits)
+        generation.length = length + 1
+        if generation.mask is not None and generation.encoded is None:
+            more = generation.mask.new_ones((generation.mask.shape[0], 1))
+            generation.mask = torch.cat([generation.mask, more], dim=-1)
+        return generation
+
+
+def likeliest(logits: Tensor) -> Tensor:
+    """Return the likeliest token of each sequence, (batch_size, 1)."""
+    return logits.argmax(dim=-1, keepdim=True)
+
+
+def sampled(temperature: float, generator: torch.Generator | None = None) -> Choose:
+    """Return what draws tokens by their probabilities at a temperature; 0 takes the likeliest."""
+    if not temperature:
+        return likeliest
+
+    def draw(logits: Tensor) -> Tensor:
+        shares = torch.softmax(logits / temperature, dim=-1)
+        return torch.multinomial(shares, 1, generator=generator)
+
+    return draw
+
+
+def _first_token(hf_config: Any) -> int:
+    """Return the token with which a decoder begins."""
+    for name in ("decoder_start_token_id", "bos_token_id", "pad_token_id"):
+        found = getattr(hf_config, name, None)
+        if found is not None:
+            return int(found)
+    return 0

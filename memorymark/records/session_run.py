@@ -1,0 +1,199 @@
+"""Many inference sessions on one device, run or simulated, and what it came to. Data only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar
+
+from memorymark.records.codec import Record, same
+from memorymark.records.option import check_options, option
+from memorymark.records.serving_config import MAX_SESSIONS, ServingConfig
+from memorymark.records.trial import Source
+
+
+class Act(StrEnum):
+    """What a session does."""
+
+    PREFILL = "prefill"
+    RESUME = "resume"
+    DECODE = "decode"
+    SWAP_OUT = "swap-out"
+    SWAP_IN = "swap-in"
+
+
+class Verdict(StrEnum):
+    """Whether a run shows what it was meant to show."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    NOT_PROVEN = "NOT PROVEN"
+
+
+@dataclass(frozen=True)
+class SessionPlan(Record):
+    """How many sessions take turns, and how.
+
+    Raises:
+        InvalidValue: A number is out of range.
+    """
+
+    options_panel: ClassVar[str] = "Session options"
+
+    sessions: int = option(50, "Sessions", "Sessions that take turns.", largest=MAX_SESSIONS)
+    active: int = option(
+        1, "Active sessions", "Sessions whose turns overlap: their caches are on the device.",
+        largest=MAX_SESSIONS,
+    )  # fmt: skip
+    turns: int = option(2, "Turns", "Turns that each session takes.", largest=1_000)
+    pause_layer: int | None = option(
+        None, "Pause layer", "Layer before which the first turn pauses; by default it does not.",
+        largest=100_000,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class SessionEvent:
+    """Something that a session did, and the device's memory after it.
+
+    Attributes:
+        act: What it did.
+        session: Number of the session, from 1.
+        turn: Number of its turn, from 1.
+        at_seconds: When it was done, from the beginning; None where that is not known.
+        seconds: How long it took.
+        allocated_bytes: Bytes of live tensors on the device.
+        peak_bytes: The most of them since the event before.
+        reserved_bytes: What the caching allocator holds; None where there is none.
+        process_bytes: What NVML shows for the process; None where it does not.
+    """
+
+    act: Act
+    session: int
+    turn: int
+    at_seconds: float | None
+    seconds: float | None
+    allocated_bytes: int
+    peak_bytes: int
+    reserved_bytes: int | None = None
+    process_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A cache's way over the link between host and device.
+
+    Attributes:
+        session: Number of the session, from 1.
+        act: swap-out or swap-in.
+        bytes: Bytes that were moved.
+        seconds: How long that took; None where it is not known.
+    """
+
+    session: int
+    act: Act
+    bytes: int
+    seconds: float | None
+
+    @property
+    def bytes_per_second(self) -> float | None:
+        """The rate; None where it is not known."""
+        return self.bytes / self.seconds if self.seconds else None
+
+
+@dataclass(frozen=True)
+class SessionRun(Record):
+    """Sessions that took turns on one target, and what it came to.
+
+    Attributes:
+        model: The workload's name.
+        config: How the model generated.
+        plan: How many sessions were asked for, and how they took turns.
+        source: Measured or simulated.
+        device: Name of the device, measured or simulated.
+        sessions_completed: Sessions that took all of their turns.
+        sessions_served: Sessions that took a turn.
+        failed_session: Session at which the run ended; None where it went to its end.
+        first_swap_session: Session for which the first cache was moved away; None where none was.
+        weights_bytes: Bytes of the model.
+        cache_bytes_per_session: Bytes of one session's state at its end; None where none got
+            there.
+        beside_bytes: The most that a pass took beside weights and caches.
+        capacity_bytes: What could be used of the device; None for no limit.
+        host_bytes: What could be used of the host; None for no limit.
+        peak_allocated_bytes: Most bytes of live tensors.
+        peak_reserved_bytes: Most bytes that the caching allocator held; None where there is none.
+        timeline: What was done, in order, with the memory after it.
+        swaps: Each cache's way over the link between device and host.
+        first_token_seconds: Median seconds of a prompt of a session that was not moved before.
+        next_token_seconds: Median seconds of a later token.
+        verdict: Whether it shows what it was meant to show.
+        reason: Why, in a sentence.
+        assumptions: What was answered or allowed for without knowing, one sentence each.
+        error: The sentence of what ended it early.
+        elapsed_seconds: Seconds that all of it took.
+        software: Versions of what ran.
+    """
+
+    json_keys: ClassVar = {
+        "model": "model",
+        "config": "config",
+        "plan": "plan",
+        "device": "device",
+        "source": "source",
+        "policy": "config.policy",
+        "sessions_requested": "plan.sessions",
+        **same(
+            "sessions_completed", "sessions_served", "failed_session", "first_swap_session",
+            "weights_bytes", "cache_bytes_per_session", "beside_bytes", "demand_bytes",
+            "capacity_bytes", "host_bytes", "peak_allocated_bytes", "peak_reserved_bytes",
+            "timeline", "swaps", "first_token_seconds", "next_token_seconds", "verdict", "reason",
+            "assumptions", "error", "elapsed_seconds", "software",
+        ),
+    }  # fmt: skip
+
+    model: str
+    config: ServingConfig
+    plan: SessionPlan
+    source: Source
+    device: str
+    sessions_completed: int
+    sessions_served: int
+    weights_bytes: int
+    beside_bytes: int
+    peak_allocated_bytes: int
+    verdict: Verdict
+    reason: str
+    failed_session: int | None = None
+    first_swap_session: int | None = None
+    cache_bytes_per_session: int | None = None
+    capacity_bytes: int | None = None
+    host_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+    timeline: tuple[SessionEvent, ...] = ()
+    swaps: tuple[Swap, ...] = ()
+    first_token_seconds: float | None = None
+    next_token_seconds: float | None = None
+    assumptions: tuple[str, ...] = ()
+    error: str | None = None
+    elapsed_seconds: float | None = None
+    software: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def demand_bytes(self) -> int | None:
+        """What all sessions need at once, with the weights and a pass beside them."""
+        if self.cache_bytes_per_session is None:
+            return None
+        caches = self.cache_bytes_per_session * self.plan.sessions
+        return self.weights_bytes + self.beside_bytes + caches
+
+    @property
+    def sessions_by_bytes(self) -> int | None:
+        """How many sessions there is room for by bytes alone, all caches on the device."""
+        if self.capacity_bytes is None or not self.cache_bytes_per_session:
+            return None
+        room = self.capacity_bytes - self.weights_bytes - self.beside_bytes
+        return max(room // self.cache_bytes_per_session, 0)

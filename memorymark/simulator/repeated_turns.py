@@ -1,0 +1,181 @@
+"""Repeats what one simulated session does for all that come after it.
+
+Sessions are alike: each allocates and releases the same blocks in the same order. The first one
+also allocates what is there once for all, such as cuBLAS's workspace. So the first two run, and
+what the second allocated and released in each of its acts is written down again for the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from memorymark.inference.caches import Slot
+from memorymark.inference.host_store import HostStore
+from memorymark.inference.turns import State, Turns
+from memorymark.simulator.device import SimulatedDevice
+
+_RUN = 2
+
+
+class Lent:
+    """A block that no tensor holds; it is released with this object.
+
+    Attributes:
+        nbytes: Its size.
+        like: Number of the block that it is like.
+    """
+
+    def __init__(self, device: SimulatedDevice, like: int, nbytes: int) -> None:
+        block = device.trace.blocks[like]
+        self.like, self.nbytes = like, nbytes
+        self._release = device.borrow(nbytes, block.category, block.operation)
+
+    def __del__(self) -> None:
+        self._release()
+
+
+class RepeatedState:
+    """What a session holds that is written down after another: blocks by those they are like.
+
+    Attributes:
+        is_paused: Whether it waits inside the model.
+        acts: How many acts were written down.
+        held: Its blocks.
+        named: Those of them that are moved when it makes room for others.
+    """
+
+    def __init__(self, is_paused: bool) -> None:
+        self.is_paused = is_paused
+        self.acts = 0
+        self.held: dict[int, Lent] = {}
+        self.named: list[int] = []
+
+    def slots(self) -> list[Slot]:
+        """Return the places of all that is moved when it makes room for others."""
+        return [Slot(self.held, like) for like in self.named]
+
+
+class _Act(NamedTuple):
+    """What the session that is repeated did: its blocks by their first numbers."""
+
+    events: list[tuple[int, int]]
+    works: slice
+    named: list[int]
+
+
+class RepeatedTurns:
+    """Runs the first two sessions and repeats the second.
+
+    Args:
+        turns: Runs sessions.
+        device: Follows their storages.
+        store: The host's memory beside it.
+    """
+
+    def __init__(self, turns: Turns, device: SimulatedDevice, store: ShapeStore) -> None:
+        self._turns, self._device, self._store = turns, device, store
+        self._begun = 0
+        self._pattern: State | None = None
+        self._acts: list[_Act] = []
+
+    def begin(self) -> State:
+        """Begin a session: run it, or repeat the beginning of the second."""
+        self._begun += 1
+        if self._begun > _RUN:
+            assert self._pattern is not None
+            state = RepeatedState(self._pattern.is_paused)
+            self._repeat(state)
+            return state
+        before = self._position()
+        state = self._turns.begin()
+        if self._begun == _RUN:
+            self._pattern, self._acts = state, [self._act_since(before, state)]
+        return state
+
+    def resume(self, state: State) -> None:
+        """Go on from a pause."""
+        self._go_on(state, self._turns.resume)
+        if isinstance(state, RepeatedState):
+            state.is_paused = False
+
+    def decode(self, state: State) -> None:
+        """Generate the next token."""
+        self._go_on(state, self._turns.decode)
+
+    def _go_on(self, state: State, work: Callable[[State], None]) -> None:
+        if isinstance(state, RepeatedState):
+            self._repeat(state)
+            return
+        before = self._position()
+        work(state)
+        if state is self._pattern:
+            self._acts.append(self._act_since(before, state))
+
+    def _position(self) -> tuple[int, int]:
+        return len(self._device.trace.events), len(self._device.works)
+
+    def _act_since(self, before: tuple[int, int], state: State) -> _Act:
+        device, name_of = self._device, self._store.name_of
+        events, works = before
+        numbers = [device.block_of(slot.tensor) for slot in state.slots()]
+        return _Act(
+            [(name_of(number), size) for number, size in device.trace.events[events:]],
+            slice(works, len(device.works)),
+            [name_of(number) for number in numbers if number is not None],
+        )
+
+    def _repeat(self, state: RepeatedState) -> None:
+        act = self._acts[state.acts]
+        state.acts += 1
+        for like, size_bytes in act.events:
+            if size_bytes > 0:
+                state.held[like] = Lent(self._device, like, size_bytes)
+            else:
+                state.held.pop(like, None)
+        state.named = act.named
+        self._device.works.extend(self._device.works[act.works])
+
+
+class ShapeStore(HostStore):
+    """The host's memory beside a simulated device: shapes in the place of what they hold.
+
+    A block that comes back from the host is another block; it is known by its first number.
+
+    Args:
+        device: Follows the storages.
+        capacity_bytes: What may lie in it at most.
+    """
+
+    def __init__(self, device: SimulatedDevice, capacity_bytes: int | None = None) -> None:
+        super().__init__(capacity_bytes)
+        self._device = device
+        self._names: dict[int, int] = {}
+
+    def name_of(self, block_id: int) -> int:
+        """Return a block's first number."""
+        return self._names.get(block_id, block_id)
+
+    def _out(self, tensors: Sequence[Any]) -> tuple[list[Any], None]:
+        return [self._kept(each) for each in tensors], None
+
+    def _back(self, items: Sequence[Any]) -> tuple[list[Any], None]:
+        return [self._made(item) for item in items], None
+
+    def _kept(self, held: Any) -> Any:
+        if isinstance(held, Lent):
+            return held.like, held.nbytes
+        number = self._device.block_of(held)
+        return held.shape, held.dtype, None if number is None else self.name_of(number)
+
+    def _made(self, item: Any) -> Any:
+        if len(item) == 2:
+            return Lent(self._device, *item)
+        shape, dtype, name = item
+        tensor = torch.empty(shape, dtype=dtype, device="meta")
+        number = self._device.block_of(tensor)
+        if name is not None and number is not None:
+            self._names[number] = name
+        return tensor

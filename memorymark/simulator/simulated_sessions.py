@@ -1,0 +1,172 @@
+"""Simulates sessions that take turns on a card: their own code, on tensors without data."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from memorymark.bounds import new_meter
+from memorymark.errors import OutOfMemory, quoted
+from memorymark.inference.inference_step import InferenceStep
+from memorymark.inference.sessions import Reading, Sessions
+from memorymark.inference.turns import ModelTurns
+from memorymark.memory.trace import Trace
+from memorymark.placement.collector import collector_off
+from memorymark.records.session_run import Act
+from memorymark.simulator.allocator.replay import Replay
+from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
+from memorymark.simulator.cuda.rules import Rules
+from memorymark.simulator.device import SimulatedDevice
+from memorymark.simulator.repeated_turns import RepeatedTurns, ShapeStore
+from memorymark.simulator.session import simulating
+from memorymark.simulator.simulated_runtime import SimulatedRuntime
+from memorymark.simulator.tensors.shapes import ShapeCache
+from memorymark.simulator.time.kernels import Work
+from memorymark.workloads.serving_spec import ServingSpec
+
+# The device counts what its timed step does; sessions have no steps, and all of it counts.
+_ALWAYS = 0
+
+
+@dataclass(frozen=True)
+class SimulatedSessions:
+    """Sessions that were simulated.
+
+    Attributes:
+        sessions: What was done; its events have no seconds.
+        works: What each operation of each event does, in the order of the events.
+        trace: Every allocation and release.
+        ended: What ended it early; None where it went to its end.
+        weights_bytes: Bytes of the model.
+        peak_allocated_bytes: Most bytes of live tensors.
+        peak_reserved_bytes: Most bytes that the caching allocator held.
+        assumptions: What was answered or allowed for, one sentence each.
+    """
+
+    sessions: Sessions
+    works: list[list[Work]]
+    trace: Trace
+    ended: OutOfMemory | None
+    weights_bytes: int
+    peak_allocated_bytes: int
+    peak_reserved_bytes: int
+    assumptions: tuple[str, ...]
+
+
+def simulate_sessions(
+    spec: ServingSpec,
+    model: nn.Module,
+    rules: Rules,
+    capacity_bytes: int | None,
+    host_bytes: int | None = None,
+) -> SimulatedSessions:
+    """Let sessions take their turns on tensors without data.
+
+    Args:
+        spec: What generates, and how its sessions take turns.
+        model: The workload's model without data, in eval mode.
+        rules: The simulated device.
+        capacity_bytes: What may be used of it.
+        host_bytes: What may be used of the host's memory.
+
+    Raises:
+        UnsupportedOperation: An operation cannot be run without data.
+        BoundReached: It takes too many operations, or too long.
+    """
+    meter = new_meter(f"The simulation of {quoted(spec.workload.name)}")
+    runtime = SimulatedRuntime(rules)
+    with simulating(rules) as session, collector_off():
+        device = SimulatedDevice(session, ShapeCache(), _ALWAYS, meter=meter)
+        place = SimulatedPlace(device, capacity_bytes, host_bytes)
+        turns = ModelTurns(
+            InferenceStep(model, spec.config),
+            lambda: spec.make_prompt(runtime.device),
+            spec.plan.pause_layer,
+        )
+        repeated = RepeatedTurns(turns, device, place.store)
+        sessions = Sessions(repeated, spec.config, place, spec.plan)
+        ended = None
+        with device, runtime.settings(spec.built_as):
+            device.add(model.named_parameters(), "parameters")
+            device.add(model.named_buffers(), "temporaries")
+            weights_bytes = device.live_bytes
+            try:
+                sessions.run()
+            except OutOfMemory as error:
+                ended = error
+        device.stop()
+        return place.result(sessions, ended, weights_bytes, session.assumptions)
+
+
+class SimulatedPlace:
+    """A simulated device, as sessions see it.
+
+    What the caching allocator makes of the allocations is followed as they come.
+
+    Args:
+        device: Follows the storages.
+        capacity_bytes: What may be used of it.
+        host_bytes: What may be used of the host's memory.
+    """
+
+    def __init__(
+        self, device: SimulatedDevice, capacity_bytes: int | None, host_bytes: int | None = None
+    ) -> None:
+        self.store = ShapeStore(device, host_bytes)
+        self.capacity_bytes = capacity_bytes
+        self._device = device
+        self._replay = Replay(capacity_bytes)
+        self._ends: list[int] = [0]
+
+    def allocated_bytes(self) -> int:
+        """Return the bytes of live tensors."""
+        return self._device.live_bytes
+
+    def lost_bytes(self) -> int:
+        """Return the most that the allocator held, less the most that blocks took of it."""
+        played = self._replay.result()
+        return played.peak_reserved_bytes - played.peak_allocated_bytes
+
+    def run(self, act: Act, work: Callable[[], None]) -> Reading:
+        """Do some work; its seconds are worked out later.
+
+        Raises:
+            OutOfMemory: The allocator would have found no room.
+        """
+        device = self._device
+        device.reset_peak()
+        device.begin_phase(str(act))
+        work()
+        self._replay.feed(device.trace.events)
+        failed_at = self._replay.result().failed_at
+        if failed_at is not None:
+            wanted = device.trace.events[failed_at][1]
+            raise OutOfMemory(wanted, self._replay.reserved_bytes, self.capacity_bytes or 0)
+        self._ends.append(len(device.works))
+        return Reading(
+            None, None, device.live_bytes, device.peak_bytes, self._replay.reserved_bytes
+        )
+
+    def result(
+        self,
+        sessions: Sessions,
+        ended: OutOfMemory | None,
+        weights_bytes: int,
+        assumptions: tuple[str, ...],
+    ) -> SimulatedSessions:
+        """Return what was simulated, and let go of the allocator's blocks."""
+        self._replay.close()
+        played = self._replay.result()
+        return SimulatedSessions(
+            sessions,
+            [self._device.works[start:end] for start, end in itertools.pairwise(self._ends)],
+            self._device.trace,
+            ended,
+            weights_bytes,
+            played.peak_allocated_bytes,
+            played.peak_reserved_bytes,
+            assumptions,
+        )

@@ -1,0 +1,86 @@
+"""What sessions run: a workload that generates, how it does, and how its sessions take turns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from memorymark.errors import MemoryMarkError, UnknownChoice
+from memorymark.records.config import Precision, Task, TrainingConfig
+from memorymark.records.serving_config import ServingConfig, WeightFormat
+from memorymark.records.session_run import SessionPlan
+
+if TYPE_CHECKING:
+    from memorymark.workloads.base import Workload
+
+GENERATING = (Task.CAUSAL_LM, Task.IMAGE_TEXT_TO_TEXT, Task.SEQ2SEQ_LM, Task.SPEECH_SEQ2SEQ)
+"""Tasks whose models write text, the usual one first."""
+
+_PRECISIONS = {
+    WeightFormat.FP32: Precision.FP32,
+    WeightFormat.FP16: Precision.FP16,
+    WeightFormat.BF16: Precision.BF16,
+}
+# What a batch holds that a prompt does not: it is what the model is to write.
+_WRITTEN = ("labels", "decoder_input_ids", "decoder_attention_mask")
+
+
+@dataclass(frozen=True)
+class ServingSpec:
+    """One workload whose sessions take turns.
+
+    Attributes:
+        workload: What generates.
+        config: How it generates; the task that it leaves open is filled in.
+        plan: How many sessions, and how they take turns.
+        built_as: How the model is built, and its prompts are made.
+
+    Raises:
+        UnknownChoice: The model does not generate, or not in this format.
+        UsageError: The model cannot be run in this way.
+    """
+
+    workload: Workload
+    config: ServingConfig
+    plan: SessionPlan
+    built_as: TrainingConfig = dataclasses.field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        built_as = _built_as(self.workload, self.config)
+        filled_in = dataclasses.replace(self.config, task=built_as.task)
+        object.__setattr__(self, "built_as", built_as)
+        object.__setattr__(self, "config", filled_in)
+
+    def make_prompt(self, device: torch.device) -> dict[str, Tensor]:
+        """Return one session's inputs on a device, at random: what its processor would make."""
+        with torch.device(device):
+            batch: Mapping[str, Tensor] = self.workload.batch(self.config.batch_size, self.built_as)
+        return {name: x.to(device) for name, x in batch.items() if name not in _WRITTEN}
+
+
+def _built_as(workload: Workload, config: ServingConfig) -> TrainingConfig:
+    """Return the training whose model and inputs those of a session are."""
+    if config.weights not in _PRECISIONS:
+        raise UnknownChoice("precision", config.weights.value, [str(name) for name in _PRECISIONS])
+    given = TrainingConfig(
+        task=config.task, seq_len=config.prompt_tokens, precision=_PRECISIONS[config.weights],
+        attention=config.attention, dropout=False, image_size=config.image_size,
+        audio_seconds=config.audio_seconds,
+    )  # fmt: skip
+    if config.task is not None:
+        if config.task not in GENERATING:
+            raise UnknownChoice("task", config.task.value, [str(task) for task in GENERATING])
+        return workload.describe(given)
+    refused: MemoryMarkError | None = None
+    for task in GENERATING:
+        try:
+            return workload.describe(dataclasses.replace(given, task=task))
+        except UnknownChoice as error:
+            refused = refused or error
+    assert refused is not None
+    raise refused

@@ -1,0 +1,43 @@
+"""A run of sessions passes only where it shows what it was meant to show."""
+
+import dataclasses
+
+import pytest
+
+from memorymark.analysis.session_verdict import judge
+from memorymark.records.serving_config import ServingConfig
+from memorymark.records.session_run import Act, SessionPlan, SessionRun, Swap, Verdict
+from memorymark.records.trial import Source
+from memorymark.units import GIB
+
+HELD = SessionRun(
+    model="llama", config=ServingConfig(), plan=SessionPlan(sessions=50), source=Source.SIMULATED,
+    device="a card", sessions_completed=50, sessions_served=50, weights_bytes=26 * GIB,
+    beside_bytes=GIB, peak_allocated_bytes=70 * GIB, peak_reserved_bytes=75 * GIB,
+    capacity_bytes=79 * GIB, cache_bytes_per_session=2 * GIB, verdict=Verdict.FAIL, reason="",
+)  # fmt: skip
+SWAPPED = dataclasses.replace(HELD, config=ServingConfig(policy="swap"))
+SWAPS = {"swaps": (Swap(1, Act.SWAP_OUT, 2 * GIB, 0.04),), "first_swap_session": 27}
+
+
+def test_what_is_needed_and_what_there_is_room_for():
+    assert HELD.demand_bytes == 127 * GIB and HELD.sessions_by_bytes == 26
+    assert SWAPS["swaps"][0].bytes_per_second == pytest.approx(50 * GIB)
+    assert SessionRun.from_dict(HELD.to_dict()) == HELD
+
+
+@pytest.mark.parametrize(
+    ("run", "changes", "verdict", "words"),
+    [
+        (SWAPPED, SWAPS, Verdict.PASS, "127.00 GiB at once; the first cache was moved away for"),
+        (SWAPPED, {}, Verdict.NOT_PROVEN, "Ask for more than 26 sessions."),
+        (HELD, {}, Verdict.PASS, "All 50 sessions completed within 79.00 GiB."),
+        (HELD, {"sessions_completed": 0, "failed_session": 27}, Verdict.FAIL,
+         "Out of memory at session 27. 0 of 50 sessions completed."),
+        (SWAPPED, SWAPS | {"peak_reserved_bytes": 80 * GIB}, Verdict.FAIL,
+         "80.00 GiB were held, and the capacity is 79.00 GiB."),
+    ],
+)  # fmt: skip
+def test_a_verdict_and_its_reason(run, changes, verdict, words):
+    found, reason = judge(dataclasses.replace(run, **changes))
+    assert found is verdict and words in reason

@@ -1,0 +1,109 @@
+"""Simulated sessions hold what real ones do, and repeating one of them changes nothing."""
+
+import pytest
+import torch
+from tiny import tiny_llama
+
+from memorymark.errors import OutOfHostMemory, OutOfMemory, UnknownChoice
+from memorymark.inference.turns import ModelTurns
+from memorymark.memory.tracker import MemoryTracker
+from memorymark.records.config import Task
+from memorymark.records.serving_config import ServingConfig
+from memorymark.records.session_run import Act, SessionPlan
+from memorymark.simulator import simulated_sessions
+from memorymark.simulator.cuda.rules import Platform, Rules
+from memorymark.simulator.simulated_sessions import simulate_sessions
+from memorymark.units import MIB
+from memorymark.workloads.build import build_model
+from memorymark.workloads.serving_spec import ServingSpec
+
+RULES = Rules(Platform.CUDA, (8, 0))
+META = torch.device("meta")
+TOKENS = 600  # of 512 bytes
+CAPACITY = 52 * MIB  # of which the workspaces of cuBLAS and of attention take 40
+
+
+def spec(policy="hold", sessions=6, cache="dynamic", **plan):
+    config = ServingConfig(
+        weights="fp32", context_tokens=TOKENS, output_tokens=4, policy=policy, cache=cache
+    )
+    return ServingSpec(tiny_llama(), config, SessionPlan(sessions=sessions, turns=2, **plan))
+
+
+def simulated(asked, capacity=None, host=None):
+    model = build_model(asked.workload, asked.built_as, META)
+    return simulate_sessions(asked, model, RULES, capacity, host)
+
+
+def test_a_spec_fills_in_the_task_and_refuses_what_does_not_generate():
+    assert spec().config.task is Task.CAUSAL_LM
+    prompt = spec().make_prompt(META)
+    assert prompt["input_ids"].shape == (1, TOKENS - 4) and "labels" not in prompt
+    with pytest.raises(UnknownChoice, match="task"):
+        ServingSpec(tiny_llama(), ServingConfig(task="masked-lm"), SessionPlan())
+
+
+@pytest.mark.parametrize("pause_layer", [None, 1])
+@pytest.mark.parametrize("cache", ["dynamic", "static"])
+def test_sessions_that_are_repeated_allocate_what_they_would_if_they_ran(
+    monkeypatch, cache, pause_layer
+):
+    asked = spec(cache=cache, pause_layer=pause_layer)
+    repeated = simulated(asked)
+    monkeypatch.setattr(simulated_sessions, "RepeatedTurns", lambda turns, device, store: turns)
+    ran = simulated(asked)
+    assert [size for _, size in repeated.trace.events] == [size for _, size in ran.trace.events]
+    assert repeated.sessions.events == ran.sessions.events
+    assert [len(works) for works in repeated.works] == [len(works) for works in ran.works]
+
+
+@pytest.mark.parametrize("pause_layer", [None, 1])
+def test_so_do_sessions_that_are_swapped(monkeypatch, pause_layer):
+    asked = spec("swap", 60, pause_layer=pause_layer)
+    repeated = simulated(asked, CAPACITY)
+    assert repeated.ended is None and repeated.sessions.completed == 60 and repeated.sessions.swaps
+    monkeypatch.setattr(simulated_sessions, "RepeatedTurns", lambda turns, device, store: turns)
+    ran = simulated(asked, CAPACITY)
+    assert repeated.sessions.events == ran.sessions.events
+    assert repeated.sessions.swaps == ran.sessions.swaps
+
+
+def test_tensors_are_those_of_real_sessions():
+    """The same turns on the CPU hold the same bytes of weights and caches after each act."""
+    asked = spec()
+    device = torch.device("cpu")
+    model = build_model(asked.workload, asked.built_as, device)
+    from memorymark.inference.inference_step import InferenceStep
+
+    with MemoryTracker("cpu") as tracker:
+        tracker.add(model.named_parameters(), "parameters")
+        turns = ModelTurns(InferenceStep(model, asked.config), lambda: asked.make_prompt(device))
+        before, state = tracker.live_bytes, turns.begin()
+        turns.decode(state)
+        held = sum(slot.tensor.nbytes for slot in state.slots())
+        assert tracker.live_bytes - before >= held
+    found = simulated(asked)
+    assert found.weights_bytes >= before
+    assert held == 512 * (TOKENS - 3)
+    assert found.sessions.state_bytes == 512 * (TOKENS - 1)
+
+
+def test_no_room_ends_it_where_the_allocator_finds_none():
+    found = simulated(spec(sessions=200), CAPACITY)
+    assert isinstance(found.ended, OutOfMemory)
+    assert 0 < found.sessions.served < 200 and found.peak_reserved_bytes <= CAPACITY
+    assert found.sessions.completed == 0
+
+
+def test_the_hosts_memory_may_be_what_ends_it():
+    found = simulated(spec("swap", sessions=200), CAPACITY, host=100_000)
+    assert isinstance(found.ended, OutOfHostMemory)
+
+
+def test_what_is_decoded_costs_the_same_in_every_session():
+    found = simulated(spec(sessions=4))
+    acts = [event.act for event in found.sessions.events]
+    decodes = {
+        len(works) for act, works in zip(acts, found.works, strict=True) if act is Act.DECODE
+    }
+    assert len(decodes) == 1 and decodes.pop() > 10
