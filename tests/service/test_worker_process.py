@@ -61,6 +61,18 @@ class Watcher:
             self.deed.set()
 
 
+def at_the_third_trial(watch, act):
+    """Do something as the third trial begins, or after a minute: no test waits for ever."""
+
+    def wait():
+        watch.deed.wait(60)
+        act()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    return waiting
+
+
 def run(worker, settings, model, bounds=WorkerBounds(), on_event=None, cancel=None):  # noqa: B008
     on_event, cancel = on_event or (lambda event: None), cancel or CancelToken()
     request = Request(RequestKind.ANALYSIS, model, device="cpu")  # a stand-in: no torch is loaded
@@ -184,12 +196,10 @@ def test_a_job_that_does_not_stop_is_ended_within_two_seconds(worker, settings, 
     watch, cancel, told = Watcher(), CancelToken(), []
 
     def stop():
-        assert watch.deed.wait(10)
         told.append(time.monotonic())
         cancel.cancel()
 
-    stopping = threading.Thread(target=stop)
-    stopping.start()
+    stopping = at_the_third_trial(watch, stop)
     with pytest.raises(Cancelled) as stopped:
         run(worker, settings, model, on_event=watch, cancel=cancel)
     assert time.monotonic() - told[0] < 2.0
@@ -206,12 +216,10 @@ def test_other_jobs_end_within_two_seconds_too_and_keep_what_is_done(worker, set
     target = {"gpus": ("a10", "t4")} if kind == "comparison" else {"device": "cpu"}
 
     def stop():
-        assert watch.deed.wait(10)
         told.append(time.monotonic())
         cancel.cancel()
 
-    stopping = threading.Thread(target=stop)
-    stopping.start()
+    stopping = at_the_third_trial(watch, stop)
     request = Request(RequestKind(kind), "own:deaf", **target)
     with pytest.raises(Cancelled) as stopped:
         worker.run(request, settings, WorkerBounds(), watch, cancel)
@@ -225,7 +233,7 @@ def test_other_jobs_end_within_two_seconds_too_and_keep_what_is_done(worker, set
 
 def test_a_job_that_stops_when_told_to_leaves_its_worker(worker, settings):
     watch, cancel = Watcher(), CancelToken()
-    threading.Thread(target=lambda: watch.deed.wait(10) and cancel.cancel()).start()
+    at_the_third_trial(watch, cancel.cancel)
     with pytest.raises(Cancelled) as stopped:
         run(worker, settings, "own:slow", on_event=watch, cancel=cancel)
     assert stopped.value.partial["stopped_by"] == "Cancelled by the user."
@@ -237,11 +245,7 @@ def test_a_job_that_stops_when_told_to_leaves_its_worker(worker, settings):
 def test_a_process_killed_from_outside_fails_its_job(worker, settings):
     watch = Watcher()
 
-    def kill():
-        assert watch.deed.wait(10)
-        os.kill(worker.pid, signal.SIGKILL)
-
-    threading.Thread(target=kill).start()
+    at_the_third_trial(watch, lambda: os.kill(worker.pid, signal.SIGKILL))
     with pytest.raises(WorkerFailed, match=r"SIGKILL.*memory runs out"):
         run(worker, settings, "own:stuck", on_event=watch)
 
