@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, cache_utils
 
 from memorymark.errors import MissingPackage, UnsupportedOperation, quoted
+from memorymark.memory.storage import storage_key
 from memorymark.records.serving_config import CacheKind, ServingConfig
 
 # The names under which models take their cache, the usual one first.
@@ -97,11 +98,9 @@ def slots(cache: Any) -> Iterator[Slot]:
 
 def held_bytes(cache: Any) -> int:
     """Return the bytes of a cache's tensors; storages that several share count once."""
-    storages = {}
-    for slot in slots(cache):
-        storage = slot.tensor.untyped_storage()
-        storages[storage._cdata] = storage.nbytes()
-    return sum(storages.values())
+    tensors = [slot.tensor for slot in slots(cache)]
+    sizes = {storage_key(tensor): tensor.untyped_storage().nbytes() for tensor in tensors}
+    return sum(sizes.values())
 
 
 def _walk(holder: Any, met: set[int]) -> Iterator[Slot]:

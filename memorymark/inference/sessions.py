@@ -15,31 +15,10 @@ from memorymark.inference.caches import Slot
 from memorymark.inference.host_store import HostStore, Moved
 from memorymark.inference.turns import State, Turns
 from memorymark.records.serving_config import Policy, ServingConfig
-from memorymark.records.session_run import Act, SessionEvent, SessionPlan, Swap
+from memorymark.records.session_run import Act, Reading, SessionEvent, SessionPlan, Swap
 
 # Kept free under `swap`, as a share of the capacity: what the allocator loses between blocks.
 _MARGIN = 0.02
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a piece of work came to.
-
-    Attributes:
-        at_seconds: When it was done, from the first; None where that is worked out later.
-        seconds: How long it took.
-        allocated_bytes: Bytes of live tensors after it.
-        peak_bytes: The most while it ran.
-        reserved_bytes: What the caching allocator holds after it.
-        process_bytes: What NVML shows for the process after it.
-    """
-
-    at_seconds: float | None
-    seconds: float | None
-    allocated_bytes: int
-    peak_bytes: int
-    reserved_bytes: int | None = None
-    process_bytes: int | None = None
 
 
 class Place(Protocol):
@@ -223,7 +202,9 @@ class Sessions:
 
     def _do(self, act: Act, session: _Session, work: Callable[[], None]) -> SessionEvent:
         reading = self._place.run(act, work)
-        event = SessionEvent(act, session.number, session.turns + 1, **vars(reading))
+        event = SessionEvent(
+            act=act, session=session.number, turn=session.turns + 1, **vars(reading)
+        )
         self.events.append(event)
         self._on_event(event)
         return event

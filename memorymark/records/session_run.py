@@ -55,31 +55,40 @@ class SessionPlan(Record):
         check_options(self)
 
 
-@dataclass(frozen=True)
-class SessionEvent:
-    """Something that a session did, and the device's memory after it.
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a piece of work came to.
+
+    Attributes:
+        at_seconds: When it was done, from the beginning; None where that is not known.
+        seconds: How long it took.
+        allocated_bytes: Bytes of live tensors on the device after it.
+        peak_bytes: The most of them while it ran.
+        reserved_bytes: What the caching allocator holds; None where there is none.
+        process_bytes: What NVML shows for the process; None where it does not.
+    """
+
+    at_seconds: float | None = None
+    seconds: float | None = None
+    allocated_bytes: int
+    peak_bytes: int
+    reserved_bytes: int | None = None
+    process_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionEvent(Reading):
+    """Something that a session did, and what it came to.
 
     Attributes:
         act: What it did.
         session: Number of the session, from 1.
         turn: Number of its turn, from 1.
-        at_seconds: When it was done, from the beginning; None where that is not known.
-        seconds: How long it took.
-        allocated_bytes: Bytes of live tensors on the device.
-        peak_bytes: The most of them since the event before.
-        reserved_bytes: What the caching allocator holds; None where there is none.
-        process_bytes: What NVML shows for the process; None where it does not.
     """
 
     act: Act
     session: int
     turn: int
-    at_seconds: float | None
-    seconds: float | None
-    allocated_bytes: int
-    peak_bytes: int
-    reserved_bytes: int | None = None
-    process_bytes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from torch import nn
 from memorymark.bounds import new_meter
 from memorymark.errors import OutOfMemory, quoted
 from memorymark.inference.inference_step import InferenceStep
-from memorymark.inference.sessions import Reading, Sessions
+from memorymark.inference.sessions import Sessions
 from memorymark.inference.turns import ModelTurns
 from memorymark.memory.trace import Trace
 from memorymark.placement.collector import collector_off
-from memorymark.records.session_run import Act
+from memorymark.records.session_run import Act, Reading
 from memorymark.simulator.allocator.replay import Replay
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
 from memorymark.simulator.cuda.rules import Rules
@@ -147,7 +147,9 @@ class SimulatedPlace:
             raise OutOfMemory(wanted, self._replay.reserved_bytes, self.capacity_bytes or 0)
         self._ends.append(len(device.works))
         return Reading(
-            None, None, device.live_bytes, device.peak_bytes, self._replay.reserved_bytes
+            allocated_bytes=device.live_bytes,
+            peak_bytes=device.peak_bytes,
+            reserved_bytes=self._replay.reserved_bytes,
         )
 
     def result(

@@ -11,11 +11,11 @@ from tiny_models import decoder
 from memorymark.errors import OutOfHostMemory, OutOfMemory
 from memorymark.inference.host_store import ArrayStore
 from memorymark.inference.inference_step import InferenceStep
-from memorymark.inference.sessions import Reading, Sessions
+from memorymark.inference.sessions import Sessions
 from memorymark.inference.turns import ModelTurns
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.records.serving_config import ServingConfig
-from memorymark.records.session_run import Act, SessionPlan
+from memorymark.records.session_run import Act, Reading, SessionPlan
 
 BUDGET = 1_200_000
 
@@ -38,7 +38,8 @@ class Host:
         start = time.perf_counter()
         work()
         seconds = time.perf_counter() - start
-        return Reading(None, seconds, self.tracker.live_bytes, self.tracker.peak_bytes)
+        held, most = self.tracker.live_bytes, self.tracker.peak_bytes
+        return Reading(seconds=seconds, allocated_bytes=held, peak_bytes=most)
 
 
 def run(policy, sessions=20, budget=BUDGET, host_bytes=None, seed=0, **plan):
