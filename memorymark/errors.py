@@ -25,7 +25,8 @@ MemoryMarkError                 the root: one clear sentence, never a traceback 
 Cancelled is no error: it passes every `except Exception`, as KeyboardInterrupt does.
 
 OutOfMemory is no MemoryMarkError: it is an outcome. The memory tracker raises it when a
-budget is exceeded, the probe turns it into a Trial, and nobody above ever sees it.
+budget is exceeded, the probe turns it into a Trial, and nobody above ever sees it. So is
+OutOfHostMemory, its kind for the memory of the host: there what ends is a row of sessions.
 
 What was given is quoted with `quoted`, which shortens it: a name may have a million letters, and
 Python writes no number of more than 4,300 digits.
