@@ -15,7 +15,7 @@ from memorymark.inference.sessions import Sessions
 from memorymark.inference.turns import ModelTurns
 from memorymark.memory.trace import Trace
 from memorymark.placement.collector import collector_off
-from memorymark.records.session_run import Act, Reading
+from memorymark.records.session_run import Act, Reading, SessionEvent
 from memorymark.simulator.allocator.replay import Replay
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
 from memorymark.simulator.cuda.rules import Rules
@@ -62,6 +62,7 @@ def simulate_sessions(
     rules: Rules,
     capacity_bytes: int | None,
     host_bytes: int | None = None,
+    on_event: Callable[[SessionEvent], None] = lambda event: None,
 ) -> SimulatedSessions:
     """Let sessions take their turns on tensors without data.
 
@@ -71,6 +72,7 @@ def simulate_sessions(
         rules: The simulated device.
         capacity_bytes: What may be used of it.
         host_bytes: What may be used of the host's memory.
+        on_event: Called with each event as it is done.
 
     Raises:
         UnsupportedOperation: An operation cannot be run without data.
@@ -87,7 +89,7 @@ def simulate_sessions(
             spec.plan.pause_layer,
         )
         repeated = RepeatedTurns(turns, device, place.store)
-        sessions = Sessions(repeated, spec.config, place, spec.plan)
+        sessions = Sessions(repeated, spec.config, place, spec.plan, on_event)
         ended = None
         with device, runtime.settings(spec.built_as):
             device.add(model.named_parameters(), "parameters")
