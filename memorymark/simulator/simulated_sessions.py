@@ -16,7 +16,7 @@ from memorymark.inference.turns import ModelTurns
 from memorymark.memory.trace import Trace
 from memorymark.placement.collector import collector_off
 from memorymark.records.session_run import Act, Reading, SessionEvent
-from memorymark.simulator.allocator.replay import Replay
+from memorymark.simulator.allocator.replay import Replay, ReplayResult
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
@@ -28,7 +28,7 @@ from memorymark.simulator.time.kernels import Work
 from memorymark.workloads.serving_spec import ServingSpec
 
 # The device counts what its timed step does; sessions have no steps, and all of it counts.
-_ALWAYS = 0
+ALL_COUNT = 0
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def simulate_sessions(
     meter = new_meter(f"The simulation of {quoted(spec.workload.name)}")
     runtime = SimulatedRuntime(rules)
     with simulating(rules) as session, collector_off():
-        device = SimulatedDevice(session, ShapeCache(), _ALWAYS, meter=meter)
+        device = SimulatedDevice(session, ShapeCache(), ALL_COUNT, meter=meter)
         place = SimulatedPlace(device, capacity_bytes, host_bytes)
         turns = ModelTurns(
             InferenceStep(model, spec.config),
@@ -154,6 +154,15 @@ class SimulatedPlace:
             reserved_bytes=self._replay.reserved_bytes,
         )
 
+    def works(self) -> list[list[Work]]:
+        """Return what each operation does of each piece of work that was done to its end."""
+        return [self._device.works[start:end] for start, end in itertools.pairwise(self._ends)]
+
+    def close(self) -> ReplayResult:
+        """Let go of the allocator's blocks, and return what it came to."""
+        self._replay.close()
+        return self._replay.result()
+
     def result(
         self,
         sessions: Sessions,
@@ -162,11 +171,10 @@ class SimulatedPlace:
         assumptions: tuple[str, ...],
     ) -> SimulatedSessions:
         """Return what was simulated, and let go of the allocator's blocks."""
-        self._replay.close()
-        played = self._replay.result()
+        played = self.close()
         return SimulatedSessions(
             sessions,
-            [self._device.works[start:end] for start, end in itertools.pairwise(self._ends)],
+            self.works(),
             self._device.trace,
             ended,
             weights_bytes,
