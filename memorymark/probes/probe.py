@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from memorymark.errors import NotAvailable
 from memorymark.records.config import TrainingConfig
-from memorymark.records.session_run import SessionEvent, SessionRun
+from memorymark.records.session_run import ContextRoom, SessionEvent, SessionRun
 from memorymark.records.trial import Target, Trial
 
 if TYPE_CHECKING:
@@ -82,3 +82,12 @@ class Probe(Protocol):
             f"Sessions are measured on CUDA and on the CPU, not on {self.target.name}. Name a GPU "
             "to simulate (--gpu), or another device."
         )
+
+    def session_rooms(self, spec: ServingSpec, contexts: Sequence[int]) -> tuple[ContextRoom, ...]:
+        """Return what a session of each context needs, by simulation; empty without one.
+
+        Args:
+            spec: What generates; its context is replaced.
+            contexts: Tokens of a session at its end.
+        """
+        return ()

@@ -48,7 +48,11 @@ class Stopwatch:
 
 
 def session_model(spec: ServingSpec, device: torch.device) -> nn.Module:
-    """Return the model that generates, on a device, without dropout and gradients."""
+    """Return the model that generates, on a device, without dropout and gradients.
+
+    Raises:
+        WorkloadError: It cannot be built.
+    """
     return build_model(spec.workload, spec.built_as, device).eval().requires_grad_(False)
 
 
@@ -126,7 +130,7 @@ def run_on_cpu(
         MemoryMarkError: The workload cannot be built or fed.
     """
     watch, budget = Stopwatch(), target.capacity_bytes
-    needed = live_bytes_of(build_model(spec.workload, spec.built_as, torch.device("meta")))
+    needed = live_bytes_of(session_model(spec, torch.device("meta")))
     if budget is not None and needed > budget:
         return session_run(
             spec, target, _none(spec), OutOfMemory(needed, 0, budget), watch, needed,
@@ -141,9 +145,7 @@ def run_on_cpu(
         place = CpuPlace(tracker, budget, host_bytes)
         sessions, ended = _turns_taken(spec, model, place, _CPU, on_event)
     tracker.stop()
-    return session_run(
-        spec, target, sessions, ended, watch, weights_bytes, host_bytes=host_bytes
-    )
+    return session_run(spec, target, sessions, ended, watch, weights_bytes, host_bytes=host_bytes)
 
 
 def run_on_accelerator(

@@ -171,9 +171,7 @@ class Request(Record):
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", RequestKind(self.kind))
         self._check_prices()
-        for name in ("memory_budget", "host_memory"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, parse_bytes(getattr(self, name)))
+        self._read_bytes()
         if self.kind is RequestKind.SESSIONS:
             object.__setattr__(self, "serving", self.serving or ServingConfig())
             object.__setattr__(self, "plan", self.plan or SessionPlan())
@@ -190,6 +188,11 @@ class Request(Record):
         for name in _REFUSED.get(self.kind, ()):
             if getattr(self, name) is not None:
                 raise UsageError(f"{self.kind} takes no {name}: {getattr(self, name)!r} is given.")
+
+    def _read_bytes(self) -> None:
+        for name in ("memory_budget", "host_memory"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, None if given is None else parse_bytes(given))
 
     def _check_prices(self) -> None:
         kind = options_of(Request)["price_kind"].check(self.price_kind)

@@ -290,7 +290,7 @@ class SessionRun(Record):
         ]
 
     def _tokens(self, act: Act) -> list[tuple[float, bool]]:
-        """Return the seconds of acts of a kind, moves before them included, and whether any were."""
+        """Return the seconds of acts of a kind and of moves before them, and whether any were."""
         found, waited, moved = [], 0.0, False
         for event in self.timeline:
             if event.act in (Act.SWAP_OUT, Act.SWAP_IN):

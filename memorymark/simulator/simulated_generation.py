@@ -15,6 +15,7 @@ from memorymark.inference.inference_step import Generation, InferenceStep
 from memorymark.memory.trace import Trace
 from memorymark.placement.collector import collector_off
 from memorymark.records.session_run import Act, Reading
+from memorymark.simulator.any_token import any_token
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
@@ -83,7 +84,7 @@ def simulate_generation(
         device = SimulatedDevice(session, ShapeCache(), ALL_COUNT, meter=meter)
         place = SimulatedPlace(device, capacity_bytes)
         eager = dataclasses.replace(spec.config, compiled=False)  # nothing to compile without data
-        passes = _Passes(InferenceStep(model, eager), place)
+        passes = _Passes(InferenceStep(model, eager, any_token(session)), place)
         ended = None
         with device, runtime.settings(spec.built_as):
             device.add(model.named_parameters(), "parameters")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from memorymark.memory.trace import Trace
 from memorymark.placement.collector import collector_off
 from memorymark.records.session_run import Act, Reading, SessionEvent
 from memorymark.simulator.allocator.replay import Replay, ReplayResult
+from memorymark.simulator.any_token import any_token
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
@@ -83,8 +85,9 @@ def simulate_sessions(
     with simulating(rules) as session, collector_off():
         device = SimulatedDevice(session, ShapeCache(), ALL_COUNT, meter=meter)
         place = SimulatedPlace(device, capacity_bytes, host_bytes)
+        eager = dataclasses.replace(spec.config, compiled=False)  # nothing to compile without data
         turns = ModelTurns(
-            InferenceStep(model, spec.config),
+            InferenceStep(model, eager, any_token(session)),
             lambda: spec.make_prompt(runtime.device),
             spec.plan.pause_layer,
         )
