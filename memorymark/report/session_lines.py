@@ -71,6 +71,7 @@ def session_figures(run: SessionRun) -> list[tuple[str, str]]:
     return [
         ("sessions completed", f"{run.sessions_completed:,} of {run.plan.sessions:,}"),
         ("held on the device at once", _held_words(run)),
+        ("held by PyTorch's default allocator", count(run.sessions_held_by_default)),
         ("first swap", _first_swap(run)),
         ("weights", gib(run.weights_bytes)),
         ("cache of a session", mib_or_gib(run.cache_bytes_per_session)),
