@@ -54,7 +54,7 @@ def test_one_json_document_with_the_keys_of_the_interface(folder, capsys):
     )
     assert "Session 3 of 3, turn 2" in err
     kept = RunHistory().find(limit=1)[0]
-    assert RunHistory().get(kept.run_id).record == values and kept.kind == "sessions"
+    assert RunHistory().open(kept.run_id).record == values and kept.kind == "sessions"
 
 
 def test_words_name_the_verdict_and_the_settings(folder, capsys):
