@@ -7,6 +7,7 @@ import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import torch
@@ -37,9 +38,15 @@ _CPU = torch.device("cpu")
 
 @dataclass
 class Stopwatch:
-    """When a run began."""
+    """When a run began.
+
+    Attributes:
+        began: By the clock that only goes on.
+        created_at: In ISO 8601, UTC.
+    """
 
     began: float = field(default_factory=time.perf_counter)
+    created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @property
     def seconds(self) -> float:
@@ -103,6 +110,7 @@ def session_run(
         error=error,
         elapsed_seconds=watch.seconds,
         software=software(),
+        created_at=watch.created_at,
         **{**found, **known},
     )
 

@@ -170,6 +170,7 @@ class SessionRun(Record):
         error: The sentence of what ended it early.
         elapsed_seconds: Seconds that all of it took.
         software: Versions of what ran.
+        created_at: When it began, in ISO 8601, UTC.
     """
 
     json_keys: ClassVar = {
@@ -189,7 +190,7 @@ class SessionRun(Record):
             "swaps", "first_token_seconds", "first_token_swapped_seconds", "next_token_seconds",
             "next_token_swapped_seconds", "seconds_factor", "tokens_per_second", "price_per_hour",
             "cost_per_million_tokens", "verdict", "reason", "assumptions", "findings", "error",
-            "elapsed_seconds", "software",
+            "elapsed_seconds", "software", "created_at",
         ),
     }  # fmt: skip
 
@@ -222,6 +223,7 @@ class SessionRun(Record):
     error: str | None = None
     elapsed_seconds: float | None = None
     software: dict[str, str] = field(default_factory=dict)
+    created_at: str = ""
 
     @property
     def source(self) -> Source:
