@@ -179,7 +179,7 @@ class SimulatedProbe(Probe):
 
     def _serving_model(self, spec: ServingSpec) -> nn.Module:
         """Return the model that generates; the one of the last call where it is the same."""
-        key = spec.workload, spec.built_as
+        key = spec.workload, spec.built_as, spec.config.weights
         if self._served is None or self._served[0] != key:
             self._served = key, session_model(spec, torch.device("meta"))
         return self._served[1]

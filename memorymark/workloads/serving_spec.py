@@ -26,6 +26,9 @@ _PRECISIONS = {
     WeightFormat.FP32: Precision.FP32,
     WeightFormat.FP16: Precision.FP16,
     WeightFormat.BF16: Precision.BF16,
+    # Quantized after the model was built: everything else is computed in this format.
+    WeightFormat.INT8: Precision.BF16,
+    WeightFormat.INT4: Precision.BF16,
 }
 # What a batch holds that a prompt does not: it is what the model is to write.
 _WRITTEN = ("labels", "decoder_input_ids", "decoder_attention_mask")
@@ -87,8 +90,6 @@ def _check_context(hf_config: Any, config: ServingConfig, name: str) -> None:
 
 def _built_as(workload: Workload, config: ServingConfig) -> TrainingConfig:
     """Return the training whose model and inputs those of a session are."""
-    if config.weights not in _PRECISIONS:
-        raise UnknownChoice("precision", config.weights.value, [str(name) for name in _PRECISIONS])
     given = TrainingConfig(
         task=config.task, seq_len=config.prompt_tokens, precision=_PRECISIONS[config.weights],
         attention=config.attention, dropout=False, image_size=config.image_size,
