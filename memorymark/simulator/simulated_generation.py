@@ -89,7 +89,7 @@ def simulate_generation(
     meter = new_meter(f"The simulation of {quoted(spec.workload.name)}")
     runtime = SimulatedRuntime(rules)
     with simulating(rules) as session, collector_off():
-        device = SimulatedDevice(session, ShapeCache(), ALL_COUNT, meter=meter)
+        device = SimulatedDevice(session, ShapeCache(), ALL_COUNT, meter=meter, counts_all=True)
         place = SimulatedPlace(device, capacity_bytes)
         eager = dataclasses.replace(spec.config, compiled=False)  # nothing to compile without data
         passes = _Passes(make_step(model, eager), place)

@@ -78,7 +78,7 @@ def simulate_sessions(
     meter = new_meter(f"The simulation of {quoted(spec.workload.name)}")
     runtime = SimulatedRuntime(rules)
     with simulating(rules) as session, collector_off():
-        device = SimulatedDevice(session, ShapeCache(), ALL_COUNT, meter=meter)
+        device = SimulatedDevice(session, ShapeCache(), ALL_COUNT, meter=meter, counts_all=True)
         place = SimulatedPlace(device, capacity_bytes, host_bytes)
         turns = ModelTurns(
             InferenceStep(model, spec.config),
