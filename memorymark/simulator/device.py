@@ -24,6 +24,8 @@ from memorymark.simulator.torch_compat import operations
 
 _FUSED_OPTIMIZERS = operations("_fused_adam_", "_fused_adamw_", "_fused_sgd_", "_fused_adagrad_")
 
+_NO_KERNELS = Work(())
+
 
 class _Traits:
     """What the device has to do for an operation, looked up once for all of its calls."""
@@ -58,6 +60,8 @@ class SimulatedDevice(MemoryTracker):
         keeps_values: Whether larger tensors' values are kept too, as the user's code may ask
             for them.
         more_micro_batches: How many of each step are copies of the last that runs.
+        counts_all: Whether views and all else that runs no kernel count among the works, too: the
+            host does them.
 
     Attributes:
         convolutions: The kernels of the convolutions, whose workspaces are not in the trace.
@@ -74,6 +78,7 @@ class SimulatedDevice(MemoryTracker):
         meter: Meter | None = None,
         keeps_values: bool = False,
         more_micro_batches: int = 0,
+        counts_all: bool = False,
     ) -> None:
         # Counters that optimizers keep on the host are device memory where the device is the host.
         super().__init__("meta", *(() if session.rules.is_cuda else ("cpu",)))
@@ -86,6 +91,7 @@ class SimulatedDevice(MemoryTracker):
         self._answers = Answers(session, keeps_values=keeps_values)
         self._timed_step = timed_step
         self._more_micro_batches = more_micro_batches
+        self._counts_all = counts_all
         self._step = 0
         self._handles: set[bool] = set()
         self._has_dropout_state = False
@@ -96,9 +102,7 @@ class SimulatedDevice(MemoryTracker):
         self._count_operation()
         traits = self._traits.get(id(func)) or self._learn(func)
         if traits.is_view:  # takes no time and makes no values, as half of all operations do
-            output, _ = self._call(traits, func, args, kwargs)
-            self.see(output, func)
-            return output
+            return self._view(traits, func, args, kwargs)
         output, recipe = NOT_A_QUESTION, None
         if traits.asks:
             output = self._answers.answer(func, args, kwargs)
@@ -118,6 +122,15 @@ class SimulatedDevice(MemoryTracker):
             self.see(output, func)
         if self._step == self._timed_step:
             self._count(func, args, output, recipe)
+        return output
+
+    def _view(
+        self, traits: _Traits, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        output, _ = self._call(traits, func, args, kwargs)
+        self.see(output, func)
+        if self._counts_all:
+            self.works.append(_NO_KERNELS)
         return output
 
     def begin_phase(self, phase: str) -> None:
@@ -140,8 +153,8 @@ class SimulatedDevice(MemoryTracker):
             work = work_of(func, args, output)
             if recipe is not None:
                 recipe.work = work
-        if work is not None:
-            self.works.append(work)
+        if work is not None or self._counts_all:
+            self.works.append(work or _NO_KERNELS)
 
     def _call(
         self, traits: _Traits, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

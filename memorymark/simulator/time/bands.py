@@ -117,13 +117,18 @@ def band_of(step: StepTime, gpu: Gpu, precision: Precision) -> Band:
     return Band(step.seconds / factor, step.seconds * factor, family, tuple(reasons))
 
 
-def seconds_band(step: StepTime, gpu: Gpu) -> tuple[float, tuple[str, ...]]:
+def pass_width(
+    device_seconds: float, host_seconds: float, gpu: Gpu
+) -> tuple[float, tuple[str, ...]]:
     """Return how far the estimate of one pass of an inference may be off, and what widens it.
 
-    The width is a natural logarithm: 0.2 is a factor of 1.22 to either side.
+    Args:
+        device_seconds: Of its kernels, one after the other.
+        host_seconds: Of starting them.
+        gpu: The card.
     """
     widths, reasons = [_PASS], []
-    if step.host_seconds > _HOST_DECIDES_FROM * step.device_seconds:
+    if host_seconds > _HOST_DECIDES_FROM * device_seconds:
         widths.append(_PASS_HOST)
         reasons.append("the host, whose pace is not known, starts the kernels slower than they run")
     return math.hypot(*widths), tuple(reasons)
