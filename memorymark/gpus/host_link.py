@@ -35,7 +35,9 @@ class CopyRate(NamedTuple):
     high: float
 
 
-# Shares of the peak that copies reach, to the device and to the host.
+# Shares of the peak that copies reach, to the device and to the host. Those of NVLink-C2C are a
+# GB300's; of a GH200 it is said that it reaches about 15 % less to the host than to the device
+# (github.com/NVIDIA/nvbandwidth/issues/23), which the band covers.
 _REACHED = {
     "3.0": (0.779, 0.812),
     "4.0": (0.825, 0.817),

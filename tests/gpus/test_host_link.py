@@ -65,3 +65,12 @@ def test_half_the_lanes_are_half_the_rate():
     assert half.host_to_device_bytes_per_second.likely * 2 == pytest.approx(
         whole.host_to_device_bytes_per_second.likely
     )
+
+
+def test_a_superchip_swaps_over_the_link_of_its_chips():
+    gh200, h100 = find_gpu("gh200-96gb"), find_gpu("h100-80gb")
+    assert gh200.host_link == "NVLink-C2C"
+    there = gh200.host_to_device_bytes_per_second
+    assert there.low < 346e9 < there.high
+    assert there.likely > 6 * h100.host_to_device_bytes_per_second.likely
+    assert gh200.device_to_host_bytes_per_second.low < 346e9 / 1.15
