@@ -10,6 +10,7 @@ import pytest
 import torch
 from fakes import FakeProbe, FakeWorkload, simulated_target
 from leases import is_held
+from tiny import tiny_bert
 
 from memorymark.analysis.analyze import analyze_on
 from memorymark.errors import (
@@ -524,3 +525,22 @@ def test_a_lock_that_cannot_be_given_back_costs_no_result(monkeypatch, settings)
     found = execute(ask(device="cuda"), settings=settings, on_event=events.append)
     assert found.max_batch_size == 192
     assert any("could not be given back" in event.text for event in events)
+
+
+def test_what_apples_gpus_cannot_do_is_refused_with_the_reason():
+    config = TrainingConfig(optimizer="adamw-8bit", expandable_segments=True)
+    request = Request(RequestKind.ESTIMATE, "bert", config, gpu="m4-16gb", batch_size=1)
+    with pytest.raises(UsageError, match="Apple M4 16GB: adamw-8bit: bitsandbytes needs") as said:
+        execute(request)
+    assert "only CUDA's allocator has them" in str(said.value)
+
+
+def test_apples_gpus_are_compared_where_they_are_named_and_have_no_price():
+    asked = Request(
+        RequestKind.COMPARISON, "fake", TrainingConfig(seq_len=16), gpus=("m4-16gb", "l4"),
+        options=AnalysisOptions(max_batch_size=8),
+    )  # fmt: skip
+    rows = {row.gpu: row for row in execute(asked, workload=tiny_bert()).gpus}
+    m4, l4 = rows["m4-16gb"], rows["l4"]
+    assert m4.samples_per_second and m4.usd_per_hour is None
+    assert l4.samples_per_second and l4.usd_per_hour
