@@ -165,6 +165,9 @@ class SimulatedProbe(Probe):
         on_event: OnSessionEvent = lambda event: None,
     ) -> SessionRun:
         """Simulate sessions that take turns. Their seconds are an estimate, with a band."""
+        if self._gpu.is_apple:  # only CUDA's allocator has such segments
+            config = dataclasses.replace(spec.config, expandable_segments=False)
+            spec = dataclasses.replace(spec, config=config)
         with self._pretended(spec.built_as):
             model = self._serving_model(spec)
             return simulate_run(
