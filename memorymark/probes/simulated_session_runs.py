@@ -33,8 +33,8 @@ _QUANTIZED = {
     WeightFormat.INT4: "Weights of 4 bits are counted by bitsandbytes' NF4 format.",
 }
 _NO_LINK = (
-    "How {name} is linked to its host is not known, so that the seconds of swaps are not, and "
-    "with them the tokens per second of the whole."
+    "{reason} So the seconds of swaps are not known, and with them the tokens per second of the "
+    "whole."
 )
 _LINK = (
     "Swaps are taken to reach {rate:.1f} GB/s to the device and {back:.1f} GB/s to the host over "
@@ -174,7 +174,7 @@ def _said_of_swaps(swaps: Sequence[Swap], gpu: Gpu, host_bytes: int | None) -> l
     if not swaps:
         return []
     there, back = _rate(Act.SWAP_IN, gpu), _rate(Act.SWAP_OUT, gpu)
-    said = [_NO_LINK.format(name=gpu.name)]
+    said = [_NO_LINK.format(reason=gpu.no_link_reason)]
     if there is not None and back is not None:
         said = [_LINK.format(rate=there.likely / 1e9, back=back.likely / 1e9, link=gpu.host_link)]
     if host_bytes is None:

@@ -144,7 +144,8 @@ class Call:
     def _check_able(self, probe: Probe) -> None:
         """Refuse what software of the simulated GPU's maker does not do."""
         gpu = load_catalogue().get(probe.target.gpu_key or "")
-        reasons = cannot_do(self.request.config, probe.target.kind, gpu)
+        asked = self.request.serving or self.request.config
+        reasons = cannot_do(asked, probe.target.kind, gpu)
         if gpu is not None and reasons:
             raise UsageError(
                 f"{gpu.name}: {' '.join(reasons)} Leave that out, or name another GPU with --gpu."

@@ -5,6 +5,7 @@ import pytest
 from memorymark.gpus.abilities import cannot_do, why_not
 from memorymark.gpus.catalogue import find_gpu, load_catalogue
 from memorymark.records.config import Precision, TrainingConfig
+from memorymark.records.serving_config import ServingConfig
 
 
 @pytest.mark.parametrize("gpu", load_catalogue().values(), ids=lambda gpu: gpu.key)
@@ -49,3 +50,11 @@ def test_apples_gpus_are_no_cuda_devices_when_they_are_simulated():
     assert why_not("precision", "bf16", "simulated", m1) == (
         "bf16: the Apple M1 16GB has no BF16 units."
     )
+
+
+def test_caches_are_not_swapped_to_a_memory_that_is_the_gpus_own():
+    swap, hold = ServingConfig(policy="swap"), ServingConfig(policy="hold")
+    said = cannot_do(swap, "simulated", find_gpu("m4-16gb"))
+    assert said == ["swap: it moves caches to the host's memory, and that is the GPU's own here."]
+    assert cannot_do(hold, "simulated", find_gpu("m4-16gb")) == []
+    assert cannot_do(swap, "simulated", find_gpu("l4")) == cannot_do(swap, "cpu") == []
