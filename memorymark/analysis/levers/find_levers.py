@@ -74,6 +74,7 @@ def find_levers(
     before = attempts.try_changes({})
     if isinstance(before, str):
         raise WorkloadError(before)
+    attempts.least = not before.fits
     work = _Work(attempts, reporter, before)
     pulled = work.pull(possible(described, attempts.batch_size))
     fitting = work.make_it_fit()

@@ -70,6 +70,10 @@ class Attempts:
         options: The current batch, the search and the costs.
         reporter: Told of each trial; stops the work where that is asked for.
         gpu: The catalogue's row of the card, where it has one.
+
+    Attributes:
+        least: Whether trials that fit say what a step needs at the least, too: it takes several
+            replays, and only who looks for what makes a batch fit compares it.
     """
 
     def __init__(
@@ -82,7 +86,7 @@ class Attempts:
         gpu: Gpu | None = None,
     ) -> None:
         self.probe, self.workload, self.config = probe, workload, config
-        self.options, self.gpu = options, gpu
+        self.options, self.gpu, self.least = options, gpu, True
         self._reporter = reporter
         self._growths: list[Growth] = []
         self._newest: tuple[Tried, Span | None] | None = None
@@ -115,7 +119,7 @@ class Attempts:
             config = dataclasses.replace(self.config, **fields)
             spec = TrialSpec(self.workload, config, batch_size)
             self._reporter.starting(batch_size)
-            span = self.probe.span(spec)
+            span = self.probe.span(spec, least=self.least)
             if span is None or in_full:
                 trial = self.probe.run_trial(spec)
             else:
