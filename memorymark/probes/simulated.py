@@ -183,7 +183,7 @@ class SimulatedProbe(Probe):
         trial = new_trial(
             self.target, spec, Outcome.OK if held.fits else Outcome.OOM,
             peak_allocated_bytes=free.peak_allocated_bytes,
-            minimum_bytes=None if held.fits and spec == self._least_unasked else found.minimum_bytes,
+            minimum_bytes=None if self._leaves_out_least(spec, held) else found.minimum_bytes,
             breakdown=found.peak.breakdown,
             holders=found.peak.holders,
             holder_groups=found.peak.groups,
@@ -234,6 +234,9 @@ class SimulatedProbe(Probe):
         simulated = simulate(spec, self._models.get(_as_built(spec)), self._rules, steps=steps)
         self._models.tidy()
         return simulated
+
+    def _leaves_out_least(self, spec: TrialSpec, held: ReplayResult) -> bool:
+        return held.fits and spec == self._least_unasked
 
     def _within_capacity(self, events: Events, free: ReplayResult) -> ReplayResult:
         capacity = self.target.capacity_bytes
