@@ -35,8 +35,9 @@ from memorymark.units import KIB, MIB, mib_or_gib, seconds
 _PROCESS_BYTES = 2560 * MIB  # what a process holds beside its simulation: torch, models, batches
 # Where a simulation's memory is shared out over several processes, each has at least so much.
 _LEAST_SHARE_BYTES = 512 * MIB
-# Reading a clock takes longer than counting: it is read once in so many operations.
-_BETWEEN_READINGS = 256
+# Reading a clock takes longer than counting, and a thread's own one asks the kernel: both are read
+# once in so many operations, the clock after the longer while.
+_BETWEEN_READINGS, _BETWEEN_CLOCKS = 256, 1024
 # How many times as much as in the app one may take on one's own.
 ON_ONES_OWN = 4.0
 _ADVICE = (
@@ -125,8 +126,9 @@ class Meter:
         self._check()
         self._operations += 1
         if self._operations % _BETWEEN_READINGS == 0:
-            self._read_clock()
             self._read_memory()
+            if self._operations % _BETWEEN_CLOCKS == 0:
+                self._read_clock()
         if self._operations > self._bounds.operations:
             self._stop(f"{self._bounds.operations:,} operations")
 
