@@ -64,8 +64,8 @@ def add_adapters(model: nn.Module, rank: int, device: torch.device, name: str) -
             get_peft_model(model, config)
         except ValueError as error:
             raise WorkloadError(
-                f"LoRA cannot be put on {quoted(name)}: {str(error).partition('. ')[0]} (peft). Leave "
-                "the LoRA rank out, or freeze parameters by name."
+                f"LoRA cannot be put on {quoted(name)}: {str(error).partition('. ')[0]} (peft). "
+                "Leave the LoRA rank out, or freeze parameters by name."
             ) from error
 
 
