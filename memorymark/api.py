@@ -308,6 +308,7 @@ def levers(
     memory_budget: str | int | None = None,
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
+    processes: int = 1,
     **options: Any,
 ) -> LeverReport:
     """Find what would make room: every change, alone and combined, ranked.
@@ -325,6 +326,9 @@ def levers(
         memory_budget: The most that a trial may use, as in "4GiB" or in bytes.
         on_event: Called with each event.
         cancel: Checked before each simulation.
+        processes: How many processes may work at a time. They are forked from this one: take more
+            than one only where no other thread of yours works with torch. On Linux without a CUDA
+            device; one elsewhere.
         options: Of the fields of AnalysisOptions: current_batch_size (16), price_per_hour,
             dataset_size, granularity (8), max_batch_size.
 
@@ -337,7 +341,7 @@ def levers(
         'Weights and states in bf16 + gradient checkpointing + 8-bit AdamW'
     """
     return _execute(
-        RequestKind.LEVERS, model, config, on_event, cancel,
+        RequestKind.LEVERS, model, config, on_event, cancel, processes,
         device=device, gpu=gpu, memory_budget=memory_budget,
         options=options_from(AnalysisOptions, options, LEVERED),
     )  # fmt: skip
@@ -404,8 +408,9 @@ def _execute(
     config: TrainingConfig | None,
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
+    processes: int = 1,
     **about: Any,
 ) -> Any:
     name, given = named(model)
     request = Request(kind, name, config or TrainingConfig(), **about)
-    return execute(request, **given, on_event=on_event, cancel=cancel)
+    return execute(request, **given, on_event=on_event, cancel=cancel, processes=processes)

@@ -16,6 +16,7 @@ from memorymark.cli.live import partial_sentence, work
 from memorymark.cli.output import as_text, print_json, print_line, show
 from memorymark.cli.streams import message_stream
 from memorymark.errors import Cancelled, HistoryUnusable
+from memorymark.placement.forks import processors
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.codec import Record
@@ -106,7 +107,7 @@ def _done(request: Request) -> Any:
         from memorymark.service.execute import execute
 
         try:
-            return execute(request, on_event=progress)
+            return execute(request, on_event=progress, processes=processors())
         except Cancelled as stop:
             if request.kind is RequestKind.ANALYSIS:
                 raise

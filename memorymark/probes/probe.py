@@ -52,11 +52,13 @@ class Probe(Protocol):
         """
         return None
 
-    def span(self, spec: TrialSpec) -> Span | None:
+    def span(self, spec: TrialSpec, *, least: bool = True) -> Span | None:
         """Return what tells the largest batch of a training from few trials; None if nothing does.
 
         Args:
             spec: The training, at a batch that is looked at in any case.
+            least: Whether the trial of that batch has to say what a step needs at the least, also
+                where it fits.
         """
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -55,15 +56,19 @@ _NOT_BUILT = (
 )  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Readings:
     """What a simulation comes to on any card that shares it."""
 
     events: Events
     free: ReplayResult
-    minimum_bytes: int
     peak: Held
     timeline: Timeline
+
+    @functools.cached_property
+    def minimum_bytes(self) -> int:
+        """The least device memory in which it runs; it takes several replays to find."""
+        return minimum_bytes(self.events, self.free)
 
 
 class SimulatedProbe(Probe):
@@ -88,6 +93,7 @@ class SimulatedProbe(Probe):
         self._kept: dict[TrialSpec, SimulatedSteps] = {}
         self._span: tuple[TrialSpec, Span] | None = None
         self._served: tuple[object, nn.Module] | None = None
+        self._least_unasked: TrialSpec | None = None
         usable = gpu.usable_bytes
         capacity = usable if budget_bytes is None else min(budget_bytes, usable)
         self.target = Target(
@@ -128,7 +134,7 @@ class SimulatedProbe(Probe):
             looked, self._kept = look(self.target, workload, config, self._simulate)
         return looked
 
-    def span(self, spec: TrialSpec) -> Span | None:
+    def span(self, spec: TrialSpec, *, least: bool = True) -> Span | None:
         """Return what tells the largest batch of a training from few simulations.
 
         The simulation of the spec's own batch is kept for its trial. None for the user's own code,
@@ -152,6 +158,7 @@ class SimulatedProbe(Probe):
         else:
             span = Span(self.target, spec, simulate, estimated)
         self._span, self._kept = (same_steps, span), {spec: span.steps}
+        self._least_unasked = None if least else spec
         return span
 
     def simulation(self) -> SimulatedProbe:
@@ -211,7 +218,7 @@ class SimulatedProbe(Probe):
         trial = new_trial(
             self.target, spec, Outcome.OK if held.fits else Outcome.OOM,
             peak_allocated_bytes=free.peak_allocated_bytes,
-            minimum_bytes=found.minimum_bytes,
+            minimum_bytes=None if self._leaves_out_least(spec, held) else found.minimum_bytes,
             breakdown=found.peak.breakdown,
             holders=found.peak.holders,
             holder_groups=found.peak.groups,
@@ -265,6 +272,9 @@ class SimulatedProbe(Probe):
         simulated = simulate(spec, self._models.get(_as_built(spec)), self._rules, steps=steps)
         self._models.tidy()
         return simulated
+
+    def _leaves_out_least(self, spec: TrialSpec, held: ReplayResult) -> bool:
+        return held.fits and spec == self._least_unasked
 
     def _within_capacity(self, events: Events, free: ReplayResult) -> ReplayResult:
         capacity = self.target.capacity_bytes
@@ -321,8 +331,7 @@ def _readings(steps: SimulatedSteps, *, benchmark: bool) -> _Readings:
         free = replay(events) if benchmark else steps.free_running
         peak = _breakdown(steps.trace, free)
         steps.readings[benchmark] = _Readings(
-            events, free, minimum_bytes(events, free), peak,
-            timeline(steps.trace, steps.trace.last_step()),
+            events, free, peak, timeline(steps.trace, steps.trace.last_step()),
         )  # fmt: skip
     return steps.readings[benchmark]
 

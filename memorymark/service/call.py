@@ -53,6 +53,7 @@ class Call:
         find_workload: Returns the workload of a model's name; None takes any form of name.
         on_event: Called with each event.
         cancel: Stops the work.
+        processes: How many processes may work on it at a time.
     """
 
     request: Request
@@ -61,6 +62,7 @@ class Call:
     find_workload: Callable[[str], Workload] | None
     on_event: OnEvent
     cancel: CancelToken
+    processes: int = 1
 
     def note(self, text: str, progress: float | None = None) -> None:
         """Send a note."""

@@ -60,6 +60,7 @@ def execute(
     find_workload: Callable[[str], Workload] | None = None,
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
+    processes: int = 1,
 ) -> Record:
     """Do what a request asks for and return its record.
 
@@ -71,6 +72,9 @@ def execute(
         find_workload: Returns the workload of a model's name; None takes any form of name.
         on_event: Called with each event.
         cancel: Checked before each trial, and at each module and operation of a simulation.
+        processes: How many processes may try levers at a time, forked from this one; more than
+            one only where no other thread of this process works with torch. On Linux without a
+            CUDA device; one elsewhere.
 
     Raises:
         UsageError: An argument is invalid.
@@ -82,7 +86,8 @@ def execute(
     try:
         bounds = Bounds().multiplied(settings.bounds_times or ON_ONES_OWN)
         with working_within(bounds, cancel.check):
-            return _done(Call(request, settings, workload, find_workload, on_event, cancel))
+            about = workload, find_workload, on_event, cancel, processes
+            return _done(Call(request, settings, *about))
     except SystemExit as end:  # of the user's code: it would end whatever program called us
         sentence = f"The code of {quoted(request.model)} called sys.exit({quoted(end.code)})."
         raise WorkloadError(sentence) from end

@@ -10,7 +10,7 @@ from memorymark.analysis.levers.find_levers import find_levers
 from memorymark.errors import NotAvailable
 from memorymark.gpus.catalogue import Gpu, load_catalogue, rentable_gpus
 from memorymark.placement.collector import collector_off
-from memorymark.probes.choose import share_simulations
+from memorymark.probes.choose import has_cuda, share_simulations
 from memorymark.probes.probe import Probe
 from memorymark.records.lever import Lever, LeverReport
 from memorymark.records.request import check_levered
@@ -47,12 +47,22 @@ def levers_on(call: Call, probe: Probe, workload: Workload) -> LeverReport:
             cards=() if request.memory_budget is not None else _cards(call),
             on_event=call.on_event,
             cancel=call.cancel,
+            processes=_processes(call, workload),
         )
     return dataclasses.replace(
         report,
         levers=tuple(map(_with_snippet, report.levers)),
         make_it_fit=tuple(map(_with_snippet, report.make_it_fit)),
     )
+
+
+def _processes(call: Call, workload: Workload) -> int:
+    """Return how many processes may work: the user's code may not stand a fork, nor does CUDA."""
+    if call.processes < 2:
+        return 1
+    from memorymark.workloads.build import is_own  # loads torch
+
+    return 1 if is_own(workload) or has_cuda() else call.processes
 
 
 def _with_snippet(lever: Lever) -> Lever:
