@@ -141,15 +141,29 @@ class Figure:
 
     @property
     def is_older(self) -> bool:
-        """Whether transformers was older than 4.45, of October 2024, by the versions told."""
+        """Whether transformers was older than 4.45, of October 2024."""
+        return self._is_before((4, 45), (2, 5))
+
+    @property
+    def repeats_heads(self) -> bool:
+        """Whether transformers was older than 4.48, of January 2025."""
+        return self._is_before((4, 48), (2, 6))
+
+    def _is_before(self, transformers: tuple[int, int], torch: tuple[int, int]) -> bool:
+        """Tell by the version of transformers, else by torch's, else by the year."""
         software = self.values["software"]
         if told := re.search(r"transformers (\d+)\.(\d+)", software):
-            return (int(told[1]), int(told[2])) < (4, 45)
+            return (int(told[1]), int(told[2])) < transformers
         if told := re.search(r"torch (\d+)\.(\d+)", software):
-            return (int(told[1]), int(told[2])) < (2, 5)
+            return (int(told[1]), int(told[2])) < torch
         if told := re.search(r"\b20(\d\d)\b", software):
             return int(told[1]) < 24
         return "LLM-Perf" in self.values["source"]  # its runs are of 2024
+
+    @property
+    def is_other_code(self) -> bool:
+        """Whether the model's code was not transformers': that of torchao, gpt-fast or litgpt."""
+        return self.values["source"].startswith(("torchao", "gpt-fast", "litgpt"))
 
     @property
     def gpu(self) -> Gpu | None:
