@@ -214,7 +214,8 @@ def gpu_like(target: Target, compute_capability: tuple[int, int]) -> Gpu | None:
         return catalogue[target.gpu_key]
     for gpu in catalogue.values():
         if gpu.compute_capability == compute_capability and target.total_bytes:
-            return dataclasses.replace(gpu, name=target.name, total_bytes=target.total_bytes)
+            size = target.total_bytes
+            return dataclasses.replace(gpu, name=target.name, total_bytes=size, host_link=None)
     return None
 
 
