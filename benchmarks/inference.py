@@ -93,8 +93,10 @@ def _copied(figure: Figure) -> Scored | str:
     gpu = figure.gpu
     if gpu is None:
         return "the card is not in the catalogue"
-    to_device = figure.metric == "h2d_gb_per_s"
-    rate = gpu.host_to_device if to_device else gpu.device_to_host
+    to_device = figure.metric == COPIES[0]
+    rate = gpu.host_to_device_bytes_per_second
+    if not to_device:
+        rate = gpu.device_to_host_bytes_per_second
     if rate is None:
         return "the catalogue does not know the card's link to the host"
     return Scored(figure, *(each / 1e9 for each in rate))
