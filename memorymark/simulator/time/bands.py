@@ -36,6 +36,7 @@ _GROUPED = (Kind.GROUPED, Kind.GROUPED_WEIGHTS, Kind.GROUPED_DIRECT_WEIGHTS)
 _CONVOLUTIONS = (
     Kind.CONVOLUTION, Kind.CONVOLUTION_WEIGHTS, Kind.LAYOUT, Kind.LAYOUT_BACKWARD
 )  # fmt: skip
+_PRODUCTS = (Kind.PRODUCT, Kind.ODD_PRODUCT)
 # From which share of the device's seconds on they decide the family, the widest first.
 _DECIDES = (
     (Family.GROUPED, _GROUPED, 0.1),
@@ -67,6 +68,8 @@ _PASS = 0.22
 _PASS_HOST = 0.3
 _PASS_OTHER_CARD = 0.25
 _PASS_CARDS = frozenset(("a100-80gb", "a10g"))
+# Published passes over caches of tens of thousands of tokens took up to 1.8 times the estimate.
+_PASS_PRODUCTS, _PASS_CACHE = 0.65, 0.5
 
 
 @dataclass(frozen=True)
@@ -121,23 +124,23 @@ def band_of(step: StepTime, gpu: Gpu, precision: Precision) -> Band:
     return Band(step.seconds / factor, step.seconds * factor, family, tuple(reasons))
 
 
-def pass_width(
-    device_seconds: float, host_seconds: float, gpu: Gpu
-) -> tuple[float, tuple[str, ...]]:
+def pass_width(step: StepTime, gpu: Gpu) -> tuple[float, tuple[str, ...]]:
     """Return how far the estimate of one pass of an inference may be off, and what widens it.
 
     Args:
-        device_seconds: Of its kernels, one after the other.
-        host_seconds: Of starting them.
+        step: The estimate.
         gpu: The card.
     """
     widths, reasons = [_PASS], []
     if gpu.key not in _PASS_CARDS:
         widths.append(_PASS_OTHER_CARD)
         reasons.append("few published figures of inference on such a card are known")
-    if host_seconds > _HOST_DECIDES_FROM * device_seconds:
+    if step.host_seconds > _HOST_DECIDES_FROM * step.device_seconds:
         widths.append(_PASS_HOST)
         reasons.append("the host, whose pace is not known, starts the kernels slower than they run")
+    elif sum(step.shares.get(kind, 0.0) for kind in _PRODUCTS) < _PASS_PRODUCTS:
+        widths.append(_PASS_CACHE)
+        reasons.append("much of it goes to attention and copies of a long cache")
     return math.hypot(*widths), tuple(reasons)
 
 
