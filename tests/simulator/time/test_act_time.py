@@ -55,3 +55,11 @@ def test_the_band_is_wider_on_a_card_of_which_little_is_known():
     known, other = act_time([product(1)], A100), act_time([product(1)], find_gpu("b200"))
     assert other.high_seconds / other.low_seconds > known.high_seconds / known.low_seconds
     assert "few published figures" in other.sentence and "few" not in known.sentence
+
+
+def test_the_band_is_wider_where_a_long_cache_is_copied():
+    copies = Work((Kernel(Kind.ELEMENTWISE, None, 1, WEIGHT_BYTES),), 2)
+    found = act_time([product(1), copies], A100)
+    assert "a long cache" in found.sentence
+    plain = act_time([product(1)], A100)
+    assert found.high_seconds / found.low_seconds > plain.high_seconds / plain.low_seconds
