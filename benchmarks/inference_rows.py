@@ -28,7 +28,7 @@ _FORMATS = {
 _CARDS = (
     (r"leaderboard label 1xA10\b", "a10g"), (r"A10G", "a10g"), (r"\bA10\b", "a10"),
     (r"A100-PCIE-80|A100 80GB PCIe", "a100-80gb-pcie"), (r"A100-SXM4-40|A100-40", "a100-40gb"),
-    (r"A100", "a100-80gb"), (r"H100", "h100-80gb"), (r"H200", "h200"), (r"B200", "b200"),
+    (r"A100", "a100-80gb"), (r"H100", "h100-80gb"), (r"\bH200", "h200"), (r"B200", "b200"),
     (r"\bT4\b", "t4"), (r"V100-SXM2-16GB$", "v100-16gb"), (r"L40S", "l40s"), (r"\bL4\b", "l4"),
     (r"RTX A6000", "a6000"), (r"RTX 6000 Ada", "rtx-6000-ada"), (r"3060", "rtx-3060"),
     (r"3090$", "rtx-3090"), (r"4060", "rtx-4060"), (r"4080", "rtx-4080"), (r"4090", "rtx-4090"),
@@ -61,7 +61,8 @@ class Figure:
     @property
     def published(self) -> float:
         """The figure, in bytes, seconds or units a second."""
-        return float(self.values["value"]) * _UNITS.get(self.values["unit"], 1.0)
+        unit = "MiB" if "MiB is likely" in self.values["notes"] else self.values["unit"]
+        return float(self.values["value"]) * _UNITS.get(unit, 1.0)
 
     @property
     def is_strict(self) -> bool:
