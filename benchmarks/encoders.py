@@ -40,6 +40,7 @@ class _Factory:
 
     def __init__(self, workload: Workload, figure: Figure) -> None:
         self._config, self._figure = workload._hf_config, figure
+        self._outputs: Any = None
 
     def __call__(self) -> tuple[nn.Module, Any, Any]:
         from transformers import AutoModel
@@ -47,7 +48,12 @@ class _Factory:
         attention = self._figure.attention.value
         config = copy.deepcopy(self._config)
         model = AutoModel.from_config(config, attn_implementation=attention)
-        return model, self._batch, lambda model, batch: model(**batch)[0].mean()
+        return model, self._batch, self._run
+
+    def _run(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        """Run a pass; its outputs live until those of the next one take their place."""
+        self._outputs = model(**batch)
+        return self._outputs[0].mean()
 
     def _batch(self, batch_size: int) -> dict[str, Tensor]:
         shape = batch_size, self._figure.prompt_tokens

@@ -15,6 +15,7 @@ reason is counted.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import statistics
@@ -31,7 +32,7 @@ import torch
 from encoders import encoded
 from inference_models import find_workload
 from inference_rows import COPIES, ROWS, SECONDS, Figure, load
-from older_transformers import OlderStep, add_tables
+from older_transformers import OlderStep, add_tables, repeated_heads
 
 from memorymark.bounds import Bounds, working_within
 from memorymark.errors import MemoryMarkError
@@ -45,7 +46,6 @@ from memorymark.workloads.build import build_model
 from memorymark.workloads.serving_spec import ServingSpec
 
 _TIMES = 40.0  # as often as one's own work the bounds of a simulation are set
-_WIDE = {"first_token_seconds": 0.2, "decode_tokens_per_second": 0.2}
 _WITHIN = 0.03
 
 
@@ -93,8 +93,13 @@ def _copied(figure: Figure) -> Scored | str:
     gpu = figure.gpu
     if gpu is None:
         return "the card is not in the catalogue"
-    rate = getattr(gpu, "host_link_bytes_per_s", None)
-    return Scored(figure, rate / 1e9) if rate else "the catalogue has no host link"
+    to_device = figure.metric == COPIES[0]
+    rate = gpu.host_to_device_bytes_per_second
+    if not to_device:
+        rate = gpu.device_to_host_bytes_per_second
+    if rate is None:
+        return "the catalogue does not know the card's link to the host"
+    return Scored(figure, *(each / 1e9 for each in rate))
 
 
 def _simulated(figure: Figure, configs: Path | None) -> Scored | str:
@@ -123,7 +128,8 @@ class _Setting:
     def of(cls, figure: Figure) -> _Setting:
         same = ("model", "dtype", "batch_size", "prompt_tokens", "new_tokens", "cache", "gpu")
         values = tuple(figure.values[name] for name in same)
-        told = figure.attention, figure.is_older, figure.is_compiled, figure.prompt_tokens
+        versions = figure.is_older, figure.repeats_heads, figure.is_compiled
+        told = figure.attention, *versions, figure.prompt_tokens
         return cls(figure, (*values, *told))
 
 
@@ -149,7 +155,8 @@ def _generated(setting: _Setting, configs: Path | None) -> SimulatedGeneration:
     model = build_model(workload, spec.built_as, torch.device("meta"))
     if figure.is_older:
         add_tables(model)
-    with working_within(Bounds().multiplied(_TIMES), lambda: None):
+    heads = repeated_heads() if figure.repeats_heads else contextlib.nullcontext()
+    with working_within(Bounds().multiplied(_TIMES), lambda: None), heads:
         return simulate_generation(
             spec, model, Rules(Platform.CUDA, figure.compute_capability), None, figure.gpu,
             OlderStep if figure.is_older and figure.cache is CacheKind.DYNAMIC else InferenceStep,
@@ -218,6 +225,7 @@ def groups_of(each: Scored) -> list[tuple[str, ...]]:
     """Return the groups that a score counts in, the widest first."""
     figure = each.figure
     sure = "strict" if figure.is_strict else "inferred"
+    sure += ", other code" if figure.is_other_code else ""
     groups = [(sure, figure.metric)]
     if figure.metric in SECONDS:
         apart = "kept apart" if figure.is_apart else "fitted on"

@@ -28,7 +28,7 @@ _FORMATS = {
 _CARDS = (
     (r"leaderboard label 1xA10\b", "a10g"), (r"A10G", "a10g"), (r"\bA10\b", "a10"),
     (r"A100-PCIE-80|A100 80GB PCIe", "a100-80gb-pcie"), (r"A100-SXM4-40|A100-40", "a100-40gb"),
-    (r"A100", "a100-80gb"), (r"H100", "h100-80gb"), (r"H200", "h200"), (r"B200", "b200"),
+    (r"A100", "a100-80gb"), (r"H100", "h100-80gb"), (r"\bH200", "h200"), (r"B200", "b200"),
     (r"\bT4\b", "t4"), (r"V100-SXM2-16GB$", "v100-16gb"), (r"L40S", "l40s"), (r"\bL4\b", "l4"),
     (r"RTX A6000", "a6000"), (r"RTX 6000 Ada", "rtx-6000-ada"), (r"3060", "rtx-3060"),
     (r"3090$", "rtx-3090"), (r"4060", "rtx-4060"), (r"4080", "rtx-4080"), (r"4090", "rtx-4090"),
@@ -61,7 +61,8 @@ class Figure:
     @property
     def published(self) -> float:
         """The figure, in bytes, seconds or units a second."""
-        return float(self.values["value"]) * _UNITS.get(self.values["unit"], 1.0)
+        unit = "MiB" if "MiB is likely" in self.values["notes"] else self.values["unit"]
+        return float(self.values["value"]) * _UNITS.get(unit, 1.0)
 
     @property
     def is_strict(self) -> bool:
@@ -141,15 +142,29 @@ class Figure:
 
     @property
     def is_older(self) -> bool:
-        """Whether transformers was older than 4.45, of October 2024, by the versions told."""
+        """Whether transformers was older than 4.45, of October 2024."""
+        return self._is_before((4, 45), (2, 5))
+
+    @property
+    def repeats_heads(self) -> bool:
+        """Whether transformers was older than 4.48, of January 2025."""
+        return self._is_before((4, 48), (2, 6))
+
+    def _is_before(self, transformers: tuple[int, int], torch: tuple[int, int]) -> bool:
+        """Tell by the version of transformers, else by torch's, else by the year."""
         software = self.values["software"]
         if told := re.search(r"transformers (\d+)\.(\d+)", software):
-            return (int(told[1]), int(told[2])) < (4, 45)
+            return (int(told[1]), int(told[2])) < transformers
         if told := re.search(r"torch (\d+)\.(\d+)", software):
-            return (int(told[1]), int(told[2])) < (2, 5)
+            return (int(told[1]), int(told[2])) < torch
         if told := re.search(r"\b20(\d\d)\b", software):
             return int(told[1]) < 24
         return "LLM-Perf" in self.values["source"]  # its runs are of 2024
+
+    @property
+    def is_other_code(self) -> bool:
+        """Whether the model's code was not transformers': that of torchao, gpt-fast or litgpt."""
+        return self.values["source"].startswith(("torchao", "gpt-fast", "litgpt"))
 
     @property
     def gpu(self) -> Gpu | None:

@@ -11,13 +11,16 @@ and sines of all positions, and triangles of which position sees which.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MethodType
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
 from transformers import cache_utils
+from transformers.integrations import sdpa_attention
 
 from memorymark.inference.caches import slots
 from memorymark.inference.inference_step import Generation, InferenceStep
@@ -76,6 +79,19 @@ class OlderStep(InferenceStep):
         chosen = super()._chosen(outputs, generation, length)
         self._outputs = outputs  # until those of the next pass take their place
         return chosen
+
+
+@contextmanager
+def repeated_heads() -> Iterator[None]:
+    """Let heads of keys and values be repeated for all heads of queries, as before 4.48.
+
+    Attention was given as many of them as of queries (`repeat_kv`), by copies in each pass.
+    """
+    with (
+        mock.patch.object(sdpa_attention, "use_gqa_in_sdpa", lambda *_: False),
+        mock.patch.object(sdpa_attention, "is_torchdynamo_compiling", lambda: True),
+    ):
+        yield
 
 
 def _take_as_given(layer: Any, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> Any:

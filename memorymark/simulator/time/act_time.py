@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memorymark.gpus.catalogue import Gpu
 from memorymark.simulator.time.bands import pass_width
@@ -65,6 +65,6 @@ def act_time(
     operations = sum(work.times for work in works)
     host = 0.0 if compiled else operations * calibration.inference_host_seconds
     seconds = max(found.device_seconds, host)
-    width, reasons = pass_width(found.device_seconds, host, gpu)
+    width, reasons = pass_width(replace(found, host_seconds=host), gpu)
     factor = math.exp(width)
     return ActTime(seconds, seconds / factor, seconds * factor, found.device_seconds, host, reasons)
