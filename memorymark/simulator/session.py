@@ -49,6 +49,15 @@ class Session:
         """Note something that was answered or allowed for."""
         self._noted.setdefault(sentence)
 
+    @contextmanager
+    def saying_nothing(self) -> Iterator[None]:
+        """Note nothing of what is answered inside: it is no question of the model's."""
+        before = dict(self._noted)
+        try:
+            yield
+        finally:
+            self._noted = before
+
     @property
     def assumptions(self) -> tuple[str, ...]:
         """What was answered or allowed for, and what torch lacks, one sentence each, in order.
