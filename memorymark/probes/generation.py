@@ -27,7 +27,7 @@ from memorymark.records.event import CancelToken
 from memorymark.records.generation_run import Ending, GenerationRun, Label, WeightsFrom
 from memorymark.records.trial import Source, Target
 from memorymark.simulator.cuda.rules import Platform, Rules
-from memorymark.simulator.simulated_generation import PredictedGeneration, predict_generation
+from memorymark.simulator.predicted_generation import PredictedGeneration, predict_generation
 from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.tracked import live_bytes_of
 from memorymark.units import mib_or_gib
@@ -174,24 +174,27 @@ class _Generating:
     def run(self) -> GenerationRun:
         """Load the model, generate, and return the record."""
         try:
-            model, load_seconds = self._loaded()
-            self._generate(model)
-            self._record = dataclasses.replace(
-                self._record,
-                load_seconds=load_seconds,
-                weights_bytes=live_bytes_of(model),
-                findings=(*self._record.findings, *filter(None, [missing_weights(model)])),
-            )
+            self._run()
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             self._written.ending, self._written.error = Ending.OUT_OF_MEMORY, one_sentence(error)
             forget_frames(error)
         record = self._result()
-        del model
         gc.collect()
         self._meter.release()
         return record
+
+    def _run(self) -> None:
+        model, load_seconds = self._loaded()
+        told = filter(None, [missing_weights(model)])
+        self._record = dataclasses.replace(
+            self._record,
+            load_seconds=load_seconds,
+            weights_bytes=live_bytes_of(model),
+            findings=(*self._record.findings, *told),
+        )
+        self._generate(model)
 
     def _loaded(self) -> tuple[nn.Module, float]:
         spec = self._spec
@@ -209,14 +212,14 @@ class _Generating:
         tensors = tensors_of(spec).on(device)
         generator = torch.Generator(device=device).manual_seed(spec.plan.seed)
         runtime = DeviceRuntime(device)
-        with collector_off(), runtime.settings(spec.built_as):
-            with self._meter.watching(model, tensors, self._check):
-                self._clock = _Clock()
-                if spec.answers:
-                    self._answer(classify(model, tensors.inputs))
-                else:
-                    choose = tensors.chooser(spec.plan, generator)
-                    self._write(InferenceStep(model, spec.config, choose), tensors.inputs)
+        watching = self._meter.watching(model, tensors, self._check)
+        with collector_off(), runtime.settings(spec.built_as), watching:
+            self._clock = _Clock()
+            if spec.answers:
+                self._answer(classify(model, tensors.inputs))
+            else:
+                choose = tensors.chooser(spec.plan, generator)
+                self._write(InferenceStep(model, spec.config, choose), tensors.inputs)
         self._say(self._words.rest())
 
     def _check(self) -> None:
