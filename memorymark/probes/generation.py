@@ -63,6 +63,7 @@ class _Written:
     tokens: list[int] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
     labels: tuple[Label, ...] = ()
+    state: Generation | None = None
     cache_bytes: int | None = None
     ending: Ending | None = None
     error: str | None = None
@@ -94,13 +95,11 @@ def generate_on(
     meter = meter_of(probe)
     note("Simulating what it will hold")
     predicted, why = _predicted(probe, spec)
-    capacity = probe.target.capacity_bytes
     run = _empty_run(probe.target, spec, predicted)
     if why:
         run = dataclasses.replace(run, assumptions=(*run.assumptions, why))
-    if predicted is not None and capacity is not None and predicted.peaks[0] > capacity:
-        needed, usable = mib_or_gib(predicted.peaks[0]), mib_or_gib(capacity)
-        error = f"It needs {needed} before the first token, and {usable} can be used."
+    error = _lack(probe.target, predicted)
+    if error is not None:
         run = dataclasses.replace(run, stopped_by=Ending.OUT_OF_MEMORY, error=error)
     else:
         with meter.selected():
@@ -125,6 +124,20 @@ def _predicted(probe: Probe, spec: GenerationSpec) -> tuple[PredictedGeneration 
         return predict_generation(spec, model, rules), None
     except UnsupportedOperation as error:
         return None, f"Memory could not be predicted: {one_sentence(error)}"
+
+
+def _lack(target: Target, predicted: PredictedGeneration | None) -> str | None:
+    """Say why a generation is not begun: it would end before the first token; None: it may.
+
+    What is predicted for the CPU is exact; of another device, that its weights have no room.
+    """
+    if predicted is None or target.capacity_bytes is None:
+        return None
+    needed = predicted.peaks[0] if target.kind == "cpu" else predicted.weights_bytes
+    if needed <= target.capacity_bytes:
+        return None
+    usable = mib_or_gib(target.capacity_bytes)
+    return f"It needs {mib_or_gib(needed)} before the first token, and {usable} can be used."
 
 
 def _empty_run(
@@ -212,7 +225,9 @@ class _Generating:
         tensors = tensors_of(spec).on(device)
         generator = torch.Generator(device=device).manual_seed(spec.plan.seed)
         runtime = DeviceRuntime(device)
-        watching = self._meter.watching(model, tensors, self._check)
+        watching = self._meter.watching(
+            model, tensors, self._check, is_predicted=self._predicted is not None
+        )
         with collector_off(), runtime.settings(spec.built_as), watching:
             self._clock = _Clock()
             if spec.answers:
@@ -228,12 +243,28 @@ class _Generating:
             self._cancel.check()
 
     def _write(self, step: InferenceStep, inputs: dict[str, Tensor]) -> None:
-        form = self._spec.form
-        self._written.ending = generate(
+        form, written = self._spec.form, self._written
+        written.ending = generate(
             step, inputs, most=self._spec.plan.max_new_tokens, read=self._read,
             on_token=self._take, opening=len(form.opening), ends=form.ends,
-            is_stopped=lambda: self._cancel.cancelled,
+            is_stopped=self._is_stopped,
         )  # fmt: skip
+        if written.error is not None:
+            written.ending = Ending.OUT_OF_MEMORY
+        if written.state is not None:
+            written.cache_bytes, written.state = held_bytes(written.state.cache), None
+
+    def _is_stopped(self) -> bool:
+        """Return whether the next token is not to be made: nobody waits, or it has no room."""
+        capacity, count = self._record.capacity_bytes, len(self._written.tokens)
+        if count and self._predicted and capacity and self._meter.device.type == "cpu":
+            needed = self._predicted.peaks[len(self._spec.form.opening) + count]
+            if needed > capacity:
+                self._written.error = (
+                    f"out of memory: the next token needs {mib_or_gib(needed)}, and "
+                    f"{mib_or_gib(capacity)} can be used."
+                )
+        return self._cancel.cancelled or self._written.error is not None
 
     def _read(self, token: Tensor) -> int:
         number = int(token)  # waits for the device
@@ -245,7 +276,7 @@ class _Generating:
         clock.last = clock.now()
         clock.first = clock.first or clock.last
         self._written.tokens.append(token)
-        self._written.cache_bytes = held_bytes(generation.cache)
+        self._written.state = generation
         if token not in self._spec.form.ends:
             self._say(self._words.add(token))
 
@@ -291,7 +322,7 @@ class _Generating:
 
     def _predicted_bytes(self, count: int) -> int | None:
         """Return what was predicted for what was written."""
-        if self._predicted is None or self._written.error is not None:
+        if self._predicted is None or not (count or self._spec.answers):
             return None
         if self._spec.answers:
             return self._predicted.peaks[0]

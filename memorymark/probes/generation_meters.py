@@ -31,7 +31,12 @@ class GenerationMeter(Protocol):
         """Make the device the current one, and hold its budget."""
 
     def watching(
-        self, model: nn.Module, tensors: GenerationTensors, check: Callable[[], None]
+        self,
+        model: nn.Module,
+        tensors: GenerationTensors,
+        check: Callable[[], None],
+        *,
+        is_predicted: bool,
     ) -> AbstractContextManager[None]:
         """Watch what is held from here on, beside a model and what it reads.
 
@@ -39,6 +44,7 @@ class GenerationMeter(Protocol):
             model: The model, on the device.
             tensors: What the generation has before it begins, on the device.
             check: Called often; raises where the work is to end.
+            is_predicted: Whether it was found before that the budget suffices.
         """
 
     def synchronize(self) -> None:
@@ -86,10 +92,18 @@ class CpuMeter:
 
     @contextmanager
     def watching(
-        self, model: nn.Module, tensors: GenerationTensors, check: Callable[[], None]
+        self,
+        model: nn.Module,
+        tensors: GenerationTensors,
+        check: Callable[[], None],
+        *,
+        is_predicted: bool,
     ) -> Iterator[None]:
         """Follow every storage."""
-        tracker = MemoryTracker("cpu", budget_bytes=self._budget_bytes, on_operation=check)
+        tracker = MemoryTracker(
+            "cpu", budget_bytes=self._budget_bytes, on_operation=check,
+            looks_ahead=not is_predicted,
+        )  # fmt: skip
         self._tracker = tracker
         try:
             with tracker:
@@ -130,7 +144,12 @@ class AcceleratorMeter:
 
     @contextmanager
     def watching(
-        self, model: nn.Module, tensors: GenerationTensors, check: Callable[[], None]
+        self,
+        model: nn.Module,
+        tensors: GenerationTensors,
+        check: Callable[[], None],
+        *,
+        is_predicted: bool,
     ) -> Iterator[None]:
         """Start the peak statistics anew."""
         self._calls.synchronize()

@@ -86,10 +86,19 @@ def _may_change(spec: GenerationSpec) -> bool:
 
 @dataclass(frozen=True)
 class _Trace:
-    """What was allocated and released, and where each token was chosen."""
+    """What was allocated and released, and where each token was chosen.
+
+    Attributes:
+        sizes: Bytes as requested; less than 0 where they are released.
+        ends: How many of them came up to each token.
+        block_bytes: What the allocator rounds each to.
+        weights_bytes: Bytes of parameters and buffers.
+        assumptions: What was answered without knowing.
+    """
 
     sizes: np.ndarray
     ends: list[int]
+    block_bytes: int
     weights_bytes: int
     assumptions: tuple[str, ...]
 
@@ -101,7 +110,7 @@ class _Trace:
 
     def predicted(self, count: int) -> PredictedGeneration:
         """Return the peaks up to each token, those that were not simulated like the last."""
-        live = np.cumsum(self.sizes)
+        live = np.cumsum(self._rounded(self.sizes))
         starts = [0, *self.ends[:-1]]
         own = [int(live[a:b].max(initial=0)) for a, b in zip(starts, self.ends, strict=True)]
         held = int(live[self.ends[-1] - 1]) if len(live) else 0
@@ -109,13 +118,16 @@ class _Trace:
             last, more = self._token(-1), self._token(-1) - self._token(-2)
             for _ in range(count - len(self.ends)):
                 last = last + more
-                walked = held + np.cumsum(last)
+                walked = held + np.cumsum(self._rounded(last))
                 own.append(int(walked.max()))
                 held = int(walked[-1])
         peaks = np.maximum.accumulate(np.asarray(own, dtype=np.int64))
         return PredictedGeneration(
             tuple(int(peak) for peak in peaks), self.weights_bytes, self.assumptions
         )
+
+    def _rounded(self, sizes: np.ndarray) -> np.ndarray:
+        return np.sign(sizes) * (-(-np.abs(sizes) // self.block_bytes) * self.block_bytes)
 
     def _token(self, at: int) -> np.ndarray:
         place = at % len(self.ends)
@@ -149,10 +161,8 @@ def _run(
                 generate(step, tensors.inputs, most=most, read=_read_nothing, on_token=note)
             sizes = np.array([size for _, size in device.trace.events[: ends[-1]]], dtype=np.int64)
         device.stop()
-    if rules.is_cuda:
-        whole = -(-np.abs(sizes) // _CUDA_BLOCK_BYTES) * _CUDA_BLOCK_BYTES
-        sizes = np.sign(sizes) * whole
-    return _Trace(sizes, ends, weights_bytes, session.assumptions)
+    block_bytes = _CUDA_BLOCK_BYTES if rules.is_cuda else 1
+    return _Trace(sizes, ends, block_bytes, weights_bytes, session.assumptions)
 
 
 def _unsaid(session: Session, choose: Choose) -> Choose:

@@ -31,7 +31,7 @@ def load_weights(auto: Any, folder: Path, **about: Any) -> nn.Module:
         WorkloadError: The weights cannot be read, or are not this model's.
     """
     try:
-        with _without_progress_bar():
+        with _quietly():
             model, told = auto.from_pretrained(
                 str(folder), use_safetensors=True, local_files_only=True,
                 trust_remote_code=False, output_loading_info=True, **about,
@@ -44,10 +44,11 @@ def load_weights(auto: Any, folder: Path, **about: Any) -> nn.Module:
             f"The weights in {quoted(str(folder))} cannot be read: {reason[:300]}"
         ) from error
     missing = sorted(told.get("missing_keys") or ())
-    if missing and len(missing) == len(list(model.named_parameters())):
+    count = len(list(model.parameters()))
+    if 2 * len(missing) > count:  # a head may be new, but not most of a model
         raise WorkloadError(
-            f"The weights in {quoted(str(folder))} are of another model: none of "
-            f"{type(model).__name__}'s {len(missing)} weights is among them."
+            f"The weights in {quoted(str(folder))} are of another model: {len(missing)} of "
+            f"{type(model).__name__}'s {count} weights are not among them."
         )
     _missing[model] = tuple(missing)
     return model
@@ -85,14 +86,17 @@ def keep_in_fp32(model: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 
 @contextmanager
-def _without_progress_bar() -> Iterator[None]:
+def _quietly() -> Iterator[None]:
+    """Let transformers show no progress, and no table of weights: what is missing is said."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
 

@@ -36,7 +36,7 @@ def _batch_norm(
     x: Tensor, weight: Tensor | None, bias: Any, mean: Any, var: Any, training: bool, *rest: Any
 ) -> tuple[Tensor, ...]:
     normalized, *statistics = _BATCH_NORM(x, weight, bias, mean, var, training, *rest)
-    dtype = x.dtype if weight is None else weight.dtype
+    dtype = next(each for each in (weight, mean, x) if each is not None).dtype
     size = x.size(1) if training else 0
     return normalized, *(each.new_empty(size, dtype=dtype) for each in statistics)
 
