@@ -36,9 +36,20 @@ def judge(run: SessionRun) -> tuple[Verdict, str]:
 
 
 def _early(run: SessionRun) -> str:
+    """Say at which session memory ran out, and what bytes alone would have had room for."""
     if run.failed_session is None:
         return "The run ended early."
-    return f"Out of memory at session {run.failed_session:,}."
+    said = f"Out of memory at session {run.failed_session:,}."
+    room, reserved = run.sessions_by_bytes, run.peak_reserved_bytes
+    if run.config.policy is not Policy.HOLD or room is None or room <= run.sessions_served:
+        return said
+    lost = gib(max((reserved or 0) - run.timeline[-1].allocated_bytes, 0)) if run.timeline else None
+    if reserved is None or lost is None:
+        return said
+    return (
+        f"{said} By bytes alone there is room for {room:,}; the caching allocator lost {lost} "
+        "between its blocks."
+    )
 
 
 def _words(capacity_bytes: int | None) -> str:

@@ -24,10 +24,13 @@ from memorymark.records.request import (
     COMPARED,
     DEFAULT_BATCH_SIZE,
     LEVERED,
+    SERVED,
     Request,
     RequestKind,
     check_levered,
 )
+from memorymark.records.serving_config import ServingConfig
+from memorymark.records.session_run import SessionPlan
 from memorymark.service.history import RunHistory
 
 
@@ -241,6 +244,34 @@ def levers(
     )  # fmt: skip
     check_levered(device)
     _show_kept(request, as_json, partial(printed.show_levers, asked=request))
+
+
+@options.with_options
+def sessions(
+    model: options.Model,
+    config: ServingConfig,
+    plan: SessionPlan,
+    gpu: options.Gpu = None,
+    device: options.Device = None,
+    memory_budget: options.MemoryBudget = None,
+    host_memory: options.HostMemory = None,
+    prices: options.GivenPrices = None,
+    price_kind: options.PriceKind = None,
+    *,
+    asked: Annotated[AnalysisOptions, SERVED],
+    as_json: options.AsJson = False,
+) -> None:
+    """Let inference sessions take turns: how many fit, and what swapping their caches does.
+
+    Measured on a CUDA device or with --device, simulated with --gpu. With none of them,
+    simulated for the catalogue's default GPU.
+    """
+    request = Request(
+        RequestKind.SESSIONS, model, device=device, gpu=gpu, memory_budget=memory_budget,
+        options=asked, serving=config, plan=plan, host_memory=host_memory,
+        **_priced(prices, price_kind),
+    )  # fmt: skip
+    _show_kept(request, as_json, partial(printed.show_sessions, asked=request))
 
 
 def _keep(request: Request, record: Record) -> None:

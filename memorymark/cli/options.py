@@ -39,6 +39,7 @@ SimulatedDevice = Annotated[
     Option("--device", help="CUDA device of this machine, which is simulated: cuda or cuda:N."),
 ]
 MemoryBudget = Annotated[str | None, _flag("memory_budget")]
+HostMemory = Annotated[str | None, _flag("host_memory")]
 Library = Annotated[
     str | None, Option(help="List the models of this library instead: torchvision or timm.")
 ]

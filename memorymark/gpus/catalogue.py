@@ -16,6 +16,7 @@ from importlib import resources
 from typing import Any
 
 from memorymark.errors import UnknownChoice
+from memorymark.gpus.host_link import CopyRate, HostLink, find_link
 from memorymark.gpus.price_list import price_of
 from memorymark.units import MIB
 
@@ -62,6 +63,9 @@ class Gpu:
         board_watts: The power that the board may draw.
         hardware_source: Where these three were seen.
         hardware_observed_at: When.
+        host_link: Its link to the host, as in "PCIe 4.0 x16"; None where it is not known.
+        host_link_source: Where it was seen.
+        host_link_observed_at: When.
         usd_per_hour: Price of renting one.
         price_source: Whose price it is, as in "RunPod on-demand", and where it was seen.
         price_observed_at: When.
@@ -89,6 +93,9 @@ class Gpu:
     board_watts: float
     hardware_source: str
     hardware_observed_at: str
+    host_link: str | None
+    host_link_source: str | None
+    host_link_observed_at: str | None
     usd_per_hour: float | None
     price_source: str | None
     price_observed_at: str | None
@@ -124,6 +131,21 @@ class Gpu:
     def is_geforce(self) -> bool:
         """Whether it is a card for games, which clocks above what its peaks are stated at."""
         return "GeForce" in self.name
+
+    @property
+    def link(self) -> HostLink | None:
+        """What its link to the host is worth; None where it is not known."""
+        return find_link(self.host_link) if self.host_link else None
+
+    @property
+    def host_to_device_bytes_per_second(self) -> CopyRate | None:
+        """What copies from pinned memory reach: likely, low and high; None where unknown."""
+        return self.link and self.link.host_to_device
+
+    @property
+    def device_to_host_bytes_per_second(self) -> CopyRate | None:
+        """What copies to pinned memory reach: likely, low and high; None where unknown."""
+        return self.link and self.link.device_to_host
 
     @property
     def peak_flops(self) -> dict[str, float | None]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
+from torch import nn
 
 from memorymark.gpus.catalogue import Gpu
 from memorymark.memory.breakdown import Held, Timeline, breakdown_at, peak_position, timeline
@@ -18,10 +19,13 @@ from memorymark.probes.common import failed_trial, new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.probe import Probe
 from memorymark.probes.quick_look import BATCH_SIZES, QuickLook, look
+from memorymark.probes.session_runs import OnSessionEvent, session_model
+from memorymark.probes.simulated_session_runs import context_rooms, simulate_run
 from memorymark.probes.simulations import Simulations
 from memorymark.probes.span import Span
 from memorymark.records.config import Optimizer, Precision, TrainingConfig
 from memorymark.records.held_memory import Breakdown
+from memorymark.records.session_run import ContextRoom, SessionRun
 from memorymark.records.trial import Outcome, Source, Stage, Target, Trial
 from memorymark.simulator.allocator.environment import asked_for
 from memorymark.simulator.allocator.least_capacity import minimum_bytes
@@ -35,6 +39,7 @@ from memorymark.simulator.time.clock import step_time
 from memorymark.simulator.time.speeds import speeds_of
 from memorymark.workloads.base import Workload
 from memorymark.workloads.build import is_own
+from memorymark.workloads.serving_spec import ServingSpec
 from memorymark.workloads.trial_spec import TrialSpec
 
 _DERIVED = (
@@ -82,6 +87,7 @@ class SimulatedProbe(Probe):
         self._shared: Simulations | None = None
         self._kept: dict[TrialSpec, SimulatedSteps] = {}
         self._span: tuple[TrialSpec, Span] | None = None
+        self._served: tuple[object, nn.Module] | None = None
         usable = gpu.usable_bytes
         capacity = usable if budget_bytes is None else min(budget_bytes, usable)
         self.target = Target(
@@ -151,6 +157,32 @@ class SimulatedProbe(Probe):
     def simulation(self) -> SimulatedProbe:
         """Return this probe: it simulates already."""
         return self
+
+    def run_sessions(
+        self,
+        spec: ServingSpec,
+        host_bytes: int | None = None,
+        on_event: OnSessionEvent = lambda event: None,
+    ) -> SessionRun:
+        """Simulate sessions that take turns. Their seconds are an estimate, with a band."""
+        with self._pretended(spec.built_as):
+            model = self._serving_model(spec)
+            return simulate_run(
+                spec, self.target, self._gpu, model, self._rules, host_bytes, on_event
+            )
+
+    def session_rooms(self, spec: ServingSpec, contexts: Sequence[int]) -> tuple[ContextRoom, ...]:
+        """Return what a session of each context needs, found by simulating one of each."""
+        with self._pretended(spec.built_as):
+            model = self._serving_model(spec)
+            return context_rooms(spec, contexts, model, self._rules, self.target.capacity_bytes)
+
+    def _serving_model(self, spec: ServingSpec) -> nn.Module:
+        """Return the model that generates; the one of the last call where it is the same."""
+        key = spec.workload, spec.built_as
+        if self._served is None or self._served[0] != key:
+            self._served = key, session_model(spec, torch.device("meta"))
+        return self._served[1]
 
     @contextlib.contextmanager
     def _pretended(self, config: TrainingConfig) -> Iterator[None]:

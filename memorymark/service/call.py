@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from memorymark.analysis.analyze import analyze_on
 from memorymark.analysis.fit_check import check_fit
 from memorymark.analysis.prediction import predict_max_batch
+from memorymark.analysis.serve import serve_on
 from memorymark.errors import NotAvailable
 from memorymark.gpus.catalogue import DEFAULT_GPU, find_gpu, load_catalogue
 from memorymark.gpus.live_prices import live_prices
@@ -29,6 +30,7 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
 from memorymark.records.fit import Fit
 from memorymark.records.request import MEASURED_ONLY, Request, RequestKind
+from memorymark.records.session_run import SessionRun
 from memorymark.records.trial import Source
 from memorymark.service.probe_factory import probe_from
 from memorymark.settings import Settings
@@ -100,6 +102,17 @@ class Call:
             check=self.cancel.check,
         )  # fmt: skip
         return dataclasses.replace(found, held_bytes=probe.held_bytes)
+
+    def serve(self, probe: Probe, workload: Workload) -> SessionRun:
+        """Let the request's sessions take their turns on a probe."""
+        request = self.request
+        assert request.serving is not None and request.plan is not None
+        return serve_on(
+            probe, workload, request.serving, request.plan,
+            host_bytes=request.host_memory,
+            price_per_hour=self.with_price(request.options, probe).price_per_hour,
+            on_event=self.on_event, cancel=self.cancel,
+        )  # fmt: skip
 
     def workload(self, probe: Probe) -> Workload:
         """Return the workload that the request names, or what the user's own probe makes of it.

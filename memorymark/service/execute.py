@@ -25,6 +25,7 @@ from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.fit import Fit
 from memorymark.records.lever import LeverReport
 from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
+from memorymark.records.session_run import SessionRun
 from memorymark.records.trial import Source, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.service.call import Call
@@ -39,7 +40,16 @@ if TYPE_CHECKING:
     from memorymark.probes.probe import Probe
     from memorymark.workloads.base import Workload
 
-Record = Trial | Analysis | BackwardValidation | CompileValidation | Comparison | LeverReport | Fit
+Record = (
+    Trial
+    | Analysis
+    | BackwardValidation
+    | CompileValidation
+    | Comparison
+    | LeverReport
+    | Fit
+    | SessionRun
+)
 
 
 def execute(
@@ -119,6 +129,9 @@ def _on_one(call: Call, probe: Probe) -> Record:
             report = levers_on(call, probe, workload)
             notes = (*notes, *call.notes_on_price(probe))
             return dataclasses.replace(report, findings=(*notes, *report.findings))
+        if request.kind is RequestKind.SESSIONS:
+            run = call.serve(probe, workload)
+            return dataclasses.replace(run, findings=(*notes, *run.findings))
         if request.kind in (RequestKind.BACKWARD, RequestKind.COMPILE):
             return _validate(call, probe, workload)
         if request.kind is RequestKind.FITS:

@@ -169,7 +169,7 @@ def _unsaid(session: Session, choose: Choose) -> Choose:
     """Return what chooses tokens without a word that their values are not known."""
 
     def chosen(logits: Tensor) -> Tensor:
-        with session.saying_nothing():
+        with session.silent():
             return choose(logits)
 
     return chosen

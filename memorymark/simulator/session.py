@@ -44,19 +44,21 @@ class Session:
         self._noted: dict[str, None] = {}
         self.cast_cache: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self.on_autocast: Callable[[], None] = lambda: None
+        self._is_silent = False
 
     def assume(self, sentence: str) -> None:
         """Note something that was answered or allowed for."""
-        self._noted.setdefault(sentence)
+        if not self._is_silent:
+            self._noted.setdefault(sentence)
 
     @contextmanager
-    def saying_nothing(self) -> Iterator[None]:
-        """Note nothing of what is answered inside: it is no question of the model's."""
-        before = dict(self._noted)
+    def silent(self) -> Iterator[None]:
+        """Note nothing of what is inside: its answers change neither memory nor seconds."""
+        before, self._is_silent = self._is_silent, True
         try:
             yield
         finally:
-            self._noted = before
+            self._is_silent = before
 
     @property
     def assumptions(self) -> tuple[str, ...]:

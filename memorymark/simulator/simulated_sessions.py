@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from memorymark.inference.sessions import Sessions
 from memorymark.inference.turns import ModelTurns
 from memorymark.memory.trace import Trace
 from memorymark.placement.collector import collector_off
-from memorymark.records.session_run import Act, Reading
-from memorymark.simulator.allocator.replay import Replay
+from memorymark.records.session_run import Act, Reading, SessionEvent
+from memorymark.simulator.allocator.replay import Replay, ReplayResult
+from memorymark.simulator.any_token import any_token
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
@@ -28,7 +30,7 @@ from memorymark.simulator.time.kernels import Work
 from memorymark.workloads.serving_spec import ServingSpec
 
 # The device counts what its timed step does; sessions have no steps, and all of it counts.
-_ALWAYS = 0
+ALL_COUNT = 0
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def simulate_sessions(
     rules: Rules,
     capacity_bytes: int | None,
     host_bytes: int | None = None,
+    on_event: Callable[[SessionEvent], None] = lambda event: None,
 ) -> SimulatedSessions:
     """Let sessions take their turns on tensors without data.
 
@@ -71,6 +74,7 @@ def simulate_sessions(
         rules: The simulated device.
         capacity_bytes: What may be used of it.
         host_bytes: What may be used of the host's memory.
+        on_event: Called with each event as it is done.
 
     Raises:
         UnsupportedOperation: An operation cannot be run without data.
@@ -79,15 +83,16 @@ def simulate_sessions(
     meter = new_meter(f"The simulation of {quoted(spec.workload.name)}")
     runtime = SimulatedRuntime(rules)
     with simulating(rules) as session, collector_off():
-        device = SimulatedDevice(session, ShapeCache(), _ALWAYS, meter=meter)
+        device = SimulatedDevice(session, ShapeCache(), ALL_COUNT, meter=meter)
         place = SimulatedPlace(device, capacity_bytes, host_bytes)
+        eager = dataclasses.replace(spec.config, compiled=False)  # nothing to compile without data
         turns = ModelTurns(
-            InferenceStep(model, spec.config),
+            InferenceStep(model, eager, any_token(session)),
             lambda: spec.make_prompt(runtime.device),
             spec.plan.pause_layer,
         )
         repeated = RepeatedTurns(turns, device, place.store)
-        sessions = Sessions(repeated, spec.config, place, spec.plan)
+        sessions = Sessions(repeated, spec.config, place, spec.plan, on_event)
         ended = None
         with device, runtime.settings(spec.built_as):
             device.add(model.named_parameters(), "parameters")
@@ -152,6 +157,15 @@ class SimulatedPlace:
             reserved_bytes=self._replay.reserved_bytes,
         )
 
+    def works(self) -> list[list[Work]]:
+        """Return what each operation does of each piece of work that was done to its end."""
+        return [self._device.works[start:end] for start, end in itertools.pairwise(self._ends)]
+
+    def close(self) -> ReplayResult:
+        """Let go of the allocator's blocks, and return what it came to."""
+        self._replay.close()
+        return self._replay.result()
+
     def result(
         self,
         sessions: Sessions,
@@ -160,11 +174,10 @@ class SimulatedPlace:
         assumptions: tuple[str, ...],
     ) -> SimulatedSessions:
         """Return what was simulated, and let go of the allocator's blocks."""
-        self._replay.close()
-        played = self._replay.result()
+        played = self.close()
         return SimulatedSessions(
             sessions,
-            [self._device.works[start:end] for start, end in itertools.pairwise(self._ends)],
+            self.works(),
             self._device.trace,
             ended,
             weights_bytes,

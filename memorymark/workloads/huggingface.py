@@ -56,6 +56,11 @@ class HuggingFaceWorkload(Workload):
         self._num_labels = num_labels
         self._note = note
 
+    @property
+    def hf_config(self) -> Any:
+        """The model's configuration; it is not to be changed."""
+        return self._hf_config
+
     def describe(self, config: TrainingConfig) -> TrainingConfig:
         """Fill in the task and the number of labels.
 
@@ -134,11 +139,6 @@ class HuggingFaceWorkload(Workload):
         if "seq_len" in config.task.lengths:
             _check_positions(model, config.seq_len, self.name)
         return model
-
-    @property
-    def hf_config(self) -> Any:
-        """The model's configuration; not to be changed."""
-        return self._hf_config
 
     def batch(self, batch_size: int, config: TrainingConfig) -> Batch:
         """Make what the model's processor makes for the task, at random; no padding."""

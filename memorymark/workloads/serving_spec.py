@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from memorymark.errors import MemoryMarkError, UnknownChoice
+from memorymark.errors import BatchTooLong, MemoryMarkError, UnknownChoice, quoted
 from memorymark.records.config import Precision, Task, TrainingConfig
 from memorymark.records.serving_config import ServingConfig, WeightFormat
 from memorymark.records.session_run import SessionPlan
+from memorymark.workloads.lengths import text_positions
 
 if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
@@ -42,6 +43,7 @@ class ServingSpec:
 
     Raises:
         UnknownChoice: The model does not generate, or not in this format.
+        BatchTooLong: The model has fewer positions than a session has tokens.
         UsageError: The model cannot be run in this way.
     """
 
@@ -51,6 +53,9 @@ class ServingSpec:
     built_as: TrainingConfig = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        hf_config = getattr(self.workload, "hf_config", None)
+        if hf_config is not None:
+            _check_context(hf_config, self.config, self.workload.name)
         model_as = built_as(self.workload, self.config)
         filled_in = dataclasses.replace(self.config, task=model_as.task)
         object.__setattr__(self, "built_as", model_as)
@@ -61,6 +66,23 @@ class ServingSpec:
         with torch.device(device):
             batch: Mapping[str, Tensor] = self.workload.batch(self.config.batch_size, self.built_as)
         return {name: x.to(device) for name, x in batch.items() if name not in WRITTEN}
+
+
+def _check_context(hf_config: Any, config: ServingConfig, name: str) -> None:
+    """Compare what a session reads and writes with the positions that the model has."""
+    limit, tokens, flag = text_positions(hf_config), config.context_tokens, "--context"
+    if getattr(hf_config, "is_encoder_decoder", False):
+        limit = getattr(hf_config, "max_target_positions", None) or limit
+        tokens, flag = 1 + config.output_tokens, "--max-new-tokens"
+        what = f"{config.output_tokens:,} new tokens and the one before them"
+    else:
+        what = f"a context of {tokens:,} tokens"
+    if limit is not None and tokens > limit:
+        most = limit - (tokens - config.output_tokens if flag != "--context" else 0)
+        raise BatchTooLong(
+            f"{quoted(name)} has {limit:,} positions, too few for {what}. Set {flag} to {most:,} "
+            "or less."
+        )
 
 
 def built_as(

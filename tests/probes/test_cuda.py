@@ -277,6 +277,7 @@ def test_another_card_is_simulated_as_one_of_its_generation_with_its_memory():
     assert simulation.target.name == "NVIDIA Stand-in"
     assert (simulation.target.total_bytes, simulation.target.capacity_bytes) == (10 * GIB, GIB)
     assert gpu_like(probe.target, (8, 6)).compute_capability == (8, 6)
+    assert gpu_like(probe.target, (8, 6)).host_link is None
     assert gpu_like(probe.target, (1, 0)) is None
 
 

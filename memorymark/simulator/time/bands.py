@@ -60,6 +60,9 @@ _OTHER_FORMAT = 0.18
 # The pace of the host is not the card's: a judgement, for processors of twice or half the pace.
 _HOST_DECIDES_FROM = 0.7
 _HOST = 0.5
+# Of a pass of an inference.
+_PASS = 0.4
+_PASS_HOST = 0.5
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,18 @@ def band_of(step: StepTime, gpu: Gpu, precision: Precision) -> Band:
         reasons.append("the host, whose pace is not known, starts the kernels slower than they run")
     factor = math.exp(math.hypot(*widths))
     return Band(step.seconds / factor, step.seconds * factor, family, tuple(reasons))
+
+
+def seconds_band(step: StepTime, gpu: Gpu) -> tuple[float, tuple[str, ...]]:
+    """Return how far the estimate of one pass of an inference may be off, and what widens it.
+
+    The width is a natural logarithm: 0.2 is a factor of 1.22 to either side.
+    """
+    widths, reasons = [_PASS], []
+    if step.host_seconds > _HOST_DECIDES_FROM * step.device_seconds:
+        widths.append(_PASS_HOST)
+        reasons.append("the host, whose pace is not known, starts the kernels slower than they run")
+    return math.hypot(*widths), tuple(reasons)
 
 
 def family_of(step: StepTime) -> Family:
