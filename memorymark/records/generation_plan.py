@@ -11,6 +11,11 @@ from memorymark.records.option import check_options, option
 SERVED = ("task", "weights", "cache", "attention", "compiled")
 """The fields of ServingConfig that a generation takes; its lengths come from what it reads."""
 
+GENERATION_OPTIONS = (
+    "max_new_tokens", "temperature", "top_k", "top_p", "seed", "prompt_tokens", "random_weights",
+)  # fmt: skip
+"""How what is written is chosen, and what of it is random; the others are what is read."""
+
 
 @dataclass(frozen=True)
 class GenerationPlan(Record):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
@@ -23,6 +23,7 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.comparison import Comparison
 from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.fit import Fit
+from memorymark.records.generation_run import GenerationRun
 from memorymark.records.lever import LeverReport
 from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
 from memorymark.records.session_run import SessionRun
@@ -49,6 +50,7 @@ Record = (
     | LeverReport
     | Fit
     | SessionRun
+    | GenerationRun
 )
 
 
@@ -60,6 +62,7 @@ def execute(
     find_workload: Callable[[str], Workload] | None = None,
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
+    media: Mapping[str, bytes] | None = None,
 ) -> Record:
     """Do what a request asks for and return its record.
 
@@ -70,6 +73,7 @@ def execute(
         workload: An object in place of the model's name.
         find_workload: Returns the workload of a model's name; None takes any form of name.
         on_event: Called with each event.
+        media: What the files hold that a generation names: image, audio. None reads the files.
         cancel: Checked before each trial, and at each module and operation of a simulation.
 
     Raises:
@@ -82,7 +86,8 @@ def execute(
     try:
         bounds = Bounds().multiplied(settings.bounds_times or ON_ONES_OWN)
         with working_within(bounds, cancel.check):
-            return _done(Call(request, settings, workload, find_workload, on_event, cancel))
+            call = Call(request, settings, workload, find_workload, on_event, cancel, media)
+            return _done(call)
     except SystemExit as end:  # of the user's code: it would end whatever program called us
         sentence = f"The code of {quoted(request.model)} called sys.exit({quoted(end.code)})."
         raise WorkloadError(sentence) from end
@@ -132,6 +137,8 @@ def _on_one(call: Call, probe: Probe) -> Record:
         if request.kind is RequestKind.SESSIONS:
             run = call.serve(probe, workload)
             return dataclasses.replace(run, findings=(*notes, *run.findings))
+        if request.kind is RequestKind.GENERATE:
+            return call.generate(probe, workload)
         if request.kind in (RequestKind.BACKWARD, RequestKind.COMPILE):
             return _validate(call, probe, workload)
         if request.kind is RequestKind.FITS:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from memorymark.bounds import MEDIA
-from memorymark.errors import InvalidValue, quoted
+from memorymark.errors import InvalidValue, UsageError, quoted
 from memorymark.records.config import Task, TrainingConfig
 from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.serving_config import ServingConfig
@@ -68,9 +69,20 @@ class GenerationSpec:
 
 
 def generation_spec(
-    workload: Workload, config: ServingConfig, plan: GenerationPlan, checkpoint: Checkpoint
+    workload: Workload,
+    config: ServingConfig,
+    plan: GenerationPlan,
+    checkpoint: Checkpoint,
+    media: Mapping[str, bytes] | None = None,
 ) -> GenerationSpec:
     """Read what is to be read, and check that the model can.
+
+    Args:
+        workload: The model.
+        config: How it is run.
+        plan: What it reads, and how what it writes is chosen.
+        checkpoint: Where its weights lie.
+        media: What the image and the sound hold that the plan names; None reads their files.
 
     Raises:
         UsageError: The model does not read what is given, or is given nothing that it reads.
@@ -85,9 +97,9 @@ def generation_spec(
     check_media(task, plan, name, model.hf_config.model_type)
     image = sound = None
     if plan.image is not None:
-        image = decode_image(read_media("image", plan.image), plan.image)
+        image = decode_image(_held("image", plan.image, media), plan.image)
     if plan.audio is not None:
-        sound = decode_sound(read_media("audio", plan.audio), plan.audio)
+        sound = decode_sound(_held("audio", plan.audio, media), plan.audio)
     reader = Reader(model, as_built, checkpoint.folder)
     inputs = reader.read(plan, image, sound)
     form = text_form(model.hf_config, checkpoint.folder)
@@ -101,6 +113,15 @@ def generation_spec(
         model, dataclasses.replace(sized, task=task), plan, as_built, checkpoint, inputs, form,
         reader,
     )  # fmt: skip
+
+
+def _held(what: str, name: str, media: Mapping[str, bytes] | None) -> bytes:
+    """Return what a file holds that a plan names."""
+    if media is None:
+        return read_media(what, name)
+    if what not in media:
+        raise UsageError(f"The {what} {quoted(name)} is not here any more. Give it again.")
+    return read_media(what, media[what])
 
 
 def _with_lengths(config: ServingConfig, plan: GenerationPlan, read: int) -> ServingConfig:
