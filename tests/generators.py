@@ -143,9 +143,9 @@ def spec_of(workload, *, checkpoint=NOWHERE, weights="fp32", **plan):
     )
 
 
-def saved(workload, folder, weights="fp32"):
+def saved(workload, folder, weights="fp32", **plan):
     """Put a model with random weights into a folder, as transformers does."""
-    spec = spec_of(workload, weights=weights)
+    spec = spec_of(workload, weights=weights, **plan)
     torch.manual_seed(3)
     model = build_served(workload, spec.built_as, torch.device("cpu"))
     model.save_pretrained(folder)

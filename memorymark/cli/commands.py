@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from rich.console import Console
 
 from memorymark.cli import options, printed
+from memorymark.cli.cuda_settings import ask_for_expandable_segments, may_be_measured_on_cuda
 from memorymark.cli.exported import Files, files_of, write_scripts
 from memorymark.cli.live import partial_sentence, work
 from memorymark.cli.output import as_text, print_json, print_line, show
@@ -271,6 +272,8 @@ def sessions(
         options=asked, serving=config, plan=plan, host_memory=host_memory,
         **_priced(prices, price_kind),
     )  # fmt: skip
+    if config.expandable_segments and may_be_measured_on_cuda(gpu, device):
+        ask_for_expandable_segments()
     _show_kept(request, as_json, partial(printed.show_sessions, asked=request))
 
 

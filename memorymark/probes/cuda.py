@@ -12,6 +12,7 @@ import torch
 
 from memorymark.gpus.catalogue import Gpu, find_gpu_by_device_name, load_catalogue
 from memorymark.gpus.telemetry import Telemetry, read_telemetry
+from memorymark.inference.host_store import PinnedStore
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.probes.accelerator import AcceleratorProbe
 from memorymark.probes.back_end import Peak, Usage
@@ -21,6 +22,7 @@ from memorymark.probes.probe import Probe
 from memorymark.probes.session_runs import OnSessionEvent, run_on_accelerator
 from memorymark.records.session_run import ContextRoom, SessionRun
 from memorymark.records.trial import Source, Target
+from memorymark.simulator.allocator.environment import is_set
 from memorymark.simulator.torch_compat import release_cublas_workspaces
 from memorymark.units import mib_or_gib
 from memorymark.workloads.serving_spec import ServingSpec
@@ -236,15 +238,13 @@ class CudaProbe(AcceleratorProbe):
             MemoryMarkError: The workload cannot be built or fed.
         """
         check_usable(self.target)
-        device = self._cuda_device
+        device, spec = self._cuda_device, _as_it_is_set_up(spec)
         self._models.release()
         with device.selected(), device.limited():
             device.release_cache()
             try:
-                run = run_on_accelerator(
-                    spec, self.target, device.device, device,
-                    host_bytes or default_host_bytes(), on_event,
-                )  # fmt: skip
+                store = PinnedStore(device.device, host_bytes or default_host_bytes())
+                run = run_on_accelerator(spec, self.target, device.device, device, store, on_event)
             except RuntimeError as error:
                 self._stop_if_poisoned(error)
                 raise
@@ -264,6 +264,12 @@ class CudaProbe(AcceleratorProbe):
         if gpu is None:
             return None
         return SimulatedProbe(gpu, budget_bytes=self.target.capacity_bytes)
+
+
+def _as_it_is_set_up(spec: ServingSpec) -> ServingSpec:
+    """Return the spec with the segments that this process's allocator has."""
+    config = dataclasses.replace(spec.config, expandable_segments=is_set())
+    return dataclasses.replace(spec, config=config)
 
 
 def gpu_like(target: Target, compute_capability: tuple[int, int]) -> Gpu | None:

@@ -7,6 +7,7 @@ import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from memorymark.probes.generation_meters import GenerationMeter, meter_of
 from memorymark.probes.probe import Probe
 from memorymark.records.event import CancelToken
 from memorymark.records.generation_run import Ending, GenerationRun, Label, WeightsFrom
-from memorymark.records.trial import Source, Target
+from memorymark.records.trial import Target
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.predicted_generation import PredictedGeneration, predict_generation
 from memorymark.training.runtime import DeviceRuntime
@@ -150,17 +151,16 @@ def _empty_run(
         model=spec.workload.name,
         config=spec.config,
         plan=spec.plan,
-        source=Source.MEASURED,
-        device=target.name,
+        target=target,
         weights_from=spec.checkpoint.comes_from,
         stopped_by=Ending.STOPPED,
         weights_bytes=0 if predicted is None else predicted.weights_bytes,
         prompt_tokens=spec.inputs.prompt_tokens,
         predicted_most_bytes=None if predicted is None else predicted.peaks[-1],
-        capacity_bytes=target.capacity_bytes,
         findings=tuple(filter(None, told)),
         assumptions=() if predicted is None else predicted.assumptions,
         software=software(),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
@@ -256,7 +256,7 @@ class _Generating:
 
     def _is_stopped(self) -> bool:
         """Return whether the next token is not to be made: nobody waits, or it has no room."""
-        capacity, count = self._record.capacity_bytes, len(self._written.tokens)
+        capacity, count = self._record.target.capacity_bytes, len(self._written.tokens)
         if count and self._predicted and capacity and self._meter.device.type == "cpu":
             needed = self._predicted.peaks[len(self._spec.form.opening) + count]
             if needed > capacity:

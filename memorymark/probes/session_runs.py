@@ -7,6 +7,7 @@ import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 
 from memorymark.bounds import cancel_check
 from memorymark.errors import OutOfMemory, one_sentence
-from memorymark.inference.host_store import PinnedStore
+from memorymark.inference.host_store import HostStore
 from memorymark.inference.inference_step import InferenceStep
 from memorymark.inference.places import AcceleratorPlace, CpuPlace, Gauges
 from memorymark.inference.sessions import Place, Sessions
@@ -37,9 +38,15 @@ _CPU = torch.device("cpu")
 
 @dataclass
 class Stopwatch:
-    """When a run began."""
+    """When a run began.
+
+    Attributes:
+        began: By the clock that only goes on.
+        created_at: In ISO 8601, UTC.
+    """
 
     began: float = field(default_factory=time.perf_counter)
+    created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @property
     def seconds(self) -> float:
@@ -103,6 +110,7 @@ def session_run(
         error=error,
         elapsed_seconds=watch.seconds,
         software=software(),
+        created_at=watch.created_at,
         **{**found, **known},
     )
 
@@ -153,10 +161,18 @@ def run_on_accelerator(
     target: Target,
     device: torch.device,
     gauges: Gauges,
-    host_bytes: int | None,
+    store: HostStore,
     on_event: OnSessionEvent = lambda event: None,
 ) -> SessionRun:
-    """Let sessions take their turns on a CUDA device.
+    """Let sessions take their turns on an accelerator.
+
+    Args:
+        spec: What generates, and how its sessions take turns.
+        target: What it runs on.
+        device: Where its tensors live.
+        gauges: What is read of it.
+        store: The host's memory beside it.
+        on_event: Called with each event.
 
     Raises:
         MemoryMarkError: The workload cannot be built or fed.
@@ -168,14 +184,14 @@ def run_on_accelerator(
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        return session_run(spec, target, _none(spec), error, watch, 0, host_bytes=host_bytes)
+        return session_run(spec, target, _none(spec), error, watch, 0)
     weights_bytes = gauges.allocated_bytes() - before
-    place = AcceleratorPlace(gauges, PinnedStore(device, host_bytes), gauges.usable_bytes())
+    place = AcceleratorPlace(gauges, store, gauges.usable_bytes())
     with DeviceRuntime(device).settings(spec.built_as):
         sessions, ended = _turns_taken(spec, model, place, device, on_event)
     run = session_run(
         spec, target, sessions, ended, watch, weights_bytes,
-        host_bytes=host_bytes, capacity_bytes=place.capacity_bytes,
+        host_bytes=store.capacity_bytes, capacity_bytes=place.capacity_bytes,
         peak_reserved_bytes=place.peak_reserved_bytes,
     )  # fmt: skip
     del sessions, model, place

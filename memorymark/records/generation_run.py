@@ -9,7 +9,7 @@ from typing import ClassVar
 from memorymark.records.codec import Record, same
 from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.serving_config import ServingConfig
-from memorymark.records.trial import Source
+from memorymark.records.trial import Target
 
 
 class WeightsFrom(StrEnum):
@@ -51,8 +51,7 @@ class GenerationRun(Record):
         model: The workload's name.
         config: How the model was run; its context holds what was read and what could be written.
         plan: What was read, and how what is written was chosen.
-        source: Measured: nothing here is made up.
-        device: Name of the device.
+        target: What it ran on.
         weights_from: Where the weights came from; of random ones the words mean nothing.
         text: What was written; None of a classifier.
         tokens: The numbers of the tokens that were written.
@@ -73,28 +72,35 @@ class GenerationRun(Record):
         peak_allocated_bytes: Most bytes of live tensors, measured; on a CPU counted storage by
             storage, on CUDA by its allocator's statistics.
         peak_reserved_bytes: Most bytes that the caching allocator held; None where there is none.
-        capacity_bytes: What could be used of the device; None for no limit.
         findings: What to know of the result, one sentence each.
         assumptions: What the simulation answered without knowing, one sentence each.
         error: The sentence of what ended it early.
         elapsed_seconds: Seconds that all of it took, the simulation included.
         software: Versions of what ran.
+        created_at: When it began, in ISO 8601, UTC.
     """
 
-    json_keys: ClassVar = same(
-        "model", "config", "plan", "device", "source", "weights_from", "text", "tokens", "labels",
-        "stopped_by", "prompt_tokens", "new_tokens", "load_seconds", "first_token_seconds",
-        "prefill_tokens_per_second", "decode_seconds", "decode_tokens_per_second",
-        "weights_bytes", "cache_bytes", "predicted_peak_bytes", "predicted_most_bytes",
-        "peak_allocated_bytes", "peak_reserved_bytes", "prediction_error", "capacity_bytes",
-        "findings", "assumptions", "error", "elapsed_seconds", "software",
-    )  # fmt: skip
+    json_keys: ClassVar = {
+        **same("model", "config", "plan", "target"),
+        "device": "target.name",
+        "source": "target.source",
+        **same(
+            "weights_from", "text", "tokens", "labels", "stopped_by", "prompt_tokens",
+            "new_tokens", "load_seconds", "first_token_seconds", "prefill_tokens_per_second",
+            "decode_seconds", "decode_tokens_per_second", "weights_bytes", "cache_bytes",
+            "predicted_peak_bytes", "predicted_most_bytes", "peak_allocated_bytes",
+            "peak_reserved_bytes", "prediction_error",
+        ),
+        "capacity_bytes": "target.capacity_bytes",
+        **same(
+            "findings", "assumptions", "error", "elapsed_seconds", "software", "created_at",
+        ),
+    }  # fmt: skip
 
     model: str
     config: ServingConfig
     plan: GenerationPlan
-    source: Source
-    device: str
+    target: Target
     weights_from: WeightsFrom
     stopped_by: Ending
     weights_bytes: int
@@ -112,12 +118,12 @@ class GenerationRun(Record):
     predicted_most_bytes: int | None = None
     peak_allocated_bytes: int | None = None
     peak_reserved_bytes: int | None = None
-    capacity_bytes: int | None = None
     findings: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     error: str | None = None
     elapsed_seconds: float | None = None
     software: dict[str, str] = field(default_factory=dict)
+    created_at: str = ""
 
     @property
     def new_tokens(self) -> int:

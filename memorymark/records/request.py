@@ -83,7 +83,7 @@ _REFUSED = {
     RequestKind.ESTIMATE: ("device",),
     RequestKind.COMPARISON: ("device", "gpu"),
     RequestKind.SESSIONS: ("batch_size",),
-    RequestKind.GENERATE: ("gpu", "batch_size"),
+    RequestKind.GENERATE: ("batch_size",),
 }
 
 _FILLED_IN: dict[RequestKind, dict[str, type]] = {
@@ -176,7 +176,7 @@ class Request(Record):
         "Host memory",
         "Memory of the host for swapped caches, e.g. 256GiB. Default: half of what is free where "
         "it is measured, without a limit where it is simulated.",
-        read=parse_bytes,
+        read=lambda amount: parse_bytes(amount, "host memory"),
     )
     generation: GenerationPlan | None = None
 
@@ -198,12 +198,14 @@ class Request(Record):
                 raise UsageError(f"{self.kind} needs the {name.replace('_', ' ')}.")
         for name in _REFUSED.get(self.kind, ()):
             if getattr(self, name) is not None:
-                raise UsageError(f"{self.kind} takes no {name}: {getattr(self, name)!r} is given.")
+                words = name.replace("_", " ")
+                raise UsageError(f"{self.kind} takes no {words}: {getattr(self, name)!r} is given.")
 
     def _read_bytes(self) -> None:
         for name in ("memory_budget", "host_memory"):
             given = getattr(self, name)
-            object.__setattr__(self, name, None if given is None else parse_bytes(given))
+            read = None if given is None else parse_bytes(given, name.replace("_", " "))
+            object.__setattr__(self, name, read)
 
     def _check_prices(self) -> None:
         kind = options_of(Request)["price_kind"].check(self.price_kind)

@@ -84,6 +84,11 @@ class ServingConfig(Record):
     compiled: bool = option(
         False, "Compile", "Compile the decode step (torch.compile).", flag="--compile"
     )
+    expandable_segments: bool = option(
+        True, "Expandable segments",
+        "Segments of the CUDA allocator grow: without, caches leave gaps that nothing fits in.",
+        flag="--no-expandable-segments",
+    )  # fmt: skip
     policy: Policy = option(Policy.HOLD, "Policy", "Where caches of waiting sessions are kept.")
     image_size: int | None = option(
         None, "Image size", "Height and width in pixels, by default the model's own.",

@@ -155,6 +155,8 @@ class SessionRun(Record):
         peak_reserved_bytes: Most bytes that the caching allocator held; None where there is none.
         sessions_held: How many sessions the device holds at once, all caches on it, as a run of
             them shows; None where none was looked for, or more were asked for than it took.
+        sessions_held_by_default: The same by PyTorch's allocator as it is by default; None where
+            it ran so anyway, or nothing shows it.
         rooms: What sessions of other contexts need, the shortest first.
         timeline: What was done, in order, with the memory after it.
         swaps: Each cache's way over the link between device and host.
@@ -168,6 +170,7 @@ class SessionRun(Record):
         error: The sentence of what ended it early.
         elapsed_seconds: Seconds that all of it took.
         software: Versions of what ran.
+        created_at: When it began, in ISO 8601, UTC.
     """
 
     json_keys: ClassVar = {
@@ -180,13 +183,14 @@ class SessionRun(Record):
         "policy": "config.policy",
         "sessions_requested": "plan.sessions",
         **same(
-            "sessions_completed", "sessions_served", "sessions_held", "failed_session",
-            "first_swap_session", "weights_bytes", "cache_bytes_per_session", "beside_bytes",
-            "demand_bytes", "capacity_bytes", "host_bytes", "peak_allocated_bytes",
-            "peak_reserved_bytes", "rooms", "timeline", "swaps", "first_token_seconds",
-            "first_token_swapped_seconds", "next_token_seconds", "next_token_swapped_seconds",
-            "seconds_factor", "tokens_per_second", "price_per_hour", "cost_per_million_tokens",
-            "verdict", "reason", "assumptions", "findings", "error", "elapsed_seconds", "software",
+            "sessions_completed", "sessions_served", "sessions_held", "sessions_held_by_default",
+            "sessions_by_bytes", "failed_session", "first_swap_session", "weights_bytes",
+            "cache_bytes_per_session", "beside_bytes", "demand_bytes", "capacity_bytes",
+            "host_bytes", "peak_allocated_bytes", "peak_reserved_bytes", "rooms", "timeline",
+            "swaps", "first_token_seconds", "first_token_swapped_seconds", "next_token_seconds",
+            "next_token_swapped_seconds", "seconds_factor", "tokens_per_second", "price_per_hour",
+            "cost_per_million_tokens", "verdict", "reason", "assumptions", "findings", "error",
+            "elapsed_seconds", "software", "created_at",
         ),
     }  # fmt: skip
 
@@ -202,6 +206,7 @@ class SessionRun(Record):
     verdict: Verdict = Verdict.NOT_PROVEN
     reason: str = ""
     sessions_held: int | None = None
+    sessions_held_by_default: int | None = None
     failed_session: int | None = None
     first_swap_session: int | None = None
     cache_bytes_per_session: int | None = None
@@ -218,6 +223,7 @@ class SessionRun(Record):
     error: str | None = None
     elapsed_seconds: float | None = None
     software: dict[str, str] = field(default_factory=dict)
+    created_at: str = ""
 
     @property
     def source(self) -> Source:

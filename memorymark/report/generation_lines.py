@@ -21,11 +21,11 @@ def generation_sentence(run: GenerationRun) -> str:
         >>> from memorymark.records.generation_plan import GenerationPlan
         >>> from memorymark.records.generation_run import WeightsFrom
         >>> from memorymark.records.serving_config import ServingConfig
-        >>> from memorymark.records.trial import Source
+        >>> from memorymark.records.trial import Source, Target
+        >>> cpu = Target("CPU", "cpu", Source.MEASURED, None)
         >>> generation_sentence(GenerationRun(
-        ...     "gpt2", ServingConfig(), GenerationPlan(), Source.MEASURED, "CPU",
-        ...     WeightsFrom.RANDOM, Ending.END, weights_bytes=1, peak_allocated_bytes=2 * 1024**2,
-        ...     predicted_peak_bytes=2 * 1024**2,
+        ...     "gpt2", ServingConfig(), GenerationPlan(), cpu, WeightsFrom.RANDOM, Ending.END,
+        ...     weights_bytes=1, peak_allocated_bytes=2 * 1024**2, predicted_peak_bytes=2 * 1024**2,
         ... ))
         'gpt2 on CPU (measured): The text came to its end; it held 2.0 MiB, 2.0 MiB were predicted.'
     """
@@ -54,7 +54,7 @@ def generation_figures(run: GenerationRun) -> list[tuple[str, str]]:
         ("peak allocated, predicted", mib_or_gib(run.predicted_peak_bytes)),
         ("error of the prediction", error_words(run)),
         ("peak reserved", mib_or_gib(run.peak_reserved_bytes)),
-        ("capacity", mib_or_gib(run.capacity_bytes)),
+        ("capacity", mib_or_gib(run.target.capacity_bytes)),
     ]
     of_text = ("prompt", "prompt tokens/s", "new tokens", "new tokens/s after the first", "cache")
     return [(name, value) for name, value in figures if not (run.labels and name in of_text)]
@@ -94,4 +94,4 @@ def _tokens(value: int | None) -> str:
 
 
 def _place(run: GenerationRun) -> str:
-    return f"{run.model} on {run.device} ({run.source})"
+    return f"{run.model} on {run.target.name} ({run.target.source})"

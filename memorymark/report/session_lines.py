@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memorymark.records.option import changed, options_of
 from memorymark.records.request import Request
-from memorymark.records.serving_config import ServingConfig
-from memorymark.records.session_run import Act, SessionPlan, SessionRun, Swap
-from memorymark.report.setting_words import budget_words, setting_words
-from memorymark.report.settings_phrase import join_settings, target_phrase
+from memorymark.records.session_run import Act, SessionRun, Swap
+from memorymark.report.setting_words import budget_words
+from memorymark.report.settings_phrase import join_settings, serving_phrase, target_phrase
 from memorymark.units import (
     UNKNOWN,
     count,
@@ -22,8 +20,6 @@ from memorymark.units import (
     seconds,
     usd,
 )
-
-_ALWAYS = ("weights", "context_tokens", "policy")
 
 
 def sessions_sentence(run: SessionRun) -> str:
@@ -44,33 +40,13 @@ def sessions_phrase(run: SessionRun, asked: Request | None = None) -> str:
     )
 
 
-def serving_phrase(config: ServingConfig, plan: SessionPlan) -> str:
-    """Name how something generates, and how its sessions take turns.
-
-    Example:
-        >>> serving_phrase(ServingConfig(), SessionPlan())
-        'precision bf16 · context 2,048 · policy hold · 50 sessions'
-    """
-    first = {name: getattr(config, name) for name in _ALWAYS}
-    rest = {name: value for name, value in changed(config).items() if name not in first}
-    named = [
-        setting_words(options_of(ServingConfig)[name], value)
-        for name, value in (first | rest).items()
-    ]
-    planned = [
-        setting_words(options_of(SessionPlan)[name], value)
-        for name, value in changed(plan).items()
-        if name != "sessions"
-    ]
-    return join_settings([*named, f"{plan.sessions:,} sessions", *planned])
-
-
 def session_figures(run: SessionRun) -> list[tuple[str, str]]:
     """Return the figures of a run as pairs of name and value."""
     factor = run.seconds_factor
     return [
         ("sessions completed", f"{run.sessions_completed:,} of {run.plan.sessions:,}"),
         ("held on the device at once", _held_words(run)),
+        ("held by PyTorch's default allocator", count(run.sessions_held_by_default)),
         ("first swap", _first_swap(run)),
         ("weights", gib(run.weights_bytes)),
         ("cache of a session", mib_or_gib(run.cache_bytes_per_session)),

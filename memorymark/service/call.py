@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from memorymark.analysis.analyze import analyze_on
 from memorymark.analysis.fit_check import check_fit
 from memorymark.analysis.prediction import predict_max_batch
-from memorymark.analysis.serve import serve_on
+from memorymark.analysis.serve_sessions import serve_on
 from memorymark.errors import NotAvailable
 from memorymark.gpus.catalogue import DEFAULT_GPU, find_gpu, load_catalogue
 from memorymark.gpus.live_prices import live_prices

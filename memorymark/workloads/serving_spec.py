@@ -106,7 +106,7 @@ def built_as(
     given = TrainingConfig(
         task=config.task, seq_len=config.prompt_tokens, precision=_PRECISIONS[config.weights],
         attention=config.attention, dropout=False, image_size=config.image_size,
-        audio_seconds=config.audio_seconds,
+        audio_seconds=config.audio_seconds, expandable_segments=config.expandable_segments,
     )  # fmt: skip
     if config.task is not None:
         if config.task not in among:

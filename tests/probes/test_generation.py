@@ -56,7 +56,7 @@ def test_the_predicted_peak_is_the_measured_one(media, name, weights, plan):
 
 def test_a_text_is_written_and_its_figures_are_there():
     run = generated(spec_of(tiny_llama()))
-    assert run.source is Source.MEASURED and run.stopped_by is Ending.LENGTH
+    assert run.target.source is Source.MEASURED and run.stopped_by is Ending.LENGTH
     assert run.new_tokens == 6 and run.text == " ".join(map(str, run.tokens))
     assert run.prompt_tokens == 10 and run.cache_bytes == 2 * 2 * 2 * 16 * 4 * (10 + 5)
     assert 0 < run.first_token_seconds < run.first_token_seconds + run.decode_seconds
@@ -126,7 +126,7 @@ def test_a_text_that_outgrows_the_budget_ends_there():
     run = generated(spec, budget=whole.predicted_most_bytes - 20_000)
     assert run.stopped_by is Ending.OUT_OF_MEMORY and "the next token needs" in run.error
     assert 0 < run.new_tokens < 100 and whole.tokens[: run.new_tokens] == run.tokens
-    assert run.predicted_peak_bytes == run.peak_allocated_bytes <= run.capacity_bytes
+    assert run.predicted_peak_bytes == run.peak_allocated_bytes <= run.target.capacity_bytes
 
 
 def test_a_simulated_card_generates_nothing():

@@ -52,7 +52,8 @@ def test_sessions_that_are_repeated_allocate_what_they_would_if_they_ran(
     repeated = simulated(asked)
     monkeypatch.setattr(simulated_sessions, "RepeatedTurns", lambda turns, device, store: turns)
     ran = simulated(asked)
-    assert [size for _, size in repeated.trace.events] == [size for _, size in ran.trace.events]
+    large = [[size for _, size in each.trace.events if abs(size) > MIB] for each in (repeated, ran)]
+    assert large[0] == large[1]  # small ones that live within an act are left out
     assert repeated.sessions.events == ran.sessions.events
     assert [len(works) for works in repeated.works] == [len(works) for works in ran.works]
 

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 # The contexts whose sessions are counted, as multiples of the one that was asked for.
 _TIMES = (0.25, 0.5, 1, 2, 4)
-# Of a run that only looks for how many sessions are held: beyond the first turn nothing grows.
-_HELD_MARGIN = 1
+# Of a run that only looks for how many sessions are held: each is to be complete in its turn.
+_TURNS = 1
+_FEW = 2  # new tokens of a session whose bytes alone are looked for
 _PHASE = "sessions"
 
 
@@ -68,11 +69,11 @@ def serve_on(
         run = dataclasses.replace(
             run, cache_bytes_per_session=asked.cache_bytes, beside_bytes=asked.beside_bytes
         )
+    run = dataclasses.replace(run, rooms=rooms, price_per_hour=price_per_hour)
     run = dataclasses.replace(
         run,
-        rooms=rooms,
         sessions_held=_held(run, probe, spec, cancel),
-        price_per_hour=price_per_hour,
+        sessions_held_by_default=_held_by_default(run, probe, spec, cancel),
     )
     verdict, reason = judge(run)
     return dataclasses.replace(run, verdict=verdict, reason=reason)
@@ -80,27 +81,47 @@ def serve_on(
 
 def _held(run: SessionRun, probe: Probe, spec: ServingSpec, cancel: CancelToken) -> int | None:
     """Return how many sessions the device holds at once; None where nothing shows it."""
-    if run.config.policy is Policy.HOLD and run.failed_session is not None:
-        return run.sessions_served
+    if probe.target.source is not Source.SIMULATED:
+        held = run.config.policy is Policy.HOLD and run.failed_session is not None
+        return run.sessions_served if held else None
+    return _simulated_holding(run, probe, spec, spec.config, cancel)
+
+
+def _held_by_default(
+    run: SessionRun, probe: Probe, spec: ServingSpec, cancel: CancelToken
+) -> int | None:
+    """Return how many sessions the device holds where its allocator is set up by nobody."""
+    if not spec.config.expandable_segments:
+        return None
+    config = dataclasses.replace(spec.config, expandable_segments=False)
+    return _simulated_holding(run, probe, spec, config, cancel)
+
+
+def _simulated_holding(
+    run: SessionRun, probe: Probe, spec: ServingSpec, config: ServingConfig, cancel: CancelToken
+) -> int | None:
+    """Simulate as many sessions as bytes alone have room for, and one more, until one fails."""
     room = run.sessions_by_bytes
     if room is None or probe.target.source is not Source.SIMULATED or room >= MAX_SESSIONS:
         return None
     cancel.check()
-    config = dataclasses.replace(spec.config, policy=Policy.HOLD)
-    plan = dataclasses.replace(spec.plan, sessions=room + _HELD_MARGIN)
+    config = dataclasses.replace(config, policy=Policy.HOLD)
+    plan = dataclasses.replace(spec.plan, sessions=room + 1, active=1, turns=_TURNS)
     held = probe.run_sessions(dataclasses.replace(spec, config=config, plan=plan))
-    return held.sessions_served if held.failed_session is not None else None
+    return held.sessions_served if held.failed_session is not None else room + 1
 
 
 def _rooms(probe: Probe, spec: ServingSpec) -> tuple[ContextRoom, ...]:
     """Return what sessions of other contexts need; contexts that the model refuses are left out."""
     asked = spec.config.context_tokens
+    few = dataclasses.replace(spec.config, output_tokens=min(spec.config.output_tokens, _FEW))
+    other = dataclasses.replace(spec, config=few)  # its state at the end is the same
     found: list[ContextRoom] = []
     for context in sorted({int(asked * times) for times in _TIMES}):
         if context <= spec.config.output_tokens:
             continue
         try:
-            found += probe.session_rooms(spec, [context])
+            found += probe.session_rooms(spec if context == asked else other, [context])
         except MemoryMarkError:
             if context == asked:
                 raise
