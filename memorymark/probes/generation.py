@@ -225,6 +225,7 @@ class _Generating:
         tensors = tensors_of(spec).on(device)
         generator = torch.Generator(device=device).manual_seed(spec.plan.seed)
         runtime = DeviceRuntime(device)
+        self._note("Reading" if spec.answers else "Reading, then writing")
         watching = self._meter.watching(
             model, tensors, self._check, is_predicted=self._predicted is not None
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -136,10 +137,13 @@ class Call:
                 workload.name, random_weights=random_weights, from_hub=not in_app
             )
         spec = generation_spec(workload, request.serving, request.generation, checkpoint, media)
-        return generate_on(
-            probe, spec, note=self.note, cancel=self.cancel,
-            on_text=lambda piece: self.on_event(Event(EventKind.TEXT, piece)),
-        )  # fmt: skip
+        pieces = itertools.count(1)
+
+        def tell(piece: str) -> None:
+            share = min(next(pieces) / spec.plan.max_new_tokens, 1.0)
+            self.on_event(Event(EventKind.TEXT, piece, progress=share))
+
+        return generate_on(probe, spec, note=self.note, cancel=self.cancel, on_text=tell)
 
     def workload(self, probe: Probe) -> Workload:
         """Return the workload that the request names, or what the user's own probe makes of it.

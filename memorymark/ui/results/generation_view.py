@@ -58,8 +58,6 @@ def draw_generation(run: Run) -> None:
     found, request = GenerationRun.from_dict(run.record or {}), request_of(run)
     say.heading("{}", generation_sentence(found))
     say.caption("{}", source_line(found.target, found.created_at, found.software))
-    for note in generation_notes(found):
-        say.info("{}", note)
     if found.plan.prompt:
         say.line("Prompt: {}", found.plan.prompt)
     if found.labels:
@@ -67,6 +65,8 @@ def draw_generation(run: Run) -> None:
     elif found.text is not None:
         _draw_text(found.text, run.run_id)
     _draw_cards(found)
+    for note in generation_notes(found):
+        say.info("{}", note)
     st.subheader("All figures", anchor=False)
     draw_table(_FIGURES, generation_figures(found), "Figures of the generation")
     text = "\n".join(generation_lines(found))

@@ -44,10 +44,11 @@ def draw_generation_setup() -> None:
     reads = _read_by(model)
     if "prompt" in reads:
         st.text_area("Prompt", key="generate_prompt", max_chars=_LONGEST_PROMPT, height=90)
-    if "image" in reads:
-        _draw_upload("Image", "image", _IMAGES)
-    if "audio" in reads:
-        _draw_upload("Sound", "audio", _SOUNDS)
+    if {"image", "audio"} <= reads:  # what the model reads is not known before it is loaded
+        with st.expander("Image or sound", icon=":material/upload_file:", key="generate_media"):
+            _draw_uploads(reads)
+    else:
+        _draw_uploads(reads)
     with st.grid(3, min_column_width=150):
         st.slider("New tokens", 1, _MOST_TOKENS, _FIRST_TOKENS, key="generate_tokens")
         st.slider("Temperature", 0.0, _HOTTEST, 0.0, 0.1, key="generate_temperature")
@@ -86,6 +87,13 @@ def _read_by(model: str) -> set[str]:
         return set(_READS.values())
     reads = {_READS[name] for name in lengths if name in _READS}
     return reads - {"prompt"} if "audio" in reads else reads
+
+
+def _draw_uploads(reads: set[str]) -> None:
+    if "image" in reads:
+        _draw_upload("Image", "image", _IMAGES)
+    if "audio" in reads:
+        _draw_upload("Sound", "audio", _SOUNDS)
 
 
 def _draw_upload(label: str, what: str, types: tuple[str, ...]) -> None:
