@@ -50,6 +50,7 @@ from memorymark.workloads.build import build_model
 TAKEN = frozenset((
     "l2_speed", "launch_seconds", "forward_host_seconds", "backward_host_seconds",
     "optimizer_host_seconds", "geforce_clock", "turing_flops_per_joule", "hopper_flops_per_joule",
+    "product_bandwidth", "last_wave", "narrow", "inference_host_seconds",
     "blackwell_flops_per_joule", "geforce_blackwell_flops_per_joule", "geforce_blackwell_reach",
 ))  # fmt: skip
 # The card of a generation with a constant of its own; no other is fitted on its rows.

@@ -91,7 +91,7 @@ def _held_by_default(
     run: SessionRun, probe: Probe, spec: ServingSpec, cancel: CancelToken
 ) -> int | None:
     """Return how many sessions the device holds where its allocator is set up by nobody."""
-    if not spec.config.expandable_segments:
+    if not run.config.expandable_segments:
         return None
     config = dataclasses.replace(spec.config, expandable_segments=False)
     return _simulated_holding(run, probe, spec, config, cancel)

@@ -60,7 +60,7 @@ ExportTrainer = Annotated[
 
 
 def compared(gpus: str | None) -> tuple[str, ...]:
-    """Return the names of the GPUs to compare; none of them, for all, where none was given.
+    """Return the names of the GPUs to compare; none of them, for all rented ones, without any.
 
     Raises:
         UsageError: There is no name between the commas.

@@ -22,6 +22,8 @@ from memorymark.records.serving_config import CacheKind, ServingConfig
 _NAMES = ("past_key_values", "cache_params", "state")
 # Of them, those whose form is the model's own: it makes an empty one where it is given none.
 MADE_BY_THE_MODEL = ("state",)
+# Attributes of layers that hold the state of the one text that the model reads (RecurrentGemma).
+_KEPT_INSIDE = {"recurrent_states", "conv1d_state"}
 _BACKENDS = ("quanto", "hqq")
 _NO_PARTS = (nn.Module, PretrainedConfig, type)
 
@@ -62,6 +64,11 @@ def cache_name(model: nn.Module) -> str:
         raise UnsupportedOperation(
             f"{quoted(type(model).__name__)} keeps no cache of the tokens so far, so that it "
             "cannot generate. Give a model with a language model's head."
+        )
+    if any(_KEPT_INSIDE & vars(part).keys() for part in model.modules()):
+        raise UnsupportedOperation(
+            f"{quoted(type(model).__name__)} keeps what it has read in its own layers and not in a "
+            "cache, so that its sessions would mix. Give a model that is given its cache."
         )
     return found
 

@@ -29,6 +29,7 @@ from memorymark.records.trial import Target
 from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.tracked import live_bytes_of
 from memorymark.workloads.build import build_model
+from memorymark.workloads.quantized import quantize
 from memorymark.workloads.serving_spec import ServingSpec
 
 OnSessionEvent = Callable[[SessionEvent], None]
@@ -59,8 +60,11 @@ def session_model(spec: ServingSpec, device: torch.device) -> nn.Module:
 
     Raises:
         WorkloadError: It cannot be built.
+        MissingPackage: Its weights are to be quantized, and the package for it is not installed.
     """
-    return build_model(spec.workload, spec.built_as, device).eval().requires_grad_(False)
+    model = build_model(spec.workload, spec.built_as, device).eval().requires_grad_(False)
+    weights = spec.config.weights
+    return quantize(model, weights, device) if weights.is_quantized else model
 
 
 def session_run(

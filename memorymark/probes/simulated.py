@@ -30,7 +30,7 @@ from memorymark.records.trial import Outcome, Source, Stage, Target, Trial
 from memorymark.simulator.allocator.environment import asked_for
 from memorymark.simulator.allocator.least_capacity import minimum_bytes
 from memorymark.simulator.allocator.replay import Events, ReplayResult, replay
-from memorymark.simulator.cuda.rules import Platform, Rules
+from memorymark.simulator.cuda.rules import rules_of
 from memorymark.simulator.reserved_range import base_events, largest_workspace, reserved_range
 from memorymark.simulator.simulate import SimulatedSteps, simulate
 from memorymark.simulator.time.bands import Band, band_of
@@ -82,8 +82,8 @@ class SimulatedProbe(Probe):
 
     def __init__(self, gpu: Gpu, *, budget_bytes: int | None = None) -> None:
         self._gpu = gpu
-        self._models = ModelKeeper(torch.device("meta"), gpu.compute_capability)
-        self._rules = Rules(Platform.CUDA, gpu.compute_capability)
+        self._models = ModelKeeper(torch.device("meta"), gpu.capability)
+        self._rules = rules_of(gpu)
         self._shared: Simulations | None = None
         self._kept: dict[TrialSpec, SimulatedSteps] = {}
         self._span: tuple[TrialSpec, Span] | None = None
@@ -165,6 +165,9 @@ class SimulatedProbe(Probe):
         on_event: OnSessionEvent = lambda event: None,
     ) -> SessionRun:
         """Simulate sessions that take turns. Their seconds are an estimate, with a band."""
+        if self._gpu.is_apple:  # only CUDA's allocator has such segments
+            config = dataclasses.replace(spec.config, expandable_segments=False)
+            spec = dataclasses.replace(spec, config=config)
         with self._pretended(spec.built_as):
             model = self._serving_model(spec)
             return simulate_run(
@@ -179,7 +182,7 @@ class SimulatedProbe(Probe):
 
     def _serving_model(self, spec: ServingSpec) -> nn.Module:
         """Return the model that generates; the one of the last call where it is the same."""
-        key = spec.workload, spec.built_as
+        key = spec.workload, spec.built_as, spec.config.weights
         if self._served is None or self._served[0] != key:
             self._served = key, session_model(spec, torch.device("meta"))
         return self._served[1]
@@ -187,7 +190,7 @@ class SimulatedProbe(Probe):
     @contextlib.contextmanager
     def _pretended(self, config: TrainingConfig) -> Iterator[None]:
         gpu, segments = self._gpu, asked_for(config.expandable_segments)
-        about = {"name": gpu.name, "capability": gpu.compute_capability}
+        about = {"name": gpu.name, "capability": gpu.capability}
         with collector_off(), segments, pretended_gpu(**about, total_bytes=gpu.total_bytes):
             yield
 
@@ -223,7 +226,6 @@ class SimulatedProbe(Probe):
         )  # fmt: skip
         if not held.fits:
             return dataclasses.replace(trial, error=self._out_of_memory(trial.minimum_bytes or 0))
-        context = self._gpu.total_bytes - self._gpu.usable_bytes
         spread = reserved_range(
             steps.trace, steps.convolutions, held, self.target.capacity_bytes, benchmark=benchmark
         )
@@ -234,13 +236,17 @@ class SimulatedProbe(Probe):
             peak_reserved_bytes=reserved,
             peak_reserved_low_bytes=spread.low_bytes if spread else None,
             peak_reserved_high_bytes=spread.high_bytes if spread else None,
-            process_bytes=reserved + context,
+            process_bytes=self._process_bytes(reserved),
             step_seconds=seconds,
             step_seconds_low=band.low_seconds,
             step_seconds_high=band.high_seconds,
             assumptions=(*trial.assumptions, band.sentence),
             thrashing=held.retries > 0,
         )
+
+    def _process_bytes(self, reserved: int) -> int | None:
+        """Return what NVML would show of the process; None where there is no NVML."""
+        return None if self._gpu.is_apple else reserved + self._gpu.likely_context_bytes
 
     def _timed(self, steps: SimulatedSteps, precision: Precision) -> tuple[float, Band]:
         """Return the estimated seconds of a step and their band."""

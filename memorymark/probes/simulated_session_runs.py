@@ -11,6 +11,7 @@ from torch import nn
 from memorymark.gpus.catalogue import Gpu
 from memorymark.gpus.host_link import CopyRate
 from memorymark.probes.session_runs import OnSessionEvent, Stopwatch, beside_bytes, session_run
+from memorymark.records.serving_config import WeightFormat
 from memorymark.records.session_run import (
     Act,
     ContextRoom,
@@ -27,9 +28,13 @@ from memorymark.simulator.time.act_time import ActTime, act_time
 from memorymark.simulator.time.kernels import Work
 from memorymark.workloads.serving_spec import ServingSpec
 
+_QUANTIZED = {
+    WeightFormat.INT8: "Weights of 8 bits are counted by torchao's weight-only format.",
+    WeightFormat.INT4: "Weights of 4 bits are counted by bitsandbytes' NF4 format.",
+}
 _NO_LINK = (
-    "How {name} is linked to its host is not known, so that the seconds of swaps are not, and "
-    "with them the tokens per second of the whole."
+    "{reason} So the seconds of swaps are not known, and with them the tokens per second of the "
+    "whole."
 )
 _LINK = (
     "Swaps are taken to reach {rate:.1f} GB/s to the device and {back:.1f} GB/s to the host over "
@@ -74,8 +79,10 @@ def simulate_run(
         seconds_factor=max((_factor(time) for time in times), default=None),
     )  # fmt: skip
     widest = max(times, key=_factor, default=None)
+    weights = spec.config.weights
     said = (
         *found.assumptions,
+        *([_QUANTIZED[weights]] if weights in _QUANTIZED else []),
         *([] if widest is None else [widest.sentence]),
         *_said_of_swaps(swaps, gpu, host_bytes),
     )
@@ -167,7 +174,7 @@ def _said_of_swaps(swaps: Sequence[Swap], gpu: Gpu, host_bytes: int | None) -> l
     if not swaps:
         return []
     there, back = _rate(Act.SWAP_IN, gpu), _rate(Act.SWAP_OUT, gpu)
-    said = [_NO_LINK.format(name=gpu.name)]
+    said = [_NO_LINK.format(reason=gpu.no_link_reason)]
     if there is not None and back is not None:
         said = [_LINK.format(rate=there.likely / 1e9, back=back.likely / 1e9, link=gpu.host_link)]
     if host_bytes is None:

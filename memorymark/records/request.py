@@ -106,7 +106,7 @@ class Request(Record):
             to the device.
         batch_size: The batch of a single trial or of a validation.
         options: What an analysis or a comparison is to find out.
-        gpus: Keys of the GPU catalogue to compare; none of them means all.
+        gpus: Keys of the GPU catalogue to compare; none of them means all that are rented.
         prices: Dollars per hour of GPUs, where they are not the catalogue's.
         price_kind: The kind of price to take; None takes what is no spot price.
         live_prices: Whether prices of this moment are fetched from the providers.

@@ -23,6 +23,11 @@ class WeightFormat(StrEnum):
     INT8 = "int8"
     INT4 = "int4"
 
+    @property
+    def is_quantized(self) -> bool:
+        """Whether the weights of linear layers are of another format than what is computed."""
+        return self in (WeightFormat.INT8, WeightFormat.INT4)
+
 
 class CacheKind(StrEnum):
     """Caches of keys and values, by transformers' own classes.

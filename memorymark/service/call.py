@@ -15,7 +15,8 @@ from memorymark.analysis.analyze import analyze_on
 from memorymark.analysis.fit_check import check_fit
 from memorymark.analysis.prediction import predict_max_batch
 from memorymark.analysis.serve_sessions import serve_on
-from memorymark.errors import NotAvailable
+from memorymark.errors import NotAvailable, UsageError
+from memorymark.gpus.abilities import cannot_do
 from memorymark.gpus.catalogue import DEFAULT_GPU, find_gpu, load_catalogue
 from memorymark.gpus.live_prices import live_prices
 from memorymark.gpus.price_book import PriceBook
@@ -153,6 +154,7 @@ class Call:
         """
         from memorymark.workloads.own_code import check_described
 
+        self._check_able(probe)
         workload = self._resolved(probe)
         check_described(workload, self.request.config)
         return workload
@@ -167,10 +169,18 @@ class Call:
         from memorymark.placement.pretended_gpu import pretended_gpu
 
         gpu = find_gpu(probe.target.gpu_key or DEFAULT_GPU)
-        with pretended_gpu(
-            name=gpu.name, capability=gpu.compute_capability, total_bytes=gpu.total_bytes
-        ):
+        with pretended_gpu(name=gpu.name, capability=gpu.capability, total_bytes=gpu.total_bytes):
             return make(self.request.model)
+
+    def _check_able(self, probe: Probe) -> None:
+        """Refuse what software of the simulated GPU's maker does not do."""
+        gpu = load_catalogue().get(probe.target.gpu_key or "")
+        asked = self.request.serving or self.request.config
+        reasons = cannot_do(asked, probe.target.kind, gpu)
+        if gpu is not None and reasons:
+            raise UsageError(
+                f"{gpu.name}: {' '.join(reasons)} Leave that out, or name another GPU with --gpu."
+            )
 
     def held(self, probe: Probe) -> AbstractContextManager[None]:
         """Hold the device of a measuring probe; a simulation holds nothing."""

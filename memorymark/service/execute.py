@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
 from memorymark.bounds import ON_ONES_OWN, Bounds, working_within
 from memorymark.errors import WorkloadError, quoted
-from memorymark.gpus.catalogue import find_gpu, load_catalogue
+from memorymark.gpus.catalogue import find_gpu, rentable_gpus
 from memorymark.placement.collector import collector_off
 from memorymark.probes.choose import share_simulations
 from memorymark.records.analysis import Analysis
@@ -110,7 +110,7 @@ def _work(call: Call) -> Callable[[], Record]:
     if request.kind is not RequestKind.COMPARISON:
         probe = call.probe(request.gpu)
         return lambda: _on_one(call, probe)
-    found = [find_gpu(name) for name in request.gpus or load_catalogue()]
+    found = [find_gpu(name) for name in request.gpus or rentable_gpus()]
     gpus = {gpu.key: call.prices.priced(gpu) for gpu in found}
     probes = [(gpu, call.probe(gpu.key)) for gpu in gpus.values()]
     share_simulations(probe for _, probe in probes)

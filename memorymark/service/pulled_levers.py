@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from memorymark.analysis.levers.find_levers import find_levers
 from memorymark.errors import NotAvailable
-from memorymark.gpus.catalogue import Gpu, load_catalogue
+from memorymark.gpus.catalogue import Gpu, load_catalogue, rentable_gpus
 from memorymark.placement.collector import collector_off
 from memorymark.probes.choose import share_simulations
 from memorymark.probes.probe import Probe
@@ -60,9 +60,9 @@ def _with_snippet(lever: Lever) -> Lever:
 
 
 def _cards(call: Call) -> Iterator[tuple[Gpu, Probe]]:
-    """Yield the cards of the catalogue; their probes share what they simulate."""
+    """Yield the cards that are rented by the hour; their probes share what they simulate."""
     others = dataclasses.replace(call, request=dataclasses.replace(call.request, device=None))
-    probes = {key: (gpu, others.probe(key)) for key, gpu in load_catalogue().items()}
+    probes = {key: (gpu, others.probe(key)) for key, gpu in rentable_gpus().items()}
     share_simulations(probe for _, probe in probes.values())
     for gpu, probe in probes.values():
         yield call.prices.priced(gpu), probe

@@ -25,6 +25,8 @@ from memorymark.simulator.torch_compat import operations
 
 _FUSED_OPTIMIZERS = operations("_fused_adam_", "_fused_adamw_", "_fused_sgd_", "_fused_adagrad_")
 
+_NO_KERNELS = Work(())
+
 
 class _Traits:
     """What the device has to do for an operation, looked up once for all of its calls."""
@@ -60,6 +62,8 @@ class SimulatedDevice(MemoryTracker):
         keeps_values: Whether larger tensors' values are kept too, as the user's code may ask
             for them.
         more_micro_batches: How many of each step are copies of the last that runs.
+        counts_all: Whether views and all else that runs no kernel count among the works, too: the
+            host does them.
 
     Attributes:
         convolutions: The kernels of the convolutions, whose workspaces are not in the trace.
@@ -76,6 +80,7 @@ class SimulatedDevice(MemoryTracker):
         meter: Meter | None = None,
         keeps_values: bool = False,
         more_micro_batches: int = 0,
+        counts_all: bool = False,
     ) -> None:
         # Counters that optimizers keep on the host are device memory where the device is the host.
         super().__init__("meta", *(() if session.rules.is_cuda else ("cpu",)))
@@ -88,6 +93,7 @@ class SimulatedDevice(MemoryTracker):
         self._answers = Answers(session, keeps_values=keeps_values)
         self._timed_step = timed_step
         self._more_micro_batches = more_micro_batches
+        self._counts_all = counts_all
         self._step = 0
         self._handles: set[bool] = set()
         self._has_dropout_state = False
@@ -98,9 +104,7 @@ class SimulatedDevice(MemoryTracker):
         self._count_operation()
         traits = self._traits.get(id(func)) or self._learn(func)
         if traits.is_view:  # takes no time and makes no values, as half of all operations do
-            output, _ = self._call(traits, func, args, kwargs)
-            self.see(output, func)
-            return output
+            return self._view(traits, func, args, kwargs)
         output, recipe = NOT_A_QUESTION, None
         if traits.asks:
             output = self._answers.answer(func, args, kwargs)
@@ -120,6 +124,15 @@ class SimulatedDevice(MemoryTracker):
             self.see(output, func)
         if self._step == self._timed_step:
             self._count(func, args, output, recipe)
+        return output
+
+    def _view(
+        self, traits: _Traits, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        output, _ = self._call(traits, func, args, kwargs)
+        self.see(output, func)
+        if self._counts_all:
+            self.works.append(_NO_KERNELS)
         return output
 
     def begin_phase(self, phase: str) -> None:
@@ -142,8 +155,8 @@ class SimulatedDevice(MemoryTracker):
             work = work_of(func, args, output)
             if recipe is not None:
                 recipe.work = work
-        if work is not None:
-            self.works.append(work)
+        if work is not None or self._counts_all:
+            self.works.append(work or _NO_KERNELS)
 
     def _call(
         self, traits: _Traits, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -204,4 +217,5 @@ class SimulatedDevice(MemoryTracker):
         if in_autograd not in self._handles:
             self._handles.add(in_autograd)
             size = self._session.rules.cublas_workspace_bytes
-            self.borrow(size, "workspaces", "cuBLAS workspace")
+            if size:
+                self.borrow(size, "workspaces", "cuBLAS workspace")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -83,7 +82,7 @@ def simulate_sessions(
     meter = new_meter(f"The simulation of {quoted(spec.workload.name)}")
     runtime = SimulatedRuntime(rules)
     with simulating(rules) as session, collector_off():
-        device = SimulatedDevice(session, ShapeCache(), ALL_COUNT, meter=meter)
+        device = SimulatedDevice(session, ShapeCache(), ALL_COUNT, meter=meter, counts_all=True)
         place = SimulatedPlace(device, capacity_bytes, host_bytes)
         eager = dataclasses.replace(spec.config, compiled=False)  # nothing to compile without data
         turns = ModelTurns(
@@ -124,7 +123,7 @@ class SimulatedPlace:
         self.capacity_bytes = capacity_bytes
         self._device = device
         self._replay = Replay(capacity_bytes)
-        self._ends: list[int] = [0]
+        self._spans: list[slice] = []
 
     def allocated_bytes(self) -> int:
         """Return the bytes of live tensors."""
@@ -144,13 +143,14 @@ class SimulatedPlace:
         device = self._device
         device.reset_peak()
         device.begin_phase(str(act))
+        start = len(device.works)
         work()
         self._replay.feed(device.trace.events)
         failed_at = self._replay.result().failed_at
         if failed_at is not None:
             wanted = device.trace.events[failed_at][1]
             raise OutOfMemory(wanted, self._replay.reserved_bytes, self.capacity_bytes or 0)
-        self._ends.append(len(device.works))
+        self._spans.append(slice(start, len(device.works)))
         return Reading(
             allocated_bytes=device.live_bytes,
             peak_bytes=device.peak_bytes,
@@ -159,7 +159,7 @@ class SimulatedPlace:
 
     def works(self) -> list[list[Work]]:
         """Return what each operation does of each piece of work that was done to its end."""
-        return [self._device.works[start:end] for start, end in itertools.pairwise(self._ends)]
+        return [self._device.works[span] for span in self._spans]
 
     def close(self) -> ReplayResult:
         """Let go of the allocator's blocks, and return what it came to."""

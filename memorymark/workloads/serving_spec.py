@@ -26,6 +26,9 @@ _PRECISIONS = {
     WeightFormat.FP32: Precision.FP32,
     WeightFormat.FP16: Precision.FP16,
     WeightFormat.BF16: Precision.BF16,
+    # Quantized after the model was built: everything else is computed in this format.
+    WeightFormat.INT8: Precision.BF16,
+    WeightFormat.INT4: Precision.BF16,
 }
 # What a batch holds that a prompt does not: it is what the model is to write.
 WRITTEN = ("labels", "decoder_input_ids", "decoder_attention_mask")
@@ -101,8 +104,6 @@ def built_as(
         UnknownChoice: The model has none of them, or not in this format.
         UsageError: The model cannot be run in this way.
     """
-    if config.weights not in _PRECISIONS:
-        raise UnknownChoice("precision", config.weights.value, [str(name) for name in _PRECISIONS])
     given = TrainingConfig(
         task=config.task, seq_len=config.prompt_tokens, precision=_PRECISIONS[config.weights],
         attention=config.attention, dropout=False, image_size=config.image_size,

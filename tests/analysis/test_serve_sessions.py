@@ -153,3 +153,9 @@ def test_what_does_not_suit_is_one_sentence():
     probe.target = Target("Apple M4", "mps", probe.target.source, None)
     with pytest.raises(NotAvailable, match="not on Apple M4"):
         super(SimulatedProbe, probe).run_sessions(None)
+
+
+def test_apples_gpus_have_no_segments_that_grow():
+    run, _ = served(SimulatedProbe(find_gpu("m4-16gb"), budget_bytes=L4_BUDGET))
+    assert not run.config.expandable_segments and run.sessions_held_by_default is None
+    assert any("approximate" in note for note in run.assumptions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from generators import byte_tokenizer, image_bytes, saved, tiny_vit
@@ -88,7 +89,7 @@ def image_file(tmp_path):
         (["--prompt", "x", "--image", "a.png"], "reads no images"),
         (["--prompt", "x", "--audio", "a.wav"], "hears no sound"),
         (["--prompt", "x" * 3000], "prompt is '3,000 tokens'; accepted: up to 2,048 tokens"),
-        (["--prompt", "x", "--precision", "int4"], "Unknown precision 'int4'"),
+        (["--prompt", "x", "--precision", "int3"], "Unknown weights 'int3'"),
         (["--prompt", "x", "--task", "ctc"], "Unknown task 'ctc'"),
         ([], "reads a text. Give --prompt TEXT"),
     ],
@@ -103,6 +104,14 @@ def test_what_does_not_suit_is_one_sentence(folder, capsys, words, said):
 def test_what_cannot_generate_says_so(capsys, model):
     _, err = run(capsys, ["generate", model, "--device", "cpu", "--random-weights"], code=2)
     assert "no model of Hugging Face" in err or "Unknown task" in err
+
+
+@pytest.mark.parametrize(("weights", "name"), [("int8", "torchao"), ("int4", "bitsandbytes")])
+def test_a_package_that_quantizes_is_asked_for(folder, capsys, monkeypatch, weights, name):
+    monkeypatch.setitem(sys.modules, name, None)
+    words = ["generate", folder, "--prompt", "x", "--device", "cpu", "--precision", weights]
+    _, err = run(capsys, words, code=1)
+    assert f"needs the package {name}" in err
 
 
 def test_a_folder_of_pickles_is_refused(tmp_path, capsys, folder):

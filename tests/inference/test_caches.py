@@ -70,3 +70,12 @@ def test_a_model_says_how_it_takes_its_cache():
 def test_a_quantized_cache_names_the_package_that_it_needs():
     with pytest.raises((MissingPackage, UnsupportedOperation), match="quant"):
         make_cache(decoder("mistral"), config(cache="quantized"))
+
+
+def test_a_model_that_keeps_its_state_in_its_layers_is_refused():
+    from transformers import RecurrentGemmaConfig, RecurrentGemmaForCausalLM
+
+    sizes = {"vocab_size": 100, "hidden_size": 64, "num_hidden_layers": 3, "intermediate_size": 96}
+    model = RecurrentGemmaForCausalLM(RecurrentGemmaConfig(**sizes, num_attention_heads=4))
+    with pytest.raises(UnsupportedOperation, match="sessions would mix"):
+        InferenceStep(model, config())

@@ -8,6 +8,7 @@ from memorymark.errors import OutOfMemory
 from memorymark.gpus.catalogue import find_gpu
 from memorymark.records.serving_config import ServingConfig
 from memorymark.records.session_run import SessionPlan
+from memorymark.simulator import simulated_generation
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.simulated_generation import simulate_generation
 from memorymark.units import MIB
@@ -55,3 +56,14 @@ def test_no_room_ends_it_where_the_allocator_finds_none():
     found = generated(36 * MIB)
     assert isinstance(found.ended, OutOfMemory) and found.prefill is None
     assert found.first_token is None and found.peak_reserved_bytes <= 36 * MIB
+
+
+def test_tokens_that_are_skipped_change_nothing_but_the_time_it_takes(monkeypatch):
+    found = generated(new_tokens=40)
+    monkeypatch.setattr(simulated_generation, "_LOOKED_AT", 100)
+    ran = generated(new_tokens=40)
+    assert len(found.trace.events) < len(ran.trace.events)
+    assert found.cache_bytes == ran.cache_bytes and found.decode == ran.decode
+    assert found.peak_allocated_bytes == ran.peak_allocated_bytes
+    assert found.peak_reserved_bytes == ran.peak_reserved_bytes
+    assert found.next_token.seconds == pytest.approx(ran.next_token.seconds, rel=1e-3)

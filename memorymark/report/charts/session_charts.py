@@ -24,7 +24,7 @@ from memorymark.units import count, gib, seconds
 
 _WEIGHTS, _BESIDE = "Weights", "Beside them in a pass"
 _FITS, _TOO_MUCH = "Caches that fit", "Caches that do not"
-_PARTS = {_WEIGHTS: "#3f74d8", _BESIDE: "#8793a1", _FITS: "#1f9e88", _TOO_MUCH: "#d64b4b"}
+_PARTS = {_WEIGHTS: "#3f74d8", _BESIDE: "#8793a1", _FITS: "#1f9e88", _TOO_MUCH: "#e08a2c"}
 _ALLOCATED, _RESERVED = "Allocated", "Reserved"
 _OUT, _IN = "Swap to the host", "Swap to the device"
 _MOVES = {Act.SWAP_OUT: _OUT, Act.SWAP_IN: _IN}

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memorymark.gpus.catalogue import Gpu
-from memorymark.memory.trace import FORWARD
-from memorymark.simulator.time.bands import seconds_band
-from memorymark.simulator.time.calibration import CALIBRATION, Calibration
-from memorymark.simulator.time.clock import StepTime, step_time
+from memorymark.simulator.time.bands import pass_width
+from memorymark.simulator.time.calibration import INFERENCE, Calibration
+from memorymark.simulator.time.clock import step_time
 from memorymark.simulator.time.kernels import Work
 from memorymark.simulator.time.speeds import speeds_of
 
@@ -52,19 +51,20 @@ class ActTime:
 
 def act_time(
     works: Sequence[Work], gpu: Gpu, *, compiled: bool = False,
-    calibration: Calibration = CALIBRATION,
+    calibration: Calibration = INFERENCE,
 ) -> ActTime:  # fmt: skip
     """Return the estimated time of one pass.
 
     Args:
-        works: What each of its operations does.
+        works: What each of its operations does, one without kernels for a view.
         gpu: The card that it is for.
         compiled: Whether the host starts it at once, as a graph.
         calibration: The shares of a card's peaks that kernels reach.
     """
-    found = step_time(works, [(FORWARD, 0)], speeds_of(gpu, calibration), calibration)
-    host = 0.0 if compiled else found.host_seconds
+    found = step_time(works, [], speeds_of(gpu, calibration), calibration)
+    operations = sum(work.times for work in works)
+    host = 0.0 if compiled else operations * calibration.inference_host_seconds
     seconds = max(found.device_seconds, host)
-    width, reasons = seconds_band(StepTime(seconds, found.device_seconds, host, found.shares), gpu)
+    width, reasons = pass_width(found.device_seconds, host, gpu)
     factor = math.exp(width)
     return ActTime(seconds, seconds / factor, seconds * factor, found.device_seconds, host, reasons)

@@ -9,7 +9,7 @@ halves of all rows in view.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memorymark.simulator.time.kernels import Kind
 
@@ -40,7 +40,9 @@ class Calibration:
         depthwise_large: Of all of them where the filter is larger than 7x7.
         flash: Share of the arithmetic that flash attention reaches.
         efficient: Of memory-efficient attention.
-        elementwise: Share of the bandwidth that element-wise kernels and products reach.
+        elementwise: Share of the bandwidth that element-wise kernels reach, and what is not named
+            here.
+        product_bandwidth: Share of it that matrix products reach.
         transpose: Of copies into another order.
         layout: Of a convolution's copies from NCHW to NHWC order and back.
         layout_backward: Of those for its gradients.
@@ -62,11 +64,16 @@ class Calibration:
             where others are idle.
         trip_seconds: A trip to the memory and back, where a thread waits for one before the next.
         launch_seconds: The least that a kernel takes, one after the other; taken.
+        last_wave: How much of a wave of tiles is lost at a product's end.
+        narrow: Rows or columns up to which a product is one of vectors: it takes as long as its
+            bytes.
         overlap: How well arithmetic and memory overlap: 1 not at all, more is better.
         forward_host_seconds: The host's pace for an operation of the forward pass, its module's
             Python and its views included; taken, for a server's processor.
         backward_host_seconds: The same in the backward pass; taken.
         optimizer_host_seconds: The same in the optimizer's step; taken.
+        inference_host_seconds: The host's pace for an operation of a pass without gradients, each
+            view an operation of its own.
         geforce_clock: How far GeForce cards clock above what their peaks are stated at; taken.
         volta_flops_per_joule: Operations that a joule pays for in fp16, for cards that their power
             holds back, by generation: here Volta's, in 12 nm.
@@ -100,6 +107,7 @@ class Calibration:
     flash: float = 0.71
     efficient: float = 0.478
     elementwise: float = 0.923
+    product_bandwidth: float = 0.923
     transpose: float = 0.616
     layout: float = 0.93
     layout_backward: float = 0.651
@@ -120,10 +128,13 @@ class Calibration:
     multiprocessor_draw: float = 1.66
     trip_seconds: float = 0.253e-6
     launch_seconds: float = 3e-6
+    last_wave: float = 0.0
+    narrow: int = 0
     overlap: float = 2.71
     forward_host_seconds: float = 25e-6
     backward_host_seconds: float = 18e-6
     optimizer_host_seconds: float = 10e-6
+    inference_host_seconds: float = 10.2e-6
     geforce_clock: float = 1.1
     volta_flops_per_joule: float = 0.419e12
     turing_flops_per_joule: float = 0.45e12
@@ -150,11 +161,14 @@ class Calibration:
 
     def bandwidth_share(self, kind: Kind) -> float:
         """Return the share of the bandwidth that kernels of a kind reach."""
+        if kind in _PRODUCTS:
+            return self.product_bandwidth
         return self.elementwise if kind in _ARITHMETIC else getattr(self, _STREAMS[kind])
 
 
 _KINDS = tuple(Kind)
 _ARITHMETIC = frozenset(_KINDS[: _KINDS.index(Kind.LAYOUT)])
+_PRODUCTS = (Kind.PRODUCT, Kind.ODD_PRODUCT)
 _STREAMS = {kind: kind.name.lower() for kind in Kind} | {
     Kind.RESIZE: "pool", Kind.ROW_SUM: "row_norm_backward"
 }  # fmt: skip
@@ -171,3 +185,8 @@ def _generation(compute_capability: tuple[int, int]) -> str:
 
 
 CALIBRATION = Calibration()
+
+# Passes of an inference are products with few rows, which read their weights once: of their bytes
+# and their tiles they reach less than the large ones of a training, and wait for both. Chosen on
+# the published figures of benchmarks/inference.py whose families are not kept apart.
+INFERENCE = replace(CALIBRATION, product_bandwidth=0.68, last_wave=0.4, narrow=16, overlap=1.3)

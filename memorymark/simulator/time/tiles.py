@@ -14,11 +14,13 @@ multiply.
 
 Waves and rows of tiles are not rounded up: libraries have kernels of many sizes for a last wave,
 and a sample more must not make a step faster or slower by chance. So a larger batch is never slower
-per sample for its tiles.
+per sample for its tiles. Where products have few waves, as in inference, what the last one leaves
+idle on average is added (`last_wave`).
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -60,7 +62,8 @@ def seconds(
     rate = rates / speeds.multiprocessors
     strip = calibration.l2_bytes_per_clock * speeds.clock_hz
     results = rows * columns * batch
-    best = np.full(len(rows), np.inf)
+    prologue, best = calibration.prologue, np.full(len(rows), np.inf)
+    waves = functools.partial(_waves, speeds=speeds, calibration=calibration)
     small = (rows <= _SMALL_RESULT) & (columns <= _SMALL_RESULT)
     at_once = np.where(small, _SMALL_AT_ONCE, 1)
     # However many wait beside one another, they share the arithmetic.
@@ -70,15 +73,15 @@ def seconds(
         count = np.maximum(1, rows / height) * np.ceil(columns / width) * batch
         most = np.maximum(1, depth / _SHORTEST_SUM)
         parts = np.clip(speeds.multiprocessors / np.maximum(count, 1), 1, most)
-        whole = (depth + calibration.prologue) * each * _waves(count / at_once, speeds)
-        split = (
-            (depth / parts + calibration.prologue) * each * _waves(count * parts / at_once, speeds)
-        )
+        whole = (depth + prologue) * each * waves(count / at_once)
+        split = (depth / parts + prologue) * each * waves(count * parts / at_once)
         added = _PART_BYTES * parts * results / speeds.bandwidth_bytes
         best = np.minimum(best, np.minimum(whole, split + added))
     best = np.where(small, np.maximum(best, least), best)
-    return np.where(depth <= 1, 0.0, best)
+    is_narrow = np.minimum(rows, columns) <= calibration.narrow
+    return np.where((depth <= 1) | is_narrow, 0.0, best)
 
 
-def _waves(count: Array, speeds: Speeds) -> Array:
-    return np.maximum(1, count / speeds.multiprocessors)
+def _waves(count: Array, speeds: Speeds, calibration: Calibration) -> Array:
+    waves = count / speeds.multiprocessors
+    return np.maximum(1, waves + calibration.last_wave * np.minimum(1, waves))

@@ -27,7 +27,7 @@ from memorymark.ui.kept_runs import request_of
 from memorymark.ui.pieces import File, card, draw_exports
 from memorymark.ui.results.analysis_view import source_line
 from memorymark.ui.setup.choices import link_inputs
-from memorymark.units import count, gib, mib_or_gib, seconds
+from memorymark.units import count, gib, likely_seconds, mib_or_gib, seconds
 
 _FIGURES = (
     columns.text("Figure", lambda row: row[0], width="medium"),
@@ -59,28 +59,37 @@ def draw_sessions(run: Run) -> None:
 
 
 def _draw_cards(found: SessionRun) -> None:
-    asked = f"of {count(found.plan.sessions)} asked for"
-    held = count(found.sessions_held)
     default = found.sessions_held_by_default
     beside = "all caches on the device" if default is None else f"{count(default)} by default"
-    with st.grid(4, min_column_width=170):
-        card("Completed", count(found.sessions_completed), asked)
-        card("Held at once", held, beside, "By default: PyTorch's allocator as it is set up.")
+    with st.grid(3, min_column_width=200):
+        card(
+            "Completed",
+            count(found.sessions_completed),
+            f"of {count(found.plan.sessions)} asked for",
+        )
+        card(
+            "Held at once",
+            count(found.sessions_held),
+            beside,
+            "Sessions that come to their end with all caches on the device. By default: with "
+            "PyTorch's allocator as nobody has set it up.",
+        )
         card("Cache of a session", mib_or_gib(found.cache_bytes_per_session), "at its end")
-        card(
-            "First token",
-            seconds(found.first_token_seconds),
-            _after(found.first_token_swapped_seconds),
-        )
-        card(
-            "Next token",
-            seconds(found.next_token_seconds),
-            _after(found.next_token_swapped_seconds),
-        )
+        _draw_latency("First token", found.first_token_seconds, found)
+        _draw_latency("Next token", found.next_token_seconds, found)
+        _draw_latency("Next token after swaps", found.next_token_swapped_seconds, found)
 
 
-def _after(value: float | None) -> str:
-    return "no swaps" if value is None else f"{seconds(value)} after swaps"
+def _draw_latency(label: str, value: float | None, found: SessionRun) -> None:
+    """Draw seconds: measured, or simulated with the band around them."""
+    factor = found.seconds_factor
+    if value is None:
+        told = "no swaps" if "swaps" in label else "no session came so far"
+    elif factor is None:
+        told = "measured"
+    else:
+        told = likely_seconds(value / factor, value * factor).strip(" ()")
+    card(label, seconds(value), told)
 
 
 def _draw_demand(found: SessionRun, run_id: str) -> None:

@@ -1,0 +1,280 @@
+"""Scores simulated inference against published figures.
+
+    python benchmarks/inference.py [--rows FILE] [--configs FOLDER] [--only TEXT] [--json FILE]
+
+Each row of ground_truth/inference.csv that can be expressed is simulated as it was run, by the
+functions that users call: a batch that reads its prompt and generates
+(`simulator/simulated_generation.py`), one pass of an encoder (a simulated trial), copies between
+host and device (the catalogue). What older versions of transformers did otherwise is in
+older_transformers.py. Rows that say all of their settings are strict; where a setting is the
+script's default, or is not printed, the row is inferred: the two are scored apart. So are models of
+other families than the constants of the estimate of time were chosen on. For every other row the
+reason is counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+
+import torch
+from encoders import encoded
+from inference_models import find_workload
+from inference_rows import COPIES, ROWS, SECONDS, Figure, load
+from older_transformers import OlderStep, add_tables
+
+from memorymark.bounds import Bounds, working_within
+from memorymark.errors import MemoryMarkError
+from memorymark.inference.inference_step import InferenceStep
+from memorymark.records.config import Task
+from memorymark.records.serving_config import CacheKind, ServingConfig
+from memorymark.records.session_run import SessionPlan
+from memorymark.simulator.cuda.rules import Platform, Rules
+from memorymark.simulator.simulated_generation import SimulatedGeneration, simulate_generation
+from memorymark.workloads.build import build_model
+from memorymark.workloads.serving_spec import ServingSpec
+
+_TIMES = 40.0  # as often as one's own work the bounds of a simulation are set
+_WIDE = {"first_token_seconds": 0.2, "decode_tokens_per_second": 0.2}
+_WITHIN = 0.03
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One figure beside its simulation, in the same unit.
+
+    Attributes:
+        figure: The row.
+        found: The simulated figure.
+        low: The least that is likely; None where it has no band.
+        high: The most.
+    """
+
+    figure: Figure
+    found: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def error(self) -> float:
+        """Simulated over published, less one."""
+        return self.found / self.figure.published - 1
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the published figure lies in the band; without one, whether it is near."""
+        if self.low is None or self.high is None:
+            return abs(self.error) <= _WITHIN
+        return self.low <= self.figure.published <= self.high
+
+
+def score(figure: Figure, configs: Path | None = None) -> Scored | str:
+    """Return a row with its score, or why it has none."""
+    why = figure.why_not()
+    if why is not None:
+        return why
+    try:
+        return _copied(figure) if figure.metric in COPIES else _simulated(figure, configs)
+    except MemoryMarkError as error:
+        return f"{type(error).__name__}: {error}".partition(" (")[0][:120]
+
+
+def _copied(figure: Figure) -> Scored | str:
+    gpu = figure.gpu
+    if gpu is None:
+        return "the card is not in the catalogue"
+    rate = getattr(gpu, "host_link_bytes_per_s", None)
+    return Scored(figure, rate / 1e9) if rate else "the catalogue has no host link"
+
+
+def _simulated(figure: Figure, configs: Path | None) -> Scored | str:
+    workload = find_workload(figure.values["model"], configs)
+    if workload is None:
+        return "the model's configuration is not known here"
+    if figure.is_encoding:
+        return _of_trial(figure, encoded(figure, workload))
+    return _of_generation(figure, _generated(_Setting.of(figure), configs))
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What rows have in common that are one simulation."""
+
+    figure: Figure
+    key: tuple[object, ...]
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Setting) and self.key == other.key
+
+    @classmethod
+    def of(cls, figure: Figure) -> _Setting:
+        same = ("model", "dtype", "batch_size", "prompt_tokens", "new_tokens", "cache", "gpu")
+        values = tuple(figure.values[name] for name in same)
+        told = figure.attention, figure.is_older, figure.is_compiled, figure.prompt_tokens
+        return cls(figure, (*values, *told))
+
+
+@lru_cache(maxsize=8)
+def _generated(setting: _Setting, configs: Path | None) -> SimulatedGeneration:
+    figure = setting.figure
+    workload = find_workload(figure.values["model"], configs)
+    prompt, new = figure.prompt_tokens or 1, max(figure.new_tokens or 1, 1)
+    if figure.values["task"].startswith("prefill"):
+        new = 1
+    room = figure.cache_tokens if figure.cache is CacheKind.STATIC else None
+    config = ServingConfig(
+        weights=figure.weights,
+        batch_size=figure.batch_size,
+        context_tokens=max(room or 0, prompt + new),
+        output_tokens=new,
+        attention=figure.attention,
+        cache=figure.cache,
+        compiled=figure.is_compiled,
+        task=_task_of(workload),
+    )
+    spec = ServingSpec(workload, config, SessionPlan())
+    model = build_model(workload, spec.built_as, torch.device("meta"))
+    if figure.is_older:
+        add_tables(model)
+    with working_within(Bounds().multiplied(_TIMES), lambda: None):
+        return simulate_generation(
+            spec, model, Rules(Platform.CUDA, figure.compute_capability), None, figure.gpu,
+            OlderStep if figure.is_older and figure.cache is CacheKind.DYNAMIC else InferenceStep,
+        )  # fmt: skip
+
+
+def _task_of(workload: object) -> Task | None:
+    """Return the task in which a model generates, where its configuration names no class."""
+    config = getattr(workload, "_hf_config", None)
+    if getattr(config, "is_encoder_decoder", False):
+        return None
+    return Task.CAUSAL_LM
+
+
+def _of_generation(figure: Figure, found: SimulatedGeneration) -> Scored | str:
+    if figure.metric == "peak_allocated":
+        phase = found.prefill if "phase prefill" in figure.values["notes"] else None
+        return Scored(figure, phase.peak_bytes if phase else found.peak_allocated_bytes)
+    if figure.metric == "peak_reserved":
+        return Scored(figure, found.peak_reserved_bytes)
+    if figure.metric == "nvidia_smi_used":
+        return Scored(figure, found.peak_reserved_bytes + figure.context_bytes)
+    first, following = found.first_token, found.next_token
+    if figure.metric == "first_token_seconds" and first is not None:
+        return Scored(figure, first.seconds, first.low_seconds, first.high_seconds)
+    if following is None or first is None:
+        return "one token alone has no rate"
+    tokens = figure.new_tokens or 1
+
+    def rate(name: str) -> float:
+        if not figure.counts_prefill:
+            return figure.batch_size / getattr(following, name)
+        seconds = getattr(first, name) + (tokens - 1) * getattr(following, name)
+        return figure.batch_size * tokens / seconds
+
+    return Scored(figure, rate("seconds"), rate("high_seconds"), rate("low_seconds"))
+
+
+def _of_trial(figure: Figure, trial: object) -> Scored | str:
+    """Return the score of an encoder's pass."""
+    if figure.metric in SECONDS:
+        seconds = (trial.step_seconds, trial.step_seconds_low, trial.step_seconds_high)
+        return Scored(figure, *seconds) if trial.step_seconds else "no seconds are estimated"
+    readings = {
+        "peak_allocated": trial.peak_allocated_bytes,
+        "peak_reserved": trial.peak_reserved_bytes,
+        "nvidia_smi_used": trial.process_bytes,
+    }
+    found = readings.get(figure.metric)
+    return Scored(figure, found) if found else "it does not fit"
+
+
+def summary(scored: Sequence[Scored]) -> dict[str, float | int]:
+    """Return how far the simulations of some rows are off, as shares."""
+    errors = sorted(abs(each.error) for each in scored)
+    return {
+        "rows": len(errors),
+        "median_error": statistics.median(errors),
+        "nine_in_ten_within": errors[math.ceil(0.9 * len(errors)) - 1],
+        "within_band": sum(each.is_within for each in scored) / len(scored),
+        "median_signed_error": statistics.median(each.error for each in scored),
+    }
+
+
+def groups_of(each: Scored) -> list[tuple[str, ...]]:
+    """Return the groups that a score counts in, the widest first."""
+    figure = each.figure
+    sure = "strict" if figure.is_strict else "inferred"
+    groups = [(sure, figure.metric)]
+    if figure.metric in SECONDS:
+        apart = "kept apart" if figure.is_apart else "fitted on"
+        groups.append((sure, figure.metric, apart))
+    groups.append((sure, figure.metric, figure.family, figure.values["gpu"]))
+    return groups
+
+
+def summaries(scored: Iterable[Scored]) -> dict[str, dict[str, float | int]]:
+    """Return the summaries of all groups of some scores."""
+    groups: dict[tuple[str, ...], list[Scored]] = defaultdict(list)
+    for each in scored:
+        for group in groups_of(each):
+            groups[group].append(each)
+    return {", ".join(name): summary(groups[name]) for name in sorted(groups)}
+
+
+def score_all(figures: Iterable[Figure], configs: Path | None) -> list[Scored | str]:
+    """Score rows, those that are one simulation one after the other."""
+    figures = list(figures)
+    order = sorted(range(len(figures)), key=lambda n: str(_Setting.of(figures[n]).key))
+    found: dict[int, Scored | str] = {n: score(figures[n], configs) for n in order}
+    return [found[n] for n in range(len(figures))]
+
+
+def main() -> None:
+    """Score all rows, or those of a source or a model."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=Path, default=ROWS, help="the published figures")
+    parser.add_argument("--configs", type=Path, help="more configurations, one to a file")
+    parser.add_argument("--only", default="", help="rows whose source or model has this text")
+    parser.add_argument("--json", type=Path, help="write the scores here")
+    given = parser.parse_args()
+    figures = [
+        each
+        for each in load(given.rows)
+        if given.only.lower() in f"{each.values['source']} {each.values['model']}".lower()
+    ]
+    results = score_all(figures, given.configs)
+    scored = [each for each in results if isinstance(each, Scored)]
+    document = {
+        "rows": len(figures),
+        "scores": summaries(scored),
+        "left_out": dict(Counter(each for each in results if isinstance(each, str)).most_common()),
+    }
+    for name, found in document["scores"].items():
+        print(
+            f"{name:74} {found['rows']:4} rows, median {found['median_error']:6.1%} "
+            f"({found['median_signed_error']:+.1%}), nine in ten within "
+            f"{found['nine_in_ten_within']:6.1%}, in the band {found['within_band']:.0%}"
+        )
+    print(f"{len(scored)} of {len(figures)} rows are scored; of the others:")
+    for why, count in document["left_out"].items():
+        print(f"{count:5} {why}")
+    if given.json:
+        given.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""How transformers generated before 4.45 (October 2024), for figures that were measured with it.
+
+Models computed the logits of the whole prompt, most of them in fp32 at the end; the cache and the
+outputs of a pass lived until the next pass was done (`generate` held them, and caches were tuples
+that every pass made anew); the keys and values of the prompt were kept as the model made them,
+views of the product that they came from; and attention layers kept tables of their own: cosines
+and sines of all positions, and triangles of which position sees which.
+(transformers 4.36 to 4.44: generation/utils.py, cache_utils.py, and each model's modeling file.)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import cache_utils
+
+from memorymark.inference.caches import slots
+from memorymark.inference.inference_step import Generation, InferenceStep
+
+# Models whose forward pass ended with `logits.float()`, or `.to(torch.float32)`.
+_IN_FP32 = frozenset((
+    "llama", "mistral", "mixtral", "qwen2", "qwen2_moe", "gemma", "gemma2", "phi", "phi3",
+    "stablelm", "starcoder2", "persimmon", "olmo", "cohere", "gptj", "codegen", "dbrx", "jamba",
+))  # fmt: skip
+# Each of their layers held cosines and sines of all positions (`cos_cached`, `sin_cached`).
+_ROTARY = frozenset((
+    "llama", "mistral", "mixtral", "qwen2", "qwen2_moe", "phi", "phi3", "stablelm", "starcoder2",
+    "persimmon", "olmo", "gpt_neox", "falcon",
+))  # fmt: skip
+# Each of their layers held a triangle of bytes, positions by positions (`bias`).
+_TRIANGLES = frozenset(("gpt_neox", "gptj", "codegen", "gpt_neo", "gpt2"))
+_POSITIONS = ("max_position_embeddings", "n_positions")
+_LAYER = re.compile(r"\.(layers|h|blocks)\.\d+$")
+
+
+class OlderStep(InferenceStep):
+    """Generates as transformers did before 4.45.
+
+    Models with an encoder generate as they do today.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._last_logits = {}
+        self._outputs: Any = None
+        self._in_fp32 = self.model.config.model_type in _IN_FP32
+
+    @torch.no_grad()
+    def prefill(self, inputs: Mapping[str, Tensor]) -> Generation:
+        """Read a prompt and choose the first token."""
+        if self.model.config.is_encoder_decoder or self._cache_name != "past_key_values":
+            return super().prefill(inputs)
+        cache = cache_utils.DynamicCache()
+        for _ in range(self.model.config.num_hidden_layers):
+            layer = cache_utils.DynamicLayer()
+            layer.update = MethodType(_take_as_given, layer)
+            cache.layers.append(layer)
+        outputs = self.model(**self._given(inputs), **{self._cache_name: cache})
+        return self._begun(outputs, cache, inputs)
+
+    def decode(self, generation: Generation) -> Generation:
+        """Read the newest token and choose the next one; what was held before lives until then."""
+        held = [slot.tensor for slot in slots(generation.cache)]
+        generation = super().decode(generation)
+        del held
+        return generation
+
+    def _chosen(self, outputs: Any, generation: Generation, length: int) -> Generation:
+        if self._in_fp32:
+            outputs.logits = outputs.logits.float()
+        chosen = super()._chosen(outputs, generation, length)
+        self._outputs = outputs  # until those of the next pass take their place
+        return chosen
+
+
+def _take_as_given(layer: Any, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> Any:
+    """Take the prompt's keys and values as they are, and all later ones as ever."""
+    layer.lazy_initialization(keys, values)
+    layer.keys, layer.values = keys, values
+    del layer.update
+    return keys, values
+
+
+def add_tables(model: nn.Module) -> None:
+    """Give a model's layers the tables that they held, where there are none today."""
+    config = model.config
+    layers = [part for name, part in model.named_modules() if _LAYER.search(name)]
+    positions = next((getattr(config, name, None) for name in _POSITIONS), None) or 2048
+    held = {buffer.dtype for buffer in model.buffers() if buffer.dim() >= 2}
+    like = next(model.parameters())
+    for layer in layers:
+        if config.model_type in _ROTARY:
+            for name in ("older_cosines", "older_sines"):
+                layer.register_buffer(name, like.new_empty(positions, _rotated(config)))
+        if config.model_type in _TRIANGLES and torch.bool not in held:
+            triangle = like.new_empty(positions, positions, dtype=torch.bool)
+            layer.register_buffer("older_triangle", triangle)
+
+
+def _rotated(config: Any) -> int:
+    """Return how many numbers of a head its position turns."""
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    share = getattr(config, "partial_rotary_factor", None)
+    scaling = getattr(config, "rope_parameters", None) or {}
+    share = share or scaling.get("partial_rotary_factor") or getattr(config, "rotary_pct", None)
+    return int(size * (share or 1.0))
