@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from memorymark.api import estimate as estimate
     from memorymark.api import find_optimal_batch_size as find_optimal_batch_size
     from memorymark.api import fits as fits
+    from memorymark.api import generate as generate
     from memorymark.api import levers as levers
     from memorymark.api import measure as measure
     from memorymark.api import sessions as sessions
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from memorymark.records.analysis import Analysis as Analysis
     from memorymark.records.config import TrainingConfig as TrainingConfig
     from memorymark.records.fit import Fit as Fit
+    from memorymark.records.generation_plan import GenerationPlan as GenerationPlan
+    from memorymark.records.generation_run import GenerationRun as GenerationRun
     from memorymark.records.serving_config import ServingConfig as ServingConfig
     from memorymark.records.session_run import SessionPlan as SessionPlan
     from memorymark.records.session_run import SessionRun as SessionRun
@@ -45,6 +48,7 @@ _HOMES = {
     "find_optimal_batch_size": "api",
     "levers": "api",
     "fits": "api",
+    "generate": "api",
     "measure": "api",
     "sessions": "api",
     "snippet": "api",
@@ -52,6 +56,8 @@ _HOMES = {
     "validate_compilation_benefit": "api",
     "Analysis": "records.analysis",
     "Fit": "records.fit",
+    "GenerationPlan": "records.generation_plan",
+    "GenerationRun": "records.generation_run",
     "MemoryMarkError": "errors",
     "ServingConfig": "records.serving_config",
     "SessionPlan": "records.session_run",

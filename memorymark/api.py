@@ -10,7 +10,9 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
 from memorymark.records.config import TrainingConfig
-from memorymark.records.event import CancelToken, OnEvent, ignore
+from memorymark.records.event import CancelToken, Event, EventKind, OnEvent, ignore
+from memorymark.records.generation_plan import GENERATION_OPTIONS, GenerationPlan
+from memorymark.records.generation_run import GenerationRun
 from memorymark.records.lever import LeverReport
 from memorymark.records.option_keywords import naming_options, options_from
 from memorymark.records.prices import read_prices
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     from memorymark.records.validation import BackwardValidation, CompileValidation
 
 __all__ = [
-    "analyze", "compare_costs", "estimate", "find_optimal_batch_size", "fits", "levers", "measure",
-    "snippet", "validate_backward_pass", "validate_compilation_benefit",
+    "analyze", "compare_costs", "estimate", "find_optimal_batch_size", "fits", "generate", "levers",
+    "measure", "sessions", "snippet", "validate_backward_pass", "validate_compilation_benefit",
 ]  # fmt: skip
 
 
@@ -392,6 +394,65 @@ def sessions(
     )  # fmt: skip
 
 
+@naming_options(GenerationPlan, GENERATION_OPTIONS)
+def generate(
+    model: Model,
+    prompt: str | None = None,
+    *,
+    image: str | bytes | None = None,
+    audio: str | bytes | None = None,
+    config: ServingConfig | None = None,
+    device: str | None = None,
+    memory_budget: str | int | None = None,
+    on_text: Callable[[str], None] = lambda text: None,
+    on_event: OnEvent = ignore,
+    cancel: CancelToken | None = None,
+    **options: Any,
+) -> GenerationRun:
+    """Generate for real: text after a prompt, about an image or of a sound, or an image's class.
+
+    What it will hold is simulated before; what it held is measured.
+
+    Args:
+        model: A folder with config.json and safetensors, a hub id, or a configuration's name,
+            whose weights are random: the result says so.
+        prompt: What the model goes on from, or answers, in its own chat template if it has one.
+        image: An image's file, or what that holds.
+        audio: A sound's file, or what that holds.
+        config: How the model is run: task, weights, cache, attention, compiled. None takes bf16.
+        device: cuda, cuda:N, mps or cpu; None takes the best that is here.
+        memory_budget: The most that may be used of it, as in "4GiB" or in bytes.
+        on_text: Called with each piece of text as it is made, never half a character.
+        on_event: Called with each event.
+        cancel: Ends the text within a token; what was written until then is in the result.
+        options: The fields of GenerationPlan: max_new_tokens (64), temperature (0), top_k, top_p,
+            seed, prompt_tokens (32, of a random prompt), random_weights.
+
+    Raises:
+        UsageError: An argument is invalid, or the model does not read what is given.
+        MemoryMarkError: The model cannot be built, loaded or run.
+
+    Example:
+        >>> run = generate("smollm2-135m", "Once", device="cpu")  # doctest: +SKIP
+        >>> run.peak_allocated_bytes == run.predicted_peak_bytes  # doctest: +SKIP
+        True
+    """
+
+    def told(event: Event) -> None:
+        if event.kind is EventKind.TEXT:
+            on_text(event.text)
+        on_event(event)
+
+    given = {"image": image, "audio": audio}
+    media = {name: each for name, each in given.items() if isinstance(each, bytes)}
+    named = {name: f"{name} in memory" if name in media else each for name, each in given.items()}
+    plan = options_from(GenerationPlan, {"prompt": prompt, **named, **options})
+    return _execute(
+        RequestKind.GENERATE, model, None, told, cancel, media=media or None,
+        device=device, memory_budget=memory_budget, serving=config, generation=plan,
+    )  # fmt: skip
+
+
 def find_optimal_batch_size(model_name: str, device: Any = None) -> Analysis:
     """Analyze a model with all defaults: the first version's entry point.
 
@@ -409,8 +470,11 @@ def _execute(
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
     processes: int = 1,
+    media: Mapping[str, bytes] | None = None,
     **about: Any,
 ) -> Any:
     name, given = named(model)
     request = Request(kind, name, config or TrainingConfig(), **about)
-    return execute(request, **given, on_event=on_event, cancel=cancel, processes=processes)
+    return execute(
+        request, **given, on_event=on_event, cancel=cancel, processes=processes, media=media
+    )

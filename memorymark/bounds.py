@@ -95,6 +95,28 @@ class Bounds:
         )
 
 
+@dataclass(frozen=True)
+class MediaBounds:
+    """The most that an image or a sound may be, for whoever gives it. Headers say it beforehand.
+
+    Attributes:
+        file_bytes: Bytes of its file.
+        pixels: Pixels of an image: in memory each takes up to eight bytes while it is decoded.
+        seconds: Length of a sound.
+        samples: Samples of a sound, over all of its channels.
+        characters: Characters of a prompt.
+    """
+
+    file_bytes: int = 32 * MIB
+    pixels: int = 40_000_000
+    seconds: float = 600.0
+    samples: int = 64_000_000
+    characters: int = 1_000_000
+
+
+MEDIA = MediaBounds()
+
+
 class Meter:
     """Counts what one piece of work takes.
 

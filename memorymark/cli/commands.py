@@ -73,7 +73,7 @@ def analyze(
         _show_if_known(partial, as_json)
         raise Cancelled(partial_sentence(partial.trials)) from stop
     if not analysis.nothing_fits and analysis.complete:
-        _keep(request, analysis)
+        keep(request, analysis)
     _show_analysis(analysis, request, as_json, with_levers=with_levers)
     printed.check_analysis(analysis)
     write_scripts(analysis, files)
@@ -131,7 +131,7 @@ def _show_trial(request: Request, as_json: bool, files: Files) -> None:
 def _show_kept(request: Request, as_json: bool, in_words: Callable[[Any], None]) -> Any:
     """Execute a request, keep its record in the history and print it."""
     result = _done(request)
-    _keep(request, result)
+    keep(request, result)
     show(result, as_json, in_words)
     return result
 
@@ -278,7 +278,7 @@ def sessions(
     _show_kept(request, as_json, partial(printed.show_sessions, asked=request))
 
 
-def _keep(request: Request, record: Record) -> None:
+def keep(request: Request, record: Record) -> None:
     """Save a result before it is shown; where the history cannot be written, warn and go on."""
     try:
         RunHistory().save(str(request.kind), record.to_dict(), request=request.to_dict())

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from memorymark.inference.caches import cache_name, make_cache
 from memorymark.inference.pause import Pause, Pausing
+from memorymark.inference.writers import look, looks_again, writer_of
 from memorymark.records.serving_config import ServingConfig
 
 # Chooses the next token: logits (batch_size, vocabulary) in fp32 to ids (batch_size, 1).
@@ -31,7 +32,8 @@ class Generation:
         cache: What the model remembers of the tokens so far.
         token: The newest token, (batch_size, 1), which the model has not read yet.
         mask: Which tokens are read, (batch_size, tokens), the newest one included.
-        encoded: What the encoder returned, of models that have one.
+        encoded: What the encoder returned, of models that have one; the features of the image,
+            where they are looked at again.
         length: Tokens of the decoder so far, the newest one included.
     """
 
@@ -59,11 +61,12 @@ class InferenceStep:
     ) -> None:
         self.model, self.config = model, config
         self._choose = choose or likeliest
-        self._cache_name = cache_name(model)
-        taken = inspect.signature(model.forward).parameters
+        self._writer = writer_of(model)
+        self._cache_name = cache_name(self._writer)
+        taken = inspect.signature(self._writer.forward).parameters
         self._last_logits = {"logits_to_keep": 1} if "logits_to_keep" in taken else {}
         self._takes_mask = "attention_mask" in taken
-        self._decode = torch.compile(model) if config.compiled else model
+        self._decode = torch.compile(self._writer) if config.compiled else self._writer
 
     @torch.no_grad()
     def prefill(self, inputs: Mapping[str, Tensor]) -> Generation:
@@ -73,9 +76,11 @@ class InferenceStep:
             inputs: What the model's processor makes: `input_ids` (batch_size, tokens), or the
                 image or the sound that an encoder reads.
         """
-        cache = make_cache(self.model, self.config)
+        cache = make_cache(self._writer, self.config)
         if self.model.config.is_encoder_decoder:
             return self._prefill_decoder(inputs, cache)
+        if looks_again(self.model):
+            return self._prefill_looking(inputs, cache)
         outputs = self.model(**self._given(inputs), **{self._cache_name: cache})
         return self._begun(outputs, cache, inputs)
 
@@ -83,12 +88,12 @@ class InferenceStep:
     def decode(self, generation: Generation) -> Generation:
         """Read the newest token and choose the next one."""
         name, more = "input_ids", {}
-        if generation.encoded is not None:
+        if self.model.config.is_encoder_decoder:
             name, more = "decoder_input_ids", {"encoder_outputs": generation.encoded}
-            if generation.mask is not None:
-                more["attention_mask"] = generation.mask
-        elif generation.mask is not None and self._takes_mask:
-            more = {"attention_mask": generation.mask}
+        elif generation.encoded is not None:
+            more = {"encoder_hidden_states": generation.encoded}
+        if generation.mask is not None and self._takes_mask:
+            more["attention_mask"] = generation.mask
         outputs = self._decode(**{name: generation.token}, **more, **self._with(generation.cache))
         generation.cache = self._kept(outputs, generation.cache)
         return self._chosen(outputs, generation, generation.length)
@@ -98,7 +103,7 @@ class InferenceStep:
         self, pausing: Pausing, layer: int, inputs: Mapping[str, Tensor]
     ) -> tuple[Any, Pause]:
         """Read a prompt up to a layer; return the cache so far and the pause."""
-        cache = make_cache(self.model, self.config)
+        cache = make_cache(self._writer, self.config)
         return cache, pausing.run_until(layer, cache, **self._given(inputs))
 
     @torch.no_grad()
@@ -118,6 +123,16 @@ class InferenceStep:
     def _begun(self, outputs: Any, cache: Any, inputs: Mapping[str, Tensor]) -> Generation:
         mask, length = inputs.get("attention_mask"), inputs["input_ids"].shape[1]
         return self._chosen(outputs, Generation(self._kept(outputs, cache), None, mask), length)
+
+    def _prefill_looking(self, inputs: Mapping[str, Tensor], cache: Any) -> Generation:
+        given = dict(inputs)
+        encoded = look(self.model, given.pop("pixel_values"))
+        outputs = self._writer(
+            **self._given(given), **{self._cache_name: cache}, encoder_hidden_states=encoded
+        )
+        generation = self._begun(outputs, cache, given)
+        generation.encoded = encoded
+        return generation
 
     def _prefill_decoder(self, inputs: Mapping[str, Tensor], cache: Any) -> Generation:
         encoded = self.model.get_encoder()(**inputs)
@@ -142,7 +157,7 @@ class InferenceStep:
         logits = outputs.logits[:, -1, :].to(torch.float32, copy=True)
         generation.token = self._choose(logits)
         generation.length = length + 1
-        if generation.mask is not None and generation.encoded is None:
+        if generation.mask is not None and not self.model.config.is_encoder_decoder:
             more = generation.mask.new_ones((generation.mask.shape[0], 1))
             generation.mask = torch.cat([generation.mask, more], dim=-1)
         return generation

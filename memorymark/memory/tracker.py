@@ -29,6 +29,8 @@ class MemoryTracker(OperationMode):
         device_types: Storages on other types of device are left out.
         budget_bytes: The most that may be live; None for no limit.
         on_operation: Called before each operation; raises where somebody has cancelled.
+        looks_ahead: Whether the budget holds before an operation allocates, which takes as long
+            as the operation where that is small; else it ends what has gone beyond it.
 
     Attributes:
         trace: Every allocation and release so far.
@@ -50,6 +52,7 @@ class MemoryTracker(OperationMode):
         *device_types: str,
         budget_bytes: int | None = None,
         on_operation: Callable[[], None] = lambda: None,
+        looks_ahead: bool = True,
     ) -> None:
         check()
         super().__init__()
@@ -59,6 +62,7 @@ class MemoryTracker(OperationMode):
         self._device_types = device_types
         self._budget_bytes = budget_bytes
         self._on_operation = on_operation
+        self._looks_ahead = looks_ahead and budget_bytes is not None
         self._live: dict[int, tuple[int, weakref.ref[Any]]] = {}
         self._paths = ModulePaths()
         self._phase = SETUP
@@ -66,7 +70,7 @@ class MemoryTracker(OperationMode):
     def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the operation and note what it allocated."""
         self._on_operation()
-        if self._budget_bytes is not None:
+        if self._looks_ahead:
             self._check_budget(output_bytes(func, args, kwargs))
         output = func(*args, **kwargs)
         self.see(output, func)

@@ -60,6 +60,11 @@ class AcceleratorProbe(Probe):
         self._models = ModelKeeper(device.device)
         self._runtime = DeviceRuntime(device.device)
 
+    @property
+    def device(self) -> AcceleratorDevice:
+        """The back end's calls."""
+        return self._device
+
     def run_trial(self, spec: TrialSpec) -> Trial:
         """Run one trial; the device is left as it was found.
 

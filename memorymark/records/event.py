@@ -23,6 +23,7 @@ class EventKind(StrEnum):
     TRIAL_STARTED = "trial-started"
     TRIAL_FINISHED = "trial-finished"
     NOTE = "note"
+    TEXT = "text"  # a piece of what a model writes, as it is made
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from memorymark.records.config import (
     check_batch_size,
     without_filled_in_size,
 )  # fmt: skip
+from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.option import (
     REQUIRED,
     changed,
@@ -61,6 +62,7 @@ class RequestKind(StrEnum):
     LEVERS = "levers"
     FITS = "fits"
     SESSIONS = "sessions"
+    GENERATE = "generate"
 
 
 _COMMANDS = {
@@ -71,7 +73,7 @@ _COMMANDS = {
 }
 
 
-MEASURED_ONLY = (RequestKind.MEASURE, RequestKind.COMPILE)
+MEASURED_ONLY = (RequestKind.MEASURE, RequestKind.COMPILE, RequestKind.GENERATE)
 _TAKEN = {
     RequestKind.COMPARISON: COMPARED, RequestKind.LEVERS: LEVERED, RequestKind.SESSIONS: SERVED,
 }  # fmt: skip
@@ -81,6 +83,12 @@ _REFUSED = {
     RequestKind.ESTIMATE: ("device",),
     RequestKind.COMPARISON: ("device", "gpu"),
     RequestKind.SESSIONS: ("batch_size",),
+    RequestKind.GENERATE: ("batch_size",),
+}
+
+_FILLED_IN: dict[RequestKind, dict[str, type]] = {
+    RequestKind.SESSIONS: {"serving": ServingConfig, "plan": SessionPlan},
+    RequestKind.GENERATE: {"serving": ServingConfig, "generation": GenerationPlan},
 }
 
 
@@ -105,6 +113,7 @@ class Request(Record):
         largest: Whether the largest batch is looked for where the one that is given fits.
         serving: How the model generates; None where it is trained.
         plan: How many sessions take turns, and how.
+        generation: What one generation reads, and how what it writes is chosen.
         host_memory: Bytes of the host that swapped caches may take, given as bytes or as in
             "256GiB"; None leaves it to the target.
 
@@ -116,9 +125,11 @@ class Request(Record):
     json_keys: ClassVar[Mapping[str, Origin]] = {
         **same("kind", "model", "config", "device", "gpu", "memory_budget", "batch_size"),
         "options": lambda request: _written_options(request),
-        **same("largest", "serving", "plan", "host_memory"),
+        **same("largest", "serving", "plan", "host_memory", "generation"),
     }
-    json_optional: ClassVar[tuple[str, ...]] = ("largest", "serving", "plan", "host_memory")
+    json_optional: ClassVar[tuple[str, ...]] = (
+        "largest", "serving", "plan", "host_memory", "generation",
+    )  # fmt: skip
 
     kind: RequestKind
     model: str = described(
@@ -167,14 +178,14 @@ class Request(Record):
         "it is measured, without a limit where it is simulated.",
         read=lambda amount: parse_bytes(amount, "host memory"),
     )
+    generation: GenerationPlan | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", RequestKind(self.kind))
         self._check_prices()
         self._read_bytes()
-        if self.kind is RequestKind.SESSIONS:
-            object.__setattr__(self, "serving", self.serving or ServingConfig())
-            object.__setattr__(self, "plan", self.plan or SessionPlan())
+        for name, make in _FILLED_IN.get(self.kind, {}).items():
+            object.__setattr__(self, name, getattr(self, name) or make())
         if self.batch_size is not None:
             check_batch_size(self.batch_size)
         if self.device is not None and self.gpu is not None:
@@ -258,7 +269,7 @@ class Request(Record):
         command = _COMMANDS.get(self.kind, str(self.kind))
         words = ["memorymark", *command.split(), self.model]
         words += [*self._target_words(), *changed_words(self.config)]
-        for record in (self.serving, self.plan):
+        for record in (self.serving, self.plan, self.generation):
             words += [] if record is None else changed_words(record)
         if self.batch_size is not None:
             words += ["--batch-size", str(self.batch_size)]

@@ -23,6 +23,17 @@ def visible(text: object) -> str:
     return line if line.isprintable() else "".join(map(_shown, line))
 
 
+def visible_text(text: str) -> str:
+    r"""Return text of several lines in which every character shows, but for the ends of lines.
+
+    Example:
+        >>> print(visible_text("one\ntwo\x1b[2J"))
+        one
+        two\x1b[2J
+    """
+    return "".join(each if each == "\n" else _shown(each) for each in text.replace("\t", "    "))
+
+
 def _shown(character: str) -> str:
     if character.isprintable():
         return character

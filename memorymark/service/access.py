@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,7 @@ from memorymark.service.found_levers import wanted_levers
 from memorymark.service.guard import Guard, Visitor
 from memorymark.service.job import Job, Work
 from memorymark.service.jobs import JobManager
+from memorymark.service.messages import NO_MEDIA
 from memorymark.service.run import RunStatus
 from memorymark.service.worker_pool import ESTIMATES, FOLLOW_UPS, WorkerPool
 from memorymark.service.worker_process import WorkerBounds, WorkerFailed
@@ -122,8 +123,15 @@ class AppService:
         self.check(visitor)
         return self._fetched_prices.get()
 
-    def start(self, request: Request, visitor: Visitor) -> Job:
+    def start(
+        self, request: Request, visitor: Visitor, media: Mapping[str, bytes] = NO_MEDIA
+    ) -> Job:
         """Queue a job for a request, or return the active job for an equal one.
+
+        Args:
+            request: What is asked for.
+            visitor: Who asks.
+            media: What the files hold that a generation names; the names tell them apart.
 
         Raises:
             NotAllowed: The visitor may not start work, or the model may not run from here.
@@ -133,7 +141,8 @@ class AppService:
         check_model(request.model, self.settings)
         check_device(request.device)
         check_prices(request, self.settings)
-        return self._submit(request, visitor=visitor.name, admit=partial(admit, visitor.name))
+        asked = partial(admit, visitor.name)
+        return self._submit(request, media, visitor=visitor.name, admit=asked)
 
     def estimate(
         self, request: Request, batch_size: int, visitor: Visitor, wait_seconds: float = 0.0
@@ -263,8 +272,8 @@ class AppService:
         bounds = dataclasses.replace(bounds, gives_way=lambda: self.estimates.is_busy)
         return partial(self._execute, request, bounds, line=FOLLOW_UPS)
 
-    def _submit(self, request: Request, **how: Any) -> Job:
-        work = partial(self._execute, request, self._bounds_of(request))
+    def _submit(self, request: Request, media: Mapping[str, bytes] = NO_MEDIA, **how: Any) -> Job:
+        work = partial(self._execute, request, self._bounds_of(request), media=media)
         job = self._queued(request, work, **how)
         self.follow_ups.give_way()
         return job
@@ -286,15 +295,18 @@ class AppService:
         on_event: OnEvent,
         cancel: CancelToken,
         line: str | None = None,
+        media: Mapping[str, bytes] = NO_MEDIA,
     ) -> dict[str, Any]:
         if self._execute_with is None:
-            return self.workers.run(request, bounds, on_event, cancel, line)
+            return self.workers.run(request, bounds, on_event, cancel, line, media)
+        given = {"media": media} if media else {}
         record = self._execute_with(
             request,
             settings=self.settings,
             find_workload=partial(kept_workload, settings=self.settings),
             on_event=on_event,
             cancel=cancel,
+            **given,
         )
         return record.to_dict()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
 from memorymark.records.fit import Fit
+from memorymark.records.generation_run import GenerationRun, WeightsFrom
 from memorymark.records.request import MEASURED_ONLY, Request, RequestKind
 from memorymark.records.session_run import SessionRun
 from memorymark.records.trial import Source
@@ -54,6 +56,7 @@ class Call:
         on_event: Called with each event.
         cancel: Stops the work.
         processes: How many processes may work on it at a time.
+        media: What the files hold that a generation names: image, audio. None reads the files.
     """
 
     request: Request
@@ -63,6 +66,7 @@ class Call:
     on_event: OnEvent
     cancel: CancelToken
     processes: int = 1
+    media: Mapping[str, bytes] | None = None
 
     def note(self, text: str, progress: float | None = None) -> None:
         """Send a note."""
@@ -116,6 +120,33 @@ class Call:
             price_per_hour=self.with_price(request.options, probe).price_per_hour,
             on_event=self.on_event, cancel=self.cancel,
         )  # fmt: skip
+
+    def generate(self, probe: Probe, workload: Workload) -> GenerationRun:
+        """Run the request's generation on a probe's device.
+
+        In the app no file is read but the model's own, and the hub is not asked.
+        """
+        from memorymark.probes.generation import generate_on
+        from memorymark.workloads.checkpoint import Checkpoint, find_checkpoint
+        from memorymark.workloads.generation_spec import generation_spec
+
+        request, in_app = self.request, self.find_workload is not None
+        assert request.serving is not None and request.generation is not None
+        media = {} if self.media is None and in_app else self.media
+        checkpoint = Checkpoint(None, WeightsFrom.RANDOM)
+        if self.given is None:
+            random_weights = request.generation.random_weights
+            checkpoint = find_checkpoint(
+                workload.name, random_weights=random_weights, from_hub=not in_app
+            )
+        spec = generation_spec(workload, request.serving, request.generation, checkpoint, media)
+        pieces = itertools.count(1)
+
+        def tell(piece: str) -> None:
+            share = min(next(pieces) / spec.plan.max_new_tokens, 1.0)
+            self.on_event(Event(EventKind.TEXT, piece, progress=share))
+
+        return generate_on(probe, spec, note=self.note, cancel=self.cancel, on_text=tell)
 
     def workload(self, probe: Probe) -> Workload:
         """Return the workload that the request names, or what the user's own probe makes of it.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
@@ -23,6 +23,7 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.comparison import Comparison
 from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.fit import Fit
+from memorymark.records.generation_run import GenerationRun
 from memorymark.records.lever import LeverReport
 from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
 from memorymark.records.session_run import SessionRun
@@ -49,6 +50,7 @@ Record = (
     | LeverReport
     | Fit
     | SessionRun
+    | GenerationRun
 )
 
 
@@ -61,6 +63,7 @@ def execute(
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
     processes: int = 1,
+    media: Mapping[str, bytes] | None = None,
 ) -> Record:
     """Do what a request asks for and return its record.
 
@@ -71,6 +74,7 @@ def execute(
         workload: An object in place of the model's name.
         find_workload: Returns the workload of a model's name; None takes any form of name.
         on_event: Called with each event.
+        media: What the files hold that a generation names: image, audio. None reads the files.
         cancel: Checked before each trial, and at each module and operation of a simulation.
         processes: How many processes may try levers at a time, forked from this one; more than
             one only where no other thread of this process works with torch. On Linux without a
@@ -86,7 +90,7 @@ def execute(
     try:
         bounds = Bounds().multiplied(settings.bounds_times or ON_ONES_OWN)
         with working_within(bounds, cancel.check):
-            about = workload, find_workload, on_event, cancel, processes
+            about = workload, find_workload, on_event, cancel, processes, media
             return _done(Call(request, settings, *about))
     except SystemExit as end:  # of the user's code: it would end whatever program called us
         sentence = f"The code of {quoted(request.model)} called sys.exit({quoted(end.code)})."
@@ -137,6 +141,8 @@ def _on_one(call: Call, probe: Probe) -> Record:
         if request.kind is RequestKind.SESSIONS:
             run = call.serve(probe, workload)
             return dataclasses.replace(run, findings=(*notes, *run.findings))
+        if request.kind is RequestKind.GENERATE:
+            return call.generate(probe, workload)
         if request.kind in (RequestKind.BACKWARD, RequestKind.COMPILE):
             return _validate(call, probe, workload)
         if request.kind is RequestKind.FITS:

@@ -5,14 +5,28 @@ They travel over a socket of their own, so that nothing that a user's code print
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from memorymark.units import MIB, mib_or_gib
 
 LARGEST_BYTES = 64 * MIB
+NO_MEDIA: Mapping[str, bytes] = MappingProxyType({})
 _CHUNK_BYTES = 256 * 1024
+
+
+def written_media(media: Mapping[str, bytes]) -> dict[str, str]:
+    """Return what files hold as a message takes it."""
+    return {name: base64.b64encode(data).decode() for name, data in media.items()}
+
+
+def read_media(written: Mapping[str, str]) -> dict[str, bytes]:
+    """Return what `written_media` wrote."""
+    return {name: base64.b64decode(text) for name, text in written.items()}
 
 
 class Disconnected(Exception):

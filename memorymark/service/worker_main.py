@@ -29,7 +29,7 @@ from memorymark.placement.forks import processors
 from memorymark.probes.poisoned import is_anything_poisoned
 from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
 from memorymark.records.request import Request, RequestKind
-from memorymark.service.messages import Channel, Disconnected
+from memorymark.service.messages import Channel, Disconnected, read_media
 from memorymark.service.orphans import end_group
 from memorymark.service.workload_cache import kept_workload
 from memorymark.settings import Settings
@@ -146,6 +146,7 @@ class Worker:
                     on_event=on_event,
                     cancel=self._token(message["job"]),
                     processes=processors(),
+                    media=read_media(message.get("media", {})),
                 )
             return {"record": record.to_dict()}
         except Cancelled as stop:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.request import Request
+from memorymark.service.messages import NO_MEDIA
 from memorymark.service.orphans import OrphanGuard
 from memorymark.service.worker_process import WorkerBounds, WorkerFailed, WorkerProcess
 from memorymark.settings import Settings
@@ -93,6 +95,7 @@ class WorkerPool:
         on_event: OnEvent = ignore,
         cancel: CancelToken | None = None,
         line: str | None = None,
+        media: Mapping[str, bytes] = NO_MEDIA,
     ) -> dict[str, Any]:
         """Have a request executed in a worker process and return its record, as JSON.
 
@@ -102,6 +105,7 @@ class WorkerPool:
             on_event: Called with each event.
             cancel: Stops the work.
             line: Whose workers do it; None takes those of the request's device.
+            media: What the files hold that a generation names.
 
         Raises:
             WorkerFailed: The work failed, or its process ended.
@@ -111,7 +115,7 @@ class WorkerPool:
         cancel.check()
         worker = self._take(line)
         try:
-            return worker.run(request, self._settings, bounds, on_event, cancel)
+            return worker.run(request, self._settings, bounds, on_event, cancel, media)
         finally:
             if line.startswith(_ON_ACCELERATORS):
                 self._replace(worker)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from memorymark.errors import Cancelled, MemoryMarkError
 from memorymark.records.event import CancelToken, Event, OnEvent
 from memorymark.records.request import Request
-from memorymark.service.messages import Channel, Disconnected
+from memorymark.service.messages import NO_MEDIA, Channel, Disconnected, written_media
 from memorymark.service.orphans import OrphanGuard, end_group
 from memorymark.service.worker_main import written_settings
 from memorymark.settings import Settings
@@ -120,6 +120,7 @@ class WorkerProcess:
         bounds: WorkerBounds,
         on_event: OnEvent,
         cancel: CancelToken,
+        media: Mapping[str, bytes] = NO_MEDIA,
     ) -> dict[str, Any]:
         """Have a request executed and return its record, as JSON.
 
@@ -134,7 +135,7 @@ class WorkerProcess:
         try:
             self._channel.send(
                 job=self.jobs, request=request.to_dict(), settings=written_settings(settings),
-                is_last=bounds.gives_way is not None,
+                is_last=bounds.gives_way is not None, media=written_media(media),
             )  # fmt: skip
             while True:
                 message = self._channel.receive(_TICK_SECONDS)

@@ -16,6 +16,7 @@ from memorymark.simulator.micro_batches import repeat_micro_batch
 from memorymark.simulator.session import Session
 from memorymark.simulator.source_lines import running_line
 from memorymark.simulator.tensors.answers import NOT_A_QUESTION, Answers, is_question
+from memorymark.simulator.tensors.cpu_outputs import cpu_rule_for
 from memorymark.simulator.tensors.outputs import rule_for, sparse_rule_for
 from memorymark.simulator.tensors.shapes import Recipe, ShapeCache
 from memorymark.simulator.time.kernels import Work
@@ -41,7 +42,8 @@ class _Traits:
         self.is_fused_optimizer = func in _FUSED_OPTIMIZERS
         self.is_convolution = is_convolution(func)
         self.is_recurrent = func is recurrent_buffers.CUDNN
-        self.rule = rule_for(func) or recurrent_buffers.OUTPUTS.get(func)
+        own = None if is_cuda else cpu_rule_for(func)
+        self.rule = own or rule_for(func) or recurrent_buffers.OUTPUTS.get(func)
         self.sparse_rule = sparse_rule_for(func)
         self.uses_cublas = scratch.uses_cublas(func)
         takes = self.uses_cublas or self.is_recurrent or scratch.is_transient(func)

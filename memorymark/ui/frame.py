@@ -38,6 +38,7 @@ def pages() -> dict[str, Page]:
             "pages/cost_comparison.py", title=COMPARISON, icon=":material/payments:"
         ),
         "sessions": st.Page("pages/sessions.py", title="Sessions", icon=":material/forum:"),
+        "generate": st.Page("pages/generate.py", title="Generate", icon=":material/edit_note:"),
         "runs": st.Page("pages/runs.py", title="Runs", icon=":material/history:"),
     }
 

@@ -41,7 +41,7 @@ def load_hf_config(ref: str) -> Any:
         ModelNotFound: There is no such folder, id or network.
         WorkloadError: The configuration cannot be read, or needs code of its own.
     """
-    if _looks_local(ref):
+    if is_folder_name(ref):
         return _from_folder(Path(os.path.expanduser(ref)))
     known = shipped_model(ref)
     return _from_hub(ref) if known is None else shipped_config(known)
@@ -49,7 +49,7 @@ def load_hf_config(ref: str) -> Any:
 
 def shipped_model(ref: str) -> KnownModel | None:
     """Return the shipped model that a reference means; None for folders and other ids."""
-    return None if _looks_local(ref) else find_known_model(ref)
+    return None if is_folder_name(ref) else find_known_model(ref)
 
 
 def check_endpoint() -> str:
@@ -69,7 +69,8 @@ def check_endpoint() -> str:
     return given.rstrip("/")
 
 
-def _looks_local(ref: str) -> bool:
+def is_folder_name(ref: str) -> bool:
+    """Return whether a reference means a local folder, and no repository of the hub."""
     return ref.startswith((".", "/", "~")) or os.path.isdir(ref) or ref.count("/") > 1
 
 
@@ -109,7 +110,7 @@ def _from_hub(ref: str) -> Any:
     try:
         return _load(ref, local=True)
     except ModelNotFound:
-        if not _hub_answers(ref):
+        if not hub_answers(ref):
             raise _unreachable(ref) from None
     return _load_in_time(ref)
 
@@ -217,7 +218,7 @@ def _is_offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
 
 
-def _hub_answers(ref: str) -> bool:
+def hub_answers(ref: str) -> bool:
     """Ask once, through the proxies that are set, and take any answer for one."""
     if _is_offline():
         return False

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
@@ -25,6 +27,7 @@ from memorymark.workloads import lengths, objectives, tasks
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.chunked_cross_entropy import compute_in_chunks, refuse
 from memorymark.workloads.hub import only_local_files
+from memorymark.workloads.read_weights import keep_in_fp32, load_weights
 from memorymark.workloads.shipped import give_own_head
 
 
@@ -89,13 +92,43 @@ class HuggingFaceWorkload(Workload):
         """Build the Auto class of the task from the configuration."""
         config = self.describe(config)
         tasks.check_packages(config.task, self.name)
+        return self._made(config, _from_config).float()
+
+    def build_to_serve(
+        self, config: TrainingConfig, dtype: torch.dtype, folder: Path | None = None
+    ) -> nn.Module:
+        """Return a model as it is loaded to be used, its weights in a number format.
+
+        Buffers keep the format that the model's code gives them, and so do the weights that it
+        wants in fp32.
+
+        Args:
+            config: How it is used.
+            dtype: Format of the weights.
+            folder: Where its weights lie, as safetensors; None makes random ones.
+
+        Raises:
+            WorkloadError: It cannot be built, or its weights cannot be read.
+        """
+
+        def make(auto: Any, hf_config: Any, **more: Any) -> nn.Module:
+            if folder is None:
+                return keep_in_fp32(auto.from_config(hf_config, dtype=dtype, **more), dtype)
+            return load_weights(auto, folder, config=hf_config, dtype=dtype, **more)
+
+        return self._made(self.describe(config), make)
+
+    def _made(self, config: TrainingConfig, make: Callable[..., nn.Module]) -> nn.Module:
+        """Make a model of the task's Auto class, and check that its positions suffice."""
         attention = {"attn_implementation": "eager"} if config.attention == "eager" else {}
         try:
             with only_local_files():
                 hf_config = self._training_config(config)
                 auto = tasks.auto_class(self._hf_config, config.task)
-                model = auto.from_config(hf_config, **attention)
+                model = make(auto, hf_config, **attention)
             give_own_head(model, hf_config)
+        except MemoryMarkError:
+            raise
         except Exception as error:
             if is_out_of_memory(error):
                 raise
@@ -105,7 +138,7 @@ class HuggingFaceWorkload(Workload):
             raise WorkloadError(tasks.build_failure(self.name, config.task, error)) from error
         if "seq_len" in config.task.lengths:
             _check_positions(model, config.seq_len, self.name)
-        return model.float()
+        return model
 
     def batch(self, batch_size: int, config: TrainingConfig) -> Batch:
         """Make what the model's processor makes for the task, at random; no padding."""
@@ -166,6 +199,10 @@ class HuggingFaceWorkload(Workload):
             raise InvalidValue("use cache", "on", accepted)
         if config.chunked_cross_entropy and not config.task.is_language_model:
             refuse(self.name, f"is trained for {config.task}, with no loss over a vocabulary")
+
+
+def _from_config(auto: Any, hf_config: Any, **more: Any) -> nn.Module:
+    return auto.from_config(hf_config, **more)
 
 
 def _with_cache(hf_config: Any) -> Iterator[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ _PRECISIONS = {
     WeightFormat.INT4: Precision.BF16,
 }
 # What a batch holds that a prompt does not: it is what the model is to write.
-_WRITTEN = ("labels", "decoder_input_ids", "decoder_attention_mask")
+WRITTEN = ("labels", "decoder_input_ids", "decoder_attention_mask")
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,16 @@ class ServingSpec:
         hf_config = getattr(self.workload, "hf_config", None)
         if hf_config is not None:
             _check_context(hf_config, self.config, self.workload.name)
-        built_as = _built_as(self.workload, self.config)
-        filled_in = dataclasses.replace(self.config, task=built_as.task)
-        object.__setattr__(self, "built_as", built_as)
+        model_as = built_as(self.workload, self.config)
+        filled_in = dataclasses.replace(self.config, task=model_as.task)
+        object.__setattr__(self, "built_as", model_as)
         object.__setattr__(self, "config", filled_in)
 
     def make_prompt(self, device: torch.device) -> dict[str, Tensor]:
         """Return one session's inputs on a device, at random: what its processor would make."""
         with torch.device(device):
             batch: Mapping[str, Tensor] = self.workload.batch(self.config.batch_size, self.built_as)
-        return {name: x.to(device) for name, x in batch.items() if name not in _WRITTEN}
+        return {name: x.to(device) for name, x in batch.items() if name not in WRITTEN}
 
 
 def _check_context(hf_config: Any, config: ServingConfig, name: str) -> None:
@@ -88,19 +88,36 @@ def _check_context(hf_config: Any, config: ServingConfig, name: str) -> None:
         )
 
 
-def _built_as(workload: Workload, config: ServingConfig) -> TrainingConfig:
-    """Return the training whose model and inputs those of a session are."""
+def built_as(
+    workload: Workload, config: ServingConfig, among: Sequence[Task] = GENERATING
+) -> TrainingConfig:
+    """Return the training whose model and inputs those of a session are.
+
+    Without a task it is the model's own, where that is among them, else the first that it has.
+
+    Args:
+        workload: What is run.
+        config: How it is run.
+        among: The tasks that are accepted.
+
+    Raises:
+        UnknownChoice: The model has none of them, or not in this format.
+        UsageError: The model cannot be run in this way.
+    """
     given = TrainingConfig(
         task=config.task, seq_len=config.prompt_tokens, precision=_PRECISIONS[config.weights],
         attention=config.attention, dropout=False, image_size=config.image_size,
         audio_seconds=config.audio_seconds, expandable_segments=config.expandable_segments,
     )  # fmt: skip
     if config.task is not None:
-        if config.task not in GENERATING:
-            raise UnknownChoice("task", config.task.value, [str(task) for task in GENERATING])
+        if config.task not in among:
+            raise UnknownChoice("task", config.task.value, [str(task) for task in among])
         return workload.describe(given)
+    own = workload.describe(given)
+    if own.task in among:
+        return own
     refused: MemoryMarkError | None = None
-    for task in GENERATING:
+    for task in among:
         try:
             return workload.describe(dataclasses.replace(given, task=task))
         except UnknownChoice as error:

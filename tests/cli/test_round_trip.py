@@ -16,9 +16,11 @@ from memorymark.errors import NotAvailable
 from memorymark.gpus.catalogue import load_catalogue
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig
+from memorymark.records.generation_plan import SERVED, GenerationPlan
 from memorymark.records.option import Option, options_of
 from memorymark.records.prices import PriceKind
 from memorymark.records.request import COMPARED, LEVERED, Request, RequestKind
+from memorymark.records.serving_config import ServingConfig
 
 GPUS = sorted(load_catalogue())
 WITH_A_COMMAND = sorted(set(RequestKind) - {RequestKind.FITS})
@@ -26,8 +28,12 @@ TEXTS = {
     "freeze": ["*embeddings*", "encoder.*.weight,head.[ab]?", "*"],
     "lengths": ["32:5,512:1", "64:1"],
     "length_range": [None],  # of the two, one may be given
+    "prompt": ["Once upon", 'it\'s "so"', "--stream"],
+    "image": ["a cat.png"],
+    "audio": ["/tmp/a.wav"],
 }
 SIMULATED = (RequestKind.ANALYSIS, RequestKind.BACKWARD, RequestKind.LEVERS)
+SERVING = (RequestKind.SESSIONS, RequestKind.GENERATE)
 PRICED = (RequestKind.ANALYSIS, RequestKind.COMPARISON, RequestKind.LEVERS)
 
 
@@ -81,13 +87,17 @@ def requests(draw: st.DrawFn) -> Request:
         more["prices"] = draw(st.dictionaries(st.sampled_from(GPUS), st.floats(0, 10**9)))
         more["price_kind"] = draw(st.sampled_from([None, *PriceKind]))
         more["live_prices"] = draw(st.booleans())
-    else:
+    elif kind not in SERVING:
         more["batch_size"] = draw(st.integers(1, MAX_BATCH_SIZE))
+    if kind is RequestKind.GENERATE:
+        more["serving"] = draw(records(ServingConfig, SERVED))
+        more["generation"] = draw(records(GenerationPlan))
     if kind is RequestKind.COMPARISON:
         more["gpus"] = draw(st.lists(st.sampled_from(GPUS), unique=True).map(tuple))
     more["memory_budget"] = draw(st.none() | st.integers(1, 2**40))
     model = draw(st.sampled_from(["bert", "hf:a folder", "torchvision:vit_b_16"]))
-    return Request(kind, model, draw(records(TrainingConfig)), **more)
+    config = TrainingConfig() if kind in SERVING else draw(records(TrainingConfig))
+    return Request(kind, model, config, **more)
 
 
 @given(asked=requests())

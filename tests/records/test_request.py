@@ -6,10 +6,13 @@ import pytest
 from memorymark.errors import InvalidValue, UsageError
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
+from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.serving_config import ServingConfig
 from memorymark.records.session_run import SessionPlan
 from memorymark.units import GIB
+
+WITHOUT_BATCH = (RequestKind.SESSIONS, RequestKind.GENERATE)
 
 
 def request(**changes):
@@ -61,7 +64,7 @@ def test_what_lives_in_a_script_has_no_command():
     assert asked.command() is None
     others = set(RequestKind) - {RequestKind.FITS, RequestKind.COMPARISON, RequestKind.ESTIMATE}
     for kind in others:
-        batch_size = None if kind is RequestKind.SESSIONS else 8
+        batch_size = None if kind in WITHOUT_BATCH else 8
         words = shlex.split(request(kind=kind, batch_size=batch_size).command())
         assert words[0] == "memorymark" and "bert" in words
 
@@ -108,3 +111,20 @@ def test_sessions_are_asked_for_with_their_own_records():
     assert "serving" not in request().to_dict()
     with pytest.raises(UsageError, match="sessions takes no batch size"):
         Request(RequestKind.SESSIONS, "gpt2", batch_size=8)
+
+
+def test_a_generation_is_asked_for_with_what_it_reads():
+    plan = GenerationPlan(prompt="It's here", temperature=0.7, max_new_tokens=8)
+    asked = Request(
+        RequestKind.GENERATE, "gpt2", device="cpu", serving=ServingConfig(weights="fp32"),
+        generation=plan,
+    )  # fmt: skip
+    assert shlex.split(asked.command()) == shlex.split(
+        'memorymark generate gpt2 --device cpu --precision fp32 --prompt "It\'s here" '
+        "--max-new-tokens 8 --temperature 0.7"
+    )
+    assert Request.from_dict(asked.to_dict()) == asked and not asked.is_simulated
+    assert Request(RequestKind.GENERATE, "gpt2").generation == GenerationPlan()
+    assert "generation" not in request().to_dict()
+    with pytest.raises(UsageError, match="generate takes no batch size"):
+        Request(RequestKind.GENERATE, "gpt2", batch_size=8)

@@ -192,8 +192,10 @@ class Watching(FakeProbe):
 @pytest.mark.parametrize(
     "kind",
     sorted(
-        set(RequestKind) - {RequestKind.COMPARISON, RequestKind.ESTIMATE, RequestKind.LEVERS}
-    ),  # these simulate
+        set(RequestKind)
+        - {RequestKind.COMPARISON, RequestKind.ESTIMATE, RequestKind.LEVERS}  # these simulate
+        - {RequestKind.GENERATE}  # tests/service/test_generation_request.py
+    ),
 )
 def test_a_measurement_holds_its_device_for_its_whole_length(monkeypatch, settings, kind):
     probe = take(monkeypatch, Watching(settings.locks_folder))

@@ -1,5 +1,6 @@
 """Hostile text at every door of every page: none of it is drawn as markup, and no page breaks."""
 
+import dataclasses
 import json
 import sqlite3
 from pathlib import Path
@@ -12,7 +13,11 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
 from memorymark.records.event import Event, EventKind
+from memorymark.records.generation_plan import GenerationPlan
+from memorymark.records.generation_run import Ending, GenerationRun, Label, WeightsFrom
 from memorymark.records.request import Request, RequestKind
+from memorymark.records.serving_config import ServingConfig
+from memorymark.records.trial import Source, Target
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.report.charts import batch_charts, memory_charts
 from memorymark.service.execute import execute
@@ -28,7 +33,9 @@ from memorymark.ui.setup.setup_record import OPTIONS
 from memorymark.ui.setup.targets import default_target
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["analysis", "backward_validation", "levers", "cost_comparison", "runs"]
+PAGES = [
+    "analysis", "backward_validation", "levers", "cost_comparison", "sessions", "generate", "runs",
+]  # fmt: skip
 HOSTILE = (
     "![x](http://evil.example/a.png) [**SIGN IN**](http://evil.example/) :red[r] :smile: $a$ $b$ "
     "`c` <b>b</b> ~~s~~ \x1b[2J \u202e | x\n# h\n\n| a | b |\n"
@@ -126,6 +133,22 @@ def test_every_text_of_a_record(app, kind):
     said = draw(app, pages[kind], run=run_id)
     assert any("SIGN IN" in (text or "") for text in said)
     draw(app, "cost_comparison")
+    draw(app, "runs")
+
+
+def test_every_text_of_a_generation(app):
+    run = GenerationRun(
+        "gpt2", ServingConfig(), GenerationPlan(prompt="x"),
+        Target("CPU", "cpu", Source.MEASURED, None), WeightsFrom.RANDOM, Ending.LENGTH,
+        weights_bytes=1, text="x", findings=("x",), assumptions=("x",), software={"torch": "x"},
+    )  # fmt: skip
+    named = dataclasses.replace(run, labels=(Label("x", 0.5),), error="x")
+    for each in (run, named):
+        record = made_hostile(GenerationRun, each.to_dict())
+        run_id = RunHistory().save("generate", record, request={"model": HOSTILE})
+        said = draw(app, "generate", run=run_id)
+        assert any("SIGN IN" in (text or "") for text in said)
+    assert all("\x1b" not in each.value for each in app.code)
     draw(app, "runs")
 
 

@@ -83,7 +83,7 @@ def test_a_hub_that_stops_answering_is_given_up(monkeypatch):
         time.sleep(5)
 
     monkeypatch.setattr(hub, "_load", load)
-    monkeypatch.setattr(hub, "_hub_answers", lambda ref: True)
+    monkeypatch.setattr(hub, "hub_answers", lambda ref: True)
     monkeypatch.setattr(hub, "_LOAD_TIMEOUT_S", 0.1)
     with pytest.raises(ModelNotFound, match="cannot be reached"):
         load_hf_config("nobody-at-all/no-such-model")
@@ -130,13 +130,13 @@ def test_gated_private_and_missing_models(monkeypatch, reason, said):
         raise OSError(reason)
 
     monkeypatch.setattr(transformers.utils, "cached_file", refuse)
-    monkeypatch.setattr(hub, "_hub_answers", lambda ref: True)
+    monkeypatch.setattr(hub, "hub_answers", lambda ref: True)
     with pytest.raises(ModelNotFound, match=said):
         load_hf_config("somebody/secret")
 
 
 def test_a_gated_model_that_is_shipped_needs_no_token(monkeypatch):
-    monkeypatch.setattr(hub, "_hub_answers", lambda ref: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(hub, "hub_answers", lambda ref: pytest.fail("the hub was asked"))
     assert load_hf_config("meta-llama/Llama-3.2-1B").hidden_size == 2048
 
 

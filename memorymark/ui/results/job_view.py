@@ -8,6 +8,7 @@ import streamlit as st
 
 from memorymark.errors import MemoryMarkError
 from memorymark.records.event import GPUS_DONE, Event, EventKind
+from memorymark.records.request import RequestKind
 from memorymark.report.settings_phrase import join_settings, kept_phrase
 from memorymark.report.visible import visible
 from memorymark.service.history import Run, RunStatus
@@ -57,8 +58,9 @@ def _draw_active(run_id: str) -> None:
     if found := newest_finding(job):
         say.caption("So far: {}", found)
     is_ending = job.token.cancelled
+    writes = job.kind == RequestKind.GENERATE
     st.button(
-        "Cancelling…" if is_ending else "Cancel",
+        "Cancelling…" if is_ending else ("Stop" if writes else "Cancel"),
         key=f"cancel_{run_id}",
         icon=_STOP,
         disabled=is_ending,
@@ -116,7 +118,8 @@ def gpus_done(events: Sequence[Event]) -> str | None:
 
 def draw_log(events: Sequence[Event], run_id: str) -> None:
     """Draw the engine's own events as a terminal does."""
-    lines = [_line(event) for event in events[-_LOG_LINES:]]
+    said = [event for event in events if event.kind is not EventKind.TEXT]
+    lines = [_line(event) for event in said[-_LOG_LINES:]]
     with st.container(height=260, autoscroll=True, key=f"log_{run_id}"):
         st.code("\n".join(lines) or "Loading the model…", language=None, wrap_lines=True)
 

@@ -6,15 +6,16 @@ looks, and not further down among the results.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import streamlit as st
 
 from memorymark.errors import MemoryMarkError
-from memorymark.records.request import RequestKind
+from memorymark.records.request import Request, RequestKind
 from memorymark.service.history import Run, RunStatus
+from memorymark.service.messages import NO_MEDIA
 from memorymark.ui import say
 from memorymark.ui.engine import app_service, visitor
 from memorymark.ui.kept_runs import note_opened, request_of, show_run
@@ -64,8 +65,19 @@ def say_reasons(reasons: Reasons) -> None:
 
 def start(kind: RequestKind, **money: Any) -> None:
     """Start a job for the setup, or join an equal one, and go on to its link."""
+    start_as_asked(lambda: (current_setup().request(kind, **money), NO_MEDIA))
+
+
+def start_as_asked(asked: Callable[[], tuple[Request, Mapping[str, bytes]]]) -> None:
+    """Start a job, or join an equal one, and go on to its link.
+
+    Args:
+        asked: Returns what is asked for, and what the files hold that it names.
+    """
     try:
-        job = app_service().start(current_setup().request(kind, **money), visitor())
+        request, media = asked()
+        more = {"media": media} if media else {}
+        job = app_service().start(request, visitor(), **more)
     except MemoryMarkError as error:
         note_error(_START, error)
         return

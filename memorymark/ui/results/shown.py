@@ -47,6 +47,7 @@ _PAGES = {
     RequestKind.COMPARISON: "comparison",
     RequestKind.LEVERS: "levers",
     RequestKind.SESSIONS: "sessions",
+    RequestKind.GENERATE: "generate",
 }
 
 
@@ -116,7 +117,12 @@ def go_to(run: Run, carried: Mapping[str, str] = _NOTHING) -> None:
     st.switch_page(page, query_params={RUN_PARAMETER: run.run_id, **carried})
 
 
-def draw_run(run: Run | None, draw_result: Callable[[Run], None], button: str) -> None:
+def draw_run(
+    run: Run | None,
+    draw_result: Callable[[Run], None],
+    button: str,
+    watch: Callable[[str], None] = watch_log,
+) -> None:
     """Draw a run as it stands: its result, or its log and the result that was shown before it.
 
     A result is marked where it is of other settings.
@@ -125,12 +131,13 @@ def draw_run(run: Run | None, draw_result: Callable[[Run], None], button: str) -
         run: What is shown, if anything is.
         draw_result: Draws a run with a result.
         button: What the button says that makes another one.
+        watch: Draws an active run, by its id.
     """
     if run is None:
         return
     result: Run | None = run
     if run.status.is_active or run.record is None:
-        _draw_without_result(run)
+        _draw_without_result(run, watch)
         result = open_run(st.session_state.get(f"{_BEFORE}{run.kind}"))
         if result is None or result.record is None:
             return
@@ -142,9 +149,9 @@ def draw_run(run: Run | None, draw_result: Callable[[Run], None], button: str) -
         say.error("{}", error)
 
 
-def _draw_without_result(run: Run) -> None:
+def _draw_without_result(run: Run, watch: Callable[[str], None]) -> None:
     if run.status.is_active:
-        watch_log(run.run_id)
+        watch(run.run_id)
     elif run.status is RunStatus.DONE:
         say.error("The record of run {} is damaged. Delete it on the Runs page.", run.run_id)
     else:

@@ -145,7 +145,7 @@ def fill_setup(request: Request) -> None:
     values |= {"model": request.model, "memory_budget": _budget_words(request)}
     if request.serving is not None and request.plan is not None:
         values[_SERVED] = _served(request.serving, request.plan, request.host_memory)
-    else:
+    elif request.kind is not RequestKind.GENERATE:
         values |= _trained(request)
     target = target_of(request.device, request.gpu)
     if target in target_options():
@@ -170,6 +170,8 @@ def _served(config: ServingConfig, plan: SessionPlan, host_bytes: int | None) ->
 
 def changed_since(request: Request) -> tuple[str, ...]:
     """Say which settings differ from those of a run, each as in "precision fp32 (now bf16)"."""
+    if request.kind is RequestKind.GENERATE:
+        return ()  # what is written anew stands beside its own prompt
     try:
         now = current_setup().request(request.kind)
     except UsageError:

@@ -1,0 +1,80 @@
+"""How the next token is chosen: the likeliest, drawn, or given by the model's own form.
+
+All that is done here is done alike on tensors without data, so that a simulation allocates what
+a run does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from memorymark.inference.inference_step import likeliest, sampled
+from memorymark.records.generation_plan import GenerationPlan
+
+_NEVER = float("-inf")
+
+
+class Chooser:
+    """Chooses the tokens of one generation, one after the other.
+
+    Args:
+        plan: Temperature, and among which tokens is drawn.
+        generator: Draws; None takes torch's own.
+        opening: What the text begins with, token by token: a token's number, or a mask
+            (vocabulary) of those that may not stand there. Not drawn: of a mask the likeliest.
+        refused: A mask of the tokens that are never written.
+        refused_first: A mask of those with which the text does not begin.
+
+    Attributes:
+        chosen: How many tokens were chosen, the opening included.
+    """
+
+    def __init__(
+        self,
+        plan: GenerationPlan,
+        generator: torch.Generator | None = None,
+        opening: Sequence[int | Tensor] = (),
+        refused: Tensor | None = None,
+        refused_first: Tensor | None = None,
+    ) -> None:
+        self.chosen = 0
+        self._plan, self._opening = plan, tuple(opening)
+        self._refused, self._refused_first = refused, refused_first
+        self._draw = sampled(plan.temperature, generator)
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Return the next token of each sequence, (batch_size, 1), from logits in fp32.
+
+        The logits are written to.
+        """
+        turn, self.chosen = self.chosen, self.chosen + 1
+        if turn < len(self._opening):
+            given = self._opening[turn]
+            if isinstance(given, int):
+                return torch.full((len(logits), 1), given, device=logits.device)
+            return likeliest(logits.masked_fill_(given, _NEVER))
+        if self._refused is not None:
+            logits.masked_fill_(self._refused, _NEVER)
+        if self._refused_first is not None and turn == len(self._opening):
+            logits.masked_fill_(self._refused_first, _NEVER)
+        if self._plan.temperature:
+            logits = _among_likely(logits, self._plan)
+        return self._draw(logits)
+
+
+def _among_likely(logits: Tensor, plan: GenerationPlan) -> Tensor:
+    """Leave out the tokens that are not among the likeliest of a plan."""
+    if plan.top_k is not None and plan.top_k < logits.shape[-1]:
+        least = logits.topk(plan.top_k, dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < least, _NEVER)
+    if plan.top_p is not None and plan.top_p < 1:
+        ordered, places = logits.sort(dim=-1, descending=True)
+        shares = torch.softmax(ordered / plan.temperature, dim=-1)
+        before = shares.cumsum(dim=-1) - shares  # of those that are likelier: the first has none
+        beyond = before >= plan.top_p
+        beyond[:, 0] = False
+        logits = logits.masked_fill(beyond.scatter(-1, places, beyond), _NEVER)
+    return logits

@@ -1,0 +1,104 @@
+"""Generation on the page: its setup, what was written as plain text, and what is uploaded."""
+
+from __future__ import annotations
+
+import pytest
+from generators import image_bytes, tiny_vit
+from tiny import tiny_llama
+
+import memorymark
+from memorymark.records.generation_plan import GenerationPlan
+from memorymark.records.request import Request, RequestKind
+from memorymark.records.serving_config import ServingConfig
+from memorymark.service.history import RunHistory
+
+PLAN = GenerationPlan(max_new_tokens=5, prompt_tokens=8)
+MARKUP = "# Title\n![x](http://example.org/a.png) <b>bold</b> :smile: \x1b[2J"
+
+
+@pytest.fixture(scope="module")
+def record():
+    return memorymark.generate(
+        tiny_llama(), config=ServingConfig(weights="fp32"), device="cpu", max_new_tokens=5,
+        prompt_tokens=8,
+    ).to_dict()  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def classified():
+    return memorymark.generate(tiny_vit(), image=image_bytes(), device="cpu").to_dict()
+
+
+def opened(app, record):
+    request = Request(RequestKind.GENERATE, "gpt2", device="cpu", generation=PLAN)
+    app.query_params["run"] = RunHistory().save("generate", record, request=request.to_dict())
+    app.switch_page("pages/generate.py").run()
+    assert not app.exception
+    return app
+
+
+def texts(app):
+    return " ".join(each.value for each in (*app.subheader, *app.markdown, *app.caption, *app.info))
+
+
+def test_a_generation_is_drawn_with_predicted_beside_measured(app, record):
+    opened(app, record)
+    shown = texts(app)
+    assert "were predicted" in shown and "Measured on" in shown and "random" in shown
+    assert any(each.value == record["text"] for each in app.code)
+    assert "none, to the byte" in [each.delta for each in app.metric]
+
+
+def test_what_a_model_writes_is_no_markup(app, record):
+    opened(app, {**record, "text": MARKUP})
+    (code,) = [each for each in app.code if "Title" in each.value]
+    assert code.value == MARKUP.replace("\x1b", "\\x1b")
+    assert code.language in (None, "", "plaintext")
+    assert not any("Title" in each.value for each in (*app.markdown, *app.caption, *app.title))
+
+
+def test_classes_of_an_image_are_listed(app, classified):
+    opened(app, classified)
+    assert "The image was classified" in texts(app) and app.dataframe
+
+
+def press(app, monkeypatch):
+    from memorymark.service.access import AppService
+
+    asked = []
+
+    def start(self, request, visitor, media=None):
+        asked.append((request, media))
+        raise memorymark.MemoryMarkError("Not now.")
+
+    monkeypatch.setattr(AppService, "start", start)
+    (button,) = [each for each in app.button if each.label == "Generate"]
+    button.click().run()
+    assert not app.exception
+    return asked[0]
+
+
+def test_a_press_asks_for_what_is_set(app, monkeypatch):
+    app.switch_page("pages/generate.py").run()
+    (model,) = [each for each in app.selectbox if each.label == "Model"]
+    model.set_value("gpt2").run()
+    (prompt,) = app.text_area
+    prompt.set_value("Once").run()
+    sliders = {each.label: each for each in app.slider}
+    sliders["New tokens"].set_value(7)
+    sliders["Temperature"].set_value(0.5)
+    request, media = press(app, monkeypatch)
+    plan = request.generation
+    assert (plan.prompt, plan.max_new_tokens, plan.temperature) == ("Once", 7, 0.5)
+    assert request.kind is RequestKind.GENERATE and request.model == "gpt2" and not media
+
+
+def test_an_image_is_uploaded_where_the_model_takes_one(app, monkeypatch):
+    app.switch_page("pages/generate.py").run()
+    (model,) = [each for each in app.selectbox if each.label == "Model"]
+    model.set_value("resnet").run()
+    assert not app.text_area and len(app.file_uploader) == 1
+    app.file_uploader[0].set_value(("cat.png", image_bytes(), "image/png")).run()
+    request, media = press(app, monkeypatch)
+    assert media == {"image": image_bytes()}
+    assert request.generation.image.startswith("cat.png (") and request.generation.prompt is None
