@@ -33,7 +33,6 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 import torch
 
 import memorymark
-from memorymark.placement.forks import processors
 from memorymark.probes.common import software
 from memorymark.records.config import TrainingConfig
 from memorymark.units import GIB
@@ -141,26 +140,25 @@ def fits_bert() -> Any:
     return memorymark.fits(model, batch, optimizer=optimizer, gpu=GPU)
 
 
-def levers_of_all(processes: int = 1) -> None:
+def levers_of_all(processes: int | None = None) -> None:
     """Find the levers of all three models."""
     for model in MODELS:
         memorymark.levers(model, gpu=GPU, processes=processes)
 
 
 LEVERS = f"levers {', '.join(MODELS)}"
-# As the command line and the app have it done.
-SIDE_BY_SIDE = f"{LEVERS}, all processors"
+# As in a program with other threads, such as a notebook.
+ALONE = f"{LEVERS}, one process"
 TASKS |= {
     "fits bert": fits_bert,
     LEVERS: levers_of_all,
-    SIDE_BY_SIDE: lambda: levers_of_all(processors()),
+    ALONE: lambda: levers_of_all(1),
 }
 
 # Seconds that the longer tasks may take on two cores that do nothing else.
 BOUNDS = {
     "fits bert": 2.0,
     LEVERS: 20.0,
-    SIDE_BY_SIDE: 20.0,
     "analyze bert": 1.5,
     "analyze llama-8b": 3.0,
     "compare bert": 6.0,

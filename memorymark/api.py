@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from memorymark.errors import UsageError
+from memorymark.placement.forks import usual_processes
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
@@ -310,7 +311,7 @@ def levers(
     memory_budget: str | int | None = None,
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
-    processes: int = 1,
+    processes: int | None = None,
     **options: Any,
 ) -> LeverReport:
     """Find what would make room: every change, alone and combined, ranked.
@@ -328,9 +329,9 @@ def levers(
         memory_budget: The most that a trial may use, as in "4GiB" or in bytes.
         on_event: Called with each event.
         cancel: Checked before each simulation.
-        processes: How many processes may work at a time. They are forked from this one: take more
-            than one only where no other thread of yours works with torch. On Linux without a CUDA
-            device; one elsewhere.
+        processes: How many processes may work at a time. They are forked from this one: more than
+            one only where no other thread of yours works with torch. None takes all processors
+            where this program has a single thread. On Linux without a CUDA device; one elsewhere.
         options: Of the fields of AnalysisOptions: current_batch_size (16), price_per_hour,
             dataset_size, granularity (8), max_batch_size.
 
@@ -343,7 +344,8 @@ def levers(
         'Weights and states in bf16 + gradient checkpointing + 8-bit AdamW'
     """
     return _execute(
-        RequestKind.LEVERS, model, config, on_event, cancel, processes,
+        RequestKind.LEVERS, model, config, on_event, cancel,
+        usual_processes() if processes is None else processes,
         device=device, gpu=gpu, memory_budget=memory_budget,
         options=options_from(AnalysisOptions, options, LEVERED),
     )  # fmt: skip

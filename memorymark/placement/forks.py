@@ -17,6 +17,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
@@ -53,6 +54,14 @@ SAID, DONE, FAILED, ENDED = "said", "done", "failed", "ended"
 def can_fork() -> bool:
     """Return whether this process may have forked children."""
     return _context is not None and not multiprocessing.current_process().daemon
+
+
+def usual_processes() -> int:
+    """Return how many processes may work where nobody says: all processors, or this one alone.
+
+    Alone where another thread of this program runs, which may hold what a child would wait for.
+    """
+    return processors() if threading.active_count() == 1 else 1
 
 
 def processors() -> int:

@@ -164,3 +164,11 @@ def test_nothing_is_forked_where_that_is_not_safe(monkeypatch) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(forks.multiprocessing.current_process(), "_config", {"daemon": True})
     assert not can_fork()
+
+
+def test_nobody_says_how_many(monkeypatch):
+    monkeypatch.setattr(forks, "processors", lambda: 5)
+    monkeypatch.setattr(forks.threading, "active_count", lambda: 1)
+    assert forks.usual_processes() == 5
+    monkeypatch.setattr(forks.threading, "active_count", lambda: 2)
+    assert forks.usual_processes() == 1
