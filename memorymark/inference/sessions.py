@@ -15,7 +15,15 @@ from memorymark.inference.caches import Slot
 from memorymark.inference.host_store import HostStore, Moved
 from memorymark.inference.turns import State, Turns
 from memorymark.records.serving_config import Policy, ServingConfig
-from memorymark.records.session_run import Act, Reading, SessionEvent, SessionPlan, Swap
+from memorymark.records.session_run import (
+    Act,
+    OnSessionEvent,
+    Reading,
+    SessionEvent,
+    SessionPlan,
+    Swap,
+    unheard,
+)
 
 # Kept free under `swap`, as a share of the capacity: what the allocator loses between blocks.
 _MARGIN = 0.02
@@ -77,7 +85,7 @@ class Sessions:
         config: ServingConfig,
         place: Place,
         plan: SessionPlan,
-        on_event: Callable[[SessionEvent], None] = lambda event: None,
+        on_event: OnSessionEvent = unheard,
     ) -> None:
         self._turns, self._config, self._place, self._plan = turns, config, place, plan
         self._on_event = on_event

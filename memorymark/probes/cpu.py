@@ -23,10 +23,10 @@ from memorymark.probes.common import check_segments, failed_trial, new_trial, ti
 from memorymark.probes.host_memory import default_host_bytes, free_memory_bytes
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.probe import Probe
-from memorymark.probes.session_runs import OnSessionEvent, run_on_cpu, session_model
+from memorymark.probes.session_runs import run_on_cpu, session_model
 from memorymark.probes.simulated_session_runs import context_rooms
 from memorymark.records.config import Attention
-from memorymark.records.session_run import ContextRoom, SessionRun
+from memorymark.records.session_run import ContextRoom, OnSessionEvent, SessionRun, unheard
 from memorymark.records.trial import Outcome, Source, Target, Trial
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.training.runtime import DeviceRuntime
@@ -85,7 +85,7 @@ class CpuProbe(Probe):
         self,
         spec: ServingSpec,
         host_bytes: int | None = None,
-        on_event: OnSessionEvent = lambda event: None,
+        on_event: OnSessionEvent = unheard,
     ) -> SessionRun:
         """Let sessions take their turns under the budget; caches are swapped beside it."""
         return run_on_cpu(spec, self.target, host_bytes or default_host_bytes(), on_event)

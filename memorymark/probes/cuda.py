@@ -19,8 +19,8 @@ from memorymark.probes.back_end import Peak, Usage
 from memorymark.probes.host_memory import default_host_bytes
 from memorymark.probes.poisoned import check_usable
 from memorymark.probes.probe import Probe
-from memorymark.probes.session_runs import OnSessionEvent, run_on_accelerator
-from memorymark.records.session_run import ContextRoom, SessionRun
+from memorymark.probes.session_runs import run_on_accelerator
+from memorymark.records.session_run import ContextRoom, OnSessionEvent, SessionRun, unheard
 from memorymark.records.trial import Source, Target
 from memorymark.simulator.allocator.environment import is_set
 from memorymark.simulator.torch_compat import release_cublas_workspaces
@@ -227,7 +227,7 @@ class CudaProbe(AcceleratorProbe):
         self,
         spec: ServingSpec,
         host_bytes: int | None = None,
-        on_event: OnSessionEvent = lambda event: None,
+        on_event: OnSessionEvent = unheard,
     ) -> SessionRun:
         """Let sessions take their turns; caches are swapped to pinned memory of the host.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from memorymark.errors import NotAvailable
 from memorymark.records.config import TrainingConfig
-from memorymark.records.session_run import ContextRoom, SessionEvent, SessionRun
+from memorymark.records.session_run import ContextRoom, OnSessionEvent, SessionRun, unheard
 from memorymark.records.trial import Target, Trial
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Probe(Protocol):
         self,
         spec: ServingSpec,
         host_bytes: int | None = None,
-        on_event: Callable[[SessionEvent], None] = lambda event: None,
+        on_event: OnSessionEvent = unheard,
     ) -> SessionRun:
         """Let sessions take their turns. Out of memory is a normal result.
 

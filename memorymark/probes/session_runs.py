@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +23,7 @@ from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.placement.collector import collector_off
 from memorymark.probes.common import forget_frames, software
-from memorymark.records.session_run import Act, SessionEvent, SessionRun
+from memorymark.records.session_run import Act, OnSessionEvent, SessionEvent, SessionRun, unheard
 from memorymark.records.trial import Target
 from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.tracked import live_bytes_of
@@ -32,7 +31,6 @@ from memorymark.workloads.build import build_model
 from memorymark.workloads.quantized import quantize
 from memorymark.workloads.serving_spec import ServingSpec
 
-OnSessionEvent = Callable[[SessionEvent], None]
 _MOVES = (Act.SWAP_OUT, Act.SWAP_IN)
 _CPU = torch.device("cpu")
 
@@ -134,7 +132,7 @@ def run_on_cpu(
     spec: ServingSpec,
     target: Target,
     host_bytes: int | None,
-    on_event: OnSessionEvent = lambda event: None,
+    on_event: OnSessionEvent = unheard,
 ) -> SessionRun:
     """Let sessions take their turns on the CPU, under the target's budget.
 
@@ -166,7 +164,7 @@ def run_on_accelerator(
     device: torch.device,
     gauges: Gauges,
     store: HostStore,
-    on_event: OnSessionEvent = lambda event: None,
+    on_event: OnSessionEvent = unheard,
 ) -> SessionRun:
     """Let sessions take their turns on an accelerator.
 

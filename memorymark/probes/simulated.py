@@ -20,13 +20,13 @@ from memorymark.probes.common import failed_trial, new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.probe import Probe
 from memorymark.probes.quick_look import BATCH_SIZES, QuickLook, look
-from memorymark.probes.session_runs import OnSessionEvent, session_model
+from memorymark.probes.session_runs import session_model
 from memorymark.probes.simulated_session_runs import context_rooms, simulate_run
 from memorymark.probes.simulations import Simulations
 from memorymark.probes.span import Span
 from memorymark.records.config import Optimizer, Precision, TrainingConfig
 from memorymark.records.held_memory import Breakdown
-from memorymark.records.session_run import ContextRoom, SessionRun
+from memorymark.records.session_run import ContextRoom, OnSessionEvent, SessionRun, unheard
 from memorymark.records.trial import Outcome, Source, Stage, Target, Trial
 from memorymark.simulator.allocator.environment import asked_for
 from memorymark.simulator.allocator.least_capacity import minimum_bytes
@@ -169,7 +169,7 @@ class SimulatedProbe(Probe):
         self,
         spec: ServingSpec,
         host_bytes: int | None = None,
-        on_event: OnSessionEvent = lambda event: None,
+        on_event: OnSessionEvent = unheard,
     ) -> SessionRun:
         """Simulate sessions that take turns. Their seconds are an estimate, with a band."""
         if self._gpu.is_apple:  # only CUDA's allocator has such segments

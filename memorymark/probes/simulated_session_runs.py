@@ -10,16 +10,18 @@ from torch import nn
 
 from memorymark.gpus.catalogue import Gpu
 from memorymark.gpus.host_link import CopyRate
-from memorymark.probes.session_runs import OnSessionEvent, Stopwatch, beside_bytes, session_run
+from memorymark.probes.session_runs import Stopwatch, beside_bytes, session_run
 from memorymark.records.serving_config import WeightFormat
 from memorymark.records.session_run import (
     Act,
     ContextRoom,
+    OnSessionEvent,
     SessionEvent,
     SessionPlan,
     SessionRun,
     Swap,
     sessions_by_bytes,
+    unheard,
 )
 from memorymark.records.trial import Target
 from memorymark.simulator.cuda.rules import Rules
@@ -53,7 +55,7 @@ def simulate_run(
     model: nn.Module,
     rules: Rules,
     host_bytes: int | None,
-    on_event: OnSessionEvent = lambda event: None,
+    on_event: OnSessionEvent = unheard,
 ) -> SessionRun:
     """Let sessions take their turns on a simulated GPU. Their seconds are an estimate.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
@@ -91,6 +91,13 @@ class SessionEvent(Reading):
     act: Act
     session: int
     turn: int
+
+
+OnSessionEvent = Callable[[SessionEvent], None]
+
+
+def unheard(event: SessionEvent) -> None:
+    """Take an event of a session and do nothing with it."""
 
 
 @dataclass(frozen=True)

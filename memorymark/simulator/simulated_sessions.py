@@ -15,7 +15,7 @@ from memorymark.inference.sessions import Sessions
 from memorymark.inference.turns import ModelTurns
 from memorymark.memory.trace import Trace
 from memorymark.placement.collector import collector_off
-from memorymark.records.session_run import Act, Reading, SessionEvent
+from memorymark.records.session_run import Act, OnSessionEvent, Reading, unheard
 from memorymark.simulator.allocator.replay import Replay, ReplayResult
 from memorymark.simulator.any_token import any_token
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
@@ -63,7 +63,7 @@ def simulate_sessions(
     rules: Rules,
     capacity_bytes: int | None,
     host_bytes: int | None = None,
-    on_event: Callable[[SessionEvent], None] = lambda event: None,
+    on_event: OnSessionEvent = unheard,
 ) -> SimulatedSessions:
     """Let sessions take their turns on tensors without data.
 

@@ -29,7 +29,7 @@ from memorymark.records.config import TrainingConfig
 from memorymark.records.event import GPUS_DONE, CancelToken
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.serving_config import ServingConfig
-from memorymark.records.session_run import SessionPlan
+from memorymark.records.session_run import SessionPlan, unheard
 from memorymark.records.trial import Source, Target
 from memorymark.service import call, probe_factory
 from memorymark.service.execute import execute
@@ -184,7 +184,7 @@ class Watching(FakeProbe):
         self.seen.append(is_held(self.target.lock_name, self.folder))
         return super().run_trial(spec)
 
-    def run_sessions(self, spec, host_bytes=None, on_event=lambda event: None):
+    def run_sessions(self, spec, host_bytes=None, on_event=unheard):
         self.seen.append(is_held(self.target.lock_name, self.folder))
         return super().run_sessions(spec, host_bytes, on_event)
 
