@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from memorymark.api import fits as fits
     from memorymark.api import levers as levers
     from memorymark.api import measure as measure
+    from memorymark.api import sessions as sessions
     from memorymark.api import snippet as snippet
     from memorymark.api import validate_backward_pass as validate_backward_pass
     from memorymark.api import validate_compilation_benefit as validate_compilation_benefit
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from memorymark.records.analysis import Analysis as Analysis
     from memorymark.records.config import TrainingConfig as TrainingConfig
     from memorymark.records.fit import Fit as Fit
+    from memorymark.records.serving_config import ServingConfig as ServingConfig
+    from memorymark.records.session_run import SessionPlan as SessionPlan
+    from memorymark.records.session_run import SessionRun as SessionRun
     from memorymark.records.trial import Trial as Trial
     from memorymark.workloads.own_training import Training as Training
 
@@ -42,12 +46,16 @@ _HOMES = {
     "levers": "api",
     "fits": "api",
     "measure": "api",
+    "sessions": "api",
     "snippet": "api",
     "validate_backward_pass": "api",
     "validate_compilation_benefit": "api",
     "Analysis": "records.analysis",
     "Fit": "records.fit",
     "MemoryMarkError": "errors",
+    "ServingConfig": "records.serving_config",
+    "SessionPlan": "records.session_run",
+    "SessionRun": "records.session_run",
     "TrainingConfig": "records.config",
     "Trial": "records.trial",
     "Training": "workloads.own_training",

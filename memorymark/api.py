@@ -15,6 +15,8 @@ from memorymark.records.lever import LeverReport
 from memorymark.records.option_keywords import naming_options, options_from
 from memorymark.records.prices import read_prices
 from memorymark.records.request import DEFAULT_BATCH_SIZE, LEVERED, Request, RequestKind
+from memorymark.records.serving_config import ServingConfig
+from memorymark.records.session_run import SessionPlan, SessionRun
 from memorymark.records.trial import Trial
 from memorymark.report.result_scripts import script_of
 from memorymark.service.execute import execute
@@ -306,6 +308,7 @@ def levers(
     memory_budget: str | int | None = None,
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
+    processes: int = 1,
     **options: Any,
 ) -> LeverReport:
     """Find what would make room: every change, alone and combined, ranked.
@@ -323,6 +326,9 @@ def levers(
         memory_budget: The most that a trial may use, as in "4GiB" or in bytes.
         on_event: Called with each event.
         cancel: Checked before each simulation.
+        processes: How many processes may work at a time. They are forked from this one: take more
+            than one only where no other thread of yours works with torch. On Linux without a CUDA
+            device; one elsewhere.
         options: Of the fields of AnalysisOptions: current_batch_size (16), price_per_hour,
             dataset_size, granularity (8), max_batch_size.
 
@@ -335,9 +341,54 @@ def levers(
         'Weights and states in bf16 + gradient checkpointing + 8-bit AdamW'
     """
     return _execute(
-        RequestKind.LEVERS, model, config, on_event, cancel,
+        RequestKind.LEVERS, model, config, on_event, cancel, processes,
         device=device, gpu=gpu, memory_budget=memory_budget,
         options=options_from(AnalysisOptions, options, LEVERED),
+    )  # fmt: skip
+
+
+def sessions(
+    model: Model,
+    config: ServingConfig | None = None,
+    plan: SessionPlan | None = None,
+    *,
+    gpu: str | None = None,
+    device: str | None = None,
+    memory_budget: str | int | None = None,
+    host_memory: str | int | None = None,
+    price_per_hour: float | None = None,
+    on_event: OnEvent = ignore,
+    cancel: CancelToken | None = None,
+) -> SessionRun:
+    """Let inference sessions with caches of keys and values take turns, and say how many fit.
+
+    Args:
+        model: A model's name in a form of the interface, or a Workload.
+        config: How it generates; None takes the defaults: 2,048 tokens in bf16, caches held.
+        plan: How many sessions, and how they take turns; None takes 50.
+        gpu: A GPU of the catalogue, which is simulated.
+        device: cuda, cuda:N or cpu, where it is measured. With neither: the machine's own GPU if
+            there is one, else the catalogue's default.
+        memory_budget: The most that may be used of the device, as in "4GiB" or in bytes.
+        host_memory: The most that swapped caches may take of the host's memory.
+        price_per_hour: Dollars; None takes the catalogue's.
+        on_event: Called with each event.
+        cancel: Checked at each event.
+
+    Raises:
+        UsageError: An argument is invalid.
+        MemoryMarkError: The model cannot be built, fed or simulated.
+
+    Example:
+        >>> from memorymark import ServingConfig, sessions
+        >>> run = sessions("gpt2", ServingConfig(context_tokens=512), gpu="l4")
+        >>> str(run.verdict)
+        'PASS'
+    """
+    return _execute(
+        RequestKind.SESSIONS, model, None, on_event, cancel,
+        device=device, gpu=gpu, memory_budget=memory_budget, host_memory=host_memory,
+        serving=config, plan=plan, options=AnalysisOptions(price_per_hour=price_per_hour),
     )  # fmt: skip
 
 
@@ -357,8 +408,9 @@ def _execute(
     config: TrainingConfig | None,
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
+    processes: int = 1,
     **about: Any,
 ) -> Any:
     name, given = named(model)
     request = Request(kind, name, config or TrainingConfig(), **about)
-    return execute(request, **given, on_event=on_event, cancel=cancel)
+    return execute(request, **given, on_event=on_event, cancel=cancel, processes=processes)

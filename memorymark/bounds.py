@@ -19,6 +19,7 @@ the processes too.
 
 from __future__ import annotations
 
+import dataclasses
 import resource
 import sys
 import time
@@ -32,8 +33,11 @@ from memorymark.errors import BoundReached
 from memorymark.units import KIB, MIB, mib_or_gib, seconds
 
 _PROCESS_BYTES = 2560 * MIB  # what a process holds beside its simulation: torch, models, batches
-# Reading a clock takes longer than counting: it is read once in so many operations.
-_BETWEEN_READINGS = 256
+# Where a simulation's memory is shared out over several processes, each has at least so much.
+_LEAST_SHARE_BYTES = 512 * MIB
+# Reading a clock takes longer than counting, and a thread's own one asks the kernel: both are read
+# once in so many operations, the clock after the longer while.
+_BETWEEN_READINGS, _BETWEEN_CLOCKS = 256, 1024
 # How many times as much as in the app one may take on one's own.
 ON_ONES_OWN = 4.0
 _ADVICE = (
@@ -69,6 +73,15 @@ class Bounds:
     def process_bytes(self) -> int:
         """Resident memory of a process that simulates."""
         return _PROCESS_BYTES + self.host_bytes
+
+    @property
+    def most_processes(self) -> int:
+        """Over how many processes at the most the work of one may be shared out."""
+        return max(1, self.host_bytes // _LEAST_SHARE_BYTES)
+
+    def shared_out(self, processes: int) -> Bounds:
+        """Return the bounds of each of several processes, which take together what one may."""
+        return dataclasses.replace(self, host_bytes=self.host_bytes // processes)
 
     def multiplied(self, times: float) -> Bounds:
         """Return bounds that are so many times as large."""
@@ -113,8 +126,9 @@ class Meter:
         self._check()
         self._operations += 1
         if self._operations % _BETWEEN_READINGS == 0:
-            self._read_clock()
             self._read_memory()
+            if self._operations % _BETWEEN_CLOCKS == 0:
+                self._read_clock()
         if self._operations > self._bounds.operations:
             self._stop(f"{self._bounds.operations:,} operations")
 
@@ -207,6 +221,11 @@ def working_within(bounds: Bounds, check: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _limits.reset(outer)
+
+
+def bounds_of_work() -> Bounds:
+    """Return the bounds of the work that this is a part of."""
+    return _limits.get()[0]
 
 
 def cancel_check() -> Callable[[], None]:

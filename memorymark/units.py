@@ -30,8 +30,12 @@ _LONGEST_AMOUNT = 100
 _MOST_BYTES = 1024**5
 
 
-def parse_bytes(text: str | int) -> int:
+def parse_bytes(text: str | int, what: str = "memory budget") -> int:
     """Read an amount of memory: 4GiB, 512MiB, 2.5GB or a plain number of bytes.
+
+    Args:
+        text: The amount.
+        what: What it is of, as an error names it.
 
     Raises:
         InvalidValue: It is not an amount, not above zero, or beyond what any machine has.
@@ -43,7 +47,7 @@ def parse_bytes(text: str | int) -> int:
     amount = text if isinstance(text, int) and not isinstance(text, bool) else _amount(str(text))
     if amount is None or not 1 <= amount <= _MOST_BYTES:
         accepted = "an amount above zero such as 4GiB, 512MiB or 2000000000, up to 1024TiB"
-        raise InvalidValue("memory budget", text, accepted)
+        raise InvalidValue(what, text, accepted)
     return amount
 
 

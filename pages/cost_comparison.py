@@ -31,7 +31,7 @@ with press_area():
     draw_outcome([shown])
 if shown is None:
     st.caption(
-        "Compare GPUs simulates this training on every GPU of the catalogue, or takes a measured "
+        "Compare GPUs simulates this training on every GPU that is rented out, or takes a measured "
         "run from the history."
     )
 draw_plan()

@@ -9,6 +9,7 @@ from typing import Any
 from memorymark.probes.probe import Probe
 from memorymark.records.config import Optimizer, TrainingConfig, with_image_size
 from memorymark.records.held_memory import Breakdown
+from memorymark.records.session_run import SessionRun
 from memorymark.records.trial import GradientCheck, Outcome, Source, Stage, Target, Trial
 from memorymark.units import GIB, MIB
 from memorymark.workloads.trial_spec import TrialSpec
@@ -159,6 +160,15 @@ class FakeProbe(Probe):
 
     def simulation(self) -> FakeProbe | None:
         return self if self._target.source is Source.SIMULATED else self._simulation
+
+    def run_sessions(self, spec, host_bytes=None, on_event=lambda event: None):
+        """All sessions complete, and nothing is known of any act."""
+        return SessionRun(
+            model=spec.workload.name, config=spec.config, plan=spec.plan, target=self.target,
+            sessions_completed=spec.plan.sessions, sessions_served=spec.plan.sessions,
+            weights_bytes=self.fixed_bytes, beside_bytes=0, peak_allocated_bytes=self.fixed_bytes,
+            host_bytes=host_bytes,
+        )  # fmt: skip
 
     def run_trial(self, spec: TrialSpec) -> Trial:
         config, batch_size, stage = spec.config, spec.batch_size, spec.stage

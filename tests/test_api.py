@@ -7,7 +7,7 @@ from stand_in_engine import install
 
 from memorymark import api
 from memorymark.errors import InvalidValue, UnknownChoice, UsageError, WorkloadError
-from memorymark.gpus.catalogue import load_catalogue
+from memorymark.gpus.catalogue import rentable_gpus
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import CancelToken, EventKind
@@ -109,7 +109,7 @@ def test_a_workload_is_taken_as_it_is(engine):
 
 
 def test_costs_of_all_gpus_or_none(engine):
-    assert {row.gpu for row in api.compare_costs("bert").gpus} == set(load_catalogue())
+    assert {row.gpu for row in api.compare_costs("bert").gpus} == set(rentable_gpus())
     with pytest.raises(UsageError, match="list of GPUs is empty"):
         api.compare_costs("bert", gpus=[])
 

@@ -22,23 +22,39 @@ def judge(run: SessionRun) -> tuple[Verdict, str]:
         return Verdict.FAIL, f"All {asked:,} sessions completed, but {words}"
     if run.config.policy is Policy.HOLD or capacity is None:
         return Verdict.PASS, f"All {asked:,} sessions completed within {_words(capacity)}."
-    if run.swaps:
+    if run.swaps and (run.demand_bytes or 0) > capacity:
         return Verdict.PASS, (
             f"All {asked:,} sessions completed within {_words(capacity)}, where they need "
             f"{gib(run.demand_bytes)} at once; the first cache was moved away for session "
             f"{run.first_swap_session:,}."
         )
+    moved = (
+        "so that by bytes alone no cache had to be moved"
+        if run.swaps
+        else ("so that no cache had to be moved")
+    )
     return Verdict.NOT_PROVEN, (
         f"All {asked:,} sessions completed, but they need {gib(run.demand_bytes)} of "
-        f"{_words(capacity)}, so that no cache had to be moved. Ask for more than "
-        f"{run.sessions_by_bytes or asked:,} sessions."
+        f"{_words(capacity)}, {moved}. Ask for more than {run.sessions_by_bytes or asked:,} "
+        "sessions."
     )
 
 
 def _early(run: SessionRun) -> str:
+    """Say at which session memory ran out, and what bytes alone would have had room for."""
     if run.failed_session is None:
         return "The run ended early."
-    return f"Out of memory at session {run.failed_session:,}."
+    said = f"Out of memory at session {run.failed_session:,}."
+    room, reserved = run.sessions_by_bytes, run.peak_reserved_bytes
+    if run.config.policy is not Policy.HOLD or room is None or reserved is None:
+        return said
+    if run.sessions_held_by_default is not None:
+        default = f"{run.sessions_held_by_default + 1:,}"
+        said += f" With PyTorch's default allocator it is session {default}."
+    if room > run.sessions_served:
+        lost = gib(max(reserved - run.peak_allocated_bytes, 0))
+        said += f" By bytes alone there is room for {room:,}: {lost} lay unused between blocks."
+    return said
 
 
 def _words(capacity_bytes: int | None) -> str:

@@ -10,11 +10,13 @@ from typing import Annotated, Any
 from rich.console import Console
 
 from memorymark.cli import options, printed
+from memorymark.cli.cuda_settings import ask_for_expandable_segments, may_be_measured_on_cuda
 from memorymark.cli.exported import Files, files_of, write_scripts
 from memorymark.cli.live import partial_sentence, work
 from memorymark.cli.output import as_text, print_json, print_line, show
 from memorymark.cli.streams import message_stream
 from memorymark.errors import Cancelled, HistoryUnusable
+from memorymark.placement.forks import processors
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.codec import Record
@@ -24,10 +26,13 @@ from memorymark.records.request import (
     COMPARED,
     DEFAULT_BATCH_SIZE,
     LEVERED,
+    SERVED,
     Request,
     RequestKind,
     check_levered,
 )
+from memorymark.records.serving_config import ServingConfig
+from memorymark.records.session_run import SessionPlan
 from memorymark.service.history import RunHistory
 
 
@@ -102,7 +107,7 @@ def _done(request: Request) -> Any:
         from memorymark.service.execute import execute
 
         try:
-            return execute(request, on_event=progress)
+            return execute(request, on_event=progress, processes=processors())
         except Cancelled as stop:
             if request.kind is RequestKind.ANALYSIS:
                 raise
@@ -241,6 +246,36 @@ def levers(
     )  # fmt: skip
     check_levered(device)
     _show_kept(request, as_json, partial(printed.show_levers, asked=request))
+
+
+@options.with_options
+def sessions(
+    model: options.Model,
+    config: ServingConfig,
+    plan: SessionPlan,
+    gpu: options.Gpu = None,
+    device: options.Device = None,
+    memory_budget: options.MemoryBudget = None,
+    host_memory: options.HostMemory = None,
+    prices: options.GivenPrices = None,
+    price_kind: options.PriceKind = None,
+    *,
+    asked: Annotated[AnalysisOptions, SERVED],
+    as_json: options.AsJson = False,
+) -> None:
+    """Let inference sessions take turns: how many fit, and what swapping their caches does.
+
+    Measured on a CUDA device or with --device, simulated with --gpu. With none of them,
+    simulated for the catalogue's default GPU.
+    """
+    request = Request(
+        RequestKind.SESSIONS, model, device=device, gpu=gpu, memory_budget=memory_budget,
+        options=asked, serving=config, plan=plan, host_memory=host_memory,
+        **_priced(prices, price_kind),
+    )  # fmt: skip
+    if config.expandable_segments and may_be_measured_on_cuda(gpu, device):
+        ask_for_expandable_segments()
+    _show_kept(request, as_json, partial(printed.show_sessions, asked=request))
 
 
 def _keep(request: Request, record: Record) -> None:

@@ -64,24 +64,42 @@ def gpus(as_json: options.AsJson = False) -> None:
     """List the GPUs of the catalogue."""
     catalogue = load_catalogue().values()
     if as_json:
-        print_json([dataclasses.asdict(gpu) for gpu in catalogue])
+        print_json([_gpu_facts(gpu) for gpu in catalogue])
         return
-    names = [
-        *(
-            "gpu",
-            "name",
-            "memory",
-            "fp32 TFLOP/s",
-            "bf16 TFLOP/s",
-            "GB/s",
-            "$/h",
-            "price of",
-            "seen",
-        )
-    ]
-    print_table(names, [_gpu_cells(gpu) for gpu in catalogue], right=names[2:-2])
+    print_table(_GPU_COLUMNS, [_gpu_cells(gpu) for gpu in catalogue], right=_GPU_FIGURES)
+    print_line(
+        "Usable is what tensors may take; copies are between the GPU and pinned memory of its "
+        "host, to the GPU and back."
+    )
+    print_line(
+        "Apple's GPUs use their host's memory, and figures for them are approximate: MPS's own "
+        "allocator and kernels are not modelled."
+    )
     if any(gpu.usd_per_hour is None for gpu in catalogue):
         print_line("Where no price is known, give yours: analyze MODEL --gpu GPU --price USD.")
+
+
+_GPU_FIGURES = ["memory", "usable", "fp32 TFLOP/s", "bf16 TFLOP/s", "GB/s", "copies GB/s", "$/h"]
+_GPU_COLUMNS = ["gpu", "name", *_GPU_FIGURES[:-2], "host link", *_GPU_FIGURES[-2:], "price of",
+                "seen"]  # fmt: skip
+
+
+def _gpu_facts(gpu: Gpu) -> dict[str, Any]:
+    """Return all that is known of a GPU, and what follows from it."""
+    link = gpu.link
+    copies = {}
+    for way in ("host_to_device", "device_to_host"):
+        rate = getattr(link, way) if link else None
+        for end in ("likely", "low", "high"):
+            name = f"{way}_bytes_per_second" + ("" if end == "likely" else f"_{end}")
+            copies[name] = getattr(rate, end) if rate else None
+    return {
+        **dataclasses.asdict(gpu),
+        "usable_bytes": gpu.usable_bytes,
+        "host_link_bytes_per_second": link and link.peak_bytes_per_second,
+        **copies,
+        "no_link_reason": gpu.no_link_reason,
+    }
 
 
 def doctor(as_json: options.AsJson = False) -> None:
@@ -146,9 +164,12 @@ def _gpu_cells(gpu: Gpu) -> list[str]:
         gpu.key,
         gpu.name,
         units.gib(gpu.total_bytes),
+        units.gib(gpu.usable_bytes),
         _tera(gpu.fp32_flops),
         _tera(gpu.bf16_flops),
         f"{gpu.bandwidth_bytes_per_s / 1e9:,.0f}",
+        gpu.host_link or units.UNKNOWN,
+        _copies(gpu),
         units.usd(gpu.usd_per_hour),
         price_owner(gpu.price_source) or units.UNKNOWN,
         gpu.price_observed_at or units.UNKNOWN,
@@ -157,6 +178,12 @@ def _gpu_cells(gpu: Gpu) -> list[str]:
 
 def _tera(flops: float | None) -> str:
     return units.UNKNOWN if flops is None else f"{flops / 1e12:,.4g}"
+
+
+def _copies(gpu: Gpu) -> str:
+    rates = (gpu.host_to_device_bytes_per_second, gpu.device_to_host_bytes_per_second)
+    known = [f"{rate.likely / 1e9:.1f}" for rate in rates if rate is not None]
+    return " / ".join(known) or units.UNKNOWN
 
 
 def _run_summary(run: Run) -> dict[str, Any]:

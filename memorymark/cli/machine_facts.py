@@ -44,7 +44,7 @@ def describe_machine() -> dict[str, Any]:
 def _free_memory_bytes() -> int | None:
     if not _is_installed("torch"):
         return None
-    from memorymark.probes.cpu import free_memory_bytes
+    from memorymark.probes.host_memory import free_memory_bytes
 
     return free_memory_bytes()
 

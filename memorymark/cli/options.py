@@ -39,6 +39,7 @@ SimulatedDevice = Annotated[
     Option("--device", help="CUDA device of this machine, which is simulated: cuda or cuda:N."),
 ]
 MemoryBudget = Annotated[str | None, _flag("memory_budget")]
+HostMemory = Annotated[str | None, _flag("host_memory")]
 Library = Annotated[
     str | None, Option(help="List the models of this library instead: torchvision or timm.")
 ]
@@ -59,7 +60,7 @@ ExportTrainer = Annotated[
 
 
 def compared(gpus: str | None) -> tuple[str, ...]:
-    """Return the names of the GPUs to compare; none of them, for all, where none was given.
+    """Return the names of the GPUs to compare; none of them, for all rented ones, without any.
 
     Raises:
         UsageError: There is no name between the commas.

@@ -12,6 +12,7 @@ from memorymark.records.comparison import ComparedGpu, Comparison
 from memorymark.records.held_memory import CATEGORIES
 from memorymark.records.lever import Lever, LeverReport
 from memorymark.records.request import Request
+from memorymark.records.session_run import SessionRun
 from memorymark.records.trial import Outcome, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation, Verdict
 from memorymark.report import sentences
@@ -28,6 +29,11 @@ from memorymark.report.lever_lines import (
     levers_sentence,
 )
 from memorymark.report.price_words import price_words
+from memorymark.report.session_lines import (
+    session_figures,
+    sessions_phrase,
+    sessions_sentence,
+)
 from memorymark.report.settings_phrase import comparison_phrase, target_phrase, trial_phrase
 from memorymark.report.verdict import verdict
 
@@ -110,6 +116,29 @@ def show_levers(report: LeverReport, asked: Request | None = None) -> None:
     for missing in report.unavailable:
         print_line(f"Not taken: {missing.name}: {missing.reason}")
     for note in filter(None, (cards_sentence(report), *report.findings)):
+        print_line(f"Note: {note}")
+
+
+def show_sessions(run: SessionRun, asked: Request | None = None) -> None:
+    """Print sessions that took turns: the verdict, the figures, the room at other contexts."""
+    style = {"PASS": "bold green", "FAIL": "bold red"}.get(run.verdict, "bold yellow")
+    print_line(sessions_sentence(run), style=style)
+    print_line(sessions_phrase(run, asked))
+    print_line("")
+    print_table(["reading", "value"], [list(pair) for pair in session_figures(run)])
+    if run.rooms:
+        print_line("")
+        names = ["context", "cache of a session", "sessions by bytes alone"]
+        rows = [
+            [
+                units.count(room.context_tokens),
+                units.mib_or_gib(room.cache_bytes),
+                units.count(room.sessions),
+            ]
+            for room in run.rooms
+        ]
+        print_table(names, rows, right=names)
+    for note in (*run.findings, *run.assumptions):
         print_line(f"Note: {note}")
 
 

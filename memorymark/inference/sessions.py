@@ -67,6 +67,8 @@ class Sessions:
         events: What was done so far.
         swaps: Which caches were moved.
         state_bytes: Bytes that a session held after its newest turn; None before the first.
+        current: Number of the session whose turn it is; None before the first.
+        first_swap_session: Number of the session for which a cache was moved away first.
     """
 
     def __init__(
@@ -85,6 +87,8 @@ class Sessions:
         self.events: list[SessionEvent] = []
         self.swaps: list[Swap] = []
         self.state_bytes: int | None = None
+        self.current: int | None = None
+        self.first_swap_session: int | None = None
 
     @property
     def completed(self) -> int:
@@ -113,6 +117,7 @@ class Sessions:
 
     def _take_place(self, session: _Session, group: set[int]) -> None:
         """Bring a session to the point from which it generates."""
+        self.current = session.number
         self._make_room(session.away_bytes + self._beside, group)
         if session.away:
             self._swap_in(session)
@@ -132,6 +137,7 @@ class Sessions:
     def _generate(self, session: _Session) -> None:
         """Generate a turn's share of the tokens; the first of all comes with the prompt."""
         assert session.state is not None
+        self.current = session.number
         for _ in range(self._tokens(session)):
             self._watched(Act.DECODE, session, lambda: self._turns.decode(session.state))
         session.turns += 1
@@ -162,6 +168,7 @@ class Sessions:
 
     def _swap_out(self, session: _Session) -> None:
         held = session.state.slots()
+        self.first_swap_session = self.first_swap_session or self.current
 
         def move() -> Moved:
             moved = self._place.store.put([slot.tensor for slot in held])

@@ -10,6 +10,7 @@ import dataclasses
 import gc
 import platform
 import statistics
+from collections.abc import Sequence
 
 import torch
 
@@ -19,15 +20,21 @@ from memorymark.memory.breakdown import breakdown_at, peak_position, timeline
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.probes.common import check_segments, failed_trial, new_trial, timed_trial
+from memorymark.probes.host_memory import default_host_bytes, free_memory_bytes
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.probe import Probe
+from memorymark.probes.session_runs import OnSessionEvent, run_on_cpu, session_model
+from memorymark.probes.simulated_session_runs import context_rooms
 from memorymark.records.config import Attention
+from memorymark.records.session_run import ContextRoom, SessionRun
 from memorymark.records.trial import Outcome, Source, Target, Trial
+from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.step import TrainingStep
 from memorymark.training.tracked import TrackedSteps, live_bytes_of, run_tracked_steps, seconds_of
 from memorymark.units import GIB
 from memorymark.workloads.build import build_model
+from memorymark.workloads.serving_spec import ServingSpec
 from memorymark.workloads.trial_spec import TrialSpec
 
 _DEFAULT_BUDGET = 4 * GIB
@@ -36,16 +43,6 @@ _COMPILED = (
     "Compiled steps are not followed on the CPU: their memory is unknown, and whether the batch "
     "fits the budget was found with an eager step."
 )
-
-
-def free_memory_bytes() -> int | None:
-    """Return the host memory that is free to take, None where the system does not say."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            values = dict(line.split(":", 1) for line in file)
-        return int(values["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError, IndexError):
-        return None
 
 
 def default_budget() -> int:
@@ -83,6 +80,20 @@ class CpuProbe(Probe):
         self._models.tidy()
         gc.collect()
         return trial
+
+    def run_sessions(
+        self,
+        spec: ServingSpec,
+        host_bytes: int | None = None,
+        on_event: OnSessionEvent = lambda event: None,
+    ) -> SessionRun:
+        """Let sessions take their turns under the budget; caches are swapped beside it."""
+        return run_on_cpu(spec, self.target, host_bytes or default_host_bytes(), on_event)
+
+    def session_rooms(self, spec: ServingSpec, contexts: Sequence[int]) -> tuple[ContextRoom, ...]:
+        """Return what a session of each context needs, found by simulating one of each."""
+        model = session_model(spec, torch.device("meta"))
+        return context_rooms(spec, contexts, model, Rules(Platform.CPU), self.target.capacity_bytes)
 
     def _attempt(self, spec: TrialSpec) -> Trial:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
@@ -12,13 +12,20 @@ import torch
 
 from memorymark.gpus.catalogue import Gpu, find_gpu_by_device_name, load_catalogue
 from memorymark.gpus.telemetry import Telemetry, read_telemetry
+from memorymark.inference.host_store import PinnedStore
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.probes.accelerator import AcceleratorProbe
 from memorymark.probes.back_end import Peak, Usage
+from memorymark.probes.host_memory import default_host_bytes
+from memorymark.probes.poisoned import check_usable
 from memorymark.probes.probe import Probe
+from memorymark.probes.session_runs import OnSessionEvent, run_on_accelerator
+from memorymark.records.session_run import ContextRoom, SessionRun
 from memorymark.records.trial import Source, Target
+from memorymark.simulator.allocator.environment import is_set
 from memorymark.simulator.torch_compat import release_cublas_workspaces
 from memorymark.units import mib_or_gib
+from memorymark.workloads.serving_spec import ServingSpec
 
 # Errors after which every later call in the process fails: the CUDA runtime's own texts
 # (cudaErrorAssert, cudaErrorIllegalAddress, cudaErrorLaunchFailure and their like).
@@ -108,6 +115,24 @@ class CudaDevice:
     def sample(self, phase: str) -> None:
         """Do nothing: CUDA's allocator keeps peaks itself."""
 
+    def split_bytes(self) -> int:
+        """Return what lies unused in blocks of which other parts are in use."""
+        stats = self._cuda.memory_stats(self.index)
+        return int(stats.get("inactive_split_bytes.all.current", 0))
+
+    def usable_bytes(self) -> int:
+        """Return what the allocator may take now: within the budget, beside other processes."""
+        return min(self.capacity_bytes, self.free_bytes() + self.reserved_bytes())
+
+    def process_bytes(self) -> int | None:
+        """Return what NVML says that this process holds; None where it does not."""
+        return self._telemetry(self.index).own_bytes
+
+    def peak_bytes(self) -> tuple[int, int]:
+        """Return the most that was allocated and reserved since the peaks were reset."""
+        peak = self.peak()
+        return peak.allocated_bytes, peak.reserved_bytes
+
     def peak(self) -> Peak:
         """Return the peaks since they were last reset."""
         return Peak(
@@ -186,6 +211,7 @@ class CudaProbe(AcceleratorProbe):
         device = device or CudaDevice(index, budget_bytes)
         gpu = catalogue_row(device.name, device.total_bytes)
         self._compute_capability = device.compute_capability
+        self._cuda_device = device
         target = Target(
             name=device.name,
             kind="cuda",
@@ -197,6 +223,39 @@ class CudaProbe(AcceleratorProbe):
         )
         super().__init__(device, target)
 
+    def run_sessions(
+        self,
+        spec: ServingSpec,
+        host_bytes: int | None = None,
+        on_event: OnSessionEvent = lambda event: None,
+    ) -> SessionRun:
+        """Let sessions take their turns; caches are swapped to pinned memory of the host.
+
+        Whoever calls it holds the device's lease: peak statistics belong to the whole process.
+
+        Raises:
+            PoisonedDevice: The device can run nothing more in this process.
+            MemoryMarkError: The workload cannot be built or fed.
+        """
+        check_usable(self.target)
+        device, spec = self._cuda_device, _as_it_is_set_up(spec)
+        self._models.release()
+        with device.selected(), device.limited():
+            device.release_cache()
+            try:
+                store = PinnedStore(device.device, host_bytes or default_host_bytes())
+                run = run_on_accelerator(spec, self.target, device.device, device, store, on_event)
+            except RuntimeError as error:
+                self._stop_if_poisoned(error)
+                raise
+            device.release_cache()
+        return run
+
+    def session_rooms(self, spec: ServingSpec, contexts: Sequence[int]) -> tuple[ContextRoom, ...]:
+        """Return what a session of each context needs, by simulating the card."""
+        simulation = self.simulation()
+        return () if simulation is None else simulation.session_rooms(spec, contexts)
+
     def simulation(self) -> Probe | None:
         """Return a probe that simulates the card, or one of its generation with its memory."""
         from memorymark.probes.simulated import SimulatedProbe
@@ -205,6 +264,12 @@ class CudaProbe(AcceleratorProbe):
         if gpu is None:
             return None
         return SimulatedProbe(gpu, budget_bytes=self.target.capacity_bytes)
+
+
+def _as_it_is_set_up(spec: ServingSpec) -> ServingSpec:
+    """Return the spec with the segments that this process's allocator has."""
+    config = dataclasses.replace(spec.config, expandable_segments=is_set())
+    return dataclasses.replace(spec, config=config)
 
 
 def gpu_like(target: Target, compute_capability: tuple[int, int]) -> Gpu | None:

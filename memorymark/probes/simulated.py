@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
+from torch import nn
 
 from memorymark.gpus.catalogue import Gpu
 from memorymark.memory.breakdown import Held, Timeline, breakdown_at, peak_position, timeline
@@ -18,15 +20,18 @@ from memorymark.probes.common import failed_trial, new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.probe import Probe
 from memorymark.probes.quick_look import BATCH_SIZES, QuickLook, look
+from memorymark.probes.session_runs import OnSessionEvent, session_model
+from memorymark.probes.simulated_session_runs import context_rooms, simulate_run
 from memorymark.probes.simulations import Simulations
 from memorymark.probes.span import Span
 from memorymark.records.config import Optimizer, Precision, TrainingConfig
 from memorymark.records.held_memory import Breakdown
+from memorymark.records.session_run import ContextRoom, SessionRun
 from memorymark.records.trial import Outcome, Source, Stage, Target, Trial
 from memorymark.simulator.allocator.environment import asked_for
 from memorymark.simulator.allocator.least_capacity import minimum_bytes
 from memorymark.simulator.allocator.replay import Events, ReplayResult, replay
-from memorymark.simulator.cuda.rules import Platform, Rules
+from memorymark.simulator.cuda.rules import rules_of
 from memorymark.simulator.reserved_range import base_events, largest_workspace, reserved_range
 from memorymark.simulator.simulate import SimulatedSteps, simulate
 from memorymark.simulator.time.bands import Band, band_of
@@ -35,6 +40,7 @@ from memorymark.simulator.time.clock import step_time
 from memorymark.simulator.time.speeds import speeds_of
 from memorymark.workloads.base import Workload
 from memorymark.workloads.build import is_own
+from memorymark.workloads.serving_spec import ServingSpec
 from memorymark.workloads.trial_spec import TrialSpec
 
 _DERIVED = (
@@ -50,15 +56,19 @@ _NOT_BUILT = (
 )  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Readings:
     """What a simulation comes to on any card that shares it."""
 
     events: Events
     free: ReplayResult
-    minimum_bytes: int
     peak: Held
     timeline: Timeline
+
+    @functools.cached_property
+    def minimum_bytes(self) -> int:
+        """The least device memory in which it runs; it takes several replays to find."""
+        return minimum_bytes(self.events, self.free)
 
 
 class SimulatedProbe(Probe):
@@ -77,11 +87,13 @@ class SimulatedProbe(Probe):
 
     def __init__(self, gpu: Gpu, *, budget_bytes: int | None = None) -> None:
         self._gpu = gpu
-        self._models = ModelKeeper(torch.device("meta"), gpu.compute_capability)
-        self._rules = Rules(Platform.CUDA, gpu.compute_capability)
+        self._models = ModelKeeper(torch.device("meta"), gpu.capability)
+        self._rules = rules_of(gpu)
         self._shared: Simulations | None = None
         self._kept: dict[TrialSpec, SimulatedSteps] = {}
         self._span: tuple[TrialSpec, Span] | None = None
+        self._served: tuple[object, nn.Module] | None = None
+        self._least_unasked: TrialSpec | None = None
         usable = gpu.usable_bytes
         capacity = usable if budget_bytes is None else min(budget_bytes, usable)
         self.target = Target(
@@ -122,7 +134,7 @@ class SimulatedProbe(Probe):
             looked, self._kept = look(self.target, workload, config, self._simulate)
         return looked
 
-    def span(self, spec: TrialSpec) -> Span | None:
+    def span(self, spec: TrialSpec, *, least: bool = True) -> Span | None:
         """Return what tells the largest batch of a training from few simulations.
 
         The simulation of the spec's own batch is kept for its trial. None for the user's own code,
@@ -146,16 +158,46 @@ class SimulatedProbe(Probe):
         else:
             span = Span(self.target, spec, simulate, estimated)
         self._span, self._kept = (same_steps, span), {spec: span.steps}
+        self._least_unasked = None if least else spec
         return span
 
     def simulation(self) -> SimulatedProbe:
         """Return this probe: it simulates already."""
         return self
 
+    def run_sessions(
+        self,
+        spec: ServingSpec,
+        host_bytes: int | None = None,
+        on_event: OnSessionEvent = lambda event: None,
+    ) -> SessionRun:
+        """Simulate sessions that take turns. Their seconds are an estimate, with a band."""
+        if self._gpu.is_apple:  # only CUDA's allocator has such segments
+            config = dataclasses.replace(spec.config, expandable_segments=False)
+            spec = dataclasses.replace(spec, config=config)
+        with self._pretended(spec.built_as):
+            model = self._serving_model(spec)
+            return simulate_run(
+                spec, self.target, self._gpu, model, self._rules, host_bytes, on_event
+            )
+
+    def session_rooms(self, spec: ServingSpec, contexts: Sequence[int]) -> tuple[ContextRoom, ...]:
+        """Return what a session of each context needs, found by simulating one of each."""
+        with self._pretended(spec.built_as):
+            model = self._serving_model(spec)
+            return context_rooms(spec, contexts, model, self._rules, self.target.capacity_bytes)
+
+    def _serving_model(self, spec: ServingSpec) -> nn.Module:
+        """Return the model that generates; the one of the last call where it is the same."""
+        key = spec.workload, spec.built_as, spec.config.weights
+        if self._served is None or self._served[0] != key:
+            self._served = key, session_model(spec, torch.device("meta"))
+        return self._served[1]
+
     @contextlib.contextmanager
     def _pretended(self, config: TrainingConfig) -> Iterator[None]:
         gpu, segments = self._gpu, asked_for(config.expandable_segments)
-        about = {"name": gpu.name, "capability": gpu.compute_capability}
+        about = {"name": gpu.name, "capability": gpu.capability}
         with collector_off(), segments, pretended_gpu(**about, total_bytes=gpu.total_bytes):
             yield
 
@@ -176,7 +218,7 @@ class SimulatedProbe(Probe):
         trial = new_trial(
             self.target, spec, Outcome.OK if held.fits else Outcome.OOM,
             peak_allocated_bytes=free.peak_allocated_bytes,
-            minimum_bytes=found.minimum_bytes,
+            minimum_bytes=None if self._leaves_out_least(spec, held) else found.minimum_bytes,
             breakdown=found.peak.breakdown,
             holders=found.peak.holders,
             holder_groups=found.peak.groups,
@@ -191,7 +233,6 @@ class SimulatedProbe(Probe):
         )  # fmt: skip
         if not held.fits:
             return dataclasses.replace(trial, error=self._out_of_memory(trial.minimum_bytes or 0))
-        context = self._gpu.total_bytes - self._gpu.usable_bytes
         spread = reserved_range(
             steps.trace, steps.convolutions, held, self.target.capacity_bytes, benchmark=benchmark
         )
@@ -202,13 +243,17 @@ class SimulatedProbe(Probe):
             peak_reserved_bytes=reserved,
             peak_reserved_low_bytes=spread.low_bytes if spread else None,
             peak_reserved_high_bytes=spread.high_bytes if spread else None,
-            process_bytes=reserved + context,
+            process_bytes=self._process_bytes(reserved),
             step_seconds=seconds,
             step_seconds_low=band.low_seconds,
             step_seconds_high=band.high_seconds,
             assumptions=(*trial.assumptions, band.sentence),
             thrashing=held.retries > 0,
         )
+
+    def _process_bytes(self, reserved: int) -> int | None:
+        """Return what NVML would show of the process; None where there is no NVML."""
+        return None if self._gpu.is_apple else reserved + self._gpu.likely_context_bytes
 
     def _timed(self, steps: SimulatedSteps, precision: Precision) -> tuple[float, Band]:
         """Return the estimated seconds of a step and their band."""
@@ -227,6 +272,9 @@ class SimulatedProbe(Probe):
         simulated = simulate(spec, self._models.get(_as_built(spec)), self._rules, steps=steps)
         self._models.tidy()
         return simulated
+
+    def _leaves_out_least(self, spec: TrialSpec, held: ReplayResult) -> bool:
+        return held.fits and spec == self._least_unasked
 
     def _within_capacity(self, events: Events, free: ReplayResult) -> ReplayResult:
         capacity = self.target.capacity_bytes
@@ -283,8 +331,7 @@ def _readings(steps: SimulatedSteps, *, benchmark: bool) -> _Readings:
         free = replay(events) if benchmark else steps.free_running
         peak = _breakdown(steps.trace, free)
         steps.readings[benchmark] = _Readings(
-            events, free, minimum_bytes(events, free), peak,
-            timeline(steps.trace, steps.trace.last_step()),
+            events, free, peak, timeline(steps.trace, steps.trace.last_step()),
         )  # fmt: skip
     return steps.readings[benchmark]
 

@@ -28,6 +28,8 @@ from memorymark.records.option import (
     split_names,
 )
 from memorymark.records.prices import LIVE, PriceKind, prices_text, read_prices, without_live
+from memorymark.records.serving_config import ServingConfig
+from memorymark.records.session_run import SessionPlan
 from memorymark.units import GIB, MIB, parse_bytes
 
 DEFAULT_BATCH_SIZE = 8  # of a validation
@@ -41,6 +43,8 @@ COMPARED = (
 LEVERED = (
     "current_batch_size", "price_per_hour", "dataset_size", "granularity", "max_batch_size",
 )  # fmt: skip
+# The options of sessions: what a token costs.
+SERVED = ("price_per_hour",)
 # What only changes figures that are worked out afterwards: it makes no other job.
 _MONEY = {"price_per_hour": None, "epochs": None, "runs_per_year": None}
 
@@ -56,6 +60,7 @@ class RequestKind(StrEnum):
     COMPARISON = "comparison"
     LEVERS = "levers"
     FITS = "fits"
+    SESSIONS = "sessions"
 
 
 _COMMANDS = {
@@ -67,10 +72,16 @@ _COMMANDS = {
 
 
 MEASURED_ONLY = (RequestKind.MEASURE, RequestKind.COMPILE)
-_TAKEN = {RequestKind.COMPARISON: COMPARED, RequestKind.LEVERS: LEVERED}
+_TAKEN = {
+    RequestKind.COMPARISON: COMPARED, RequestKind.LEVERS: LEVERED, RequestKind.SESSIONS: SERVED,
+}  # fmt: skip
 _NEEDED = {RequestKind.ESTIMATE: ("gpu", "batch_size"), RequestKind.MEASURE: ("batch_size",),
            RequestKind.FITS: ("batch_size",)}  # fmt: skip
-_REFUSED = {RequestKind.ESTIMATE: ("device",), RequestKind.COMPARISON: ("device", "gpu")}
+_REFUSED = {
+    RequestKind.ESTIMATE: ("device",),
+    RequestKind.COMPARISON: ("device", "gpu"),
+    RequestKind.SESSIONS: ("batch_size",),
+}
 
 
 @dataclass(frozen=True)
@@ -87,11 +98,15 @@ class Request(Record):
             to the device.
         batch_size: The batch of a single trial or of a validation.
         options: What an analysis or a comparison is to find out.
-        gpus: Keys of the GPU catalogue to compare; none of them means all.
+        gpus: Keys of the GPU catalogue to compare; none of them means all that are rented.
         prices: Dollars per hour of GPUs, where they are not the catalogue's.
         price_kind: The kind of price to take; None takes what is no spot price.
         live_prices: Whether prices of this moment are fetched from the providers.
         largest: Whether the largest batch is looked for where the one that is given fits.
+        serving: How the model generates; None where it is trained.
+        plan: How many sessions take turns, and how.
+        host_memory: Bytes of the host that swapped caches may take, given as bytes or as in
+            "256GiB"; None leaves it to the target.
 
     Raises:
         InvalidValue: The budget or the batch size is out of range.
@@ -101,9 +116,9 @@ class Request(Record):
     json_keys: ClassVar[Mapping[str, Origin]] = {
         **same("kind", "model", "config", "device", "gpu", "memory_budget", "batch_size"),
         "options": lambda request: _written_options(request),
-        "largest": "largest",
+        **same("largest", "serving", "plan", "host_memory"),
     }
-    json_optional: ClassVar[tuple[str, ...]] = ("largest",)
+    json_optional: ClassVar[tuple[str, ...]] = ("largest", "serving", "plan", "host_memory")
 
     kind: RequestKind
     model: str = described(
@@ -143,12 +158,23 @@ class Request(Record):
     )
     live_prices: bool = False
     largest: bool | None = None
+    serving: ServingConfig | None = None
+    plan: SessionPlan | None = None
+    host_memory: int | None = described(
+        None,
+        "Host memory",
+        "Memory of the host for swapped caches, e.g. 256GiB. Default: half of what is free where "
+        "it is measured, without a limit where it is simulated.",
+        read=lambda amount: parse_bytes(amount, "host memory"),
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", RequestKind(self.kind))
         self._check_prices()
-        if self.memory_budget is not None:
-            object.__setattr__(self, "memory_budget", parse_bytes(self.memory_budget))
+        self._read_bytes()
+        if self.kind is RequestKind.SESSIONS:
+            object.__setattr__(self, "serving", self.serving or ServingConfig())
+            object.__setattr__(self, "plan", self.plan or SessionPlan())
         if self.batch_size is not None:
             check_batch_size(self.batch_size)
         if self.device is not None and self.gpu is not None:
@@ -161,7 +187,14 @@ class Request(Record):
                 raise UsageError(f"{self.kind} needs the {name.replace('_', ' ')}.")
         for name in _REFUSED.get(self.kind, ()):
             if getattr(self, name) is not None:
-                raise UsageError(f"{self.kind} takes no {name}: {getattr(self, name)!r} is given.")
+                words = name.replace("_", " ")
+                raise UsageError(f"{self.kind} takes no {words}: {getattr(self, name)!r} is given.")
+
+    def _read_bytes(self) -> None:
+        for name in ("memory_budget", "host_memory"):
+            given = getattr(self, name)
+            read = None if given is None else parse_bytes(given, name.replace("_", " "))
+            object.__setattr__(self, name, read)
 
     def _check_prices(self) -> None:
         kind = options_of(Request)["price_kind"].check(self.price_kind)
@@ -225,6 +258,8 @@ class Request(Record):
         command = _COMMANDS.get(self.kind, str(self.kind))
         words = ["memorymark", *command.split(), self.model]
         words += [*self._target_words(), *changed_words(self.config)]
+        for record in (self.serving, self.plan):
+            words += [] if record is None else changed_words(record)
         if self.batch_size is not None:
             words += ["--batch-size", str(self.batch_size)]
         if self.prices_words:
@@ -240,6 +275,8 @@ class Request(Record):
             words += ["--device", self.device]
         if self.memory_budget is not None:
             words += ["--memory-budget", amount_words(self.memory_budget)]
+        if self.host_memory is not None:
+            words += ["--host-memory", amount_words(self.host_memory)]
         return words
 
 

@@ -23,6 +23,11 @@ class WeightFormat(StrEnum):
     INT8 = "int8"
     INT4 = "int4"
 
+    @property
+    def is_quantized(self) -> bool:
+        """Whether the weights of linear layers are of another format than what is computed."""
+        return self in (WeightFormat.INT8, WeightFormat.INT4)
+
 
 class CacheKind(StrEnum):
     """Caches of keys and values, by transformers' own classes.
@@ -84,6 +89,11 @@ class ServingConfig(Record):
     compiled: bool = option(
         False, "Compile", "Compile the decode step (torch.compile).", flag="--compile"
     )
+    expandable_segments: bool = option(
+        True, "Expandable segments",
+        "Segments of the CUDA allocator grow: without, caches leave gaps that nothing fits in.",
+        flag="--no-expandable-segments",
+    )  # fmt: skip
     policy: Policy = option(Policy.HOLD, "Policy", "Where caches of waiting sessions are kept.")
     image_size: int | None = option(
         None, "Image size", "Height and width in pixels, by default the model's own.",

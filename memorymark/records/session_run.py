@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
@@ -9,7 +11,7 @@ from typing import ClassVar
 from memorymark.records.codec import Record, same
 from memorymark.records.option import check_options, option
 from memorymark.records.serving_config import MAX_SESSIONS, ServingConfig
-from memorymark.records.trial import Source
+from memorymark.records.trial import Source, Target
 
 
 class Act(StrEnum):
@@ -114,6 +116,23 @@ class Swap:
 
 
 @dataclass(frozen=True)
+class ContextRoom:
+    """What sessions of one context need, and how many there is room for by bytes alone.
+
+    Attributes:
+        context_tokens: Tokens of a session at its end.
+        cache_bytes: Bytes of one session's state at its end.
+        beside_bytes: The most that a pass takes beside weights and caches.
+        sessions: How many there is room for; None without a limit, or without a cache.
+    """
+
+    context_tokens: int
+    cache_bytes: int
+    beside_bytes: int
+    sessions: int | None = None
+
+
+@dataclass(frozen=True)
 class SessionRun(Record):
     """Sessions that took turns on one target, and what it came to.
 
@@ -121,8 +140,7 @@ class SessionRun(Record):
         model: The workload's name.
         config: How the model generated.
         plan: How many sessions were asked for, and how they took turns.
-        source: Measured or simulated.
-        device: Name of the device, measured or simulated.
+        target: What they took turns on.
         sessions_completed: Sessions that took all of their turns.
         sessions_served: Sessions that took a turn.
         failed_session: Session at which the run ended; None where it went to its end.
@@ -135,61 +153,82 @@ class SessionRun(Record):
         host_bytes: What could be used of the host; None for no limit.
         peak_allocated_bytes: Most bytes of live tensors.
         peak_reserved_bytes: Most bytes that the caching allocator held; None where there is none.
+        sessions_held: How many sessions the device holds at once, all caches on it, as a run of
+            them shows; None where none was looked for, or more were asked for than it took.
+        sessions_held_by_default: The same by PyTorch's allocator as it is by default; None where
+            it ran so anyway, or nothing shows it.
+        rooms: What sessions of other contexts need, the shortest first.
         timeline: What was done, in order, with the memory after it.
         swaps: Each cache's way over the link between device and host.
-        first_token_seconds: Median seconds of a prompt of a session that was not moved before.
-        next_token_seconds: Median seconds of a later token.
+        seconds_factor: By how much the seconds may be off to either side; None where they were
+            measured.
+        price_per_hour: Dollars; None where it is not known.
         verdict: Whether it shows what it was meant to show.
         reason: Why, in a sentence.
         assumptions: What was answered or allowed for without knowing, one sentence each.
+        findings: What to tell before the figures, one sentence each.
         error: The sentence of what ended it early.
         elapsed_seconds: Seconds that all of it took.
         software: Versions of what ran.
+        created_at: When it began, in ISO 8601, UTC.
     """
 
     json_keys: ClassVar = {
         "model": "model",
         "config": "config",
         "plan": "plan",
-        "device": "device",
-        "source": "source",
+        "target": "target",
+        "device": "target.name",
+        "source": "target.source",
         "policy": "config.policy",
         "sessions_requested": "plan.sessions",
         **same(
-            "sessions_completed", "sessions_served", "failed_session", "first_swap_session",
-            "weights_bytes", "cache_bytes_per_session", "beside_bytes", "demand_bytes",
-            "capacity_bytes", "host_bytes", "peak_allocated_bytes", "peak_reserved_bytes",
-            "timeline", "swaps", "first_token_seconds", "next_token_seconds", "verdict", "reason",
-            "assumptions", "error", "elapsed_seconds", "software",
+            "sessions_completed", "sessions_served", "sessions_held", "sessions_held_by_default",
+            "sessions_by_bytes", "failed_session", "first_swap_session", "weights_bytes",
+            "cache_bytes_per_session", "beside_bytes", "demand_bytes", "capacity_bytes",
+            "host_bytes", "peak_allocated_bytes", "peak_reserved_bytes", "rooms", "timeline",
+            "swaps", "first_token_seconds", "first_token_swapped_seconds", "next_token_seconds",
+            "next_token_swapped_seconds", "seconds_factor", "tokens_per_second", "price_per_hour",
+            "cost_per_million_tokens", "verdict", "reason", "assumptions", "findings", "error",
+            "elapsed_seconds", "software", "created_at",
         ),
     }  # fmt: skip
 
     model: str
     config: ServingConfig
     plan: SessionPlan
-    source: Source
-    device: str
+    target: Target
     sessions_completed: int
     sessions_served: int
     weights_bytes: int
     beside_bytes: int
     peak_allocated_bytes: int
-    verdict: Verdict
-    reason: str
+    verdict: Verdict = Verdict.NOT_PROVEN
+    reason: str = ""
+    sessions_held: int | None = None
+    sessions_held_by_default: int | None = None
     failed_session: int | None = None
     first_swap_session: int | None = None
     cache_bytes_per_session: int | None = None
     capacity_bytes: int | None = None
     host_bytes: int | None = None
     peak_reserved_bytes: int | None = None
+    rooms: tuple[ContextRoom, ...] = ()
     timeline: tuple[SessionEvent, ...] = ()
     swaps: tuple[Swap, ...] = ()
-    first_token_seconds: float | None = None
-    next_token_seconds: float | None = None
+    seconds_factor: float | None = None
+    price_per_hour: float | None = None
     assumptions: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
     error: str | None = None
     elapsed_seconds: float | None = None
     software: dict[str, str] = field(default_factory=dict)
+    created_at: str = ""
+
+    @property
+    def source(self) -> Source:
+        """Measured or simulated."""
+        return self.target.source
 
     @property
     def demand_bytes(self) -> int | None:
@@ -202,7 +241,82 @@ class SessionRun(Record):
     @property
     def sessions_by_bytes(self) -> int | None:
         """How many sessions there is room for by bytes alone, all caches on the device."""
-        if self.capacity_bytes is None or not self.cache_bytes_per_session:
+        return sessions_by_bytes(
+            self.capacity_bytes, self.weights_bytes, self.beside_bytes, self.cache_bytes_per_session
+        )
+
+    @property
+    def first_token_seconds(self) -> float | None:
+        """Median seconds of a prompt, where no cache was moved before it."""
+        return _median(each for each, moved in self._first_tokens() if not moved)
+
+    @property
+    def first_token_swapped_seconds(self) -> float | None:
+        """Median seconds of a prompt and of moving caches away before it."""
+        return _median(each for each, moved in self._first_tokens() if moved)
+
+    @property
+    def next_token_seconds(self) -> float | None:
+        """Median seconds of a later token, where no cache was moved before it."""
+        return _median(each for each, moved in self._tokens(Act.DECODE) if not moved)
+
+    @property
+    def next_token_swapped_seconds(self) -> float | None:
+        """Median seconds of a later token and of moving caches before it."""
+        return _median(each for each, moved in self._tokens(Act.DECODE) if moved)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """New tokens of all sessions in a second of the whole run, prompts and swaps included."""
+        seconds = [event.seconds for event in self.timeline]
+        if not seconds or None in seconds:
             return None
-        room = self.capacity_bytes - self.weights_bytes - self.beside_bytes
-        return max(room // self.cache_bytes_per_session, 0)
+        # The first token comes at the end of the prompt.
+        paused = self.plan.pause_layer is not None
+        acts = (Act.RESUME, Act.DECODE) if paused else (Act.PREFILL, Act.DECODE)
+        made = sum(event.act in acts for event in self.timeline) * self.config.batch_size
+        total = sum(filter(None, seconds))
+        return made / total if total and made else None
+
+    @property
+    def cost_per_million_tokens(self) -> float | None:
+        """Dollars for a million new tokens at the rate of this run."""
+        if self.price_per_hour is None or not self.tokens_per_second:
+            return None
+        return self.price_per_hour / 3600 / self.tokens_per_second * 1e6
+
+    def _first_tokens(self) -> list[tuple[float, bool]]:
+        """Return each prompt's seconds to its first token, and whether caches moved before."""
+        first = self._tokens(Act.PREFILL)
+        if self.plan.pause_layer is None:
+            return first
+        return [
+            (begun + ended, moved)
+            for (begun, _), (ended, moved) in zip(first, self._tokens(Act.RESUME), strict=False)
+        ]
+
+    def _tokens(self, act: Act) -> list[tuple[float, bool]]:
+        """Return the seconds of acts of a kind and of moves before them, and whether any were."""
+        found, waited, moved = [], 0.0, False
+        for event in self.timeline:
+            if event.act in (Act.SWAP_OUT, Act.SWAP_IN):
+                waited, moved = waited + (event.seconds or 0.0), True
+                continue
+            if event.act is act and event.seconds is not None:
+                found.append((waited + event.seconds, moved))
+            waited, moved = 0.0, False
+        return found
+
+
+def sessions_by_bytes(
+    capacity_bytes: int | None, weights_bytes: int, beside_bytes: int, cache_bytes: int | None
+) -> int | None:
+    """Return how many sessions there is room for by bytes alone; None where that has no answer."""
+    if capacity_bytes is None or not cache_bytes:
+        return None
+    return max((capacity_bytes - weights_bytes - beside_bytes) // cache_bytes, 0)
+
+
+def _median(values: Iterable[float]) -> float | None:
+    listed = list(values)
+    return statistics.median(listed) if listed else None

@@ -9,9 +9,13 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.option import Option, options_of
 from memorymark.records.request import Request, RequestKind, amount_words
+from memorymark.records.serving_config import ServingConfig
+from memorymark.records.session_run import SessionPlan
 from memorymark.report.setting_words import label_words, share_words
 
 Change = tuple[str, Any, Any]
+# The task of a session is filled in by its model.
+_SERVED = {*options_of(ServingConfig), *options_of(SessionPlan)} - {"task"}
 
 
 def changed_settings(
@@ -35,6 +39,13 @@ def changed_settings(
     if was.kind is not RequestKind.COMPARISON:
         changes.append(("GPU", *targets))
     changes.append(("memory budget", _budget(was), _budget(now)))
+    for kind, old, new in (
+        (ServingConfig, was.serving, now.serving),
+        (SessionPlan, was.plan, now.plan),
+    ):
+        if old is not None and new is not None:
+            changes += _of_record(kind, old, new, _SERVED)
+    changes.append(("host memory", _amount(was.host_memory), _amount(now.host_memory)))
     changes.append(("batch", was.batch_size, now.batch_size))
     changes += _of_record(TrainingConfig, was.config, now.config, training)
     changes += _of_record(AnalysisOptions, was.options, now.options, search)
@@ -51,6 +62,10 @@ def _of_record(kind: type[Any], was: Any, now: Any, names: Collection[str]) -> l
 
 def _budget(request: Request) -> str:
     return "whole device" if request.memory_budget is None else amount_words(request.memory_budget)
+
+
+def _amount(size: int | None) -> str:
+    return "by default" if size is None else amount_words(size)
 
 
 def _value_words(option: Option, value: Any) -> str:

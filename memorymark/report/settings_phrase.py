@@ -26,12 +26,15 @@ from memorymark.records.costs import Plan
 from memorymark.records.inputs import MONEY
 from memorymark.records.option import changed, options_of
 from memorymark.records.request import Request
+from memorymark.records.serving_config import ServingConfig
+from memorymark.records.session_run import SessionPlan
 from memorymark.records.trial import Target, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.report.setting_words import budget_words, setting_words
 
 SEPARATOR = " · "
 _OF_MODEL = ("task", "num_labels")
+_ALWAYS_SERVED = ("weights", "context_tokens", "policy")
 _ALWAYS = ("task", "precision", *LENGTHS, "optimizer")
 
 
@@ -129,6 +132,22 @@ def trial_phrase(trial: Trial, memory_budget_bytes: int | None = None) -> str:
     )
 
 
+def serving_phrase(config: ServingConfig, plan: SessionPlan) -> str:
+    """Name how something generates, and how its sessions take turns.
+
+    Example:
+        >>> serving_phrase(ServingConfig(), SessionPlan())
+        'bf16 · context of 2,048 tokens · caches held · 50 sessions'
+    """
+    first = {name: getattr(config, name) for name in _ALWAYS_SERVED}
+    rest = {name: value for name, value in changed(config).items() if name not in first}
+    planned = {"sessions": plan.sessions, **changed(plan)}
+    declared = {**options_of(ServingConfig), **options_of(SessionPlan)}
+    return join_settings(
+        setting_words(declared[name], value) for name, value in (first | rest | planned).items()
+    )
+
+
 def request_phrase(request: Request) -> str:
     """Name the settings of a request, without its model and its target.
 
@@ -136,6 +155,14 @@ def request_phrase(request: Request) -> str:
         >>> request_phrase(Request("analysis", "bert", TrainingConfig(seq_len=512), gpu="l4"))
         'fp32 · 512 tokens · adamw'
     """
+    if request.serving is not None:
+        return join_settings(
+            [
+                serving_phrase(request.serving, request.plan or SessionPlan()),
+                budget_words(request.memory_budget),
+                costs_phrase(request.options),
+            ]
+        )
     batch = None if request.batch_size is None else _batch(request.batch_size)
     gpus = f"GPUs {', '.join(request.gpus)}" if request.gpus else None
     return join_settings(

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from memorymark.analysis.analyze import analyze_on
 from memorymark.analysis.fit_check import check_fit
 from memorymark.analysis.prediction import predict_max_batch
-from memorymark.errors import NotAvailable
+from memorymark.analysis.serve_sessions import serve_on
+from memorymark.errors import NotAvailable, UsageError
+from memorymark.gpus.abilities import cannot_do
 from memorymark.gpus.catalogue import DEFAULT_GPU, find_gpu, load_catalogue
 from memorymark.gpus.live_prices import live_prices
 from memorymark.gpus.price_book import PriceBook
@@ -29,6 +31,7 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
 from memorymark.records.fit import Fit
 from memorymark.records.request import MEASURED_ONLY, Request, RequestKind
+from memorymark.records.session_run import SessionRun
 from memorymark.records.trial import Source
 from memorymark.service.probe_factory import probe_from
 from memorymark.settings import Settings
@@ -50,6 +53,7 @@ class Call:
         find_workload: Returns the workload of a model's name; None takes any form of name.
         on_event: Called with each event.
         cancel: Stops the work.
+        processes: How many processes may work on it at a time.
     """
 
     request: Request
@@ -58,6 +62,7 @@ class Call:
     find_workload: Callable[[str], Workload] | None
     on_event: OnEvent
     cancel: CancelToken
+    processes: int = 1
 
     def note(self, text: str, progress: float | None = None) -> None:
         """Send a note."""
@@ -101,6 +106,17 @@ class Call:
         )  # fmt: skip
         return dataclasses.replace(found, held_bytes=probe.held_bytes)
 
+    def serve(self, probe: Probe, workload: Workload) -> SessionRun:
+        """Let the request's sessions take their turns on a probe."""
+        request = self.request
+        assert request.serving is not None and request.plan is not None
+        return serve_on(
+            probe, workload, request.serving, request.plan,
+            host_bytes=request.host_memory,
+            price_per_hour=self.with_price(request.options, probe).price_per_hour,
+            on_event=self.on_event, cancel=self.cancel,
+        )  # fmt: skip
+
     def workload(self, probe: Probe) -> Workload:
         """Return the workload that the request names, or what the user's own probe makes of it.
 
@@ -109,6 +125,7 @@ class Call:
         """
         from memorymark.workloads.own_code import check_described
 
+        self._check_able(probe)
         workload = self._resolved(probe)
         check_described(workload, self.request.config)
         return workload
@@ -123,10 +140,18 @@ class Call:
         from memorymark.placement.pretended_gpu import pretended_gpu
 
         gpu = find_gpu(probe.target.gpu_key or DEFAULT_GPU)
-        with pretended_gpu(
-            name=gpu.name, capability=gpu.compute_capability, total_bytes=gpu.total_bytes
-        ):
+        with pretended_gpu(name=gpu.name, capability=gpu.capability, total_bytes=gpu.total_bytes):
             return make(self.request.model)
+
+    def _check_able(self, probe: Probe) -> None:
+        """Refuse what software of the simulated GPU's maker does not do."""
+        gpu = load_catalogue().get(probe.target.gpu_key or "")
+        asked = self.request.serving or self.request.config
+        reasons = cannot_do(asked, probe.target.kind, gpu)
+        if gpu is not None and reasons:
+            raise UsageError(
+                f"{gpu.name}: {' '.join(reasons)} Leave that out, or name another GPU with --gpu."
+            )
 
     def held(self, probe: Probe) -> AbstractContextManager[None]:
         """Hold the device of a measuring probe; a simulation holds nothing."""

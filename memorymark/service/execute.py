@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from memorymark.analysis.validate import validate_backward_on, validate_compile_on
 from memorymark.bounds import ON_ONES_OWN, Bounds, working_within
 from memorymark.errors import WorkloadError, quoted
-from memorymark.gpus.catalogue import find_gpu, load_catalogue
+from memorymark.gpus.catalogue import find_gpu, rentable_gpus
 from memorymark.placement.collector import collector_off
 from memorymark.probes.choose import share_simulations
 from memorymark.records.analysis import Analysis
@@ -25,6 +25,7 @@ from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.fit import Fit
 from memorymark.records.lever import LeverReport
 from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
+from memorymark.records.session_run import SessionRun
 from memorymark.records.trial import Source, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.service.call import Call
@@ -39,7 +40,16 @@ if TYPE_CHECKING:
     from memorymark.probes.probe import Probe
     from memorymark.workloads.base import Workload
 
-Record = Trial | Analysis | BackwardValidation | CompileValidation | Comparison | LeverReport | Fit
+Record = (
+    Trial
+    | Analysis
+    | BackwardValidation
+    | CompileValidation
+    | Comparison
+    | LeverReport
+    | Fit
+    | SessionRun
+)
 
 
 def execute(
@@ -50,6 +60,7 @@ def execute(
     find_workload: Callable[[str], Workload] | None = None,
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
+    processes: int = 1,
 ) -> Record:
     """Do what a request asks for and return its record.
 
@@ -61,6 +72,9 @@ def execute(
         find_workload: Returns the workload of a model's name; None takes any form of name.
         on_event: Called with each event.
         cancel: Checked before each trial, and at each module and operation of a simulation.
+        processes: How many processes may try levers at a time, forked from this one; more than
+            one only where no other thread of this process works with torch. On Linux without a
+            CUDA device; one elsewhere.
 
     Raises:
         UsageError: An argument is invalid.
@@ -72,7 +86,8 @@ def execute(
     try:
         bounds = Bounds().multiplied(settings.bounds_times or ON_ONES_OWN)
         with working_within(bounds, cancel.check):
-            return _done(Call(request, settings, workload, find_workload, on_event, cancel))
+            about = workload, find_workload, on_event, cancel, processes
+            return _done(Call(request, settings, *about))
     except SystemExit as end:  # of the user's code: it would end whatever program called us
         sentence = f"The code of {quoted(request.model)} called sys.exit({quoted(end.code)})."
         raise WorkloadError(sentence) from end
@@ -95,7 +110,7 @@ def _work(call: Call) -> Callable[[], Record]:
     if request.kind is not RequestKind.COMPARISON:
         probe = call.probe(request.gpu)
         return lambda: _on_one(call, probe)
-    found = [find_gpu(name) for name in request.gpus or load_catalogue()]
+    found = [find_gpu(name) for name in request.gpus or rentable_gpus()]
     gpus = {gpu.key: call.prices.priced(gpu) for gpu in found}
     probes = [(gpu, call.probe(gpu.key)) for gpu in gpus.values()]
     share_simulations(probe for _, probe in probes)
@@ -119,6 +134,9 @@ def _on_one(call: Call, probe: Probe) -> Record:
             report = levers_on(call, probe, workload)
             notes = (*notes, *call.notes_on_price(probe))
             return dataclasses.replace(report, findings=(*notes, *report.findings))
+        if request.kind is RequestKind.SESSIONS:
+            run = call.serve(probe, workload)
+            return dataclasses.replace(run, findings=(*notes, *run.findings))
         if request.kind in (RequestKind.BACKWARD, RequestKind.COMPILE):
             return _validate(call, probe, workload)
         if request.kind is RequestKind.FITS:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from memorymark.analysis.levers.find_levers import find_levers
 from memorymark.errors import NotAvailable
-from memorymark.gpus.catalogue import Gpu, load_catalogue
+from memorymark.gpus.catalogue import Gpu, load_catalogue, rentable_gpus
 from memorymark.placement.collector import collector_off
-from memorymark.probes.choose import share_simulations
+from memorymark.probes.choose import has_cuda, share_simulations
 from memorymark.probes.probe import Probe
 from memorymark.records.lever import Lever, LeverReport
 from memorymark.records.request import check_levered
@@ -47,6 +47,7 @@ def levers_on(call: Call, probe: Probe, workload: Workload) -> LeverReport:
             cards=() if request.memory_budget is not None else _cards(call),
             on_event=call.on_event,
             cancel=call.cancel,
+            processes=_processes(call, workload),
         )
     return dataclasses.replace(
         report,
@@ -55,14 +56,23 @@ def levers_on(call: Call, probe: Probe, workload: Workload) -> LeverReport:
     )
 
 
+def _processes(call: Call, workload: Workload) -> int:
+    """Return how many processes may work: the user's code may not stand a fork, nor does CUDA."""
+    if call.processes < 2:
+        return 1
+    from memorymark.workloads.build import is_own  # loads torch
+
+    return 1 if is_own(workload) or has_cuda() else call.processes
+
+
 def _with_snippet(lever: Lever) -> Lever:
     return dataclasses.replace(lever, snippet=lines_for(lever.changes) if lever.changes else "")
 
 
 def _cards(call: Call) -> Iterator[tuple[Gpu, Probe]]:
-    """Yield the cards of the catalogue; their probes share what they simulate."""
+    """Yield the cards that are rented by the hour; their probes share what they simulate."""
     others = dataclasses.replace(call, request=dataclasses.replace(call.request, device=None))
-    probes = {key: (gpu, others.probe(key)) for key, gpu in load_catalogue().items()}
+    probes = {key: (gpu, others.probe(key)) for key, gpu in rentable_gpus().items()}
     share_simulations(probe for _, probe in probes.values())
     for gpu, probe in probes.values():
         yield call.prices.priced(gpu), probe

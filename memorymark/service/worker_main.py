@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from memorymark.errors import Cancelled, MemoryMarkError, one_sentence
 from memorymark.gpus.catalogue import DEFAULT_GPU
 from memorymark.placement.collector import collector_off
+from memorymark.placement.forks import processors
 from memorymark.probes.poisoned import is_anything_poisoned
 from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
 from memorymark.records.request import Request, RequestKind
@@ -144,6 +145,7 @@ class Worker:
                     find_workload=partial(kept_workload, settings=settings),
                     on_event=on_event,
                     cancel=self._token(message["job"]),
+                    processes=processors(),
                 )
             return {"record": record.to_dict()}
         except Cancelled as stop:

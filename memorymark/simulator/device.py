@@ -215,4 +215,5 @@ class SimulatedDevice(MemoryTracker):
         if in_autograd not in self._handles:
             self._handles.add(in_autograd)
             size = self._session.rules.cublas_workspace_bytes
-            self.borrow(size, "workspaces", "cuBLAS workspace")
+            if size:
+                self.borrow(size, "workspaces", "cuBLAS workspace")

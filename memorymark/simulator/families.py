@@ -176,14 +176,22 @@ def _numbers(steps: SimulatedSteps) -> list[int]:
     ]
 
 
-def with_block_sizes(steps: SimulatedSteps, sizes: list[int]) -> SimulatedSteps | None:
+def with_block_sizes(
+    steps: SimulatedSteps, sizes: list[int], events: list[tuple[int, int]] | None = None
+) -> SimulatedSteps | None:
     """Return a simulation with blocks of other sizes in its first steps, and all else its own.
 
     None where its steps would have to be repeated and are not alike.
+
+    Args:
+        steps: The simulation.
+        sizes: Those of its blocks.
+        events: The events of its first steps with these sizes, where they are known.
     """
     like = first_steps(steps.trace)
     blocks = [_of_size(block, size) for block, size in zip(like.blocks, sizes, strict=True)]
-    events = [(i, sizes[i] if size > 0 else -sizes[i]) for i, size in like.events]
+    if events is None:
+        events = [(i, sizes[i] if size > 0 else -sizes[i]) for i, size in like.events]
     trace = Trace(blocks, events, list(like.marks))
     peak = SteadyPeak(trace)
     peak.is_steady(end=trace.last_step())

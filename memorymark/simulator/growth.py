@@ -9,6 +9,7 @@ blocks of the other kernel (`Line.slack`), and take no answer that hangs on them
 
 from __future__ import annotations
 
+import dataclasses
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
@@ -102,18 +103,24 @@ class Line:
         unsure: float = 0.0,
         only_here: int = 0,
     ) -> None:
-        self.batch_size, self.reach, self._steps = batch_size, reach, steps
         trace = first_steps(steps.trace)
+        self._steps = dataclasses.replace(steps, trace=trace)
+        self.batch_size, self.reach = batch_size, reach
         self._sizes = np.array([block.size_bytes for block in trace.blocks], dtype=np.int64)
         self._slopes = np.array(slopes)
-        self._made_by = np.array([block_id for block_id, _ in trace.events], dtype=np.int64)
+        self._numbers = [block_id for block_id, _ in trace.events]
+        self._made_by = np.array(self._numbers, dtype=np.int64)
         self._signs = np.array([1 if size > 0 else -1 for _, size in trace.events], dtype=np.int64)
         self._unsure, self._only_here = unsure, only_here
 
     def at(self, batch_size: int) -> SimulatedSteps | None:
         """Return what the simulation comes to at another batch size; None where it cannot be."""
         sizes = self._sizes_at(batch_size)
-        return with_block_sizes(self._steps, sizes.tolist()) if sizes.min(initial=1) > 0 else None
+        if sizes.min(initial=1) <= 0:
+            return None
+        signed = (sizes[self._made_by] * self._signs).tolist()
+        events = list(zip(self._numbers, signed, strict=True))
+        return with_block_sizes(self._steps, sizes.tolist(), events)
 
     def least_peak_bytes(self, batch_size: int) -> int:
         """Return the most bytes of blocks at a time, at a batch size, each rounded up.

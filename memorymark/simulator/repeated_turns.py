@@ -3,11 +3,16 @@
 Sessions are alike: each allocates and releases the same blocks in the same order. The first one
 also allocates what is there once for all, such as cuBLAS's workspace. So the first two run, and
 what the second allocated and released in each of its acts is written down again for the others.
+
+Of the tokens after the first, small blocks that live within one act are left out there: they come
+from a pool of their own, where the prompt has left room for them. What they add to the peak of live
+bytes is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +20,7 @@ import torch
 from memorymark.inference.caches import Slot
 from memorymark.inference.host_store import HostStore
 from memorymark.inference.turns import State, Turns
+from memorymark.simulator.allocator.blocks import SMALL_REQUEST_BYTES
 from memorymark.simulator.device import SimulatedDevice
 
 _RUN = 2
@@ -59,9 +65,17 @@ class RepeatedState:
 
 
 class _Act(NamedTuple):
-    """What the session that is repeated did: its blocks by their first numbers."""
+    """What the session that is repeated did: its blocks by their first numbers.
+
+    Attributes:
+        events: What it allocated and released, but small blocks that lived within it.
+        rise_bytes: The most by which live bytes rose above those at its beginning.
+        works: Where its operations stand.
+        named: What it held at its end.
+    """
 
     events: list[tuple[int, int]]
+    rise_bytes: int
     works: slice
     named: list[int]
 
@@ -92,51 +106,62 @@ class RepeatedTurns:
         before = self._position()
         state = self._turns.begin()
         if self._begun == _RUN:
-            self._pattern, self._acts = state, [self._act_since(before, state)]
+            self._pattern, self._acts = state, [self._act_since(before, state, whole=True)]
         return state
 
     def resume(self, state: State) -> None:
         """Go on from a pause."""
-        self._go_on(state, self._turns.resume)
+        self._go_on(state, self._turns.resume, whole=True)
         if isinstance(state, RepeatedState):
             state.is_paused = False
 
     def decode(self, state: State) -> None:
         """Generate the next token."""
-        self._go_on(state, self._turns.decode)
+        self._go_on(state, self._turns.decode, whole=False)
 
-    def _go_on(self, state: State, work: Callable[[State], None]) -> None:
+    def _go_on(self, state: State, work: Callable[[State], None], *, whole: bool) -> None:
         if isinstance(state, RepeatedState):
             self._repeat(state)
             return
         before = self._position()
         work(state)
         if state is self._pattern:
-            self._acts.append(self._act_since(before, state))
+            self._acts.append(self._act_since(before, state, whole=whole))
 
     def _position(self) -> tuple[int, int]:
         return len(self._device.trace.events), len(self._device.works)
 
-    def _act_since(self, before: tuple[int, int], state: State) -> _Act:
+    def _act_since(self, before: tuple[int, int], state: State, *, whole: bool) -> _Act:
         device, name_of = self._device, self._store.name_of
-        events, works = before
+        since, works = before
         numbers = [device.block_of(slot.tensor) for slot in state.slots()]
+        events = [(name_of(number), size) for number, size in device.trace.events[since:]]
         return _Act(
-            [(name_of(number), size) for number, size in device.trace.events[events:]],
+            events if whole else _without_small_ones(events),
+            max(accumulate((size for _, size in events), initial=0)),
             slice(works, len(device.works)),
             [name_of(number) for number in numbers if number is not None],
         )
 
     def _repeat(self, state: RepeatedState) -> None:
-        act = self._acts[state.acts]
+        act, device = self._acts[state.acts], self._device
         state.acts += 1
+        peak_bytes = device.live_bytes + act.rise_bytes
         for like, size_bytes in act.events:
             if size_bytes > 0:
-                state.held[like] = Lent(self._device, like, size_bytes)
+                state.held[like] = Lent(device, like, size_bytes)
             else:
                 state.held.pop(like, None)
         state.named = act.named
-        self._device.works.extend(self._device.works[act.works])
+        device.peak_bytes = max(device.peak_bytes, peak_bytes)
+        device.works.extend(device.works[act.works])
+
+
+def _without_small_ones(events: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Leave out small blocks that are allocated and released here."""
+    begun = {number for number, size in events if 0 < size <= SMALL_REQUEST_BYTES}
+    within = {number for number, size in events if size < 0 and number in begun}
+    return [event for event in events if event[0] not in within]
 
 
 class ShapeStore(HostStore):

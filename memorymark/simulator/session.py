@@ -18,7 +18,7 @@ from torch.amp import autocast_mode
 from memorymark.placement.patches import patched, simulation_lock
 from memorymark.simulator import torch_compat
 from memorymark.simulator.allocator import environment
-from memorymark.simulator.cuda.rules import Rules
+from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.questions import Questions
 
 # Autocast keeps its state by device type and has none for meta. This slot is free on every
@@ -44,10 +44,21 @@ class Session:
         self._noted: dict[str, None] = {}
         self.cast_cache: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self.on_autocast: Callable[[], None] = lambda: None
+        self._is_silent = False
 
     def assume(self, sentence: str) -> None:
         """Note something that was answered or allowed for."""
-        self._noted.setdefault(sentence)
+        if not self._is_silent:
+            self._noted.setdefault(sentence)
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Note nothing of what is inside: its answers change neither memory nor seconds."""
+        before, self._is_silent = self._is_silent, True
+        try:
+            yield
+        finally:
+            self._is_silent = before
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -79,7 +90,8 @@ def simulating(rules: Rules, questions: Questions | None = None) -> Iterator[Ses
     with simulation_lock, patched(_patches(rules)):
         outer, session = current(), Session(rules, questions)
         noted = torch_compat.untested_version()
-        for sentence in (noted, *(environment.assumptions() if rules.is_cuda else ())):
+        allocator = environment.assumptions() if rules.is_cuda else ()
+        for sentence in (noted, rules.assumption, *allocator):
             if sentence:
                 session.assume(sentence)
         _local.session = session
@@ -109,7 +121,7 @@ def _patches(rules: Rules) -> Iterator[tuple[Any, str, Any]]:
     yield torch.Tensor, "__format__", _format_element
     fused_devices = getattr(*torch_compat.FUSED_DEVICES)
     yield *torch_compat.FUSED_DEVICES, lambda: [*fused_devices(), "meta"]
-    for target, name in torch_compat.FOREACH_DEVICES if rules.is_cuda else ():
+    for target, name in torch_compat.FOREACH_DEVICES if rules.platform is Platform.CUDA else ():
         yield target, name, _and_meta(getattr(target, name))
 
 

@@ -13,11 +13,12 @@ from memorymark.bounds import new_meter
 from memorymark.errors import OutOfMemory, quoted
 from memorymark.gpus.catalogue import Gpu
 from memorymark.inference.caches import held_bytes
-from memorymark.inference.inference_step import Generation, InferenceStep
+from memorymark.inference.inference_step import Choose, Generation, InferenceStep
 from memorymark.memory.trace import Trace
 from memorymark.placement.collector import collector_off
 from memorymark.records.serving_config import ServingConfig
 from memorymark.records.session_run import Act, Reading
+from memorymark.simulator.any_token import any_token
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
@@ -70,7 +71,7 @@ def simulate_generation(
     rules: Rules,
     capacity_bytes: int | None = None,
     gpu: Gpu | None = None,
-    make_step: Callable[[nn.Module, ServingConfig], InferenceStep] = InferenceStep,
+    make_step: Callable[[nn.Module, ServingConfig, Choose], InferenceStep] = InferenceStep,
 ) -> SimulatedGeneration:
     """Let one batch read its prompt and generate all of its tokens, without data.
 
@@ -92,7 +93,7 @@ def simulate_generation(
         device = SimulatedDevice(session, ShapeCache(), ALL_COUNT, meter=meter, counts_all=True)
         place = SimulatedPlace(device, capacity_bytes)
         eager = dataclasses.replace(spec.config, compiled=False)  # nothing to compile without data
-        passes = _Passes(make_step(model, eager), place)
+        passes = _Passes(make_step(model, eager, any_token(session)), place)
         ended = None
         with device, runtime.settings(spec.built_as):
             device.add(model.named_parameters(), "parameters")

@@ -13,7 +13,7 @@ from torch import nn
 from memorymark.records.config import OptimizerImpl, Precision, TrainingConfig
 from memorymark.simulator.cuda.adamw8bit import SimulatedAdamW8bit
 from memorymark.simulator.cuda.autocast import autocast_kernels
-from memorymark.simulator.cuda.rules import Rules
+from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.session import current
 from memorymark.training.runtime import AUTOCAST_DTYPES, attention_kernels
 
@@ -29,9 +29,9 @@ class SimulatedRuntime:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        # torch.optim takes foreach on CUDA by itself, and the loop on the CPU and on meta.
+        # torch.optim takes foreach on CUDA by itself, and the loop on the CPU, on MPS and on meta.
         self.default_optimizer_impl = (
-            OptimizerImpl.FOREACH if rules.is_cuda else OptimizerImpl.FOR_LOOP
+            OptimizerImpl.FOREACH if rules.platform is Platform.CUDA else OptimizerImpl.FOR_LOOP
         )
 
     @contextlib.contextmanager

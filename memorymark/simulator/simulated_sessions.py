@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,8 +15,9 @@ from memorymark.inference.sessions import Sessions
 from memorymark.inference.turns import ModelTurns
 from memorymark.memory.trace import Trace
 from memorymark.placement.collector import collector_off
-from memorymark.records.session_run import Act, Reading
+from memorymark.records.session_run import Act, Reading, SessionEvent
 from memorymark.simulator.allocator.replay import Replay, ReplayResult
+from memorymark.simulator.any_token import any_token
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
@@ -61,6 +63,7 @@ def simulate_sessions(
     rules: Rules,
     capacity_bytes: int | None,
     host_bytes: int | None = None,
+    on_event: Callable[[SessionEvent], None] = lambda event: None,
 ) -> SimulatedSessions:
     """Let sessions take their turns on tensors without data.
 
@@ -70,6 +73,7 @@ def simulate_sessions(
         rules: The simulated device.
         capacity_bytes: What may be used of it.
         host_bytes: What may be used of the host's memory.
+        on_event: Called with each event as it is done.
 
     Raises:
         UnsupportedOperation: An operation cannot be run without data.
@@ -80,13 +84,14 @@ def simulate_sessions(
     with simulating(rules) as session, collector_off():
         device = SimulatedDevice(session, ShapeCache(), ALL_COUNT, meter=meter, counts_all=True)
         place = SimulatedPlace(device, capacity_bytes, host_bytes)
+        eager = dataclasses.replace(spec.config, compiled=False)  # nothing to compile without data
         turns = ModelTurns(
-            InferenceStep(model, spec.config),
+            InferenceStep(model, eager, any_token(session)),
             lambda: spec.make_prompt(runtime.device),
             spec.plan.pause_layer,
         )
         repeated = RepeatedTurns(turns, device, place.store)
-        sessions = Sessions(repeated, spec.config, place, spec.plan)
+        sessions = Sessions(repeated, spec.config, place, spec.plan, on_event)
         ended = None
         with device, runtime.settings(spec.built_as):
             device.add(model.named_parameters(), "parameters")

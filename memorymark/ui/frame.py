@@ -37,6 +37,7 @@ def pages() -> dict[str, Page]:
         "comparison": st.Page(
             "pages/cost_comparison.py", title=COMPARISON, icon=":material/payments:"
         ),
+        "sessions": st.Page("pages/sessions.py", title="Sessions", icon=":material/forum:"),
         "runs": st.Page("pages/runs.py", title="Runs", icon=":material/history:"),
     }
 

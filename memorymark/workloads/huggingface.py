@@ -53,6 +53,11 @@ class HuggingFaceWorkload(Workload):
         self._num_labels = num_labels
         self._note = note
 
+    @property
+    def hf_config(self) -> Any:
+        """The model's configuration; it is not to be changed."""
+        return self._hf_config
+
     def describe(self, config: TrainingConfig) -> TrainingConfig:
         """Fill in the task and the number of labels.
 

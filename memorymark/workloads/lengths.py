@@ -120,9 +120,14 @@ def _num_frames(hf_config: Any, task: Task | None) -> tuple[int, bool]:
 _OWN = {"image_size": _image_size, "audio_seconds": _audio_seconds, "num_frames": _num_frames}
 
 
-def _text_positions(hf_config: Any) -> int:
-    """Return the longest text that the model reads; tokenizers cut longer ones."""
+def text_positions(hf_config: Any) -> int | None:
+    """Return how many tokens the model's positions are for; None where it has no end."""
     text = part(hf_config, "text_config")
     text = text_config(hf_config) if text is hf_config else text
     limit = getattr(text, "max_position_embeddings", None)
-    return limit if isinstance(limit, int) and limit > 0 else 10_000_000
+    return limit if isinstance(limit, int) and limit > 0 else None
+
+
+def _text_positions(hf_config: Any) -> int:
+    """Return the longest text that the model reads; tokenizers cut longer ones."""
+    return text_positions(hf_config) or 10_000_000

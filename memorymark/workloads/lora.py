@@ -38,7 +38,7 @@ def add_adapters(model: nn.Module, rank: int, device: torch.device, name: str) -
 
     Raises:
         MissingPackage: peft is not installed.
-        WorkloadError: The model has no layer to adapt.
+        WorkloadError: The model has no layer to adapt, or peft refuses one.
     """
     try:
         from peft import LoraConfig, get_peft_model
@@ -60,7 +60,13 @@ def add_adapters(model: nn.Module, rank: int, device: torch.device, name: str) -
     )
     with warnings.catch_warnings(), torch.device(device):
         warnings.simplefilter("ignore")  # that Conv1D keeps its weights transposed
-        get_peft_model(model, config)
+        try:
+            get_peft_model(model, config)
+        except ValueError as error:
+            raise WorkloadError(
+                f"LoRA cannot be put on {quoted(name)}: {str(error).partition('. ')[0]} (peft). "
+                "Leave the LoRA rank out, or freeze parameters by name."
+            ) from error
 
 
 def adapters_train(model: nn.Module) -> bool:

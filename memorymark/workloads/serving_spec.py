@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from memorymark.errors import MemoryMarkError, UnknownChoice
+from memorymark.errors import BatchTooLong, MemoryMarkError, UnknownChoice, quoted
 from memorymark.records.config import Precision, Task, TrainingConfig
 from memorymark.records.serving_config import ServingConfig, WeightFormat
 from memorymark.records.session_run import SessionPlan
+from memorymark.workloads.lengths import text_positions
 
 if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
@@ -25,6 +26,9 @@ _PRECISIONS = {
     WeightFormat.FP32: Precision.FP32,
     WeightFormat.FP16: Precision.FP16,
     WeightFormat.BF16: Precision.BF16,
+    # Quantized after the model was built: everything else is computed in this format.
+    WeightFormat.INT8: Precision.BF16,
+    WeightFormat.INT4: Precision.BF16,
 }
 # What a batch holds that a prompt does not: it is what the model is to write.
 _WRITTEN = ("labels", "decoder_input_ids", "decoder_attention_mask")
@@ -42,6 +46,7 @@ class ServingSpec:
 
     Raises:
         UnknownChoice: The model does not generate, or not in this format.
+        BatchTooLong: The model has fewer positions than a session has tokens.
         UsageError: The model cannot be run in this way.
     """
 
@@ -51,6 +56,9 @@ class ServingSpec:
     built_as: TrainingConfig = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        hf_config = getattr(self.workload, "hf_config", None)
+        if hf_config is not None:
+            _check_context(hf_config, self.config, self.workload.name)
         built_as = _built_as(self.workload, self.config)
         filled_in = dataclasses.replace(self.config, task=built_as.task)
         object.__setattr__(self, "built_as", built_as)
@@ -63,14 +71,29 @@ class ServingSpec:
         return {name: x.to(device) for name, x in batch.items() if name not in _WRITTEN}
 
 
+def _check_context(hf_config: Any, config: ServingConfig, name: str) -> None:
+    """Compare what a session reads and writes with the positions that the model has."""
+    limit, tokens, flag = text_positions(hf_config), config.context_tokens, "--context"
+    if getattr(hf_config, "is_encoder_decoder", False):
+        limit = getattr(hf_config, "max_target_positions", None) or limit
+        tokens, flag = 1 + config.output_tokens, "--max-new-tokens"
+        what = f"{config.output_tokens:,} new tokens and the one before them"
+    else:
+        what = f"a context of {tokens:,} tokens"
+    if limit is not None and tokens > limit:
+        most = limit - (tokens - config.output_tokens if flag != "--context" else 0)
+        raise BatchTooLong(
+            f"{quoted(name)} has {limit:,} positions, too few for {what}. Set {flag} to {most:,} "
+            "or less."
+        )
+
+
 def _built_as(workload: Workload, config: ServingConfig) -> TrainingConfig:
     """Return the training whose model and inputs those of a session are."""
-    if config.weights not in _PRECISIONS:
-        raise UnknownChoice("precision", config.weights.value, [str(name) for name in _PRECISIONS])
     given = TrainingConfig(
         task=config.task, seq_len=config.prompt_tokens, precision=_PRECISIONS[config.weights],
         attention=config.attention, dropout=False, image_size=config.image_size,
-        audio_seconds=config.audio_seconds,
+        audio_seconds=config.audio_seconds, expandable_segments=config.expandable_segments,
     )  # fmt: skip
     if config.task is not None:
         if config.task not in GENERATING:

@@ -7,12 +7,13 @@ import pytest
 from memorymark.analysis.session_verdict import judge
 from memorymark.records.serving_config import ServingConfig
 from memorymark.records.session_run import Act, SessionPlan, SessionRun, Swap, Verdict
-from memorymark.records.trial import Source
+from memorymark.records.trial import Source, Target
 from memorymark.units import GIB
 
 HELD = SessionRun(
-    model="llama", config=ServingConfig(), plan=SessionPlan(sessions=50), source=Source.SIMULATED,
-    device="a card", sessions_completed=50, sessions_served=50, weights_bytes=26 * GIB,
+    model="llama", config=ServingConfig(), plan=SessionPlan(sessions=50),
+    target=Target("a card", "simulated", Source.SIMULATED, 79 * GIB),
+    sessions_completed=50, sessions_served=50, weights_bytes=26 * GIB,
     beside_bytes=GIB, peak_allocated_bytes=70 * GIB, peak_reserved_bytes=75 * GIB,
     capacity_bytes=79 * GIB, cache_bytes_per_session=2 * GIB, verdict=Verdict.FAIL, reason="",
 )  # fmt: skip
@@ -23,6 +24,7 @@ SWAPS = {"swaps": (Swap(1, Act.SWAP_OUT, 2 * GIB, 0.04),), "first_swap_session":
 def test_what_is_needed_and_what_there_is_room_for():
     assert HELD.demand_bytes == 127 * GIB and HELD.sessions_by_bytes == 26
     assert SWAPS["swaps"][0].bytes_per_second == pytest.approx(50 * GIB)
+    assert HELD.to_dict()["device"] == "a card" and HELD.to_dict()["policy"] == "hold"
     assert SessionRun.from_dict(HELD.to_dict()) == HELD
 
 
@@ -30,6 +32,10 @@ def test_what_is_needed_and_what_there_is_room_for():
     ("run", "changes", "verdict", "words"),
     [
         (SWAPPED, SWAPS, Verdict.PASS, "127.00 GiB at once; the first cache was moved away for"),
+        (SWAPPED, SWAPS | {"plan": SessionPlan(sessions=20), "sessions_completed": 20},
+         Verdict.NOT_PROVEN, "so that by bytes alone no cache had to be moved."),
+        (SWAPPED, {"plan": SessionPlan(sessions=20), "sessions_completed": 20},
+         Verdict.NOT_PROVEN, "so that no cache had to be moved."),
         (SWAPPED, {}, Verdict.NOT_PROVEN, "Ask for more than 26 sessions."),
         (HELD, {}, Verdict.PASS, "All 50 sessions completed within 79.00 GiB."),
         (HELD, {"sessions_completed": 0, "failed_session": 27}, Verdict.FAIL,

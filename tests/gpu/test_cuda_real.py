@@ -10,9 +10,13 @@ from memorymark import api
 from memorymark.gpus.telemetry import read_telemetry
 from memorymark.probes.cuda import CudaProbe
 from memorymark.records.config import TrainingConfig
+from memorymark.records.serving_config import ServingConfig
+from memorymark.records.session_run import Act, SessionPlan, Verdict
 from memorymark.records.trial import Outcome, Stage
 from memorymark.units import GIB, MIB
 from memorymark.workloads import resolve
+from memorymark.workloads.huggingface import HuggingFaceWorkload
+from memorymark.workloads.serving_spec import ServingSpec
 from memorymark.workloads.trial_spec import TrialSpec
 
 pytestmark = [
@@ -179,3 +183,69 @@ def test_an_analysis_is_exact():
     beyond = api.measure("bert", config, batch_size=largest + 4, memory_budget="8GiB")
     assert beyond.outcome is Outcome.OOM
     assert analysis.speedup and analysis.optimal.samples_per_second
+
+
+# 8 layers of 16 heads of 128: 64 KiB of keys and values a token in fp16.
+WIDE_DECODER = {
+    "vocab_size": 32000, "hidden_size": 2048, "intermediate_size": 5504, "num_hidden_layers": 8,
+    "num_attention_heads": 16, "max_position_embeddings": 4096,
+}  # fmt: skip
+SERVED_BUDGET = 4 * GIB
+CONTEXT = 2048
+
+
+def served(policy, sessions=40):
+    from transformers import LlamaConfig
+
+    workload = HuggingFaceWorkload("wide-decoder", LlamaConfig(**WIDE_DECODER))
+    config = ServingConfig(
+        weights="fp16", context_tokens=CONTEXT, output_tokens=8, policy=policy,
+        expandable_segments=False,
+    )  # fmt: skip
+    return api.sessions(
+        workload, config, SessionPlan(sessions=sessions), device="cuda",
+        memory_budget=SERVED_BUDGET,
+    )  # fmt: skip
+
+
+def pinned_rate():
+    """The rate of copies from pinned memory to the device, in bytes per second."""
+    host = torch.empty(256 * MIB, dtype=torch.uint8, pin_memory=True)
+    device = torch.empty_like(host, device="cuda")
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    for event in (begin, end):
+        device.copy_(host, non_blocking=True)
+        event.record()
+    torch.cuda.synchronize()
+    return host.nbytes / (begin.elapsed_time(end) / 1000)
+
+
+def test_held_sessions_end_and_swapped_ones_stay_on_a_plateau():
+    held, swapped = served("hold"), served("swap")
+    assert held.verdict is Verdict.FAIL and held.failed_session is not None
+    assert swapped.verdict is Verdict.PASS and swapped.sessions_completed == 40
+    assert swapped.peak_reserved_bytes <= SERVED_BUDGET
+    second = [event for event in swapped.timeline if event.turn == 2 and event.act is Act.DECODE]
+    shown = [event.process_bytes for event in second if event.process_bytes is not None]
+    if shown:  # NVML sees no process of another container
+        assert max(shown) - min(shown) <= 0.05 * max(shown)
+    held_bytes = [event.allocated_bytes for event in second]
+    assert max(held_bytes) - min(held_bytes) <= 2 * swapped.cache_bytes_per_session
+
+
+def test_swaps_reach_most_of_what_pinned_copies_do():
+    rates = [swap.bytes_per_second for swap in served("swap").swaps if swap.act is Act.SWAP_IN]
+    assert sorted(rates)[len(rates) // 2] > 0.6 * pinned_rate()
+
+
+def test_simulated_sessions_hold_what_measured_ones_do():
+    measured = served("hold")
+    simulated = CudaProbe(budget_bytes=SERVED_BUDGET).simulation()
+    if simulated is None:
+        pytest.skip("Nothing simulates this card.")
+    from transformers import LlamaConfig
+
+    workload = HuggingFaceWorkload("wide-decoder", LlamaConfig(**WIDE_DECODER))
+    found = simulated.run_sessions(ServingSpec(workload, measured.config, measured.plan))
+    assert found.weights_bytes == pytest.approx(measured.weights_bytes, rel=0.001)
+    assert abs(found.failed_session - measured.failed_session) <= 1

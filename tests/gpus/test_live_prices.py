@@ -9,7 +9,7 @@ import gpuhunt
 import pytest
 
 from memorymark.errors import MissingPackage, NotAvailable
-from memorymark.gpus.catalogue import load_catalogue
+from memorymark.gpus.catalogue import rentable_gpus
 from memorymark.gpus.live_prices import NAMES, live_prices
 
 
@@ -26,7 +26,7 @@ def found(*items):
 
 
 def test_every_gpu_of_the_catalogue_has_gpuhunts_name():
-    assert NAMES.keys() == load_catalogue().keys()
+    assert NAMES.keys() == rentable_gpus().keys()
     known = {(each.name, each.memory) for each in gpuhunt.KNOWN_NVIDIA_GPUS}
     assert set(NAMES.values()) <= known
 

@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from memorymark.gpus import price_list as prices
-from memorymark.gpus.catalogue import find_gpu, load_catalogue
+from memorymark.gpus.catalogue import find_gpu, rentable_gpus
 from memorymark.gpus.price_list import KINDS, all_prices, main_provider, price_of, prices_of
 
 PROVIDERS = {"RunPod", "Lambda", "Modal", "Vast.ai", "DataCrunch"}
@@ -17,7 +17,7 @@ each_price = pytest.mark.parametrize(
 
 @each_price
 def test_every_price_is_of_a_known_gpu_and_provider(price):
-    assert price.gpu in load_catalogue()
+    assert price.gpu in rentable_gpus()
     assert price.provider in PROVIDERS
     assert price.kind in KINDS
     assert 0.01 < price.usd_per_hour < 20
@@ -48,9 +48,9 @@ def test_the_first_version_prices_are_kept():
 
 def test_one_provider_has_most_of_the_catalogues_prices():
     """And no two of its prices were seen on different days."""
-    shown = [price for key in load_catalogue() if (price := price_of(key))]
+    shown = [price for key in rentable_gpus() if (price := price_of(key))]
     main = [price for price in shown if price.provider == main_provider()]
-    assert len(main) > len(load_catalogue()) / 2
+    assert len(main) > len(rentable_gpus()) / 2
     assert {price.kind for price in main} == {"on-demand"}
     assert len({price.observed_at for price in main}) == 1
 

@@ -11,7 +11,8 @@ from tiny import Leaking, Raising, TinyNet, tiny_bert
 from memorymark.analysis.search import find_max_batch
 from memorymark.errors import InvalidValue, WorkloadError
 from memorymark.probes import cpu
-from memorymark.probes.cpu import CpuProbe, free_memory_bytes
+from memorymark.probes.cpu import CpuProbe
+from memorymark.probes.host_memory import free_memory_bytes
 from memorymark.records.config import TrainingConfig
 from memorymark.records.trial import Outcome, Source, Stage
 from memorymark.training.tracked import live_bytes_of

@@ -12,7 +12,7 @@ from memorymark.probes.choose import share_simulations, simulated_probe
 from memorymark.probes.simulated import SimulatedProbe
 from memorymark.probes.simulations import Simulations
 from memorymark.records.config import TrainingConfig
-from memorymark.simulator.cuda.rules import CapabilityQuestions, Platform, Rules
+from memorymark.simulator.cuda.rules import CapabilityQuestions, Platform, Rules, rules_of
 from memorymark.workloads.trial_spec import TrialSpec
 
 SMALL = TrainingConfig(seq_len=16, image_size=32)
@@ -96,11 +96,10 @@ def test_rules_are_alike_where_what_was_asked_is_answered_alike():
     rules = asked.about(Rules(Platform.CUDA, (8, 6)))
     assert rules.compute_capability >= (8, 0) and not rules.compute_capability < (7, 0)
     assert rules.cublas_workspace_bytes == Rules(Platform.CUDA, (8, 6)).cublas_workspace_bytes
-    rules_of = {key: Rules(Platform.CUDA, gpu.compute_capability)
-                for key, gpu in load_catalogue().items()}  # fmt: skip
-    alike = {key for key, each in rules_of.items() if asked.are_answered_alike_by(each)}
+    all_rules = {key: rules_of(gpu) for key, gpu in load_catalogue().items()}
+    alike = {key for key, each in all_rules.items() if asked.are_answered_alike_by(each)}
     assert {"a100-40gb", "l4", "rtx-5090"} <= alike
-    assert not alike & {"t4", "v100-16gb", "h100-80gb", "b200"}
+    assert not alike & {"t4", "v100-16gb", "h100-80gb", "b200", "m4-16gb"}
     assert rules.compute_capability >= (8, 6)
     assert not asked.are_answered_alike_by(Rules(Platform.CUDA, (8, 0)))
 
@@ -111,3 +110,11 @@ def test_what_is_read_otherwise_is_this_card_alone(read):
     read(asked.about(Rules(Platform.CUDA, (8, 6))).compute_capability)
     assert asked.are_answered_alike_by(Rules(Platform.CUDA, (8, 6)))
     assert not asked.are_answered_alike_by(Rules(Platform.CUDA, (8, 9)))
+
+
+def test_what_asks_nothing_is_shared_by_cards_of_one_platform():
+    asked = CapabilityQuestions()
+    m4 = rules_of(find_gpu("m4-16gb"))
+    asked.about(m4)
+    assert asked.are_answered_alike_by(rules_of(find_gpu("m1-8gb")))
+    assert not asked.are_answered_alike_by(Rules(Platform.CUDA, m4.compute_capability))

@@ -198,6 +198,7 @@ REQUEST = options_of(Request)
 def test_all_of_a_request_but_its_kind_and_its_records_is_an_option():
     names = (
         "model", "device", "gpu", "memory_budget", "batch_size", "gpus", "prices", "price_kind",
+        "host_memory",
     )  # fmt: skip
     assert tuple(REQUEST) == names
     assert all(each.label and each.help.endswith(".") for each in REQUEST.values())

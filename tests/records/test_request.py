@@ -7,6 +7,8 @@ from memorymark.errors import InvalidValue, UsageError
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.request import Request, RequestKind
+from memorymark.records.serving_config import ServingConfig
+from memorymark.records.session_run import SessionPlan
 from memorymark.units import GIB
 
 
@@ -59,7 +61,8 @@ def test_what_lives_in_a_script_has_no_command():
     assert asked.command() is None
     others = set(RequestKind) - {RequestKind.FITS, RequestKind.COMPARISON, RequestKind.ESTIMATE}
     for kind in others:
-        words = shlex.split(request(kind=kind, batch_size=8).command())
+        batch_size = None if kind is RequestKind.SESSIONS else 8
+        words = shlex.split(request(kind=kind, batch_size=batch_size).command())
         assert words[0] == "memorymark" and "bert" in words
 
 
@@ -88,3 +91,20 @@ def test_numbers_and_targets_are_checked():
 def test_budgets_that_are_none(given):
     with pytest.raises(InvalidValue, match="memory budget"):
         request(memory_budget=given)
+
+
+def test_sessions_are_asked_for_with_their_own_records():
+    serving = ServingConfig(weights="fp16", context_tokens=512, policy="swap")
+    asked = Request(
+        RequestKind.SESSIONS, "gpt2", gpu="l4", serving=serving, plan=SessionPlan(sessions=8),
+        host_memory="64GiB",
+    )  # fmt: skip
+    assert asked.command() == (
+        "memorymark sessions gpt2 --gpu l4 --host-memory 64GiB --precision fp16 --context 512 "
+        "--policy swap --sessions 8"
+    )
+    assert Request.from_dict(asked.to_dict()) == asked
+    assert Request(RequestKind.SESSIONS, "gpt2").plan == SessionPlan()
+    assert "serving" not in request().to_dict()
+    with pytest.raises(UsageError, match="sessions takes no batch size"):
+        Request(RequestKind.SESSIONS, "gpt2", batch_size=8)

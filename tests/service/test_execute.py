@@ -10,6 +10,7 @@ import pytest
 import torch
 from fakes import FakeProbe, FakeWorkload, simulated_target
 from leases import is_held
+from tiny import tiny_bert, tiny_llama
 
 from memorymark.analysis.analyze import analyze_on
 from memorymark.errors import (
@@ -27,6 +28,8 @@ from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import GPUS_DONE, CancelToken
 from memorymark.records.request import Request, RequestKind
+from memorymark.records.serving_config import ServingConfig
+from memorymark.records.session_run import SessionPlan
 from memorymark.records.trial import Source, Target
 from memorymark.service import call, probe_factory
 from memorymark.service.execute import execute
@@ -181,6 +184,10 @@ class Watching(FakeProbe):
         self.seen.append(is_held(self.target.lock_name, self.folder))
         return super().run_trial(spec)
 
+    def run_sessions(self, spec, host_bytes=None, on_event=lambda event: None):
+        self.seen.append(is_held(self.target.lock_name, self.folder))
+        return super().run_sessions(spec, host_bytes, on_event)
+
 
 @pytest.mark.parametrize(
     "kind",
@@ -190,7 +197,8 @@ class Watching(FakeProbe):
 )
 def test_a_measurement_holds_its_device_for_its_whole_length(monkeypatch, settings, kind):
     probe = take(monkeypatch, Watching(settings.locks_folder))
-    execute(ask(kind, device=None, batch_size=4), settings=settings)
+    batch_size = None if kind is RequestKind.SESSIONS else 4
+    execute(ask(kind, device=None, batch_size=batch_size), settings=settings)
     assert probe.seen and False not in probe.seen
     assert not is_held("cuda:0", settings.locks_folder)
 
@@ -524,3 +532,38 @@ def test_a_lock_that_cannot_be_given_back_costs_no_result(monkeypatch, settings)
     found = execute(ask(device="cuda"), settings=settings, on_event=events.append)
     assert found.max_batch_size == 192
     assert any("could not be given back" in event.text for event in events)
+
+
+def test_what_apples_gpus_cannot_do_is_refused_with_the_reason():
+    config = TrainingConfig(optimizer="adamw-8bit", expandable_segments=True)
+    request = Request(RequestKind.ESTIMATE, "bert", config, gpu="m4-16gb", batch_size=1)
+    with pytest.raises(UsageError, match="Apple M4 16GB: adamw-8bit: bitsandbytes needs") as said:
+        execute(request)
+    assert "only CUDA's allocator has them" in str(said.value)
+
+
+def test_apples_gpus_are_compared_where_they_are_named_and_have_no_price():
+    asked = Request(
+        RequestKind.COMPARISON, "fake", TrainingConfig(seq_len=16), gpus=("m4-16gb", "l4"),
+        options=AnalysisOptions(max_batch_size=8),
+    )  # fmt: skip
+    rows = {row.gpu: row for row in execute(asked, workload=tiny_bert()).gpus}
+    m4, l4 = rows["m4-16gb"], rows["l4"]
+    assert m4.samples_per_second and m4.usd_per_hour is None
+    assert l4.samples_per_second and l4.usd_per_hour
+
+
+def test_sessions_of_apples_gpus_are_held_and_not_swapped():
+    def asked(policy):
+        serving = ServingConfig(weights="fp32", context_tokens=32, output_tokens=2, policy=policy)
+        return Request(
+            RequestKind.SESSIONS, "tiny", gpu="m4-16gb", serving=serving,
+            plan=SessionPlan(sessions=2),
+        )  # fmt: skip
+
+    with pytest.raises(UsageError, match="swap: it moves caches to the host's memory"):
+        execute(asked("swap"), workload=tiny_llama())
+    found = execute(asked("hold"), workload=tiny_llama())
+    assert found.sessions_completed == 2
+    assert sum("of MPS are not modelled" in said for said in found.assumptions) == 1
+    assert any("MPS's kernels are taken" in said for said in found.assumptions)

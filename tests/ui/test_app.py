@@ -20,7 +20,7 @@ from fakes import FakeProbe, FakeWorkload, measured_target, simulated_target
 from memorymark import units
 from memorymark.analysis.analyze import analyze_on
 from memorymark.cli import main
-from memorymark.gpus.catalogue import load_catalogue
+from memorymark.gpus.catalogue import load_catalogue, rentable_gpus
 from memorymark.gpus.telemetry import GpuProcess, Telemetry, read_telemetry
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import GPUS_DONE, Event, EventKind
@@ -414,7 +414,7 @@ def test_cost_comparison_sorts_by_cost_and_redraws_for_the_plan(app):
     run_to_end(app, "Compare GPUs")
     assert not app.exception
     table = next(drawn.value for drawn in app.dataframe if "$/million samples" in drawn.value)
-    assert set(table["GPU"]) == {gpu.name for gpu in load_catalogue().values()}
+    assert set(table["GPU"]) == {gpu.name for gpu in rentable_gpus().values()}
     prices = list(table["$/million samples"].dropna())
     assert len(prices) > 5 and table["$/million samples"].first_valid_index() == 0
     assert prices == sorted(prices)

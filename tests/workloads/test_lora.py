@@ -6,6 +6,7 @@ from peft import LoraConfig, TaskType, get_peft_model
 from tiny import TinyNet, tiny_bert, tiny_gpt2, tiny_llama, tiny_resnet
 from torch import nn
 from torch.nn import functional
+from transformers import MambaConfig
 from transformers.pytorch_utils import Conv1D
 
 import memorymark
@@ -19,6 +20,7 @@ from memorymark.training.tracked import run_tracked_steps
 from memorymark.workloads import resolve
 from memorymark.workloads.build import build_model, findings_on
 from memorymark.workloads.custom import workload_of
+from memorymark.workloads.huggingface import HuggingFaceWorkload
 from memorymark.workloads.trial_spec import TrialSpec
 
 CPU, META = torch.device("cpu"), torch.device("meta")
@@ -215,3 +217,11 @@ def test_of_torchvisions_swin_only_the_layers_beside_attention_train():
     )
     assert trial.findings[1].startswith("Only 27 of the 51 adapters train.")
     assert "attn.qkv" in trial.findings[1]
+
+
+def test_a_model_that_peft_refuses_is_an_error_in_words():
+    """A kernel of Mamba's reads the weights of a layer past its adapter, and peft says so."""
+    config = MambaConfig(vocab_size=100, hidden_size=16, state_size=4, num_hidden_layers=1)
+    workload = HuggingFaceWorkload("mamba", config)
+    with pytest.raises(WorkloadError, match=r"LoRA cannot be put on 'mamba': .*out_proj.* Leave"):
+        built(workload)

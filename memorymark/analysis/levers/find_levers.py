@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from memorymark.analysis.levers.ranking import (
     ranked,
     with_efficient,
 )
+from memorymark.analysis.levers.side_by_side import Outcome, SideBySide
 from memorymark.analysis.levers.smallest_card import SmallestCards, smallest_cards
 from memorymark.analysis.levers.trying import Attempts, Tried
 from memorymark.analysis.reporter import Reporter
@@ -49,6 +50,7 @@ def find_levers(
     cards: Iterable[tuple[Gpu, Probe]] = (),
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
+    processes: int = 1,
 ) -> LeverReport:
     """Try what would make room for a training, and rank it.
 
@@ -61,6 +63,7 @@ def find_levers(
         cards: Cards among which the smallest is looked for, with the probe of each.
         on_event: Called with each event.
         cancel: Checked before each simulation.
+        processes: How many processes may try levers at a time: forked children of this one.
 
     Raises:
         Cancelled: Somebody has cancelled.
@@ -74,8 +77,9 @@ def find_levers(
     before = attempts.try_changes({})
     if isinstance(before, str):
         raise WorkloadError(before)
+    attempts.least = not before.fits
     work = _Work(attempts, reporter, before)
-    pulled = work.pull(possible(described, attempts.batch_size))
+    pulled = work.pull(possible(described, attempts.batch_size), processes)
     fitting = work.make_it_fit()
     found = work.smallest({gpu.key: (gpu, card) for gpu, card in cards})
     first, levers = with_efficient(work.before, [each.lever for each in ranked(before, pulled)])
@@ -108,31 +112,45 @@ class _Work:
     def __init__(self, attempts: Attempts, reporter: Reporter, before: Tried) -> None:
         self._attempts, self._reporter, self._tried = attempts, reporter, before
         self._alone: dict[str, Tried] = {}
+        self._refused: set[str] = set()
         self.before = attempts.lever(AS_IT_IS, before, None)
         self.missing: list[MissingLever] = []
         self.findings: list[str] = []
         self.was_ended = False
 
-    def pull(self, levers: Iterable[Combined]) -> list[Pulled]:
+    def pull(self, levers: Sequence[Combined], processes: int) -> list[Pulled]:
         """Try levers; note those that cannot be tried, and those that gain nothing."""
         self._reporter.enter("levers", "Trying what would make room")
-        pulled: list[Pulled] = []
-        refused: set[str] = set()
-        for combined in levers:
-            keys = {lever.key for lever in combined.levers}
-            better = {INSTEAD[key] for key in keys & INSTEAD.keys()}
-            if keys & refused or (len(keys) > 1 and better - refused):
-                continue
-            tried = self._attempts.try_changes(combined.changes)
+        with SideBySide(self._attempts, levers, self._try_lever, processes) as tries:
+            alone = list(self._each(tries, [x for x in levers if len(x.levers) == 1]))
+            together = [x for x in levers if len(x.levers) > 1 and not self._is_left_out(x)]
+            return [*alone, *self._each(tries, together)]
+
+    def _each(self, tries: SideBySide, levers: Sequence[Combined]) -> Iterator[Pulled]:
+        """Yield the levers that gain anything."""
+        for combined, (tried, lever) in zip(levers, tries.outcomes(levers), strict=True):
+            key = combined.levers[0].key if len(combined.levers) == 1 else None
             if isinstance(tried, str):
-                refused |= keys if len(keys) == 1 else set()
+                self._refused |= {key} if key else set()
                 self._miss(combined, tried)
                 continue
-            if len(keys) == 1:
-                self._alone[combined.levers[0].key] = tried
-            if found := self._pulled(combined, tried):
-                pulled.append(found)
-        return pulled
+            if key is not None:
+                self._alone[key] = tried
+            if found := self._pulled(combined, tried, lever):
+                yield found
+
+    def _is_left_out(self, combined: Combined) -> bool:
+        """Whether a combination has a lever that was refused, or one with a better in its place."""
+        keys = {lever.key for lever in combined.levers}
+        better = {INSTEAD[key] for key in keys & INSTEAD.keys()}
+        return bool(keys & self._refused or better - self._refused)
+
+    def _try_lever(self, attempts: Attempts, combined: Combined) -> Outcome:
+        tried = attempts.try_changes(combined.changes)
+        if isinstance(tried, str) or self._changes_nothing(tried):
+            return Outcome(tried, None)
+        lever = attempts.lever(combined.name, tried, self._tried, combined.notes)
+        return Outcome(tried, lever)
 
     def make_it_fit(self) -> tuple[Lever, ...]:
         """Return the cheapest set of levers that makes the batch fit, step by step."""
@@ -165,20 +183,22 @@ class _Work:
         gpus = [gpu for gpu, _ in cards.values()]
         return smallest_cards(gpus, run, attempts.config, attempts.options.plan)
 
-    def _pulled(self, combined: Combined, tried: Tried) -> Pulled | None:
+    def _pulled(self, combined: Combined, tried: Tried, lever: Lever | None) -> Pulled | None:
         """Return a lever with its record; None where it gains nothing."""
-        changed = gain(self._tried, tried)
-        if not changed.is_any and self._is_the_same(tried):
+        if lever is None:
             self._miss(combined, "It changes nothing here.")
             return None
-        lever = self._attempts.lever(combined.name, tried, self._tried, combined.notes)
         pulled = Pulled(combined, tried, lever)
         if is_worth_naming(self._tried, pulled, self.before.max_batch_size):
             return pulled
+        changed = gain(self._tried, tried)
         memory, speed = changed.memory, changed.time
         reason = f"It gains nothing here: {_change(memory)} memory, {_change(speed)} time."
         self._miss(combined, reason)
         return None
+
+    def _changes_nothing(self, tried: Tried) -> bool:
+        return not gain(self._tried, tried).is_any and self._is_the_same(tried)
 
     def _is_the_same(self, tried: Tried) -> bool:
         now, then = tried.trial, self._tried.trial

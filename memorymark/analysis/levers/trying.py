@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from memorymark.analysis.levers.largest_batch import largest_batch
 from memorymark.analysis.levers.lever_kinds import Changes
+from memorymark.analysis.levers.same_passes import passes_of
 from memorymark.analysis.reporter import Reporter
 from memorymark.analysis.search import find_max_batch
 from memorymark.errors import BoundReached, MemoryMarkError
@@ -70,6 +72,10 @@ class Attempts:
         options: The current batch, the search and the costs.
         reporter: Told of each trial; stops the work where that is asked for.
         gpu: The catalogue's row of the card, where it has one.
+
+    Attributes:
+        least: Whether trials that fit say what a step needs at the least, too: it takes several
+            replays, and only who looks for what makes a batch fit compares it.
     """
 
     def __init__(
@@ -82,9 +88,9 @@ class Attempts:
         gpu: Gpu | None = None,
     ) -> None:
         self.probe, self.workload, self.config = probe, workload, config
-        self.options, self.gpu = options, gpu
-        self._reporter = reporter
-        self._growths: list[Growth] = []
+        self.options, self.gpu, self.least = options, gpu, True
+        self.reporter = reporter
+        self._growths: dict[Hashable, list[Growth]] = {}
         self._newest: tuple[Tried, Span | None] | None = None
         self._largest: dict[tuple[Any, ...], int | None] = {}
 
@@ -114,8 +120,8 @@ class Attempts:
         try:
             config = dataclasses.replace(self.config, **fields)
             spec = TrialSpec(self.workload, config, batch_size)
-            self._reporter.starting(batch_size)
-            span = self.probe.span(spec)
+            self.reporter.starting(batch_size)
+            span = self.probe.span(spec, least=self.least)
             if span is None or in_full:
                 trial = self.probe.run_trial(spec)
             else:
@@ -124,7 +130,7 @@ class Attempts:
             raise
         except MemoryMarkError as error:
             return str(error)
-        self._reporter.finished(trial)
+        self.reporter.finished(trial)
         if trial.outcome is Outcome.ERROR:
             return trial.error or "The trial failed without an error message."
         step = trial.step_seconds if span is None else span.step_seconds
@@ -155,8 +161,8 @@ class Attempts:
 
     def largest_batch(self, tried: Tried) -> int | None:
         """Return the largest batch that fits with a change, as an analysis would find it."""
-        self._reporter.cancel.check()
-        key = tuple(sorted(tried.changes.items()))
+        self.reporter.cancel.check()
+        key = _key(tried.changes)
         if key not in self._largest:
             span, capacity = self._span_of(tried), self.probe.target.capacity_bytes
             if span is None or capacity is None:
@@ -167,7 +173,8 @@ class Attempts:
 
     def _followed(self, tried: Tried, span: Span, capacity_bytes: int) -> int | None:
         options, as_it_is = self.options, next(iter(self._largest.values()), None)
-        for growth in self._growths:
+        passes, first = self.passes_of(tried.changes), next(iter(self._growths), None)
+        for growth in (*self._growths.get(first, ()), *self._growths.get(passes, ())):
             if span.grow_as(growth):
                 break
         found = largest_batch(
@@ -178,15 +185,45 @@ class Attempts:
             upper=options.upper_bound,
             leap=max(_LEAP * tried.batch_size, _TIMES_THE_FIRST * (as_it_is or 0)),
         )
-        if span.growth is not None:
-            self._growths.append(span.growth)
+        if not self._growths:
+            self._growths[passes] = []  # of what was looked at first, no other's are added
+            first = None
+        if span.growth is not None and passes != first:
+            self._growths.setdefault(passes, []).append(span.growth)
         return found
+
+    def passes_of(self, changes: Changes) -> Hashable | None:
+        """Return what is the same for all changes that share forward and backward passes.
+
+        None where the changes do not go with the training.
+        """
+        fields = dict(changes)
+        batch_size = fields.pop("batch_size", self.batch_size)
+        try:
+            return passes_of(dataclasses.replace(self.config, **fields), batch_size)
+        except MemoryMarkError:
+            return None
+
+    def is_first(self, passes: Hashable | None) -> bool:
+        """Whether they are those of the training as it is, whose growth all take alike."""
+        return passes == next(iter(self._growths), None)
+
+    def learn(self, tried: Tried, largest: int | None) -> None:
+        """Take the largest batch of a change that was found elsewhere."""
+        self._largest[_key(tried.changes)] = largest
+
+    def forget_growths(self) -> None:
+        """Forget how memory grows, but for the training as it is.
+
+        What is asked from here on has one answer, wherever the levers were tried.
+        """
+        self._growths = dict(islice(self._growths.items(), 1))
 
     def _searched(self, tried: Tried) -> int | None:
         options, config = self.options, tried.trial.config
 
         def trial_at(batch_size: int) -> Trial:
-            self._reporter.cancel.check()
+            self.reporter.cancel.check()
             return self.probe.run_trial(TrialSpec(self.workload, config, batch_size))
 
         found = find_max_batch(
@@ -205,6 +242,10 @@ class Attempts:
     def _lacking_ability(self, fields: Mapping[str, Any]) -> str | None:
         found = (why_not(name, value, "simulated", self.gpu) for name, value in fields.items())
         return next((words for words in found if words is not None), None)
+
+
+def _key(changes: Changes) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(changes.items()))
 
 
 def saved_bytes(before: Tried, after: Tried) -> int | None:

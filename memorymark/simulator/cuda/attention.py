@@ -2,8 +2,8 @@
 
 The choice follows PyTorch 2.15, aten/src/ATen/native/transformers/cuda/sdp_utils.cpp (CUDA)
 and sdp_utils_cpp.cpp (CPU): kernels in their order of priority, each with the shapes, formats
-and devices that it takes; math where none does. cuDNN's kernel, first on Hopper and Blackwell,
-keeps the same tensors as flash attention and is counted as such.
+and devices that it takes; math where none does, and on MPS. cuDNN's kernel, first on Hopper and
+Blackwell, keeps the same tensors as flash attention and is counted as such.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Call:
 
 def choose(call: Call, rules: Rules) -> Kernel:
     """Return the kernel that PyTorch would take."""
-    if not _is_dense(call):
+    if rules.is_mps or not _is_dense(call):
         return Kernel.MATH
     if not rules.is_cuda:
         return Kernel.CPU_FLASH if _cpu_flash_takes(call) else Kernel.MATH

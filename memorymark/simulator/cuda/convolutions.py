@@ -130,7 +130,7 @@ class Convolutions:
         operands = args[:2] if func is _FORWARD else args[:3]
         weight, groups = operands[-1], args[_GROUPS[func]]
         is_ordered = any(_is_channels_last(x) for x in operands)
-        if not self._rules.is_cuda:
+        if not self._rules.is_cuda or self._rules.is_mps:
             return
         if _is_depthwise(groups, weight) and not is_ordered:
             if func is _BACKWARD and result.shape == weight.shape:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from memorymark.gpus.gpu import Gpu
 from memorymark.units import MIB
 
 # PyTorch, aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize: ":4096:2:16:8"
@@ -16,10 +17,20 @@ _CUBLAS_WORKSPACE_BYTES = (4096 * 2 + 16 * 8) * 1024
 _CUBLAS_WORKSPACE_BYTES_SM90 = 32 * MIB
 
 
+# Why MPS's optimizers and attention are told apart: torch.utils._foreach_utils lists no MPS among
+# the devices of foreach, and PyTorch has no kernel on it that attends without its matrix of scores
+# in training (aten/src/ATen/native/transformers/attention.cpp).
+_ON_MPS = (
+    "Memory and time on Apple's GPUs are approximate: the allocator and the kernels of MPS are not "
+    "modelled, and those of CUDA are simulated in their place."
+)
+
+
 class Platform(StrEnum):
-    """Whose kernels are simulated."""
+    """Whose kernels are simulated. MPS's are taken to be CUDA's, but for what is known of them."""
 
     CUDA = "cuda"
+    MPS = "mps"
     CPU = "cpu"
 
 
@@ -28,7 +39,7 @@ class Rules:
     """A platform and what of its device changes memory.
 
     Attributes:
-        platform: CUDA, or the CPU of a measured trial.
+        platform: CUDA, MPS, or the CPU of a measured trial.
         compute_capability: (major, minor) of a CUDA device.
     """
 
@@ -37,16 +48,39 @@ class Rules:
 
     @property
     def is_cuda(self) -> bool:
-        """Whether CUDA's kernels are simulated."""
-        return self.platform is Platform.CUDA
+        """Whether CUDA's kernels are simulated, in the place of MPS's too."""
+        return self.platform is not Platform.CPU
+
+    @property
+    def is_mps(self) -> bool:
+        """Whether they stand for MPS's."""
+        return self.platform is Platform.MPS
+
+    @property
+    def assumption(self) -> str | None:
+        """What a result has to say of the platform; None where its own kernels are simulated."""
+        return _ON_MPS if self.is_mps else None
 
     @property
     def cublas_workspace_bytes(self) -> int:
-        """Bytes that one cuBLAS handle takes from the caching allocator."""
+        """Bytes that one cuBLAS handle takes from the caching allocator; 0 on MPS."""
+        if self.is_mps:
+            return 0
         capability = self.compute_capability
         if isinstance(capability, _Asked):
             return capability.answer(_cublas_workspace_bytes)
         return _cublas_workspace_bytes(capability)
+
+
+def rules_of(gpu: Gpu) -> Rules:
+    """Return the rules of a GPU of the catalogue.
+
+    Example:
+        >>> from memorymark.gpus.catalogue import find_gpu
+        >>> rules_of(find_gpu("m4-16gb")).platform
+        <Platform.MPS: 'mps'>
+    """
+    return Rules(Platform(gpu.platform), gpu.capability)
 
 
 def _cublas_workspace_bytes(compute_capability: tuple[int, int]) -> int:
@@ -65,9 +99,11 @@ class CapabilityQuestions:
 
     def __init__(self) -> None:
         self._answers: dict[tuple[Callable[..., Any], tuple[Any, ...]], Any] = {}
+        self._platform: Platform | None = None
 
     def about(self, rules: Rules) -> Rules:
         """Return the rules with a compute capability that notes here what it is asked."""
+        self._platform = rules.platform
         return replace(rules, compute_capability=_Asked(rules.compute_capability, self))
 
     def note(self, question: Callable[..., Any], capability: Any, *others: Any) -> Any:
@@ -77,7 +113,7 @@ class CapabilityQuestions:
 
     def are_answered_alike_by(self, rules: Rules) -> bool:
         """Return whether other rules would have given the same answers."""
-        return all(
+        return self._platform in (None, rules.platform) and all(
             question(rules.compute_capability, *others) == answer
             for (question, others), answer in self._answers.items()
         )

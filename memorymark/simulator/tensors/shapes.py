@@ -135,7 +135,7 @@ class ShapeCache:
         if key is not None and key in self._recipes:
             return
         with contextlib.suppress(NotImplementedError):  # no rule without data, or it needs data
-            func(*args, **kwargs)
+            func(*_one_of_each_kind(func, args), **kwargs)
         if key is not None:
             self._keep(key, _CHECKED)
 
@@ -202,6 +202,26 @@ def _add_all(values: Any, key: list[Any], numbers: bool) -> bool:
         else:  # 1, 1.0 and True are equal keys, and give outputs of different formats
             key += (type(value), value if numbers or type(value) is not float else None)
     return True
+
+
+def _one_of_each_kind(func: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Leave out, of lists that an operation goes through side by side, what comes again.
+
+    An optimizer's lists have hundreds of parameters of a few shapes, each checked by Python code.
+    """
+    lists = [x for x in args if isinstance(x, list | tuple)]
+    if not schema_of(func).name.startswith("aten::_foreach_") or len({*map(len, lists)}) > 1:
+        return args
+    kinds: dict[tuple[Any, ...], int] = {}
+    for number, row in enumerate(zip(*lists, strict=True)):
+        key: list[Any] = []
+        if not all(x.is_meta for x in row if isinstance(x, Tensor)):
+            return args
+        if not _add_all(row, key, numbers=False):
+            return args
+        kinds.setdefault(tuple(key), number)
+    chosen = kinds.values()
+    return tuple([x[n] for n in chosen] if isinstance(x, list | tuple) else x for x in args)
 
 
 def _recipe(output: Any) -> Recipe | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from memorymark.gpus.catalogue import Gpu
@@ -44,9 +45,9 @@ def speeds_of(gpu: Gpu, calibration: Calibration, *, tf32: bool = False) -> Spee
         calibration: The clocks and the operations to a joule.
         tf32: Whether products in fp32 are allowed to use TF32.
     """
-    reach = calibration.reach(gpu.compute_capability)
+    reach = calibration.reach(gpu.capability)
     clock = (calibration.geforce_clock if gpu.is_geforce else 1.0) * reach
-    paid = gpu.board_watts * calibration.flops_per_joule(gpu.compute_capability)
+    paid = _paid(gpu, calibration)
     fp32 = gpu.fp32_flops * clock
     fp16 = min(gpu.fp16_flops * clock, paid)
     bf16 = min(gpu.bf16_flops * clock, paid) if gpu.bf16_flops else fp32
@@ -61,3 +62,10 @@ def speeds_of(gpu: Gpu, calibration: Calibration, *, tf32: bool = False) -> Spee
         l2_bytes=gpu.l2_bytes,
         copies_fp32=gpu.tf32_flops is not None,
     )
+
+
+def _paid(gpu: Gpu, calibration: Calibration) -> float:
+    """Return the operations a second that a card's power pays for; no limit where it is unknown."""
+    if gpu.board_watts is None:
+        return math.inf
+    return gpu.board_watts * calibration.flops_per_joule(gpu.capability)

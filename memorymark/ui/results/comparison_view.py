@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 
 from memorymark.errors import UsageError
+from memorymark.gpus.catalogue import load_catalogue
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
@@ -72,7 +73,7 @@ def draw_savings(analysis: Analysis, asked: Request | None) -> None:
 
 
 def draw_comparison(run: Run) -> None:
-    """Draw the same training run on every GPU of the catalogue."""
+    """Draw the same training run on every GPU that it was compared on."""
     compared = Comparison.from_dict(run.record or {})
     choice = draw_price_choice()
     quotes = choice.quotes(compared.gpus)
@@ -179,6 +180,7 @@ def _columns(least_price: float, most_price: float) -> tuple[Column, ...]:
         columns.count("Largest batch", _of("max_batch_size")),
         columns.memory("Memory", _of("memory_bytes")),
         columns.memory("Capacity", _of("capacity_bytes")),
+        columns.text("Host link", _host_link),
         columns.text("Best trade-off", lambda pair: "yes" if pair[0].efficient else "no",
                      help=BEST_TRADE_OFF),
         columns.text("Source", _of("source")),
@@ -199,6 +201,11 @@ def _banded(make: Callable[[str, Value], Column], title: str, name: str) -> tupl
         return cost_band(cost(pair), pair[1]["samples_per_second"], _speed_band(pair))
 
     return columns.with_band(make(title, cost), band)
+
+
+def _host_link(pair: Pair) -> str | None:
+    gpu = load_catalogue().get(pair[1]["gpu"])
+    return gpu and gpu.host_link
 
 
 def _speed_band(pair: Pair) -> tuple[float, float] | None:

@@ -46,6 +46,7 @@ _PAGES = {
     RequestKind.COMPILE: "backward",
     RequestKind.COMPARISON: "comparison",
     RequestKind.LEVERS: "levers",
+    RequestKind.SESSIONS: "sessions",
 }
 
 

@@ -17,12 +17,15 @@ from memorymark.gpus.catalogue import Gpu
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.option import options_of
-from memorymark.records.request import Request, amount_words
+from memorymark.records.request import Request, RequestKind, amount_words
+from memorymark.records.serving_config import ServingConfig
+from memorymark.records.session_run import SessionPlan
 from memorymark.report.changed_settings import changed_settings
 from memorymark.service.first_run import FIRST_MODEL
 from memorymark.ui.setup.setup_address import is_in_address, read_address, write_setup
 from memorymark.ui.setup.setup_record import (
     BATCH,
+    HOST_MEMORY,
     OPTIONS,
     SEARCH,
     SEARCHED,
@@ -42,6 +45,7 @@ from memorymark.ui.setup.targets import (
 
 _BUDGET = options_of(Request)["memory_budget"]
 _STATE, _REFUSED = "setup", "setup_refused"
+_SERVED = "served"
 
 
 def current_setup() -> Setup:
@@ -62,6 +66,7 @@ def current_setup() -> Setup:
         **target_parts(values["target"]),
         memory_budget=_BUDGET.parse(budget) if budget else None,
         options=AnalysisOptions(**{name: values[name] for name in SEARCHED}),
+        served=values[_SERVED],
     )
 
 
@@ -104,6 +109,16 @@ def set_value(name: str, value: Any) -> None:
     write_address()
 
 
+def served_values() -> dict[str, Any]:
+    """Return how the model generates and its sessions take turns, by name."""
+    return setup_values()[_SERVED]
+
+
+def set_served(name: str, value: Any) -> None:
+    """Set one of them, which was checked."""
+    served_values()[name] = value
+
+
 def write_address() -> None:
     """Let the address of the page say the setup, where it is understood."""
     values = setup_values()
@@ -128,16 +143,29 @@ def fill_setup(request: Request) -> None:
     """Set the setup to what a run was asked for, before its widgets are drawn."""
     values = setup_values()
     values |= {"model": request.model, "memory_budget": _budget_words(request)}
-    values |= {name: getattr(request.config, name) for name in TRAINING}
-    if request.kind not in VALIDATIONS:
-        values |= {name: getattr(request.options, name) for name in SEARCHED}
-    elif request.batch_size is not None:
-        values[BATCH] = request.batch_size
+    if request.serving is not None and request.plan is not None:
+        values[_SERVED] = _served(request.serving, request.plan, request.host_memory)
+    else:
+        values |= _trained(request)
     target = target_of(request.device, request.gpu)
     if target in target_options():
         values["target"] = target
     if is_in_address():
         values |= read_address().values
+
+
+def _trained(request: Request) -> dict[str, Any]:
+    """Return how a run trained, by the names of the values."""
+    found = {name: getattr(request.config, name) for name in TRAINING}
+    if request.kind not in VALIDATIONS:
+        return found | {name: getattr(request.options, name) for name in SEARCHED}
+    return found if request.batch_size is None else found | {BATCH: request.batch_size}
+
+
+def _served(config: ServingConfig, plan: SessionPlan, host_bytes: int | None) -> dict[str, Any]:
+    """Return how sessions ran, by the names of the values."""
+    host = "" if host_bytes is None else amount_words(host_bytes)
+    return {**vars(config), **vars(plan), HOST_MEMORY.name: host}
 
 
 def changed_since(request: Request) -> tuple[str, ...]:
@@ -146,12 +174,13 @@ def changed_since(request: Request) -> tuple[str, ...]:
         now = current_setup().request(request.kind)
     except UsageError:
         return ()
+    is_served = request.kind is RequestKind.SESSIONS
     return changed_settings(
         request,
         now,
         targets=(_target_words(request), _target_words(now)),
-        training=training_options(now.model, now.config.task),
-        search=() if request.kind in VALIDATIONS else SEARCH,
+        training=() if is_served else training_options(now.model, now.config.task),
+        search=() if is_served or request.kind in VALIDATIONS else SEARCH,
     )
 
 
@@ -163,7 +192,8 @@ def not_by_default(names: Sequence[str]) -> list[str]:
 
 
 def _first() -> dict[str, Any]:
-    values = {name: option.default for name, option in OPTIONS.items()}
+    values: dict[str, Any] = {name: option.default for name, option in OPTIONS.items()}
+    values[_SERVED] = _served(ServingConfig(), SessionPlan(), None)
     return {**values, "model": FIRST_MODEL, "target": default_target(), "memory_budget": ""}
 
 

@@ -43,8 +43,8 @@ def draw_setup() -> None:
     length = next((name for name in _MAIN_LENGTHS if name in more), None)
     with st.grid(3, min_column_width=150) as fields:
         with fields.cell(column_span=2):  # names of models are long
-            draw_model(setup_values()["model"], on_change=_take_model)
-        _draw_target()
+            draw_model(setup_values()["model"], on_change=take_model)
+        draw_target()
         _draw("precision")
         _draw(BATCH, label="Current batch")
         if length is not None:
@@ -62,7 +62,7 @@ def draw_setup() -> None:
     ):
         for name in more:
             _draw(name)
-        _draw_budget()
+        draw_budget()
         for name in SEARCH:
             _draw(name)
 
@@ -83,7 +83,8 @@ def _draw(name: str, label: str | None = None) -> None:
     )
 
 
-def _draw_target() -> None:
+def draw_target() -> None:
+    """Draw the field of the device or the GPU."""
     names = {target: words.removesuffix(SIMULATED) for target, words in target_options().items()}
     target = setup_values()["target"]
     show(_key("target"), target)
@@ -99,7 +100,8 @@ def _draw_target() -> None:
     )
 
 
-def _draw_budget() -> None:
+def draw_budget() -> None:
+    """Draw the field of the memory budget."""
     budget = setup_values()["memory_budget"]
     show(_key("memory_budget"), budget)
     st.text_input(
@@ -123,7 +125,8 @@ def _take(name: str) -> None:
         return  # the widget shows what holds again
 
 
-def _take_model() -> None:
+def take_model() -> None:
+    """Take the model that was entered."""
     if model := entered_model():
         set_value("model", model)
 

@@ -148,3 +148,22 @@ def test_what_a_lever_saves_is_what_the_two_memories_differ_by(small) -> None:
         if lever.memory_bytes is not None and lever.saved_bytes is not None:
             assert lever.saved_bytes == report.before.memory_bytes - lever.memory_bytes
     assert any(lever.fits and lever.saved_bytes for lever in report.levers)
+
+
+@pytest.mark.parametrize(("budget", "fits"), [("1GiB", True), ("80MiB", False)])
+def test_what_fits_is_not_asked_for_its_least_memory(small, budget, fits) -> None:
+    """Only whoever looks for what makes a batch fit compares it; it takes several replays."""
+    trials = {"before": [], "levers": [], "make-it-fit": []}
+
+    def note(event) -> None:
+        if event.trial is not None:
+            trials[event.phase].append(event.trial)
+
+    memorymark.levers(
+        small, gpu=GPU, current_batch_size=32, memory_budget=budget, on_event=note
+    )  # fmt: skip
+    (before,), levers = trials["before"], trials["levers"]
+    assert before.fits is fits
+    assert before.minimum_bytes is not None
+    assert any(trial.fits for trial in levers)
+    assert all((trial.minimum_bytes is None) is (fits and trial.fits) for trial in levers)

@@ -7,11 +7,12 @@ from memorymark.simulator.cuda.attention import Call, Kernel, attend, choose
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.session import simulating
 
-A100, T4, A10G, CPU = (
+A100, T4, A10G, CPU, MPS = (
     Rules(Platform.CUDA, (8, 0)),
     Rules(Platform.CUDA, (7, 5)),
     Rules(Platform.CUDA, (8, 6)),
     Rules(Platform.CPU),
+    Rules(Platform.MPS, (0, 0)),
 )
 
 
@@ -46,6 +47,8 @@ def call(dtype=torch.float32, *, heads=4, kv_heads=4, size=64, mask=None, querie
         (A10G, call(torch.bfloat16, size=256, dropout=0.1), Kernel.EFFICIENT),
         (A10G, call(torch.bfloat16, size=256), Kernel.FLASH),
         (A100, call(torch.bfloat16, size=256, dropout=0.1), Kernel.FLASH),
+        (MPS, call(), Kernel.MATH),
+        (MPS, call(torch.float16), Kernel.MATH),
         (CPU, call(), Kernel.CPU_FLASH),
         (CPU, call(mask=True), Kernel.CPU_FLASH),
         (CPU, call(dropout=0.1), Kernel.MATH),

@@ -86,9 +86,33 @@ def test_an_operation_on_lists_in_place_returns_nothing():
     assert add.runs == 1
 
 
+def test_of_lists_each_kind_of_row_is_checked_once():
+    checked = []
+
+    class Watching(Counting):
+        def __call__(self, *args, **kwargs):
+            checked.append([len(x) for x in args if isinstance(x, list)])
+            return super().__call__(*args, **kwargs)
+
+    add, cache = Watching(aten._foreach_add_.List), ShapeCache()
+    rows = [meta(3), meta(4, 2), meta(3), meta(3)]
+    cache.call(add, (rows, [meta(3), meta(2), meta(3), meta(1)]), {})
+    assert checked == [[3, 3]]
+    scalars = Watching(aten._foreach_mul_.ScalarList)
+    cache.call(scalars, (rows, [1.0, 2.0, 3.0, 4.0]), {})
+    assert checked[1:] == [[2, 2]]
+
+
 @pytest.mark.parametrize(
     ("func", "args", "message"),
     [
+        (
+            aten._foreach_add_.List,
+            ([meta(3), meta(3), meta(3)], [meta(3), meta(3), meta(4)]),
+            "must match|broadcast",
+        ),
+        (aten._foreach_add_.List, ([meta(3), meta(3)], [meta(3)]), "same number"),
+        (aten._foreach_mul_.ScalarList, ([meta(3), meta(3)], [1.0]), "same number|length|match"),
         (aten.add_.Tensor, (meta(3), meta(2, 3)), "broadcast shape"),
         (aten.mul_.Tensor, (meta(3), meta(4)), "must match|broadcast"),
         (aten.add_.Tensor, (meta(3, dtype=torch.long), meta(3)), "can't be cast|Promotion"),

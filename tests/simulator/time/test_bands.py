@@ -30,7 +30,7 @@ def test_a_band_lies_around_its_estimate():
 
 def test_it_is_wider_for_cards_formats_and_hosts_that_are_not_known():
     seen, other, unseen = (factor(band(gpu=key)) for key in ("rtx-3090", "a10", "h100-80gb"))
-    assert seen < other < unseen
+    assert seen < other < unseen < factor(band(gpu="m4-16gb"))
     assert factor(band(precision=Precision.FP32)) > seen
     assert factor(band(step(host_seconds=2.0))) > seen
 
@@ -48,3 +48,8 @@ def test_the_sentence_names_the_factor_and_what_widens_it():
     plain, wider = band().sentence, band(gpu="t4").sentence
     assert "factor of 1.16" in plain and "matrix products" in plain and "wider" not in plain
     assert "no published step times of such a card" in wider
+
+
+def test_a_band_of_apples_says_whose_kernels_are_taken():
+    said = band(gpu="m4-16gb").sentence
+    assert "MPS's kernels are taken to reach the shares of peaks that CUDA's do" in said

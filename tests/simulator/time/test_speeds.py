@@ -32,3 +32,8 @@ def test_the_newest_geforce_cards_reach_less_of_their_peaks():
     gpu = find_gpu("rtx-5090")
     assert speeds_of(gpu, CALIBRATION).bandwidth_bytes < 0.95 * gpu.bandwidth_bytes_per_s
     assert CALIBRATION.reach((8, 9)) == CALIBRATION.reach((10, 0)) == 1.0
+
+
+def test_a_gpu_whose_power_is_not_published_is_not_held_back_by_it():
+    m4 = find_gpu("m4-16gb")
+    assert speeds_of(m4, CALIBRATION).product_flops == (m4.fp32_flops,) * 3

@@ -1,0 +1,156 @@
+"""Lets sessions take their turns on a target, and says what that shows.
+
+How many sessions a device holds is what a run under `hold` ends at: each session allocates the
+same, one after the other, so that no search has to guess. What bytes alone have room for stands
+beside it: the caching allocator loses the rest between its blocks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from memorymark.analysis.session_verdict import judge
+from memorymark.errors import MemoryMarkError
+from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
+from memorymark.records.serving_config import MAX_SESSIONS, Policy, ServingConfig
+from memorymark.records.session_run import Act, ContextRoom, SessionEvent, SessionPlan, SessionRun
+from memorymark.records.trial import Source
+from memorymark.units import gib
+
+if TYPE_CHECKING:
+    from memorymark.probes.probe import Probe
+    from memorymark.workloads.base import Workload
+    from memorymark.workloads.serving_spec import ServingSpec
+
+# The contexts whose sessions are counted, as multiples of the one that was asked for.
+_TIMES = (0.25, 0.5, 1, 2, 4)
+# Of a run that only looks for how many sessions are held: each is to be complete in its turn.
+_TURNS = 1
+_FEW = 2  # new tokens of a session whose bytes alone are looked for
+_PHASE = "sessions"
+
+
+def serve_on(
+    probe: Probe,
+    workload: Workload,
+    config: ServingConfig,
+    plan: SessionPlan,
+    *,
+    host_bytes: int | None = None,
+    price_per_hour: float | None = None,
+    on_event: OnEvent,
+    cancel: CancelToken,
+) -> SessionRun:
+    """Let sessions take their turns, count how many are held, and judge the run.
+
+    Args:
+        probe: The target.
+        workload: What generates.
+        config: How it generates.
+        plan: How many sessions, and how they take turns.
+        host_bytes: What swapped caches may take of the host's memory.
+        price_per_hour: Dollars for the target.
+        on_event: Called with each event.
+        cancel: Checked at each event.
+
+    Raises:
+        UsageError: The model does not generate in this way.
+        MemoryMarkError: It cannot be built, fed or simulated.
+    """
+    from memorymark.workloads.serving_spec import ServingSpec
+
+    spec = ServingSpec(workload, config, plan)
+    said = _Said(plan, on_event, cancel)
+    run = probe.run_sessions(spec, host_bytes, said)
+    rooms = _rooms(probe, spec)
+    asked = next((room for room in rooms if room.context_tokens == config.context_tokens), None)
+    if run.cache_bytes_per_session is None and asked is not None:
+        run = dataclasses.replace(
+            run, cache_bytes_per_session=asked.cache_bytes, beside_bytes=asked.beside_bytes
+        )
+    run = dataclasses.replace(run, rooms=rooms, price_per_hour=price_per_hour)
+    run = dataclasses.replace(
+        run,
+        sessions_held=_held(run, probe, spec, cancel),
+        sessions_held_by_default=_held_by_default(run, probe, spec, cancel),
+    )
+    verdict, reason = judge(run)
+    return dataclasses.replace(run, verdict=verdict, reason=reason)
+
+
+def _held(run: SessionRun, probe: Probe, spec: ServingSpec, cancel: CancelToken) -> int | None:
+    """Return how many sessions the device holds at once; None where nothing shows it."""
+    if probe.target.source is not Source.SIMULATED:
+        held = run.config.policy is Policy.HOLD and run.failed_session is not None
+        return run.sessions_served if held else None
+    return _simulated_holding(run, probe, spec, spec.config, cancel)
+
+
+def _held_by_default(
+    run: SessionRun, probe: Probe, spec: ServingSpec, cancel: CancelToken
+) -> int | None:
+    """Return how many sessions the device holds where its allocator is set up by nobody."""
+    if not run.config.expandable_segments:
+        return None
+    config = dataclasses.replace(spec.config, expandable_segments=False)
+    return _simulated_holding(run, probe, spec, config, cancel)
+
+
+def _simulated_holding(
+    run: SessionRun, probe: Probe, spec: ServingSpec, config: ServingConfig, cancel: CancelToken
+) -> int | None:
+    """Simulate as many sessions as bytes alone have room for, and one more, until one fails."""
+    room = run.sessions_by_bytes
+    if room is None or probe.target.source is not Source.SIMULATED or room >= MAX_SESSIONS:
+        return None
+    cancel.check()
+    config = dataclasses.replace(config, policy=Policy.HOLD)
+    plan = dataclasses.replace(spec.plan, sessions=room + 1, active=1, turns=_TURNS)
+    held = probe.run_sessions(dataclasses.replace(spec, config=config, plan=plan))
+    return held.sessions_served if held.failed_session is not None else room + 1
+
+
+def _rooms(probe: Probe, spec: ServingSpec) -> tuple[ContextRoom, ...]:
+    """Return what sessions of other contexts need; contexts that the model refuses are left out."""
+    asked = spec.config.context_tokens
+    few = dataclasses.replace(spec.config, output_tokens=min(spec.config.output_tokens, _FEW))
+    other = dataclasses.replace(spec, config=few)  # its state at the end is the same
+    found: list[ContextRoom] = []
+    for context in sorted({int(asked * times) for times in _TIMES}):
+        if context <= spec.config.output_tokens:
+            continue
+        try:
+            found += probe.session_rooms(spec if context == asked else other, [context])
+        except MemoryMarkError:
+            if context == asked:
+                raise
+    return tuple(found)
+
+
+class _Said:
+    """Says of each session's turn that it is done.
+
+    Args:
+        plan: How many sessions.
+        on_event: Called with what is said.
+        cancel: Checked at each event.
+    """
+
+    def __init__(self, plan: SessionPlan, on_event: OnEvent, cancel: CancelToken) -> None:
+        self._all, self._done = plan.sessions * plan.turns, 0
+        self._plan, self._on_event, self._cancel = plan, on_event, cancel
+        self._last: tuple[int, int] | None = None
+
+    def __call__(self, event: SessionEvent) -> None:
+        self._cancel.check()
+        turn = event.session, event.turn
+        if event.act is Act.SWAP_OUT or turn == self._last:
+            return
+        self._last, self._done = turn, self._done + 1
+        words = (
+            f"Session {event.session:,} of {self._plan.sessions:,}, turn {event.turn:,}: "
+            f"{gib(event.allocated_bytes)} allocated"
+        )
+        progress = min(self._done / self._all, 1.0)
+        self._on_event(Event(EventKind.NOTE, words, phase=_PHASE, progress=progress))
