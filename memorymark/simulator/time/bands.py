@@ -135,7 +135,11 @@ def pass_width(step: StepTime, gpu: Gpu) -> tuple[float, tuple[str, ...]]:
         gpu: The card.
     """
     widths, reasons = [_PASS], []
-    if gpu.key not in _PASS_CARDS and not gpu.is_apple:
+    if gpu.is_apple:
+        width, why = _for_other_card(gpu)
+        widths.append(width)
+        reasons.append(why)
+    elif gpu.key not in _PASS_CARDS:
         widths.append(_PASS_OTHER_CARD)
         reasons.append("few published figures of inference on such a card are known")
     if step.host_seconds > _HOST_DECIDES_FROM * step.device_seconds:
@@ -144,10 +148,6 @@ def pass_width(step: StepTime, gpu: Gpu) -> tuple[float, tuple[str, ...]]:
     elif sum(step.shares.get(kind, 0.0) for kind in _PRODUCTS) < _PASS_PRODUCTS:
         widths.append(_PASS_CACHE)
         reasons.append("much of it goes to attention and copies of a long cache")
-    if gpu.is_apple:
-        width, why = _for_other_card(gpu)
-        widths.append(width)
-        reasons.append(why)
     return math.hypot(*widths), tuple(reasons)
 
 
