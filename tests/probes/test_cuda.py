@@ -6,17 +6,22 @@ from unittest.mock import create_autospec
 import pytest
 import torch
 from fake_accelerators import FakeCuda, cuda_probe
-from tiny import Leaking, Raising, TinyNet, tiny_bert
+from tiny import Leaking, Raising, TinyNet, tiny_bert, tiny_llama
 
 from memorymark.errors import InvalidValue, PoisonedDevice, WorkloadError
 from memorymark.gpus.catalogue import find_gpu
 from memorymark.gpus.telemetry import GpuProcess, Telemetry
+from memorymark.inference.host_store import ArrayStore
+from memorymark.probes import cuda as cuda_module
 from memorymark.probes import poisoned
 from memorymark.probes.cuda import catalogue_row, gpu_like
 from memorymark.records.config import TrainingConfig
+from memorymark.records.serving_config import ServingConfig
+from memorymark.records.session_run import SessionPlan
 from memorymark.records.trial import Outcome, Source, Stage
 from memorymark.training.tracked import live_bytes_of
 from memorymark.units import GIB, MIB
+from memorymark.workloads.serving_spec import ServingSpec
 from memorymark.workloads.trial_spec import TrialSpec
 
 CONFIG = TrainingConfig(seq_len=16)
@@ -320,3 +325,16 @@ def test_segments_that_grow_are_there_where_torch_was_started_with_them(monkeypa
         cuda_probe().run_trial(spec)
     monkeypatch.setenv("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     assert cuda_probe().run_trial(spec).fits
+
+
+def test_sessions_take_turns_within_the_devices_budget_and_leave_it_as_it_was(monkeypatch):
+    monkeypatch.setattr(cuda_module, "PinnedStore", lambda device, host_bytes: ArrayStore(MIB))
+    config = ServingConfig(weights="fp32", context_tokens=64, output_tokens=4, policy="swap")
+    spec = ServingSpec(tiny_llama(), config, SessionPlan(sessions=3))
+    cuda = FakeCuda()
+    probe = cuda_probe(cuda)
+    run = probe.run_sessions(spec)
+    assert run.sessions_completed == 3 and run.error is None and run.source == "measured"
+    assert not run.config.expandable_segments  # this process's allocator is as it was set up
+    assert run.peak_reserved_bytes >= run.peak_allocated_bytes > run.weights_bytes > 0
+    assert cuda.selected == [0] and cuda.counter.live_bytes == 0
