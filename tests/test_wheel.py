@@ -21,6 +21,8 @@ PAGES = {
     "backward_validation": "Backward-pass validation",
     "levers": "Levers",
     "cost_comparison": "Cost comparison",
+    "sessions": "Sessions",
+    "generate": "Generate",
     "runs": "Runs",
 }
 WAIT = 30_000

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from memorymark.analysis.session_verdict import judge
 from memorymark.errors import MemoryMarkError
 from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
-from memorymark.records.serving_config import MAX_SESSIONS, Policy, ServingConfig
+from memorymark.records.serving_config import Policy, ServingConfig
 from memorymark.records.session_run import Act, ContextRoom, SessionEvent, SessionPlan, SessionRun
 from memorymark.records.trial import Source
 from memorymark.units import gib
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _TIMES = (0.25, 0.5, 1, 2, 4)
 # Of a run that only looks for how many sessions are held: each is to be complete in its turn.
 _TURNS = 1
+# New tokens of all sessions together, simulated in some seconds; beyond, bytes alone tell.
+_MOST_TOKENS = 16_384
 _FEW = 2  # new tokens of a session whose bytes alone are looked for
 _PHASE = "sessions"
 
@@ -102,13 +104,18 @@ def _simulated_holding(
 ) -> int | None:
     """Simulate as many sessions as bytes alone have room for, and one more, until one fails."""
     room = run.sessions_by_bytes
-    if room is None or probe.target.source is not Source.SIMULATED or room >= MAX_SESSIONS:
+    if room is None or probe.target.source is not Source.SIMULATED or room > _most_tried(config):
         return None
-    cancel.check()
     config = dataclasses.replace(config, policy=Policy.HOLD)
-    plan = dataclasses.replace(spec.plan, sessions=room + 1, active=1, turns=_TURNS)
-    held = probe.run_sessions(dataclasses.replace(spec, config=config, plan=plan))
+    plan = SessionPlan(sessions=room + 1, turns=_TURNS)
+    asked = dataclasses.replace(spec, config=config, plan=plan)
+    held = probe.run_sessions(asked, on_event=lambda event: cancel.check())
     return held.sessions_served if held.failed_session is not None else room + 1
+
+
+def _most_tried(config: ServingConfig) -> int:
+    """Return how many sessions are simulated at most to see how many are held."""
+    return max(_MOST_TOKENS // config.output_tokens, 1)
 
 
 def _rooms(probe: Probe, spec: ServingSpec) -> tuple[ContextRoom, ...]:

@@ -43,16 +43,18 @@ def judge(run: SessionRun) -> tuple[Verdict, str]:
 def _early(run: SessionRun) -> str:
     """Say at which session memory ran out, and what bytes alone would have had room for."""
     if run.failed_session is None:
-        return "The run ended early."
-    said = f"Out of memory at session {run.failed_session:,}."
+        return f"No session began: {run.error or 'the run ended early'}."
+    turn = run.timeline[-1].turn if run.timeline else 1
+    said = f"Out of memory at session {run.failed_session:,}{f' in turn {turn:,}' * (turn > 1)}."
     room, reserved = run.sessions_by_bytes, run.peak_reserved_bytes
     if run.config.policy is not Policy.HOLD or room is None or reserved is None:
         return said
-    if run.sessions_held_by_default is not None:
-        default = f"{run.sessions_held_by_default + 1:,}"
-        said += f" With PyTorch's default allocator it is session {default}."
+    if run.sessions_held is not None:
+        said += f" {run.sessions_held:,} come to their end with all caches on the device"
+        default = run.sessions_held_by_default
+        said += "." if default is None else f", {default:,} with PyTorch's default allocator."
     if room > run.sessions_served:
-        lost = gib(max(reserved - run.peak_allocated_bytes, 0))
+        lost = gib(max(reserved - (run.peak_allocated_bytes or 0), 0))
         said += f" By bytes alone there is room for {room:,}: {lost} lay unused between blocks."
     return said
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 _VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")  # the newer name first
@@ -17,6 +18,6 @@ def may_be_measured_on_cuda(gpu: str | None, device: str | None) -> bool:
 
 
 def ask_for_expandable_segments() -> None:
-    """Let the allocator's segments grow, where the user has not set it up already."""
-    if not any(name in os.environ for name in _VARIABLES):
+    """Let the allocator's segments grow, where the user has not set it up, and torch not begun."""
+    if "torch" not in sys.modules and not any(name in os.environ for name in _VARIABLES):
         os.environ[_VARIABLES[1]] = "expandable_segments:True"

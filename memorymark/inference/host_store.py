@@ -17,6 +17,10 @@ import torch
 from torch import Tensor
 
 from memorymark.errors import OutOfHostMemory
+from memorymark.units import MIB
+
+# A cache that grows by some tokens finds room in the buffers of its last turn.
+_PINNED_STEP = MIB
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,8 @@ class ArrayStore(HostStore):
 class PinnedStore(HostStore):
     """Pinned memory beside a CUDA device, reached over a stream of its own.
 
-    The buffers stay pinned for the next tensors of their size: pinning takes longer than copying.
+    Buffers stay pinned for the next tensors that they have room for: pinning takes longer than
+    copying. Those that are too small for what comes are let go of.
 
     Args:
         device: The device.
@@ -113,14 +118,14 @@ class PinnedStore(HostStore):
         super().__init__(capacity_bytes)
         self._device = device
         self._stream = torch.cuda.Stream(device)
-        self._free: dict[int, list[Tensor]] = {}
+        self._free: list[Tensor] = []
 
     def _out(self, tensors: Sequence[Tensor]) -> tuple[list[Any], float]:
         buffers = [self._buffer(tensor.nbytes) for tensor in tensors]
 
         def copy() -> None:
             for buffer, tensor in zip(buffers, tensors, strict=True):
-                buffer.copy_(_as_bytes(tensor), non_blocking=True)
+                buffer[: tensor.nbytes].copy_(_as_bytes(tensor), non_blocking=True)
 
         seconds = self._timed(copy)
         forms = ((tensor.shape, tensor.dtype) for tensor in tensors)
@@ -131,16 +136,21 @@ class PinnedStore(HostStore):
 
         def copy() -> None:
             for (buffer, _, _), tensor in zip(items, tensors, strict=True):
-                _as_bytes(tensor).copy_(buffer, non_blocking=True)
+                _as_bytes(tensor).copy_(buffer[: tensor.nbytes], non_blocking=True)
 
         seconds = self._timed(copy)
-        for buffer, _, _ in items:
-            self._free.setdefault(buffer.nbytes, []).append(buffer)
+        self._free += [buffer for buffer, _, _ in items]
         return tensors, seconds
 
     def _buffer(self, size_bytes: int) -> Tensor:
-        free = self._free.get(size_bytes)
-        return free.pop() if free else torch.empty(size_bytes, dtype=torch.uint8, pin_memory=True)
+        fitting = [each for each in self._free if each.nbytes >= size_bytes]
+        if not fitting:  # a cache has grown: those of its size before are of no more use
+            self._free.clear()
+            rounded = -(-size_bytes // _PINNED_STEP) * _PINNED_STEP
+            return torch.empty(rounded, dtype=torch.uint8, pin_memory=True)
+        found = min(fitting, key=lambda buffer: buffer.nbytes)
+        self._free = [each for each in self._free if each is not found]
+        return found
 
     def _timed(self, copy: Any) -> float:
         """Run copies on the stream, after what the device does now, and wait for them."""

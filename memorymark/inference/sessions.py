@@ -152,15 +152,14 @@ class Sessions:
         self.state_bytes = sum(slot.tensor.nbytes for slot in session.state.slots())
 
     def _tokens(self, session: _Session) -> int:
-        """Return how many tokens a turn decodes: all of them, dealt out evenly."""
+        """Return how many tokens a turn decodes: all but the prompt's own, dealt out evenly."""
         turns, turn = self._plan.turns, session.turns
         if self._plan.pause_layer is not None:  # the first turn ends inside the model
             turns, turn = turns - 1, turn - 1
         if turn < 0:
             return 0
-        tokens = self._config.output_tokens
-        share = tokens * (turn + 1) // turns - tokens * turn // turns
-        return share - (turn == 0)
+        tokens = self._config.output_tokens - 1
+        return tokens * (turn + 1) // turns - tokens * turn // turns
 
     def _make_room(self, wanted_bytes: int, group: set[int]) -> None:
         """Move away what was used least recently, until there is room or all else is away."""

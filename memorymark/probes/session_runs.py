@@ -90,7 +90,7 @@ def session_run(
         forget_frames(ended)
     cache_bytes = sessions.state_bytes if sessions.completed else None
     events = tuple(sessions.events)
-    peak = max((event.peak_bytes for event in events), default=weights_bytes)
+    peak = max((event.peak_bytes for event in events), default=None)
     found = {
         "cache_bytes_per_session": cache_bytes,
         "beside_bytes": beside_bytes(events, weights_bytes, cache_bytes or sessions.state_bytes),

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
+from memorymark.errors import InvalidValue
 from memorymark.records.codec import Record, same
 from memorymark.records.option import check_options, option
 from memorymark.records.serving_config import MAX_SESSIONS, ServingConfig
 from memorymark.records.trial import Source, Target
+
+_TURNS_WITH_A_PAUSE = 2
 
 
 class Act(StrEnum):
@@ -55,6 +58,9 @@ class SessionPlan(Record):
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.pause_layer is not None and self.turns < _TURNS_WITH_A_PAUSE:
+            accepted = "2 or more with a pause layer: the first turn ends at the pause"
+            raise InvalidValue("turns", self.turns, accepted)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +164,7 @@ class SessionRun(Record):
         beside_bytes: The most that a pass took beside weights and caches.
         capacity_bytes: What could be used of the device; None for no limit.
         host_bytes: What could be used of the host; None for no limit.
-        peak_allocated_bytes: Most bytes of live tensors.
+        peak_allocated_bytes: Most bytes of live tensors; None where nothing was run.
         peak_reserved_bytes: Most bytes that the caching allocator held; None where there is none.
         sessions_held: How many sessions the device holds at once, all caches on it, as a run of
             them shows; None where none was looked for, or more were asked for than it took.
@@ -209,7 +215,7 @@ class SessionRun(Record):
     sessions_served: int
     weights_bytes: int
     beside_bytes: int
-    peak_allocated_bytes: int
+    peak_allocated_bytes: int | None
     verdict: Verdict = Verdict.NOT_PROVEN
     reason: str = ""
     sessions_held: int | None = None

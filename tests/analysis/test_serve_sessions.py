@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
@@ -131,6 +132,7 @@ def test_the_hosts_memory_is_a_limit_of_its_own():
 def test_a_model_larger_than_the_device_fails_before_its_first_session():
     run, _ = served(CpuProbe(MIB // 4))
     assert run.verdict is Verdict.FAIL and run.sessions_served == 0 and run.timeline == ()
+    assert "No session began: out of memory" in run.reason and run.peak_allocated_bytes is None
 
 
 def test_each_turn_is_told_and_a_cancelled_run_ends_there():
@@ -159,3 +161,27 @@ def test_apples_gpus_have_no_segments_that_grow():
     run, _ = served(SimulatedProbe(find_gpu("m4-16gb"), budget_bytes=L4_BUDGET))
     assert not run.config.expandable_segments and run.sessions_held_by_default is None
     assert any("approximate" in note for note in run.assumptions)
+
+
+def test_a_pause_changes_nothing_of_how_many_are_held(runs):
+    paused, _ = served(l4(), "hold", dataclasses.replace(PLAN, pause_layer=1))
+    held = runs["simulated", "hold"]
+    assert paused.sessions_held == held.sessions_held
+    assert paused.sessions_held_by_default == held.sessions_held_by_default
+    with pytest.raises(InvalidValue, match="turns is 1; accepted: 2 or more with a pause layer"):
+        SessionPlan(turns=1, pause_layer=1)
+
+
+@pytest.mark.parametrize(("tokens", "turns"), [(1, 2), (3, 5), (16, 2), (16, 32)])
+def test_no_more_tokens_are_made_than_were_asked_for(tokens, turns):
+    plan = SessionPlan(sessions=1, turns=turns)
+    run, _ = served(CpuProbe(CPU_BUDGET), plan=plan, output_tokens=tokens)
+    acts = [event.act for event in run.timeline]
+    assert acts.count(Act.PREFILL) + acts.count(Act.DECODE) == tokens
+    (asked,) = [room for room in run.rooms if room.context_tokens == TOKENS["cpu"]]
+    assert run.cache_bytes_per_session == asked.cache_bytes
+
+
+def test_more_sessions_than_can_be_tried_are_told_by_bytes_alone():
+    run, _ = served(l4(20 * 1024 * MIB), plan=SessionPlan(sessions=2), context_tokens=64)
+    assert run.sessions_held is None and run.sessions_by_bytes > 16_384 / 4

@@ -16,9 +16,19 @@ def test_a_command_may_be_measured_on_cuda_where_it_names_it_or_a_driver_is_ther
 
 def test_what_the_user_has_set_stays(monkeypatch):
     monkeypatch.delenv("PYTORCH_ALLOC_CONF", raising=False)
+    monkeypatch.delitem(cuda_settings.sys.modules, "torch", raising=False)
     monkeypatch.setenv("PYTORCH_CUDA_ALLOC_CONF", "max_split_size_mb:128")
     ask_for_expandable_segments()
     assert cuda_settings.os.environ["PYTORCH_CUDA_ALLOC_CONF"] == "max_split_size_mb:128"
     monkeypatch.delenv("PYTORCH_CUDA_ALLOC_CONF")
     ask_for_expandable_segments()
     assert cuda_settings.os.environ["PYTORCH_CUDA_ALLOC_CONF"] == "expandable_segments:True"
+
+
+def test_once_torch_is_loaded_nothing_is_set(monkeypatch):
+    import torch  # noqa: F401
+
+    for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
+        monkeypatch.delenv(name, raising=False)
+    ask_for_expandable_segments()
+    assert "PYTORCH_CUDA_ALLOC_CONF" not in cuda_settings.os.environ

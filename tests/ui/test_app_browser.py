@@ -34,6 +34,8 @@ PAGES = {
     "backward_validation": "Backward-pass validation",
     "levers": "Levers",
     "cost_comparison": "Cost comparison",
+    "sessions": "Sessions",
+    "generate": "Generate",
     "runs": "Runs",
 }
 PATHS = {

@@ -91,7 +91,8 @@ def test_the_choices_have_labels_to_search_in():
     assert len(set(names)) == len(names)
     labels = [label for name, label in choices.items() if name.startswith("hf:meta-llama/")]
     assert [label.split(" · ")[0] for label in labels] == [
-        "Llama 3.1 8B", "Llama 3.1 70B", "Llama 3.2 1B", "Llama 3.2 3B",
+        "Llama 2 7B", "Llama 2 13B", "Llama 3.1 8B", "Llama 3.1 70B", "Llama 3.2 1B",
+        "Llama 3.2 3B",
     ]  # fmt: skip
 
 

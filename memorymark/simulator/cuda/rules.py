@@ -17,8 +17,8 @@ _CUBLAS_WORKSPACE_BYTES = (4096 * 2 + 16 * 8) * 1024
 _CUBLAS_WORKSPACE_BYTES_SM90 = 32 * MIB
 
 
-# Why MPS's optimizers and attention are told apart: torch.utils._foreach_utils lists no MPS among
-# the devices of foreach, and PyTorch has no kernel on it that attends without its matrix of scores
+# Why MPS's optimizers and attention are told apart: PyTorch lists no MPS among the devices of
+# foreach, and has no kernel on it that attends without its matrix of scores
 # in training (aten/src/ATen/native/transformers/attention.cpp).
 _ON_MPS = (
     "Memory and time on Apple's GPUs are approximate: the allocator and the kernels of MPS are not "

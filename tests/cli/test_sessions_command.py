@@ -54,7 +54,8 @@ def test_one_json_document_with_the_keys_of_the_interface(folder, capsys):
     )
     assert "Session 3 of 3, turn 2" in err
     kept = RunHistory().find(limit=1)[0]
-    assert RunHistory().open(kept.run_id).record == values and kept.kind == "sessions"
+    opened = RunHistory().open(kept.run_id).record
+    assert opened == {**values, "run_id": kept.run_id} and kept.kind == "sessions"
 
 
 def test_words_name_the_verdict_and_the_settings(folder, capsys):
@@ -62,7 +63,7 @@ def test_words_name_the_verdict_and_the_settings(folder, capsys):
     out, _ = run(capsys, f"{line} --sessions 2 --policy swap --memory-budget 1GiB")
     first, second = out.splitlines()[:2]
     assert first.startswith("NOT PROVEN: All 2 sessions completed, but they need")
-    assert "(measured)" in second and "context 64 · policy swap" in second
+    assert "(measured)" in second and "context of 64 tokens · caches swapped" in second
 
 
 @pytest.mark.parametrize(
