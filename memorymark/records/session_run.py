@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from memorymark.errors import InvalidValue
+from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.codec import Record, same
 from memorymark.records.option import check_options, option
 from memorymark.records.serving_config import MAX_SESSIONS, ServingConfig
@@ -196,12 +197,12 @@ class SessionRun(Record):
         "policy": "config.policy",
         "sessions_requested": "plan.sessions",
         **same(
-            "sessions_completed", "sessions_served", "sessions_held", "sessions_held_by_default",
-            "sessions_by_bytes", "failed_session", "first_swap_session", "weights_bytes",
-            "cache_bytes_per_session", "beside_bytes", "demand_bytes", "capacity_bytes",
-            "host_bytes", "peak_allocated_bytes", "peak_reserved_bytes", "rooms", "timeline",
-            "swaps", "first_token_seconds", "first_token_swapped_seconds", "next_token_seconds",
-            "next_token_swapped_seconds", "seconds_factor", "tokens_per_second", "price_per_hour",
+            "sessions_completed", "sessions_served", "sessions_held", "sessions_recommended",
+            "sessions_held_by_default", "sessions_by_bytes", "failed_session",
+            "first_swap_session", "weights_bytes", "cache_bytes_per_session", "beside_bytes",
+            "demand_bytes", "capacity_bytes", "host_bytes", "peak_allocated_bytes",
+            "peak_reserved_bytes", "rooms", "timeline", "swaps", "first_token_seconds",
+            "first_token_swapped_seconds", "next_token_seconds", "next_token_swapped_seconds", "seconds_factor", "tokens_per_second", "price_per_hour",
             "cost_per_million_tokens", "verdict", "reason", "assumptions", "findings", "error",
             "elapsed_seconds", "software", "created_at",
         ),
@@ -257,6 +258,22 @@ class SessionRun(Record):
         return sessions_by_bytes(
             self.capacity_bytes, self.weights_bytes, self.beside_bytes, self.cache_bytes_per_session
         )
+
+    @property
+    def sessions_recommended(self) -> int | None:
+        """How many are held with 5 % of the capacity kept free; None where it is not known.
+
+        What the allocator loses between its blocks is taken to be as much as at the most that are
+        held.
+        """
+        room, held = self.sessions_by_bytes, self.sessions_held
+        if self.capacity_bytes is None or room is None or held is None:
+            return None
+        usable = AnalysisOptions().memory_limit(self.capacity_bytes)
+        cautious = sessions_by_bytes(
+            usable, self.weights_bytes, self.beside_bytes, self.cache_bytes_per_session
+        )
+        return max((cautious or 0) - max(room - held, 0), 0)
 
     @property
     def first_token_seconds(self) -> float | None:

@@ -46,6 +46,7 @@ def session_figures(run: SessionRun) -> list[tuple[str, str]]:
     return [
         ("sessions completed", f"{run.sessions_completed:,} of {run.plan.sessions:,}"),
         ("held on the device at once", _held_words(run)),
+        ("recommended, 5 % kept free", count(run.sessions_recommended)),
         ("held by PyTorch's default allocator", count(run.sessions_held_by_default)),
         ("first swap", _first_swap(run)),
         ("weights", gib(run.weights_bytes)),

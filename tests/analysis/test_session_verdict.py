@@ -21,6 +21,16 @@ SWAPPED = dataclasses.replace(HELD, config=ServingConfig(policy="swap"))
 SWAPS = {"swaps": (Swap(1, Act.SWAP_OUT, 2 * GIB, 0.04),), "first_swap_session": 27}
 
 
+def test_what_is_recommended_keeps_some_memory_free():
+    assert HELD.sessions_recommended is None  # nobody has looked for how many are held
+    most = dataclasses.replace(HELD, sessions_held=26)
+    assert most.sessions_recommended == 24  # of 2 GiB each in 75.05 of 79 GiB
+    lossy = dataclasses.replace(HELD, sessions_held=20)
+    assert lossy.sessions_recommended == 18
+    tight = dataclasses.replace(most, capacity_bytes=28 * GIB, sessions_held=0)
+    assert tight.sessions_recommended == 0
+
+
 def test_what_is_needed_and_what_there_is_room_for():
     assert HELD.demand_bytes == 127 * GIB and HELD.sessions_by_bytes == 26
     assert SWAPS["swaps"][0].bytes_per_second == pytest.approx(50 * GIB)

@@ -59,8 +59,7 @@ def draw_sessions(run: Run) -> None:
 
 
 def _draw_cards(found: SessionRun) -> None:
-    default = found.sessions_held_by_default
-    beside = "all caches on the device" if default is None else f"{count(default)} by default"
+    recommended = count(found.sessions_recommended)
     with st.grid(3, min_column_width=200):
         card(
             "Completed",
@@ -70,9 +69,9 @@ def _draw_cards(found: SessionRun) -> None:
         card(
             "Held at once",
             count(found.sessions_held),
-            beside,
-            "Sessions that come to their end with all caches on the device. By default: with "
-            "PyTorch's allocator as nobody has set it up.",
+            f"recommended: {recommended}",
+            "Sessions that come to their end with all caches on the device. Recommended: with 5 % "
+            "of its memory kept free.",
         )
         card("Cache of a session", mib_or_gib(found.cache_bytes_per_session), "at its end")
         _draw_latency("First token", found.first_token_seconds, found)
