@@ -198,13 +198,13 @@ class SessionRun(Record):
         "sessions_requested": "plan.sessions",
         **same(
             "sessions_completed", "sessions_served", "sessions_held", "sessions_recommended",
-            "sessions_held_by_default", "sessions_by_bytes", "failed_session",
-            "first_swap_session", "weights_bytes", "cache_bytes_per_session", "beside_bytes",
-            "demand_bytes", "capacity_bytes", "host_bytes", "peak_allocated_bytes",
-            "peak_reserved_bytes", "rooms", "timeline", "swaps", "first_token_seconds",
-            "first_token_swapped_seconds", "next_token_seconds", "next_token_swapped_seconds", "seconds_factor", "tokens_per_second", "price_per_hour",
-            "cost_per_million_tokens", "verdict", "reason", "assumptions", "findings", "error",
-            "elapsed_seconds", "software", "created_at",
+            "sessions_held_by_default", "sessions_by_bytes", "failed_session", "first_swap_session",
+            "weights_bytes", "cache_bytes_per_session", "beside_bytes", "demand_bytes",
+            "capacity_bytes", "host_bytes", "peak_allocated_bytes", "peak_reserved_bytes", "rooms",
+            "timeline", "swaps", "first_token_seconds", "first_token_swapped_seconds",
+            "next_token_seconds", "next_token_swapped_seconds", "seconds_factor",
+            "tokens_per_second", "price_per_hour", "cost_per_million_tokens", "verdict", "reason",
+            "assumptions", "findings", "error", "elapsed_seconds", "software", "created_at",
         ),
     }  # fmt: skip
 
