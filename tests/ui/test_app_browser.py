@@ -38,6 +38,8 @@ PAGES = {
     "generate": "Generate",
     "runs": "Runs",
 }
+# One of the settings of pages that train nothing.
+SETTINGS = {"sessions": ("spinbutton", "Context"), "generate": ("slider", "New tokens")}
 PATHS = {
     "analysis": "",
     "backward": "backward_validation",
@@ -91,7 +93,8 @@ def test_cold_deep_link_opens_the_page_in_its_frame(path, tmp_path, tab):
         assert tab.get_by_role("heading", level=1).inner_text() == PAGES[path]
         assert tab.title() == f"{PAGES[path]} · MemoryMark"
         if path != "runs":  # which has no settings
-            tab.get_by_role("spinbutton", name="Current batch").wait_for(timeout=WAIT)
+            role, name = SETTINGS.get(path, ("spinbutton", "Current batch"))
+            tab.get_by_role(role, name=name).first.wait_for(timeout=WAIT)
         assert tab.locator("[data-testid=stSidebarNav] a").count() == len(PAGES)
 
 

@@ -111,6 +111,7 @@ def tick(page, *rows):
     """Tick rows of the table, which the browser draws as a picture."""
     table = page.get_by_test_id("stDataFrame").first
     table.wait_for(timeout=WAIT)
+    calm(page)  # a table that is drawn anew is another element
     table.scroll_into_view_if_needed()
     for number, row in enumerate(rows, start=1):
         table.click(position={"x": 15, "y": _HEAD + _ROW * row + _ROW // 2})
