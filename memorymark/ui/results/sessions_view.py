@@ -59,7 +59,9 @@ def draw_sessions(run: Run) -> None:
 
 
 def _draw_cards(found: SessionRun) -> None:
-    recommended = count(found.sessions_recommended)
+    told = f"recommended: {count(found.sessions_recommended)}"
+    if found.sessions_held is None:  # too many to try
+        told = f"{count(found.sessions_by_bytes)} by bytes alone"
     with st.grid(3, min_column_width=200):
         card(
             "Completed",
@@ -69,7 +71,7 @@ def _draw_cards(found: SessionRun) -> None:
         card(
             "Held at once",
             count(found.sessions_held),
-            f"recommended: {recommended}",
+            told,
             "Sessions that come to their end with all caches on the device. Recommended: with 5 % "
             "of its memory kept free.",
         )
