@@ -21,22 +21,31 @@ def judge(run: SessionRun) -> tuple[Verdict, str]:
         words = f"{gib(held)} were held, and the capacity is {gib(capacity)}."
         return Verdict.FAIL, f"All {asked:,} sessions completed, but {words}"
     if run.config.policy is Policy.HOLD or capacity is None:
-        return Verdict.PASS, f"All {asked:,} sessions completed within {_words(capacity)}."
+        said = f"All {asked:,} sessions completed within {_words(capacity)}.{_by_default(run)}"
+        return Verdict.PASS, said
     if run.swaps and (run.demand_bytes or 0) > capacity:
         return Verdict.PASS, (
             f"All {asked:,} sessions completed within {_words(capacity)}, where they need "
             f"{gib(run.demand_bytes)} at once; the first cache was moved away for session "
             f"{run.first_swap_session:,}."
         )
-    moved = (
-        "so that by bytes alone no cache had to be moved"
-        if run.swaps
-        else ("so that no cache had to be moved")
-    )
+    alone = "by bytes alone " if run.swaps else ""
+    moved = f"so that {alone}no cache had to be moved"
     return Verdict.NOT_PROVEN, (
         f"All {asked:,} sessions completed, but they need {gib(run.demand_bytes)} of "
         f"{_words(capacity)}, {moved}. Ask for more than {run.sessions_by_bytes or asked:,} "
         "sessions."
+    )
+
+
+def _by_default(run: SessionRun) -> str:
+    """Say where segments that grow, which PyTorch does not use by itself, decided that all fit."""
+    by_default = run.sessions_held_by_default
+    if by_default is None or by_default >= run.plan.sessions:
+        return ""
+    return (
+        f" That takes expandable segments: with PyTorch's default allocator {by_default:,} come "
+        "to their end."
     )
 
 

@@ -48,6 +48,8 @@ def test_what_is_needed_and_what_there_is_room_for():
          Verdict.NOT_PROVEN, "so that no cache had to be moved."),
         (SWAPPED, {}, Verdict.NOT_PROVEN, "Ask for more than 26 sessions."),
         (HELD, {}, Verdict.PASS, "All 50 sessions completed within 79.00 GiB."),
+        (HELD, {"sessions_held_by_default": 40}, Verdict.PASS,
+         "That takes expandable segments: with PyTorch's default allocator 40 come to their end."),
         (HELD, {"sessions_completed": 0, "failed_session": 27}, Verdict.FAIL,
          "Out of memory at session 27. 0 of 50 sessions completed."),
         (SWAPPED, SWAPS | {"peak_reserved_bytes": 80 * GIB}, Verdict.FAIL,
