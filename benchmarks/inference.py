@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import math
 import statistics
@@ -257,12 +258,18 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, default=ROWS, help="the published figures")
     parser.add_argument("--configs", type=Path, help="more configurations, one to a file")
     parser.add_argument("--only", default="", help="rows whose source or model has this text")
+    parser.add_argument("--strict", action="store_true", help="rows alone that infer nothing")
+    parser.add_argument(
+        "--as-shipped", action="store_true",
+        help="score with the installed transformers, whatever the version that was measured",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, help="write the scores here")
     given = parser.parse_args()
     figures = [
-        each
+        dataclasses.replace(each, as_shipped=given.as_shipped)
         for each in load(given.rows)
-        if given.only.lower() in f"{each.values['source']} {each.values['model']}".lower()
+        if (each.is_strict or not given.strict)
+        and given.only.lower() in f"{each.values['source']} {each.values['model']}".lower()
     ]
     results = score_all(figures, given.configs)
     scored = [each for each in results if isinstance(each, Scored)]
