@@ -315,6 +315,12 @@ class SessionRun(Record):
             return None
         return self.price_per_hour / 3600 / self.tokens_per_second * 1e6
 
+    def band(self, value: float | None) -> tuple[float, float] | None:
+        """Return between what a figure of its seconds is likely to lie; None where measured."""
+        if value is None or self.seconds_factor is None:
+            return None
+        return value / self.seconds_factor, value * self.seconds_factor
+
     def _first_tokens(self) -> list[tuple[float, bool]]:
         """Return each prompt's seconds to its first token, and whether caches moved before."""
         first = self._tokens(Act.PREFILL)

@@ -42,7 +42,7 @@ def sessions_phrase(run: SessionRun, asked: Request | None = None) -> str:
 
 def session_figures(run: SessionRun) -> list[tuple[str, str]]:
     """Return the figures of a run as pairs of name and value."""
-    factor = run.seconds_factor
+    speed, cost = run.tokens_per_second, run.cost_per_million_tokens
     return [
         ("sessions completed", f"{run.sessions_completed:,} of {run.plan.sessions:,}"),
         ("held on the device at once", _held_words(run)),
@@ -56,12 +56,12 @@ def session_figures(run: SessionRun) -> list[tuple[str, str]]:
         ("capacity", gib(run.capacity_bytes)),
         ("peak allocated", gib(run.peak_allocated_bytes)),
         ("peak reserved", gib(run.peak_reserved_bytes)),
-        ("first token", _latency(run.first_token_seconds, factor)),
-        ("first token after swaps", _latency(run.first_token_swapped_seconds, factor)),
-        ("next token", _latency(run.next_token_seconds, factor)),
-        ("next token after swaps", _latency(run.next_token_swapped_seconds, factor)),
-        ("new tokens/s, all sessions", _rate(run.tokens_per_second, factor)),
-        ("$ per million new tokens", _cost(run.cost_per_million_tokens, factor)),
+        ("first token", _latency(run, run.first_token_seconds)),
+        ("first token after swaps", _latency(run, run.first_token_swapped_seconds)),
+        ("next token", _latency(run, run.next_token_seconds)),
+        ("next token after swaps", _latency(run, run.next_token_swapped_seconds)),
+        ("new tokens/s, all sessions", rate(speed) + likely_rate(run.band(speed))),
+        ("$ per million new tokens", usd(cost) + likely_usd(run.band(cost))),
         ("swaps to the host", _swaps_words(run.swaps, Act.SWAP_OUT)),
         ("swaps to the device", _swaps_words(run.swaps, Act.SWAP_IN)),
     ]
@@ -90,22 +90,8 @@ def _first_swap(run: SessionRun) -> str:
     return UNKNOWN if found is None else f"for session {found:,}"
 
 
-def _latency(value: float | None, factor: float | None) -> str:
-    if value is None:
-        return UNKNOWN
-    return seconds(value) + (
-        "" if factor is None else likely_seconds(value / factor, value * factor)
-    )
-
-
-def _rate(value: float | None, factor: float | None) -> str:
-    band = None if value is None or factor is None else (value / factor, value * factor)
-    return rate(value) + likely_rate(band)
-
-
-def _cost(value: float | None, factor: float | None) -> str:
-    band = None if value is None or factor is None else (value / factor, value * factor)
-    return usd(value) + likely_usd(band)
+def _latency(run: SessionRun, value: float | None) -> str:
+    return seconds(value) + likely_seconds(*(run.band(value) or (None, None)))
 
 
 def _swaps_words(swaps: Sequence[Swap], act: Act) -> str:

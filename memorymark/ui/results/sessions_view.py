@@ -83,13 +83,13 @@ def _draw_cards(found: SessionRun) -> None:
 
 def _draw_latency(label: str, value: float | None, found: SessionRun) -> None:
     """Draw seconds: measured, or simulated with the band around them."""
-    factor = found.seconds_factor
+    band = found.band(value)
     if value is None:
         told = "no swaps" if "swaps" in label else "no session came so far"
-    elif factor is None:
+    elif band is None:
         told = "measured"
     else:
-        told = likely_seconds(value / factor, value * factor).strip(" ()")
+        told = likely_seconds(*band).strip(" ()")
     card(label, seconds(value), told)
 
 
