@@ -18,15 +18,12 @@ from typing import Any, NamedTuple
 
 sys.path[:0] = [str(Path(__file__).parent.parent)]
 
-import torch
 import transformers
 
 from memorymark.gpus.catalogue import find_gpu
-from memorymark.probes.session_runs import session_model
+from memorymark.probes.simulated import SimulatedProbe
 from memorymark.records.serving_config import ServingConfig
-from memorymark.records.session_run import SessionPlan
-from memorymark.simulator.cuda.rules import rules_of
-from memorymark.simulator.simulated_generation import SimulatedGeneration, simulate_generation
+from memorymark.records.session_run import SessionPlan, SessionRun
 from memorymark.units import rate
 from memorymark.workloads.huggingface import HuggingFaceWorkload
 from memorymark.workloads.serving_spec import ServingSpec
@@ -80,30 +77,28 @@ MODELS = (
 )  # fmt: skip
 
 
-def simulated(model: Model) -> SimulatedGeneration:
-    """Simulate one generation of a model on the M4."""
+def simulated(model: Model) -> SessionRun:
+    """Simulate one session of a model on the M4."""
     workload = HuggingFaceWorkload(model.name, model.make())
-    spec = ServingSpec(workload, model.config, SessionPlan())
-    gpu = find_gpu(GPU)
-    built = session_model(spec, torch.device("meta"))
-    return simulate_generation(spec, built, rules_of(gpu), None, gpu)
+    spec = ServingSpec(workload, model.config, SessionPlan(sessions=1, turns=1))
+    return SimulatedProbe(find_gpu(GPU)).run_sessions(spec)
+
+
+def speed_of(run: SessionRun) -> str:
+    """Return the tokens per second after the first, and between what they are likely to lie."""
+    token = run.next_token_seconds
+    if token is None:
+        return ""
+    low, high = run.band(token)
+    return f", {rate(1 / token)} tokens/s (likely {rate(1 / high)} to {rate(1 / low)})"
 
 
 def main() -> None:
     """Print both figures of each model."""
     for model in MODELS:
-        found = simulated(model)
-        token = found.next_token
-        speed = (
-            ""
-            if token is None
-            else (
-                f", {rate(1 / token.seconds)} tokens/s (likely {rate(1 / token.high_seconds)} to "
-                f"{rate(1 / token.low_seconds)})"
-            )
-        )
-        weights, peak = found.weights_bytes / 1e9, found.peak_reserved_bytes / 1e9
-        print(f"{model.name:22} weights {weights:5.2f} GB, peak {peak:5.2f} GB{speed}")
+        run = simulated(model)
+        weights, peak = run.weights_bytes / 1e9, run.peak_reserved_bytes / 1e9
+        print(f"{model.name:22} weights {weights:5.2f} GB, peak {peak:5.2f} GB{speed_of(run)}")
         print(f"{'':22} the older stack: {model.measured}")
 
 

@@ -9,7 +9,6 @@ import torch
 from inference_rows import Figure
 from torch import Tensor, nn
 
-from memorymark.gpus.catalogue import Gpu, find_gpu
 from memorymark.probes.simulated import SimulatedProbe
 from memorymark.records.config import Precision, TrainingConfig
 from memorymark.records.trial import Stage, Trial
@@ -18,8 +17,6 @@ from memorymark.workloads.custom import CustomWorkload
 from memorymark.workloads.trial_spec import TrialSpec
 
 _PRECISIONS = {"float32": Precision.FP32, "float16": Precision.FP16, "bfloat16": Precision.BF16}
-# Of the same compute capability as a card that the catalogue does not have.
-_LIKE = {(7, 5): "t4", (8, 0): "a100-80gb", (8, 6): "a6000", (8, 9): "l40s", (9, 0): "h100-80gb"}
 
 
 def encoded(figure: Figure, workload: Workload) -> Trial:
@@ -27,12 +24,7 @@ def encoded(figure: Figure, workload: Workload) -> Trial:
     config = TrainingConfig(precision=_PRECISIONS[figure.values["dtype"]], dropout=False)
     own = CustomWorkload(workload.name, _Factory(workload, figure))
     spec = TrialSpec(own, config, figure.batch_size, Stage.FORWARD_ONLY)
-    return SimulatedProbe(card_of(figure)).run_trial(spec)
-
-
-def card_of(figure: Figure) -> Gpu:
-    """Return a row's card, or one of the same compute capability."""
-    return figure.gpu or find_gpu(_LIKE[figure.compute_capability])
+    return SimulatedProbe(figure.simulated_gpu).run_trial(spec)
 
 
 class _Factory:

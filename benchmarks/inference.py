@@ -2,20 +2,18 @@
 
     python benchmarks/inference.py [--rows FILE] [--configs FOLDER] [--only TEXT] [--json FILE]
 
-Each row of ground_truth/inference.csv that can be expressed is simulated as it was run, by the
-functions that users call: a batch that reads its prompt and generates
-(`simulator/simulated_generation.py`), one pass of an encoder (a simulated trial), copies between
-host and device (the catalogue). What older versions of transformers did otherwise is in
-older_transformers.py. Rows that say all of their settings are strict; where a setting is the
-script's default, or is not printed, the row is inferred: the two are scored apart. So are models of
-other families than the constants of the estimate of time were chosen on. For every other row the
-reason is counted.
+Each row of ground_truth/inference.csv that can be expressed is simulated as it was run, by what
+`memorymark sessions` runs: one session that reads its prompt and generates, with the version of
+transformers that was measured (`--transformers`), one pass of an encoder (a simulated trial),
+copies between host and device (the catalogue). Rows that say all of their settings are strict;
+where a setting is the script's default, or is not printed, the row is inferred: the two are scored
+apart. So are models of other families than the constants of the estimate of time were chosen on.
+For every other row the reason is counted.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import math
@@ -29,21 +27,16 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
-import torch
 from encoders import encoded
 from inference_models import find_workload
 from inference_rows import COPIES, ROWS, SECONDS, Figure, load
-from older_transformers import OlderStep, add_tables, repeated_heads
 
 from memorymark.bounds import Bounds, working_within
 from memorymark.errors import MemoryMarkError
-from memorymark.inference.inference_step import InferenceStep
+from memorymark.probes.simulated import SimulatedProbe
 from memorymark.records.config import Task
 from memorymark.records.serving_config import CacheKind, ServingConfig
-from memorymark.records.session_run import SessionPlan
-from memorymark.simulator.cuda.rules import Platform, Rules
-from memorymark.simulator.simulated_generation import SimulatedGeneration, simulate_generation
-from memorymark.workloads.build import build_model
+from memorymark.records.session_run import Act, SessionPlan, SessionRun
 from memorymark.workloads.serving_spec import ServingSpec
 
 _TIMES = 40.0  # as often as one's own work the bounds of a simulation are set
@@ -129,13 +122,13 @@ class _Setting:
     def of(cls, figure: Figure) -> _Setting:
         same = ("model", "dtype", "batch_size", "prompt_tokens", "new_tokens", "cache", "gpu")
         values = tuple(figure.values[name] for name in same)
-        versions = figure.is_older, figure.repeats_heads, figure.is_compiled
+        versions = figure.transformers_version, figure.is_compiled
         told = figure.attention, *versions, figure.prompt_tokens
         return cls(figure, (*values, *told))
 
 
 @lru_cache(maxsize=8)
-def _generated(setting: _Setting, configs: Path | None) -> SimulatedGeneration:
+def _generated(setting: _Setting, configs: Path | None) -> SessionRun:
     figure = setting.figure
     workload = find_workload(figure.values["model"], configs)
     prompt, new = figure.prompt_tokens or 1, max(figure.new_tokens or 1, 1)
@@ -150,18 +143,13 @@ def _generated(setting: _Setting, configs: Path | None) -> SimulatedGeneration:
         attention=figure.attention,
         cache=figure.cache,
         compiled=figure.is_compiled,
+        expandable_segments=False,  # nobody who published set up the allocator
         task=_task_of(workload),
+        transformers_version=figure.transformers_version,
     )
-    spec = ServingSpec(workload, config, SessionPlan())
-    model = build_model(workload, spec.built_as, torch.device("meta"))
-    if figure.is_older:
-        add_tables(model)
-    heads = repeated_heads() if figure.repeats_heads else contextlib.nullcontext()
-    with working_within(Bounds().multiplied(_TIMES), lambda: None), heads:
-        return simulate_generation(
-            spec, model, Rules(Platform.CUDA, figure.compute_capability), None, figure.gpu,
-            OlderStep if figure.is_older and figure.cache is CacheKind.DYNAMIC else InferenceStep,
-        )  # fmt: skip
+    spec = ServingSpec(workload, config, SessionPlan(sessions=1, turns=1))
+    with working_within(Bounds().multiplied(_TIMES), lambda: None):
+        return SimulatedProbe(figure.simulated_gpu).run_sessions(spec)
 
 
 def _task_of(workload: object) -> Task | None:
@@ -172,28 +160,33 @@ def _task_of(workload: object) -> Task | None:
     return Task.CAUSAL_LM
 
 
-def _of_generation(figure: Figure, found: SimulatedGeneration) -> Scored | str:
+def _of_generation(figure: Figure, run: SessionRun) -> Scored | str:
+    if run.error is not None:
+        return "it does not fit as simulated"
+    prompt, *decoded = run.timeline
+    assert prompt.act is Act.PREFILL
     if figure.metric == "peak_allocated":
-        phase = found.prefill if "phase prefill" in figure.values["notes"] else None
-        return Scored(figure, phase.peak_bytes if phase else found.peak_allocated_bytes)
+        only = "phase prefill" in figure.values["notes"]
+        return Scored(figure, prompt.peak_bytes if only else run.peak_allocated_bytes)
     if figure.metric == "peak_reserved":
-        return Scored(figure, found.peak_reserved_bytes)
+        return Scored(figure, run.peak_reserved_bytes)
     if figure.metric == "nvidia_smi_used":
-        return Scored(figure, found.peak_reserved_bytes + figure.context_bytes)
-    first, following = found.first_token, found.next_token
-    if figure.metric == "first_token_seconds" and first is not None:
-        return Scored(figure, first.seconds, first.low_seconds, first.high_seconds)
-    if following is None or first is None:
+        return Scored(figure, run.peak_reserved_bytes + figure.context_bytes)
+    if figure.metric == "first_token_seconds":
+        return _timed(figure, run, prompt.seconds)
+    if not decoded:
         return "one token alone has no rate"
-    tokens = figure.new_tokens or 1
+    timed = run.timeline if figure.counts_prefill else decoded
+    return _timed(figure, run, sum(each.seconds for each in timed), len(timed))
 
-    def rate(name: str) -> float:
-        if not figure.counts_prefill:
-            return figure.batch_size / getattr(following, name)
-        seconds = getattr(first, name) + (tokens - 1) * getattr(following, name)
-        return figure.batch_size * tokens / seconds
 
-    return Scored(figure, rate("seconds"), rate("high_seconds"), rate("low_seconds"))
+def _timed(figure: Figure, run: SessionRun, seconds: float, tokens: int = 0) -> Scored:
+    """Return the score of seconds, or of the rate of so many tokens in them."""
+    low, high = run.band(seconds)
+    if not tokens:
+        return Scored(figure, seconds, low, high)
+    made = figure.batch_size * tokens
+    return Scored(figure, made / seconds, made / high, made / low)
 
 
 def _of_trial(figure: Figure, trial: object) -> Scored | str:
@@ -260,13 +253,13 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose source or model has this text")
     parser.add_argument("--strict", action="store_true", help="rows alone that infer nothing")
     parser.add_argument(
-        "--as-shipped", action="store_true",
+        "--installed", action="store_true",
         help="score with the installed transformers, whatever the version that was measured",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, help="write the scores here")
     given = parser.parse_args()
     figures = [
-        dataclasses.replace(each, as_shipped=given.as_shipped)
+        dataclasses.replace(each, is_installed=given.installed)
         for each in load(given.rows)
         if (each.is_strict or not given.strict)
         and given.only.lower() in f"{each.values['source']} {each.values['model']}".lower()

@@ -34,11 +34,14 @@ _CARDS = (
     (r"3090$", "rtx-3090"), (r"4060", "rtx-4060"), (r"4080", "rtx-4080"), (r"4090", "rtx-4090"),
     (r"5090", "rtx-5090"),
 )  # fmt: skip
-# Cards that are not in the catalogue: memory depends on no more than this.
-_CAPABILITIES = (
-    (r"RTX 20|Titan RTX", (7, 5)), (r"RTX 30", (8, 6)), (r"RTX 40", (8, 9)),
-    (r"H20\b|H800|GH200", (9, 0)),
+# Cards that are not in the catalogue: memory is that of one of the same compute capability.
+_LIKE = (
+    (r"RTX 20|Titan RTX", "t4"), (r"RTX 30", "a6000"), (r"RTX 40", "l40s"),
+    (r"H20\b|H800|GH200", "h200"),
 )  # fmt: skip
+# Versions of transformers of the time before a version of torch.
+_OLDER = "4.44"
+_BESIDE_TORCH = (((2, 5), _OLDER), ((2, 6), "4.47"))
 _SEVERAL = re.compile(r"^([2-9]|\d\d)x ")
 _NEW_TOKENS = 100  # of the script of transformers' tables, where they do not say
 
@@ -49,12 +52,12 @@ class Figure:
 
     Attributes:
         values: Its row in the file.
-        as_shipped: Whether it is scored with the installed transformers, as a user simulates it,
-            whatever the version that was measured.
+        is_installed: Whether it is scored with the installed transformers, whatever the version
+            that was measured.
     """
 
     values: dict[str, str]
-    as_shipped: bool = False
+    is_installed: bool = False
 
     @property
     def metric(self) -> str:
@@ -144,27 +147,22 @@ class Figure:
         return "torch.compile" in told or "compile=True" in told
 
     @property
-    def is_older(self) -> bool:
-        """Whether transformers was older than 4.45, of October 2024."""
-        return self._is_before((4, 45), (2, 5))
+    def transformers_version(self) -> str | None:
+        """The version of transformers; None for one of today's, or where it is not to count.
 
-    @property
-    def repeats_heads(self) -> bool:
-        """Whether transformers was older than 4.48, of January 2025."""
-        return self._is_before((4, 48), (2, 6))
-
-    def _is_before(self, transformers: tuple[int, int], torch: tuple[int, int]) -> bool:
-        """Tell by the version of transformers, else by torch's, else by the year."""
-        if self.as_shipped:
-            return False
+        By what the row says of it, else by torch's version, else by the year.
+        """
+        if self.is_installed:
+            return None
         software = self.values["software"]
-        if told := re.search(r"transformers (\d+)\.(\d+)", software):
-            return (int(told[1]), int(told[2])) < transformers
+        if told := re.search(r"transformers (\d+\.\d+)", software):
+            return told[1]
         if told := re.search(r"torch (\d+)\.(\d+)", software):
-            return (int(told[1]), int(told[2])) < torch
+            torch = int(told[1]), int(told[2])
+            return next((older for before, older in _BESIDE_TORCH if torch < before), None)
         if told := re.search(r"\b20(\d\d)\b", software):
-            return int(told[1]) < 24
-        return "LLM-Perf" in self.values["source"]  # its runs are of 2024
+            return _OLDER if int(told[1]) < 24 else None
+        return _OLDER if "LLM-Perf" in self.values["source"] else None  # its runs are of 2024
 
     @property
     def is_other_code(self) -> bool:
@@ -179,12 +177,11 @@ class Figure:
         return find_gpu(key) if key else None
 
     @property
-    def compute_capability(self) -> tuple[int, int] | None:
-        """That of its card; None where it is not known."""
-        if self.gpu is not None:
-            return self.gpu.compute_capability
+    def simulated_gpu(self) -> Gpu | None:
+        """The card that is simulated: its own, or one of the same compute capability."""
         name = self.values["gpu"]
-        return next((found for told, found in _CAPABILITIES if re.search(told, name)), None)
+        like = next((key for told, key in _LIKE if re.search(told, name)), None)
+        return self.gpu or (find_gpu(like) if like else None)
 
     @property
     def context_bytes(self) -> int:
@@ -210,7 +207,7 @@ class Figure:
             ("offload=1" in values["notes"], "weights on the host"),
             (values["source"] == "openai/whisper README", "rounded to 1 GB, of another engine"),
             (self.weights is None, "no format of the weights is told"),
-            (self.compute_capability is None, "no card is told, or one that is not known"),
+            (self.simulated_gpu is None, "no card is told, or one that is not known"),
             (self.metric in SECONDS and self.gpu is None, "the card is not in the catalogue"),
             (self.prompt_tokens is None, "no length is told"),
             (not self.is_encoding and self.new_tokens is None, "no length is told"),

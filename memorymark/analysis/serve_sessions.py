@@ -11,11 +11,11 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from memorymark.analysis.session_verdict import judge
-from memorymark.errors import MemoryMarkError
+from memorymark.errors import MemoryMarkError, UsageError
 from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
 from memorymark.records.serving_config import Policy, ServingConfig
 from memorymark.records.session_run import Act, ContextRoom, SessionEvent, SessionPlan, SessionRun
-from memorymark.records.trial import Source
+from memorymark.records.trial import Source, Target
 from memorymark.units import gib
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _TIMES = (0.25, 0.5, 1, 2, 4)
 # Of a run that only looks for how many sessions are held: each is to be complete in its turn.
 _TURNS = 1
 # New tokens of all sessions together, simulated in some seconds; beyond, bytes alone tell.
-_MOST_TOKENS = 16_384
+_MOST_TOKENS = 131_072
 _FEW = 2  # new tokens of a session whose bytes alone are looked for
 _PHASE = "sessions"
 
@@ -62,6 +62,7 @@ def serve_on(
     """
     from memorymark.workloads.serving_spec import ServingSpec
 
+    _check_version(probe.target, config)
     spec = ServingSpec(workload, config, plan)
     said = _Said(plan, on_event, cancel)
     run = probe.run_sessions(spec, host_bytes, said)
@@ -79,6 +80,15 @@ def serve_on(
     )
     verdict, reason = judge(run)
     return dataclasses.replace(run, verdict=verdict, reason=reason)
+
+
+def _check_version(target: Target, config: ServingConfig) -> None:
+    """Refuse to measure another version of transformers than the one that is installed."""
+    if config.transformers_version is not None and target.source is not Source.SIMULATED:
+        raise UsageError(
+            f"transformers {config.transformers_version} is not what generates here, so that it "
+            "cannot be measured. Leave --transformers out, or simulate it: give --gpu NAME."
+        )
 
 
 def _held(run: SessionRun, probe: Probe, spec: ServingSpec, cancel: CancelToken) -> int | None:

@@ -90,6 +90,7 @@ class Sessions:
         self._turns, self._config, self._place, self._plan = turns, config, place, plan
         self._on_event = on_event
         self._sessions = [_Session(number) for number in range(1, plan.sessions + 1)]
+        self._ends = plan.ends_of_turns(config.output_tokens - 1)
         self._resident: dict[int, _Session] = {}  # the newest last
         self._beside = 0
         self.events: list[SessionEvent] = []
@@ -149,17 +150,11 @@ class Sessions:
         for _ in range(self._tokens(session)):
             self._watched(Act.DECODE, session, lambda: self._turns.decode(session.state))
         session.turns += 1
-        self.state_bytes = sum(slot.tensor.nbytes for slot in session.state.slots())
+        self.state_bytes = session.state.held_bytes()
 
     def _tokens(self, session: _Session) -> int:
-        """Return how many tokens a turn decodes: all but the prompt's own, dealt out evenly."""
-        turns, turn = self._plan.turns, session.turns
-        if self._plan.pause_layer is not None:  # the first turn ends inside the model
-            turns, turn = turns - 1, turn - 1
-        if turn < 0:
-            return 0
-        tokens = self._config.output_tokens - 1
-        return tokens * (turn + 1) // turns - tokens * turn // turns
+        """Return how many tokens a turn decodes: all but the prompt's own."""
+        return self._ends[session.turns] - (0, *self._ends)[session.turns]
 
     def _make_room(self, wanted_bytes: int, group: set[int]) -> None:
         """Move away what was used least recently, until there is room or all else is away."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from memorymark.inference.caches import Slot, slots
+from memorymark.inference.caches import Slot, held_bytes, slots
 from memorymark.inference.inference_step import Generation, InferenceStep
 from memorymark.inference.pause import Pause, Pausing
 
@@ -22,6 +22,9 @@ class State(Protocol):
 
     def slots(self) -> list[Slot]:
         """Return the places of all that it holds on the device, each tensor once."""
+
+    def held_bytes(self) -> int:
+        """Return the bytes of all that: of whole storages, where tensors are parts of them."""
 
 
 class Turns(Protocol):
@@ -60,8 +63,15 @@ class ModelState:
 
     def slots(self) -> list[Slot]:
         """Return the places of all that is large: masks and tokens stay where they are."""
+        return list(slots(self._large()))
+
+    def held_bytes(self) -> int:
+        """Return the bytes of all that."""
+        return held_bytes(self._large())
+
+    def _large(self) -> list[Any]:
         encoded = None if self.generation is None else self.generation.encoded
-        return list(slots([self.cache, encoded, self.pause]))
+        return [self.cache, encoded, self.pause]
 
 
 class ModelTurns:

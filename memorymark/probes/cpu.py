@@ -23,7 +23,7 @@ from memorymark.probes.common import check_segments, failed_trial, new_trial, ti
 from memorymark.probes.host_memory import default_host_bytes, free_memory_bytes
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.probe import Probe
-from memorymark.probes.session_runs import run_on_cpu, session_model
+from memorymark.probes.session_runs import run_on_cpu
 from memorymark.probes.simulated_session_runs import context_rooms
 from memorymark.records.config import Attention
 from memorymark.records.session_run import ContextRoom, OnSessionEvent, SessionRun, unheard
@@ -34,6 +34,7 @@ from memorymark.training.step import TrainingStep
 from memorymark.training.tracked import TrackedSteps, live_bytes_of, run_tracked_steps, seconds_of
 from memorymark.units import GIB
 from memorymark.workloads.build import build_model
+from memorymark.workloads.served_model import serving_model
 from memorymark.workloads.serving_spec import ServingSpec
 from memorymark.workloads.trial_spec import TrialSpec
 
@@ -92,7 +93,7 @@ class CpuProbe(Probe):
 
     def session_rooms(self, spec: ServingSpec, contexts: Sequence[int]) -> tuple[ContextRoom, ...]:
         """Return what a session of each context needs, found by simulating one of each."""
-        model = session_model(spec, torch.device("meta"))
+        model = serving_model(spec, torch.device("meta"))
         return context_rooms(spec, contexts, model, Rules(Platform.CPU), self.target.capacity_bytes)
 
     def _attempt(self, spec: TrialSpec) -> Trial:

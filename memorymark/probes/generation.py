@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,9 +33,8 @@ from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.tracked import live_bytes_of
 from memorymark.units import mib_or_gib
 from memorymark.workloads.generation_spec import GenerationSpec
-from memorymark.workloads.quantized import quantize
 from memorymark.workloads.read_weights import missing_weights
-from memorymark.workloads.served_model import build_served
+from memorymark.workloads.served_model import serving_model
 
 RANDOM = "The weights are random: what the model answers means nothing."
 _LABELS = 5
@@ -122,18 +120,11 @@ def _predicted(probe: Probe, spec: GenerationSpec) -> tuple[PredictedGeneration 
         return None, f"Memory on {probe.target.name} is not predicted."
     if spec.config.compiled:
         return None, "The memory of compiled passes is not predicted."
-    model = _model_on(torch.device("meta"), spec)
+    model = serving_model(spec, torch.device("meta"))
     try:
         return predict_generation(spec, model, rules), None
     except UnsupportedOperation as error:
         return None, f"Memory could not be predicted: {one_sentence(error)}"
-
-
-def _model_on(device: torch.device, spec: GenerationSpec, folder: Path | None = None) -> nn.Module:
-    """Return the model on a device, its weights quantized where they are to be."""
-    model = build_served(spec.workload, spec.built_as, device, folder)
-    weights = spec.config.weights
-    return quantize(model, weights, device) if weights.is_quantized else model
 
 
 def _lack(target: Target, predicted: PredictedGeneration | None) -> str | None:
@@ -225,7 +216,7 @@ class _Generating:
         folder = None if self._record.weights_from is WeightsFrom.RANDOM else spec.checkpoint.folder
         torch.manual_seed(spec.plan.seed)
         with collector_off():
-            model = _model_on(self._meter.device, spec, folder)
+            model = serving_model(spec, self._meter.device, folder)
         self._meter.synchronize()
         return model, time.perf_counter() - began
 

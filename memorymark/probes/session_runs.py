@@ -27,8 +27,7 @@ from memorymark.records.session_run import Act, OnSessionEvent, SessionEvent, Se
 from memorymark.records.trial import Target
 from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.tracked import live_bytes_of
-from memorymark.workloads.build import build_model
-from memorymark.workloads.quantized import quantize
+from memorymark.workloads.served_model import serving_model
 from memorymark.workloads.serving_spec import ServingSpec
 
 _MOVES = (Act.SWAP_OUT, Act.SWAP_IN)
@@ -51,18 +50,6 @@ class Stopwatch:
     def seconds(self) -> float:
         """Seconds since then."""
         return time.perf_counter() - self.began
-
-
-def session_model(spec: ServingSpec, device: torch.device) -> nn.Module:
-    """Return the model that generates, on a device, without dropout and gradients.
-
-    Raises:
-        WorkloadError: It cannot be built.
-        MissingPackage: Its weights are to be quantized, and the package for it is not installed.
-    """
-    model = build_model(spec.workload, spec.built_as, device).eval().requires_grad_(False)
-    weights = spec.config.weights
-    return quantize(model, weights, device) if weights.is_quantized else model
 
 
 def session_run(
@@ -140,13 +127,13 @@ def run_on_cpu(
         MemoryMarkError: The workload cannot be built or fed.
     """
     watch, budget = Stopwatch(), target.capacity_bytes
-    needed = live_bytes_of(session_model(spec, torch.device("meta")))
+    needed = live_bytes_of(serving_model(spec, torch.device("meta")))
     if budget is not None and needed > budget:
         return session_run(
             spec, target, _none(spec), OutOfMemory(needed, 0, budget), watch, needed,
             host_bytes=host_bytes,
         )  # fmt: skip
-    model, runtime = session_model(spec, _CPU), DeviceRuntime(_CPU)
+    model, runtime = serving_model(spec, _CPU), DeviceRuntime(_CPU)
     tracker = MemoryTracker("cpu", budget_bytes=budget, on_operation=cancel_check())
     with collector_off(), tracker, runtime.settings(spec.built_as):
         tracker.add(model.named_parameters(), "parameters")
@@ -182,7 +169,7 @@ def run_on_accelerator(
     watch = Stopwatch()
     before = gauges.allocated_bytes()
     try:
-        model = session_model(spec, device)
+        model = serving_model(spec, device)
     except Exception as error:
         if not is_out_of_memory(error):
             raise

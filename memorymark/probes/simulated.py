@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from memorymark.gpus.catalogue import Gpu
+from memorymark.inference.older_transformers import make_older
 from memorymark.memory.breakdown import Held, Timeline, breakdown_at, peak_position, timeline
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.trace import Trace
@@ -20,7 +21,6 @@ from memorymark.probes.common import failed_trial, new_trial, timed_trial
 from memorymark.probes.model_keeper import ModelKeeper
 from memorymark.probes.probe import Probe
 from memorymark.probes.quick_look import BATCH_SIZES, QuickLook, look
-from memorymark.probes.session_runs import session_model
 from memorymark.probes.simulated_session_runs import context_rooms, simulate_run
 from memorymark.probes.simulations import Simulations
 from memorymark.probes.span import Span
@@ -40,6 +40,7 @@ from memorymark.simulator.time.clock import step_time
 from memorymark.simulator.time.speeds import speeds_of
 from memorymark.workloads.base import Workload
 from memorymark.workloads.build import is_own
+from memorymark.workloads.served_model import serving_model
 from memorymark.workloads.serving_spec import ServingSpec
 from memorymark.workloads.trial_spec import TrialSpec
 
@@ -189,9 +190,10 @@ class SimulatedProbe(Probe):
 
     def _serving_model(self, spec: ServingSpec) -> nn.Module:
         """Return the model that generates; the one of the last call where it is the same."""
-        key = spec.workload, spec.built_as, spec.config.weights
+        config = spec.config
+        key = spec.workload, spec.built_as, config.weights, config.transformers_version
         if self._served is None or self._served[0] != key:
-            self._served = key, session_model(spec, torch.device("meta"))
+            self._served = key, make_older(serving_model(spec, torch.device("meta")), config)
         return self._served[1]
 
     @contextlib.contextmanager

@@ -10,6 +10,7 @@ from torch import nn
 
 from memorymark.gpus.catalogue import Gpu
 from memorymark.gpus.host_link import CopyRate
+from memorymark.inference.older_transformers import said_of
 from memorymark.probes.session_runs import Stopwatch, beside_bytes, session_run
 from memorymark.records.serving_config import WeightFormat
 from memorymark.records.session_run import (
@@ -84,6 +85,7 @@ def simulate_run(
     weights = spec.config.weights
     said = (
         *found.assumptions,
+        *said_of(spec.config),
         *([_QUANTIZED[weights]] if weights in _QUANTIZED else []),
         *([] if widest is None else [widest.sentence]),
         *_said_of_swaps(swaps, gpu, host_bytes),
@@ -151,7 +153,7 @@ def _pass_time(
     known: dict[tuple[Act, int], ActTime],
 ) -> ActTime:
     """Return the seconds of a pass; passes of the same operations are looked at once."""
-    key = event.act, hash(tuple(map(id, works)))  # what is repeated are the same objects
+    key = event.act, id(works)  # what is repeated is the same list
     if key not in known:
         known[key] = act_time(works, gpu, compiled=compiled and event.act is Act.DECODE)
     return known[key]

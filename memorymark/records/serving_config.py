@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
@@ -12,6 +13,20 @@ from memorymark.records.config import Attention, Task
 from memorymark.records.option import check_options, option
 
 MAX_SESSIONS = 65_535
+_VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,4}(\.[0-9a-z]{1,12}){0,3}\Z")
+
+
+def _read_version(text: str | None) -> str | None:
+    """Return the version of a package, as text.
+
+    Raises:
+        InvalidValue: It is none.
+    """
+    if not text:
+        return None
+    if not _VERSION.match(text):
+        raise InvalidValue("transformers version", text, "a version such as 4.44 or 4.44.2")
+    return text
 
 
 class WeightFormat(StrEnum):
@@ -94,6 +109,12 @@ class ServingConfig(Record):
         "Segments of the CUDA allocator grow: without, caches leave gaps that nothing fits in.",
         flag="--no-expandable-segments",
     )  # fmt: skip
+    transformers_version: str | None = option(
+        None, "transformers",
+        "Version that generates, to be simulated: before 4.48, and more so before 4.45, it held "
+        "more. By default the installed one.",
+        flag="--transformers", read=_read_version,
+    )  # fmt: skip
     policy: Policy = option(Policy.HOLD, "Policy", "Where caches of waiting sessions are kept.")
     image_size: int | None = option(
         None, "Image size", "Height and width in pixels, by default the model's own.",
@@ -113,3 +134,10 @@ class ServingConfig(Record):
     def prompt_tokens(self) -> int:
         """Tokens of a session's prompt."""
         return self.context_tokens - self.output_tokens
+
+    def is_before(self, major: int, minor: int) -> bool:
+        """Return whether an older version of transformers generates than this one."""
+        if self.transformers_version is None:
+            return False
+        given = self.transformers_version.split(".")
+        return (int(given[0]), int(given[1])) < (major, minor)

@@ -63,6 +63,22 @@ class SessionPlan(Record):
             accepted = "2 or more with a pause layer: the first turn ends at the pause"
             raise InvalidValue("turns", self.turns, accepted)
 
+    def ends_of_turns(self, tokens: int) -> tuple[int, ...]:
+        """Return how many decoded tokens a session has at the end of each turn, dealt out evenly.
+
+        With a pause the first turn ends inside the model, before any token.
+
+        Example:
+            >>> SessionPlan(turns=2).ends_of_turns(15)
+            (7, 15)
+            >>> SessionPlan(turns=3, pause_layer=1).ends_of_turns(15)
+            (0, 7, 15)
+        """
+        paused = self.pause_layer is not None
+        turns = self.turns - paused
+        ends = tuple(tokens * turn // turns for turn in range(1, turns + 1))
+        return (0, *ends) if paused else ends
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:

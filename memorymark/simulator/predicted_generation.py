@@ -19,12 +19,13 @@ from memorymark.inference.generate import classify, generate
 from memorymark.inference.generation_tensors import GenerationTensors, tensors_of
 from memorymark.inference.inference_step import Choose, InferenceStep
 from memorymark.placement.collector import collector_off
-from memorymark.records.serving_config import CacheKind
+from memorymark.records.config import Task
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
 from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.device import SimulatedDevice
 from memorymark.simulator.session import Session, simulating
 from memorymark.simulator.simulated_runtime import SimulatedRuntime
+from memorymark.simulator.skipped_tokens import may_change
 from memorymark.simulator.tensors.shapes import ShapeCache
 from memorymark.workloads.generation_spec import GenerationSpec
 
@@ -33,6 +34,7 @@ _META = torch.device("meta")
 _CUDA_BLOCK_BYTES = 512
 # Of decoded tokens, the first chooses in another way where the text has an opening.
 _UNLIKE, _COMPARED = 2, 3
+_ANY_LENGTH = 10**9
 
 
 @dataclass(frozen=True)
@@ -69,19 +71,17 @@ def predict_generation(spec: GenerationSpec, model: nn.Module, rules: Rules) -> 
     if few == most:
         return _run(spec, model, rules, tensors, most).predicted(most)
     found = _run(spec, model, rules, tensors, few)
-    if not _may_change(spec) and found.is_regular():
+    if not _changes(spec, most) and found.is_regular():
         return found.predicted(most)
     return _run(spec, model, rules, tensors, most).predicted(most)
 
 
-def _may_change(spec: GenerationSpec) -> bool:
+def _changes(spec: GenerationSpec, most: int) -> bool:
     """Return whether what a token holds may come to grow in another way than at first."""
-    config = spec.workload.hf_config
-    text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
-    kinds = {*(getattr(text, "layer_types", None) or ()), "full_attention"}
-    slides = getattr(text, "sliding_window", None) is not None and kinds != {"full_attention"}
-    slides |= getattr(text, "sliding_window", None) is not None and len(kinds) == 1
-    return slides or spec.config.cache in (CacheKind.QUANTIZED, CacheKind.OFFLOADED)
+    read = spec.inputs.prompt_tokens or 0
+    if spec.built_as.task is not Task.CAUSAL_LM:  # what is read besides text counts as well
+        read, most = 0, _ANY_LENGTH
+    return may_change(spec.workload.hf_config, spec.config.cache, read, read + most)
 
 
 @dataclass(frozen=True)

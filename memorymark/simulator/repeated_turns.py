@@ -12,7 +12,6 @@ bytes is kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
@@ -20,6 +19,7 @@ import torch
 from memorymark.inference.caches import Slot
 from memorymark.inference.host_store import HostStore
 from memorymark.inference.turns import State, Turns
+from memorymark.simulator.act_works import ActWorks, Done
 from memorymark.simulator.allocator.blocks import SMALL_REQUEST_BYTES
 from memorymark.simulator.device import SimulatedDevice
 
@@ -63,6 +63,10 @@ class RepeatedState:
         """Return the places of all that is moved when it makes room for others."""
         return [Slot(self.held, like) for like in self.named]
 
+    def held_bytes(self) -> int:
+        """Return the bytes of all that."""
+        return sum(self.held[like].nbytes for like in set(self.named))
+
 
 class _Act(NamedTuple):
     """What the session that is repeated did: its blocks by their first numbers.
@@ -70,13 +74,13 @@ class _Act(NamedTuple):
     Attributes:
         events: What it allocated and released, but small blocks that lived within it.
         rise_bytes: The most by which live bytes rose above those at its beginning.
-        works: Where its operations stand.
+        done: What its operations do.
         named: What it held at its end.
     """
 
     events: list[tuple[int, int]]
     rise_bytes: int
-    works: slice
+    done: Done
     named: list[int]
 
 
@@ -87,10 +91,13 @@ class RepeatedTurns:
         turns: Runs sessions.
         device: Follows their storages.
         store: The host's memory beside it.
+        works: Keeps what each act did.
     """
 
-    def __init__(self, turns: Turns, device: SimulatedDevice, store: ShapeStore) -> None:
-        self._turns, self._device, self._store = turns, device, store
+    def __init__(
+        self, turns: Turns, device: SimulatedDevice, store: ShapeStore, works: ActWorks
+    ) -> None:
+        self._turns, self._device, self._store, self._works = turns, device, store, works
         self._begun = 0
         self._pattern: State | None = None
         self._acts: list[_Act] = []
@@ -129,17 +136,17 @@ class RepeatedTurns:
             self._acts.append(self._act_since(before, state, whole=whole))
 
     def _position(self) -> tuple[int, int]:
-        return len(self._device.trace.events), len(self._device.works)
+        return len(self._device.trace.events), self._device.live_bytes
 
     def _act_since(self, before: tuple[int, int], state: State, *, whole: bool) -> _Act:
         device, name_of = self._device, self._store.name_of
-        since, works = before
+        since, live_bytes = before
         numbers = [device.block_of(slot.tensor) for slot in state.slots()]
         events = [(name_of(number), size) for number, size in device.trace.events[since:]]
         return _Act(
             events if whole else _without_small_ones(events),
-            max(accumulate((size for _, size in events), initial=0)),
-            slice(works, len(device.works)),
+            device.peak_bytes - live_bytes,
+            self._works.current,
             [name_of(number) for number in numbers if number is not None],
         )
 
@@ -154,7 +161,7 @@ class RepeatedTurns:
                 state.held.pop(like, None)
         state.named = act.named
         device.peak_bytes = max(device.peak_bytes, peak_bytes)
-        device.works.extend(device.works[act.works])
+        self._works.current = act.done
 
 
 def _without_small_ones(events: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -10,12 +10,13 @@ from torch import nn
 
 from memorymark.bounds import new_meter
 from memorymark.errors import OutOfMemory, quoted
-from memorymark.inference.inference_step import InferenceStep
+from memorymark.inference.older_transformers import step_of
 from memorymark.inference.sessions import Sessions
 from memorymark.inference.turns import ModelTurns
 from memorymark.memory.trace import Trace
 from memorymark.placement.collector import collector_off
 from memorymark.records.session_run import Act, OnSessionEvent, Reading, unheard
+from memorymark.simulator.act_works import ActWorks
 from memorymark.simulator.allocator.replay import Replay, ReplayResult
 from memorymark.simulator.any_token import any_token
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
@@ -24,6 +25,7 @@ from memorymark.simulator.device import SimulatedDevice
 from memorymark.simulator.repeated_turns import RepeatedTurns, ShapeStore
 from memorymark.simulator.session import simulating
 from memorymark.simulator.simulated_runtime import SimulatedRuntime
+from memorymark.simulator.skipping_turns import SkippingTurns, tokens_of_a_step, tokens_to_run
 from memorymark.simulator.tensors.shapes import ShapeCache
 from memorymark.simulator.time.kernels import Work
 from memorymark.workloads.serving_spec import ServingSpec
@@ -86,11 +88,14 @@ def simulate_sessions(
         place = SimulatedPlace(device, capacity_bytes, host_bytes)
         eager = dataclasses.replace(spec.config, compiled=False)  # nothing to compile without data
         turns = ModelTurns(
-            InferenceStep(model, eager, any_token(session)),
+            step_of(model, eager, any_token(session)),
             lambda: spec.make_prompt(runtime.device),
             spec.plan.pause_layer,
         )
-        repeated = RepeatedTurns(turns, device, place.store)
+        skipping = SkippingTurns(
+            turns, device, place.works, tokens_to_run(spec), tokens_of_a_step(spec)
+        )
+        repeated = RepeatedTurns(skipping, device, place.store, place.works)
         sessions = Sessions(repeated, spec.config, place, spec.plan, on_event)
         ended = None
         with device, runtime.settings(spec.built_as):
@@ -114,16 +119,19 @@ class SimulatedPlace:
         device: Follows the storages.
         capacity_bytes: What may be used of it.
         host_bytes: What may be used of the host's memory.
+
+    Attributes:
+        works: Keeps what each act did.
     """
 
     def __init__(
         self, device: SimulatedDevice, capacity_bytes: int | None, host_bytes: int | None = None
     ) -> None:
         self.store = ShapeStore(device, host_bytes)
+        self.works = ActWorks(device.works)
         self.capacity_bytes = capacity_bytes
         self._device = device
         self._replay = Replay(capacity_bytes)
-        self._spans: list[slice] = []
 
     def allocated_bytes(self) -> int:
         """Return the bytes of live tensors."""
@@ -143,23 +151,19 @@ class SimulatedPlace:
         device = self._device
         device.reset_peak()
         device.begin_phase(str(act))
-        start = len(device.works)
+        self.works.begin()
         work()
         self._replay.feed(device.trace.events)
         failed_at = self._replay.result().failed_at
         if failed_at is not None:
             wanted = device.trace.events[failed_at][1]
             raise OutOfMemory(wanted, self._replay.reserved_bytes, self.capacity_bytes or 0)
-        self._spans.append(slice(start, len(device.works)))
+        self.works.end()
         return Reading(
             allocated_bytes=device.live_bytes,
             peak_bytes=device.peak_bytes,
             reserved_bytes=self._replay.reserved_bytes,
         )
-
-    def works(self) -> list[list[Work]]:
-        """Return what each operation does of each piece of work that was done to its end."""
-        return [self._device.works[span] for span in self._spans]
 
     def close(self) -> ReplayResult:
         """Let go of the allocator's blocks, and return what it came to."""
@@ -177,7 +181,7 @@ class SimulatedPlace:
         played = self.close()
         return SimulatedSessions(
             sessions,
-            self.works(),
+            self.works.listed(),
             self._device.trace,
             ended,
             weights_bytes,

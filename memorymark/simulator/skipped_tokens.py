@@ -2,13 +2,11 @@
 
 A token is like the one before it, with a cache that is longer by one: between two of them some
 tensors of the cache grow by one along one side, and counters go up by one. So tokens need not be
-simulated one by one: tensors and counters grow by as many as are skipped, in a few steps, as the
-blocks of the allocator would grow.
+simulated one by one: tensors and counters grow by as many as are skipped.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -16,11 +14,31 @@ import torch
 
 from memorymark.inference.caches import Slot, slots
 from memorymark.inference.inference_step import Generation
+from memorymark.records.serving_config import CacheKind
 
-_STEPS = 64
+# Fields of configurations that say how many tokens some layers keep at most.
+_WINDOWS = ("sliding_window", "attention_chunk_size", "attention_window_size")
 
 
-class _Growing(NamedTuple):
+def may_change(hf_config: Any, cache: CacheKind, first: int, last: int) -> bool:
+    """Return whether a cache may come to grow in another way than by its first new tokens.
+
+    Args:
+        hf_config: The model's configuration.
+        cache: The kind of cache.
+        first: Tokens in it before they are made.
+        last: Tokens in it at the end.
+    """
+    if cache in (CacheKind.QUANTIZED, CacheKind.OFFLOADED):
+        return True
+    text = hf_config
+    if hasattr(hf_config, "get_text_config"):
+        text = hf_config.get_text_config(decoder=True)
+    windows = (getattr(text, name, None) for name in _WINDOWS)
+    return any(each is not None and first <= each + 1 and each <= last + 1 for each in windows)
+
+
+class Growing(NamedTuple):
     """A place whose tensor grows by one along a side with each token; a counter has no side."""
 
     slot: Slot
@@ -38,7 +56,7 @@ class Sizes:
         self._shapes = {_key(slot): tuple(slot.tensor.shape) for slot in _slots(generation)}
         self._counts = {_key(slot): _value(slot) for slot in _counters(generation)}
 
-    def growth(self, later: Generation) -> list[_Growing] | None:
+    def growth(self, later: Generation) -> list[Growing] | None:
         """Return what has grown one token later; None where it is no steady growth."""
         found = []
         tensors = list(_slots(later))
@@ -51,14 +69,14 @@ class Sizes:
             more = [b - a for a, b in zip(before, after, strict=False)]
             if len(before) != len(after) or sorted(more)[-1] != 1 or sum(more) != 1:
                 return None
-            found.append(_Growing(slot, more.index(1)))
+            found.append(Growing(slot, more.index(1)))
         for slot in _counters(later):
             if _value(slot) == self._counts.get(_key(slot), 0) + 1:
-                found.append(_Growing(slot, None))
+                found.append(Growing(slot, None))
         return found
 
 
-def skip(generation: Generation, growth: list[_Growing], tokens: int) -> None:
+def skip(generation: Generation, growth: list[Growing], tokens: int) -> None:
     """Let a generation be as it is some tokens later.
 
     Args:
@@ -66,11 +84,8 @@ def skip(generation: Generation, growth: list[_Growing], tokens: int) -> None:
         growth: What grows with each token.
         tokens: How many are skipped.
     """
-    steps = min(tokens, _STEPS)
-    ends = [tokens * step // steps for step in range(steps + 1)] if steps else [0]
-    for start, end in itertools.pairwise(ends):
-        for slot, side in growth:
-            _grow(slot, side, end - start)
+    for slot, side in growth:
+        _grow(slot, side, tokens)
     generation.length += tokens
     if generation.mask is not None and generation.encoded is None:
         read = generation.mask.new_ones((generation.mask.shape[0], tokens))  # its values are known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,11 @@ from memorymark.records.config import Precision, TrainingConfig
 from memorymark.workloads.base import Batch, Workload
 from memorymark.workloads.build import build_model
 from memorymark.workloads.huggingface import HuggingFaceWorkload
+from memorymark.workloads.quantized import quantize
+
+if TYPE_CHECKING:
+    from memorymark.workloads.generation_spec import GenerationSpec
+    from memorymark.workloads.serving_spec import ServingSpec
 
 _DTYPES = {
     Precision.FP32: torch.float32, Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16,
@@ -39,10 +44,32 @@ def dtype_of(config: TrainingConfig) -> torch.dtype:
     return _DTYPES[config.precision]
 
 
+def serving_model(
+    spec: ServingSpec | GenerationSpec, device: torch.device, folder: Path | None = None
+) -> nn.Module:
+    """Return the model that generates on its device, quantized where it is to be.
+
+    Args:
+        spec: What generates.
+        device: Where it is to be; on meta it has no data.
+        folder: Where its weights lie; None makes random ones.
+
+    Raises:
+        WorkloadError: It cannot be built, or its weights cannot be read.
+        MissingPackage: Its weights are to be quantized, and the package for it is not installed.
+    """
+    model = build_served(spec.workload, spec.built_as, device, folder)
+    weights = spec.config.weights
+    return quantize(model, weights, device) if weights.is_quantized else model
+
+
 def build_served(
     workload: Workload, config: TrainingConfig, device: torch.device, folder: Path | None = None
 ) -> nn.Module:
     """Return a model on its device, in eval mode, its weights in the format of the config.
+
+    A model of Hugging Face transformers is made as it is loaded to be used, any other as it is
+    built to be trained.
 
     Args:
         workload: The model.
@@ -53,9 +80,10 @@ def build_served(
     Raises:
         WorkloadError: It cannot be built, or its weights cannot be read.
     """
-    plain = dataclasses.replace(config, precision=Precision.FP32)  # the format is given already
-    adapter = _Served(served(workload), dtype_of(config), folder)
-    return build_model(adapter, plain, device).requires_grad_(False)
+    if isinstance(workload, HuggingFaceWorkload):
+        workload = _Served(workload, dtype_of(config), folder)
+        config = dataclasses.replace(config, precision=Precision.FP32)  # the format is given
+    return build_model(workload, config, device).eval().requires_grad_(False)
 
 
 class _Served(Workload):

@@ -16,7 +16,7 @@ from memorymark.inference.inference_step import InferenceStep
 from memorymark.records.serving_config import ServingConfig
 from memorymark.records.session_run import SessionPlan
 from memorymark.simulator.cuda.rules import Platform, Rules
-from memorymark.simulator.simulated_generation import simulate_generation
+from memorymark.simulator.simulated_sessions import simulate_sessions
 from memorymark.workloads.build import build_model
 from memorymark.workloads.huggingface import HuggingFaceWorkload
 from memorymark.workloads.serving_spec import ServingSpec
@@ -238,7 +238,7 @@ def test_a_cache_on_the_cpu_holds_what_the_familys_formula_says(family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_simulated_cache_holds_it_too(family):
     config, formula = config_of(family), FAMILIES[family][2]
-    spec = ServingSpec(HuggingFaceWorkload(family, config), SERVING, SessionPlan())
+    spec = ServingSpec(HuggingFaceWorkload(family, config), SERVING, SessionPlan(sessions=1))
     model = build_model(spec.workload, spec.built_as, torch.device("meta"))
-    found = simulate_generation(spec, model, Rules(Platform.CUDA, (8, 0)))
-    assert found.cache_bytes == formula(config)
+    found = simulate_sessions(spec, model, Rules(Platform.CUDA, (8, 0)), None)
+    assert found.sessions.state_bytes == formula(config)

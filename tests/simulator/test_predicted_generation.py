@@ -60,16 +60,21 @@ def test_the_peak_moves_to_the_last_tokens_where_the_cache_outgrows_the_prompt()
     assert peaks[-1] > peaks[0] and list(peaks) == sorted(peaks)
 
 
-def test_a_sliding_window_is_simulated_to_its_end(runs):
+@pytest.mark.parametrize(("window", "expected"), [(8, [5]), (10, [5, 20]), (25, [5, 20])])
+def test_tokens_are_simulated_to_the_end_where_a_sliding_window_ends_among_them(
+    monkeypatch, runs, window, expected
+):
     from transformers import MistralConfig
 
     config = MistralConfig(
         vocab_size=50, hidden_size=32, intermediate_size=32, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=2, sliding_window=8,
+        num_attention_heads=2, num_key_value_heads=2, sliding_window=window,
     )  # fmt: skip
     spec = spec_of(HuggingFaceWorkload("sliding", config), max_new_tokens=20)
-    predicted(spec)
-    assert runs == [5, 20]
+    found = predicted(spec)
+    assert runs == expected
+    monkeypatch.setattr(predicted_generation, "_COMPARED", 100)
+    assert found == predicted(spec)
 
 
 def test_drawing_and_its_values_are_no_assumption():

@@ -51,7 +51,7 @@ def test_sessions_that_are_repeated_allocate_what_they_would_if_they_ran(
 ):
     asked = spec(cache=cache, pause_layer=pause_layer)
     repeated = simulated(asked)
-    monkeypatch.setattr(simulated_sessions, "RepeatedTurns", lambda turns, device, store: turns)
+    monkeypatch.setattr(simulated_sessions, "RepeatedTurns", lambda turns, *given: turns)
     ran = simulated(asked)
     large = [[size for _, size in each.trace.events if abs(size) > MIB] for each in (repeated, ran)]
     assert large[0] == large[1]  # small ones that live within an act are left out
@@ -64,7 +64,7 @@ def test_so_do_sessions_that_are_swapped(monkeypatch, pause_layer):
     asked = spec("swap", 60, pause_layer=pause_layer)
     repeated = simulated(asked, CAPACITY)
     assert repeated.ended is None and repeated.sessions.completed == 60 and repeated.sessions.swaps
-    monkeypatch.setattr(simulated_sessions, "RepeatedTurns", lambda turns, device, store: turns)
+    monkeypatch.setattr(simulated_sessions, "RepeatedTurns", lambda turns, *given: turns)
     ran = simulated(asked, CAPACITY)
     assert repeated.sessions.events == ran.sessions.events
     assert repeated.sessions.swaps == ran.sessions.swaps

@@ -1,34 +1,36 @@
-"""How transformers generated before 4.45 (October 2024), for figures that were measured with it.
+"""How older versions of transformers generated, which is what many installed ones still do.
 
-Models computed the logits of the whole prompt, most of them in fp32 at the end; the cache and the
-outputs of a pass lived until the next pass was done (`generate` held them, and caches were tuples
-that every pass made anew); the keys and values of the prompt were kept as the model made them,
-views of the product that they came from; and attention layers kept tables of their own: cosines
-and sines of all positions, and triangles of which position sees which.
-(transformers 4.36 to 4.44: generation/utils.py, cache_utils.py, and each model's modeling file.)
+Before 4.45 (October 2024) models computed the logits of the whole prompt, most of them in fp32 at
+the end; the cache and the outputs of a pass lived until the next pass was done (`generate` held
+them, and caches were tuples that every pass made anew); the keys and values of the prompt were kept
+as the model made them, views of the product that they came from; and attention layers kept tables
+of their own: cosines and sines of all positions, and triangles of which position sees which.
+Before 4.48 (January 2025) heads of keys and values were copied for all heads of queries.
+(transformers 4.36 to 4.47: generation/utils.py, cache_utils.py, and each model's modeling file.)
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from types import MethodType
+from collections.abc import Mapping
+from types import MethodType, SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor, nn
-from transformers import cache_utils
-from transformers.integrations import sdpa_attention
+from transformers import AttentionInterface, AttentionMaskInterface, cache_utils
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 from memorymark.inference.caches import slots
-from memorymark.inference.inference_step import Generation, InferenceStep
+from memorymark.inference.inference_step import Choose, Generation, InferenceStep
+from memorymark.records.serving_config import CacheKind, ServingConfig
 
 # Models whose forward pass ended with `logits.float()`, or `.to(torch.float32)`.
 _IN_FP32 = frozenset((
     "llama", "mistral", "mixtral", "qwen2", "qwen2_moe", "gemma", "gemma2", "phi", "phi3",
     "stablelm", "starcoder2", "persimmon", "olmo", "cohere", "gptj", "codegen", "dbrx", "jamba",
+    "mamba", "nemotron", "olmoe",
 ))  # fmt: skip
 # Each of their layers held cosines and sines of all positions (`cos_cached`, `sin_cached`).
 _ROTARY = frozenset((
@@ -37,6 +39,14 @@ _ROTARY = frozenset((
 ))  # fmt: skip
 # Each of their layers held a triangle of bytes, positions by positions (`bias`).
 _TRIANGLES = frozenset(("gpt_neox", "gptj", "codegen", "gpt_neo", "gpt2"))
+# The versions that came to do it as today: logits of the last position, heads in groups.
+_LAST_LOGITS, _GROUPED_HEADS = (4, 45), (4, 48)
+_REPEATED = "sdpa_with_repeated_heads"
+_OLDER = (
+    "Simulated as transformers {version} generates: {whole}heads of keys and values are copied for "
+    "all heads of queries."
+)
+_WHOLE = "logits of the whole prompt are computed, a pass's outputs live until the next, "
 _POSITIONS = ("max_position_embeddings", "n_positions")
 _LAYER = re.compile(r"\.(layers|h|blocks)\.\d+$")
 
@@ -81,17 +91,53 @@ class OlderStep(InferenceStep):
         return chosen
 
 
-@contextmanager
-def repeated_heads() -> Iterator[None]:
-    """Let heads of keys and values be repeated for all heads of queries, as before 4.48.
+def step_of(model: nn.Module, config: ServingConfig, choose: Choose | None = None) -> InferenceStep:
+    """Return the step with which a version of transformers generates.
 
-    Attention was given as many of them as of queries (`repeat_kv`), by copies in each pass.
+    Args:
+        model: The model, in eval mode, on its device.
+        config: How it generates, and with which version.
+        choose: Chooses the next token; None takes the likeliest.
     """
-    with (
-        mock.patch.object(sdpa_attention, "use_gqa_in_sdpa", lambda *_: False),
-        mock.patch.object(sdpa_attention, "is_torchdynamo_compiling", lambda: True),
-    ):
-        yield
+    is_older = config.is_before(*_LAST_LOGITS) and config.cache is CacheKind.DYNAMIC
+    return (OlderStep if is_older else InferenceStep)(model, config, choose)
+
+
+def make_older(model: nn.Module, config: ServingConfig) -> nn.Module:
+    """Give a model what the version of transformers gave it with which it generates."""
+    if config.is_before(*_LAST_LOGITS):
+        _add_tables(model)
+    if config.is_before(*_GROUPED_HEADS):
+        _repeat_heads(model)
+    return model
+
+
+def said_of(config: ServingConfig) -> list[str]:
+    """Return what to say of a version that generates in another way than today's."""
+    if not config.is_before(*_GROUPED_HEADS):
+        return []
+    whole = _WHOLE if config.is_before(*_LAST_LOGITS) else ""
+    return [_OLDER.format(version=config.transformers_version, whole=whole)]
+
+
+def _repeat_heads(model: nn.Module) -> None:
+    """Let attention be given as many heads of keys and values as of queries, by copies."""
+    AttentionInterface.register(_REPEATED, _attend_repeated)
+    AttentionMaskInterface.register(_REPEATED, sdpa_mask)
+    for part in model.modules():
+        config = getattr(part, "config", None)
+        grouped = getattr(part, "num_key_value_groups", 1) > 1
+        if grouped and getattr(config, "_attn_implementation", None) == "sdpa":
+            config._attn_implementation = _REPEATED
+
+
+def _attend_repeated(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **more: Any
+) -> tuple[Tensor, None]:
+    groups = getattr(module, "num_key_value_groups", 1)
+    ungrouped: Any = SimpleNamespace(is_causal=getattr(module, "is_causal", True))
+    keys, values = repeat_kv(key, groups), repeat_kv(value, groups)
+    return sdpa_attention_forward(ungrouped, query, keys, values, mask, **more)
 
 
 def _take_as_given(layer: Any, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> Any:
@@ -102,7 +148,7 @@ def _take_as_given(layer: Any, keys: Tensor, values: Tensor, *_: Any, **__: Any)
     return keys, values
 
 
-def add_tables(model: nn.Module) -> None:
+def _add_tables(model: nn.Module) -> None:
     """Give a model's layers the tables that they held, where there are none today."""
     config = model.config
     layers = [part for name, part in model.named_modules() if _LAYER.search(name)]
