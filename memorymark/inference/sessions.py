@@ -149,7 +149,7 @@ class Sessions:
         for _ in range(self._tokens(session)):
             self._watched(Act.DECODE, session, lambda: self._turns.decode(session.state))
         session.turns += 1
-        self.state_bytes = sum(slot.tensor.nbytes for slot in session.state.slots())
+        self.state_bytes = session.state.held_bytes()
 
     def _tokens(self, session: _Session) -> int:
         """Return how many tokens a turn decodes: all but the prompt's own, dealt out evenly."""

@@ -63,6 +63,10 @@ class RepeatedState:
         """Return the places of all that is moved when it makes room for others."""
         return [Slot(self.held, like) for like in self.named]
 
+    def held_bytes(self) -> int:
+        """Return the bytes of the blocks that are moved so."""
+        return sum(self.held[like].nbytes for like in set(self.named))
+
 
 class _Act(NamedTuple):
     """What the session that is repeated did: its blocks by their first numbers.
