@@ -70,6 +70,9 @@ class InferenceStep:
         self._takes_mask = "attention_mask" in taken
         # Positions that are added to scores (ALiBi), made from the mask: one for each key.
         self._pads_mask = any(hasattr(x, "build_alibi_tensor") for x in self._writer.modules())
+        # Positions in time, height and width: where there is a mask, they are made for all of it
+        # and not for the newest token; nothing here is padded, so that it is not needed.
+        self._counts_from_mask = any(hasattr(x, "rope_deltas") for x in self._writer.modules())
         self._decode = torch.compile(self._writer) if config.compiled else self._writer
 
     @torch.no_grad()
@@ -98,7 +101,7 @@ class InferenceStep:
         elif generation.encoded is not None:
             more = {"encoder_hidden_states": generation.encoded}
         cache = generation.cache
-        if generation.mask is not None and self._takes_mask:
+        if generation.mask is not None and self._takes_mask and not self._counts_from_mask:
             more["attention_mask"] = self._masking(generation.mask, cache)
         with told_errors(self.model, self.config.cache):
             outputs = self._decode(**{name: generation.token}, **more, **self._with(cache))

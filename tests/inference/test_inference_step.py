@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from generators import tiny_llava
+from tiny_configs import tiny_workload
 from tiny_models import DECODERS, decoder, prompt, t5, whisper
 from transformers import BertConfig, BertModel
 
@@ -67,6 +68,33 @@ def test_a_static_cache_has_room_for_the_tokens_of_an_image():
     assert layer.keys.shape[2] == 12 + 16  # 4 x 4 patches of an image beside the context
     for _ in range(NEW - 1):
         step.decode(generation)
+
+
+def run_from_spec(name, task, **given):
+    """Generate with a tiny model of many kinds of input, in bf16; return the step and its state."""
+    serving = ServingConfig(
+        weights="bf16", context_tokens=12, output_tokens=NEW, task=task, **given
+    )
+    spec = ServingSpec(tiny_workload(name), serving, SessionPlan(sessions=1))
+    step = InferenceStep(session_model(spec, torch.device("cpu")), spec.config)
+    generation = step.prefill(spec.make_prompt(torch.device("cpu")))
+    for _ in range(NEW - 1):
+        step.decode(generation)
+    return step, generation
+
+
+@pytest.mark.parametrize("name", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "glm4v"])
+def test_positions_in_time_height_and_width_are_those_of_the_newest_token(name):
+    _, generation = run_from_spec(name, "image-text-to-text", image_size=32)
+    read = generation.mask.shape[1]  # the newest token is not read yet
+    assert generation.cache.get_seq_length() == read - 1 == generation.length - 1
+
+
+@pytest.mark.parametrize("name", ["whisper", "speech_to_text", "moonshine"])
+def test_a_sound_is_heard_in_the_format_of_the_weights(name):
+    seconds = None if name == "whisper" else 1
+    _, generation = run_from_spec(name, "speech-seq2seq", audio_seconds=seconds)
+    assert generation.length == 1 + NEW
 
 
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
