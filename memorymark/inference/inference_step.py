@@ -19,7 +19,7 @@ from torch.nn import functional
 from memorymark.inference.caches import cache_name, make_cache, room_of
 from memorymark.inference.model_errors import told_errors
 from memorymark.inference.pause import Pause, Pausing
-from memorymark.inference.writers import look, looks_again, writer_of
+from memorymark.inference.writers import look, looks_again, seen_again, writer_of
 from memorymark.records.serving_config import CacheKind, ServingConfig
 
 # Chooses the next token: logits (batch_size, vocabulary) in fp32 to ids (batch_size, 1).
@@ -34,8 +34,8 @@ class Generation:
         cache: What the model remembers of the tokens so far.
         token: The newest token, (batch_size, 1), which the model has not read yet.
         mask: Which tokens are read, (batch_size, tokens), the newest one included.
-        encoded: What the encoder returned, of models that have one; the features of the image,
-            where they are looked at again.
+        encoded: What the encoder returned, of models that have one; where the features of an image
+            are looked at again, the arguments that each token is given with.
         length: Tokens of the decoder so far, the newest one included.
     """
 
@@ -99,7 +99,7 @@ class InferenceStep:
         if self.model.config.is_encoder_decoder:
             name, more = "decoder_input_ids", {"encoder_outputs": generation.encoded}
         elif generation.encoded is not None:
-            more = {"encoder_hidden_states": generation.encoded}
+            more = dict(generation.encoded)
         cache = generation.cache
         if generation.mask is not None and self._takes_mask and not self._counts_from_mask:
             more["attention_mask"] = self._masking(generation.mask, cache)
@@ -138,7 +138,10 @@ class InferenceStep:
 
     def _begun(self, outputs: Any, cache: Any, inputs: Mapping[str, Tensor]) -> Generation:
         mask, length = inputs.get("attention_mask"), inputs["input_ids"].shape[1]
-        return self._chosen(outputs, Generation(self._kept(outputs, cache), None, mask), length)
+        seen = seen_again(self._writer, outputs, inputs)
+        return self._chosen(
+            outputs, Generation(self._kept(outputs, cache), None, mask, seen), length
+        )
 
     def _prefill_looking(self, inputs: Mapping[str, Tensor], cache: Any) -> Generation:
         given = dict(inputs)
@@ -147,7 +150,7 @@ class InferenceStep:
             **self._given(given, cache), **{self._cache_name: cache}, encoder_hidden_states=encoded
         )
         generation = self._begun(outputs, cache, given)
-        generation.encoded = encoded
+        generation.encoded = {"encoder_hidden_states": encoded}
         return generation
 
     def _prefill_decoder(self, inputs: Mapping[str, Tensor], cache: Any) -> Generation:

@@ -90,6 +90,12 @@ def test_positions_in_time_height_and_width_are_those_of_the_newest_token(name):
     assert generation.cache.get_seq_length() == read - 1 == generation.length - 1
 
 
+@pytest.mark.parametrize("name", ["idefics", "kosmos-2"])
+def test_what_was_seen_is_there_for_every_token(name):
+    _, generation = run_from_spec(name, "image-text-to-text")
+    assert generation.cache.get_seq_length() == generation.length - 1
+
+
 @pytest.mark.parametrize("name", ["whisper", "speech_to_text", "moonshine"])
 def test_a_sound_is_heard_in_the_format_of_the_weights(name):
     seconds = None if name == "whisper" else 1
