@@ -150,3 +150,77 @@ def saved(workload, folder, weights="fp32", **plan):
     model = build_served(workload, spec.built_as, torch.device("cpu"))
     model.save_pretrained(folder)
     return model
+
+
+def saved_llava(folder):
+    """Put a model that sees, with its processor, into a folder as transformers writes it."""
+    from transformers import CLIPImageProcessor, LlavaForConditionalGeneration, LlavaProcessor
+
+    tokenizer = byte_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    workload = tiny_llava()
+    config = workload.hf_config
+    config.image_token_index = tokenizer.convert_tokens_to_ids("<image>")
+    config.text_config.vocab_size = 300
+    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    scaler = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    LlavaProcessor(
+        scaler, tokenizer, patch_size=8, vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+    ).save_pretrained(folder)  # fmt: skip
+    return HuggingFaceWorkload("saved-llava", config)
+
+
+def saved_qwen2_vl(folder):
+    """The same for one whose positions are in time, height and width."""
+    from transformers import (
+        Qwen2VLConfig,
+        Qwen2VLForConditionalGeneration,
+        Qwen2VLImageProcessor,
+        Qwen2VLProcessor,
+        Qwen2VLVideoProcessor,
+    )
+
+    marks = ["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"]
+    tokenizer = byte_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": marks})
+    image, video, start, end = tokenizer.convert_tokens_to_ids(marks)
+    config = Qwen2VLConfig(
+        text_config={
+            **_TEXT, "vocab_size": 300, "num_key_value_heads": 2,
+            "rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]},
+        },
+        vision_config={
+            "depth": 1, "embed_dim": 32, "hidden_size": 32, "num_heads": 2, "mlp_ratio": 1,
+            "patch_size": 8,
+        },
+        image_token_id=image, video_token_id=video, vision_start_token_id=start,
+        vision_end_token_id=end,
+    )  # fmt: skip
+    Qwen2VLForConditionalGeneration(config).save_pretrained(folder)
+    template = (
+        "{% for m in messages %}{% for c in m['content'] %}{% if c['type'] == 'image' %}"
+        "<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ c['text'] }}{% endif %}"
+        "{% endfor %}{% endfor %}"
+    )
+    scaler = Qwen2VLImageProcessor(patch_size=8, min_pixels=32 * 32, max_pixels=64 * 64)
+    Qwen2VLProcessor(
+        scaler, tokenizer, Qwen2VLVideoProcessor(patch_size=8), chat_template=template
+    ).save_pretrained(folder)
+    return HuggingFaceWorkload("saved-qwen2-vl", config)
+
+
+def saved_whisper(folder):
+    """Put a model that hears 2 s, with its processor, into a folder as transformers writes it."""
+    from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+    workload = tiny_whisper()
+    config = workload.hf_config
+    config.vocab_size, config.eos_token_id = 300, 299
+    WhisperForConditionalGeneration(config).save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    WhisperFeatureExtractor(feature_size=20, chunk_length=2).save_pretrained(folder)
+    return workload
+
+
+SAVED = {"llava": saved_llava, "qwen2_vl": saved_qwen2_vl, "whisper": saved_whisper}

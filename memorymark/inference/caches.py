@@ -8,13 +8,14 @@ two caches of an encoder and its decoder.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from transformers import PretrainedConfig, cache_utils
 
 from memorymark.errors import MissingPackage, UnsupportedOperation, quoted
+from memorymark.inference.quantized_cache import packed_cache
 from memorymark.memory.storage import storage_key
 from memorymark.records.serving_config import CacheKind, ServingConfig
 
@@ -73,8 +74,26 @@ def cache_name(model: nn.Module) -> str:
     return found
 
 
-def make_cache(model: nn.Module, config: ServingConfig) -> Any:
+def room_of(model: nn.Module, config: ServingConfig, inputs: Mapping[str, Any]) -> int:
+    """Return how many tokens a session may come to have in a cache of a fixed length.
+
+    A decoder beside an encoder begins with a token of its own. The tokens of an image stand in the
+    text and come on top of its context.
+    """
+    if model.config.is_encoder_decoder:
+        return 1 + config.output_tokens
+    ids = inputs.get("input_ids")
+    read = 1 if ids is None else ids.shape[1]
+    return max(config.context_tokens, read + config.output_tokens)
+
+
+def make_cache(model: nn.Module, config: ServingConfig, room: int | None = None) -> Any:
     """Return an empty cache for one session of a model; None where the model makes it itself.
+
+    Args:
+        model: The model, or the part of it that writes.
+        config: How it generates.
+        room: Tokens that a cache of a fixed length has room for; None takes the context.
 
     Raises:
         MissingPackage: The kind of cache needs a package that is not installed.
@@ -84,7 +103,7 @@ def make_cache(model: nn.Module, config: ServingConfig) -> Any:
     if cache_name(model) in MADE_BY_THE_MODEL:
         return None
     try:
-        cache = _MAKERS[config.cache](hf_config, config)
+        cache = _maker_of(config.cache, model)(hf_config, room or config.context_tokens)
         if hf_config.is_encoder_decoder:
             crossed = cache_utils.DynamicCache(config=hf_config)
             return cache_utils.EncoderDecoderCache(cache, crossed)
@@ -92,6 +111,8 @@ def make_cache(model: nn.Module, config: ServingConfig) -> Any:
     except ImportError as error:
         raise MissingPackage("optimum-quanto", "The quantized cache") from error
     except (ValueError, AttributeError) as error:
+        if config.cache is CacheKind.DYNAMIC:
+            return None  # its configuration does not say its layers: its code knows them
         raise UnsupportedOperation(
             f"{quoted(type(model).__name__)} takes no {config.cache} cache: {error}"
         ) from error
@@ -105,7 +126,12 @@ def slots(cache: Any) -> Iterator[Slot]:
 
 def held_bytes(cache: Any) -> int:
     """Return the bytes of a cache's tensors; storages that several share count once."""
-    tensors = [slot.tensor for slot in slots(cache)]
+    return stored_bytes(slots(cache))
+
+
+def stored_bytes(places: Iterable[Slot]) -> int:
+    """Return the bytes of the storages of tensors in some places; each counts once."""
+    tensors = [slot.tensor for slot in places]
     sizes = {storage_key(tensor): tensor.untyped_storage().nbytes() for tensor in tensors}
     return sum(sizes.values())
 
@@ -141,19 +167,19 @@ def _is_of_a_cache(value: Any) -> bool:
     return is_theirs and hasattr(value, "__dict__") and not isinstance(value, _NO_PARTS)
 
 
-def _dynamic(hf_config: Any, config: ServingConfig) -> Any:
+def _dynamic(hf_config: Any, room: int) -> Any:
     return cache_utils.DynamicCache(config=hf_config)
 
 
-def _static(hf_config: Any, config: ServingConfig) -> Any:
-    return cache_utils.StaticCache(config=hf_config, max_cache_len=config.context_tokens)
+def _static(hf_config: Any, room: int) -> Any:
+    return cache_utils.StaticCache(config=hf_config, max_cache_len=room)
 
 
-def _offloaded(hf_config: Any, config: ServingConfig) -> Any:
+def _offloaded(hf_config: Any, room: int) -> Any:
     return cache_utils.DynamicCache(config=hf_config, offloading=True)
 
 
-def _quantized(hf_config: Any, config: ServingConfig) -> Any:
+def _quantized(hf_config: Any, room: int) -> Any:
     error: ImportError | None = None
     for backend in _BACKENDS:
         try:
@@ -164,7 +190,17 @@ def _quantized(hf_config: Any, config: ServingConfig) -> Any:
     raise error
 
 
-_MAKERS: dict[CacheKind, Callable[[Any, ServingConfig], Any]] = {
+def _packed(hf_config: Any, room: int) -> Any:
+    return packed_cache(hf_config)
+
+
+def _maker_of(kind: CacheKind, model: nn.Module) -> Callable[[Any, int], Any]:
+    """Return what makes caches of a kind; without data a package's rules stand for the package."""
+    is_meta = next((each.is_meta for each in model.parameters()), False)
+    return _packed if kind is CacheKind.QUANTIZED and is_meta else _MAKERS[kind]
+
+
+_MAKERS: dict[CacheKind, Callable[[Any, int], Any]] = {
     CacheKind.DYNAMIC: _dynamic,
     CacheKind.STATIC: _static,
     CacheKind.QUANTIZED: _quantized,

@@ -14,11 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from memorymark.inference.caches import cache_name, make_cache
+from memorymark.inference.caches import cache_name, make_cache, room_of
+from memorymark.inference.model_errors import told_errors
 from memorymark.inference.pause import Pause, Pausing
-from memorymark.inference.writers import look, looks_again, writer_of
-from memorymark.records.serving_config import ServingConfig
+from memorymark.inference.writers import look, looks_again, seen_again, writer_of
+from memorymark.records.serving_config import CacheKind, ServingConfig
 
 # Chooses the next token: logits (batch_size, vocabulary) in fp32 to ids (batch_size, 1).
 Choose = Callable[[Tensor], Tensor]
@@ -32,8 +34,8 @@ class Generation:
         cache: What the model remembers of the tokens so far.
         token: The newest token, (batch_size, 1), which the model has not read yet.
         mask: Which tokens are read, (batch_size, tokens), the newest one included.
-        encoded: What the encoder returned, of models that have one; the features of the image,
-            where they are looked at again.
+        encoded: What the encoder returned, of models that have one; where the features of an image
+            are looked at again, the arguments that each token is given with.
         length: Tokens of the decoder so far, the newest one included.
     """
 
@@ -66,6 +68,11 @@ class InferenceStep:
         taken = inspect.signature(self._writer.forward).parameters
         self._last_logits = {"logits_to_keep": 1} if "logits_to_keep" in taken else {}
         self._takes_mask = "attention_mask" in taken
+        # Positions that are added to scores (ALiBi), made from the mask: one for each key.
+        self._pads_mask = any(hasattr(x, "build_alibi_tensor") for x in self._writer.modules())
+        # Positions in time, height and width: where there is a mask, they are made for all of it
+        # and not for the newest token; nothing here is padded, so that it is not needed.
+        self._counts_from_mask = any(hasattr(x, "rope_deltas") for x in self._writer.modules())
         self._decode = torch.compile(self._writer) if config.compiled else self._writer
 
     @torch.no_grad()
@@ -76,13 +83,14 @@ class InferenceStep:
             inputs: What the model's processor makes: `input_ids` (batch_size, tokens), or the
                 image or the sound that an encoder reads.
         """
-        cache = make_cache(self._writer, self.config)
-        if self.model.config.is_encoder_decoder:
-            return self._prefill_decoder(inputs, cache)
-        if looks_again(self.model):
-            return self._prefill_looking(inputs, cache)
-        outputs = self.model(**self._given(inputs), **{self._cache_name: cache})
-        return self._begun(outputs, cache, inputs)
+        cache = self._new_cache(inputs)
+        with told_errors(self.model, self.config.cache):
+            if self.model.config.is_encoder_decoder:
+                return self._prefill_decoder(inputs, cache)
+            if looks_again(self.model):
+                return self._prefill_looking(inputs, cache)
+            outputs = self.model(**self._given(inputs, cache), **{self._cache_name: cache})
+            return self._begun(outputs, cache, inputs)
 
     @torch.no_grad()
     def decode(self, generation: Generation) -> Generation:
@@ -91,11 +99,13 @@ class InferenceStep:
         if self.model.config.is_encoder_decoder:
             name, more = "decoder_input_ids", {"encoder_outputs": generation.encoded}
         elif generation.encoded is not None:
-            more = {"encoder_hidden_states": generation.encoded}
-        if generation.mask is not None and self._takes_mask:
-            more["attention_mask"] = generation.mask
-        outputs = self._decode(**{name: generation.token}, **more, **self._with(generation.cache))
-        generation.cache = self._kept(outputs, generation.cache)
+            more = dict(generation.encoded)
+        cache = generation.cache
+        if generation.mask is not None and self._takes_mask and not self._counts_from_mask:
+            more["attention_mask"] = self._masking(generation.mask, cache)
+        with told_errors(self.model, self.config.cache):
+            outputs = self._decode(**{name: generation.token}, **more, **self._with(cache))
+        generation.cache = self._kept(outputs, cache)
         return self._chosen(outputs, generation, generation.length)
 
     @torch.no_grad()
@@ -103,35 +113,44 @@ class InferenceStep:
         self, pausing: Pausing, layer: int, inputs: Mapping[str, Tensor]
     ) -> tuple[Any, Pause]:
         """Read a prompt up to a layer; return the cache so far and the pause."""
-        cache = make_cache(self._writer, self.config)
-        return cache, pausing.run_until(layer, cache, **self._given(inputs))
+        cache = self._new_cache(inputs)
+        with told_errors(self.model, self.config.cache):
+            return cache, pausing.run_until(layer, cache, **self._given(inputs, cache))
 
     @torch.no_grad()
     def resume_prefill(
         self, pausing: Pausing, pause: Pause, cache: Any, inputs: Mapping[str, Tensor]
     ) -> Generation:
         """Go on with a prompt from a pause, and choose the first token."""
-        outputs = pausing.resume(pause, cache, **self._given(inputs))
-        return self._begun(outputs, cache, inputs)
+        with told_errors(self.model, self.config.cache):
+            outputs = pausing.resume(pause, cache, **self._given(inputs, cache))
+            return self._begun(outputs, cache, inputs)
 
-    def _given(self, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
+    def _new_cache(self, inputs: Mapping[str, Tensor]) -> Any:
+        return make_cache(self._writer, self.config, room_of(self._writer, self.config, inputs))
+
+    def _given(self, inputs: Mapping[str, Tensor], cache: Any) -> dict[str, Any]:
         given = dict(inputs)
-        if not self._takes_mask:
-            given.pop("attention_mask", None)
+        mask = given.pop("attention_mask", None)
+        if mask is not None and self._takes_mask:
+            given["attention_mask"] = self._masking(mask, cache)
         return {**given, "use_cache": True, **self._last_logits}
 
     def _begun(self, outputs: Any, cache: Any, inputs: Mapping[str, Tensor]) -> Generation:
         mask, length = inputs.get("attention_mask"), inputs["input_ids"].shape[1]
-        return self._chosen(outputs, Generation(self._kept(outputs, cache), None, mask), length)
+        seen = seen_again(self._writer, outputs, inputs)
+        return self._chosen(
+            outputs, Generation(self._kept(outputs, cache), None, mask, seen), length
+        )
 
     def _prefill_looking(self, inputs: Mapping[str, Tensor], cache: Any) -> Generation:
         given = dict(inputs)
         encoded = look(self.model, given.pop("pixel_values"))
         outputs = self._writer(
-            **self._given(given), **{self._cache_name: cache}, encoder_hidden_states=encoded
+            **self._given(given, cache), **{self._cache_name: cache}, encoder_hidden_states=encoded
         )
         generation = self._begun(outputs, cache, given)
-        generation.encoded = encoded
+        generation.encoded = {"encoder_hidden_states": encoded}
         return generation
 
     def _prefill_decoder(self, inputs: Mapping[str, Tensor], cache: Any) -> Generation:
@@ -144,6 +163,12 @@ class InferenceStep:
         outputs = self.model(**given, **masked, **self._with(cache))
         generation = Generation(self._kept(outputs, cache), None, mask, encoded)
         return self._chosen(outputs, generation, 1)
+
+    def _masking(self, mask: Tensor, cache: Any) -> Tensor:
+        """Return a mask of what is read, as long as the keys where a model's code needs that."""
+        if self._pads_mask and self.config.cache is CacheKind.STATIC:
+            return functional.pad(mask, (0, cache.get_max_length() - mask.shape[-1]))
+        return mask
 
     def _with(self, cache: Any) -> dict[str, Any]:
         return {self._cache_name: cache, "use_cache": True}

@@ -63,18 +63,15 @@ class OlderStep(InferenceStep):
         self._outputs: Any = None
         self._in_fp32 = self.model.config.model_type in _IN_FP32
 
-    @torch.no_grad()
-    def prefill(self, inputs: Mapping[str, Tensor]) -> Generation:
-        """Read a prompt and choose the first token."""
+    def _new_cache(self, inputs: Mapping[str, Tensor]) -> Any:
         if self.model.config.is_encoder_decoder or self._cache_name != "past_key_values":
-            return super().prefill(inputs)
+            return super()._new_cache(inputs)
         cache = cache_utils.DynamicCache()
         for _ in range(self.model.config.num_hidden_layers):
             layer = cache_utils.DynamicLayer()
             layer.update = MethodType(_take_as_given, layer)
             cache.layers.append(layer)
-        outputs = self.model(**self._given(inputs), **{self._cache_name: cache})
-        return self._begun(outputs, cache, inputs)
+        return cache
 
     def decode(self, generation: Generation) -> Generation:
         """Read the newest token and choose the next one; what was held before lives until then."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from memorymark.inference.caches import Slot, held_bytes, slots
+from memorymark.inference.caches import Slot, slots, stored_bytes
 from memorymark.inference.inference_step import Generation, InferenceStep
 from memorymark.inference.pause import Pause, Pausing
 
@@ -24,7 +24,7 @@ class State(Protocol):
         """Return the places of all that it holds on the device, each tensor once."""
 
     def held_bytes(self) -> int:
-        """Return the bytes of all that: of whole storages, where tensors are parts of them."""
+        """Return the bytes of the storages that it keeps on the device."""
 
 
 class Turns(Protocol):
@@ -63,15 +63,12 @@ class ModelState:
 
     def slots(self) -> list[Slot]:
         """Return the places of all that is large: masks and tokens stay where they are."""
-        return list(slots(self._large()))
+        encoded = None if self.generation is None else self.generation.encoded
+        return list(slots([self.cache, encoded, self.pause]))
 
     def held_bytes(self) -> int:
-        """Return the bytes of all that."""
-        return held_bytes(self._large())
-
-    def _large(self) -> list[Any]:
-        encoded = None if self.generation is None else self.generation.encoded
-        return [self.cache, encoded, self.pause]
+        """Return the bytes of the storages that it keeps: a window may be cut from a longer one."""
+        return stored_bytes(self.slots())
 
 
 class ModelTurns:

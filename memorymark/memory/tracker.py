@@ -135,6 +135,12 @@ class MemoryTracker(OperationMode):
         entry = self._live.get(key_of(tensor.untyped_storage()))
         return None if entry is None else entry[0]
 
+    def hand_on(self, tensor: Tensor, heir: Tensor) -> None:
+        """Let another tensor's storage stand for the block of one, if that is followed."""
+        entry = self._live.pop(key_of(tensor.untyped_storage()), None)
+        if entry is not None:
+            self._keep(heir.untyped_storage(), entry[0])
+
     def borrow(self, size_bytes: int, category: str, operation: str) -> Callable[[], None]:
         """Note scratch memory that no tensor holds; call what is returned to release it."""
         block = Block(size_bytes, self._phase, self._paths.current, operation, category)
@@ -167,8 +173,11 @@ class MemoryTracker(OperationMode):
             self._follow(storage, Block(size, self._phase, self._paths.current, func))
 
     def _follow(self, storage: Any, block: Block) -> None:
+        self._keep(storage, self._allocate(block))
+
+    def _keep(self, storage: Any, block_id: int) -> None:
+        """Release a block with its storage."""
         key = key_of(storage)
-        block_id = self._allocate(block)
         live, release = self._live, self.trace.release
 
         def released(_: Any) -> None:

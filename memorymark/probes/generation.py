@@ -235,7 +235,7 @@ class _Generating:
                 self._answer(classify(model, tensors.inputs))
             else:
                 choose = tensors.chooser(spec.plan, generator)
-                self._write(InferenceStep(model, spec.config, choose), tensors.inputs)
+                self._write(InferenceStep(model, spec.run_as, choose), tensors.inputs)
         self._say(self._words.rest())
 
     def _check(self) -> None:

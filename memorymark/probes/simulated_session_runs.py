@@ -12,7 +12,7 @@ from memorymark.gpus.catalogue import Gpu
 from memorymark.gpus.host_link import CopyRate
 from memorymark.inference.older_transformers import said_of
 from memorymark.probes.session_runs import Stopwatch, beside_bytes, session_run
-from memorymark.records.serving_config import WeightFormat
+from memorymark.records.serving_config import CacheKind, WeightFormat
 from memorymark.records.session_run import (
     Act,
     ContextRoom,
@@ -35,6 +35,7 @@ _QUANTIZED = {
     WeightFormat.INT8: "Weights of 8 bits are counted by torchao's weight-only format.",
     WeightFormat.INT4: "Weights of 4 bits are counted by bitsandbytes' NF4 format.",
 }
+_QUANTIZED_CACHE = "Caches of 4 bits are counted by optimum-quanto's format."
 _NO_LINK = (
     "{reason} So the seconds of swaps are not known, and with them the tokens per second of the "
     "whole."
@@ -87,6 +88,7 @@ def simulate_run(
         *found.assumptions,
         *said_of(spec.config),
         *([_QUANTIZED[weights]] if weights in _QUANTIZED else []),
+        *([_QUANTIZED_CACHE] if spec.config.cache is CacheKind.QUANTIZED else []),
         *([] if widest is None else [widest.sentence]),
         *_said_of_swaps(swaps, gpu, host_bytes),
     )

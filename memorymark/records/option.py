@@ -39,6 +39,7 @@ class Option:
         flag: Its flag on the command line.
         read: Reads and checks what people write, where it is text of another form: "4GiB".
         described: Whether it is only described: its record and the codec check it themselves.
+        from_zero: Whether a whole number may be 0: of what is numbered, not counted.
 
     Raises:
         TypeError: A number is declared without an end.
@@ -53,6 +54,7 @@ class Option:
     flag: str
     read: Callable[[Any], Any] | None = None
     described: bool = False
+    from_zero: bool = False
 
     def __post_init__(self) -> None:
         is_number = int in self.types or float in self.types
@@ -68,8 +70,8 @@ class Option:
 
     @property
     def smallest(self) -> int:
-        """The smallest number accepted: counts begin at 1, amounts and shares at 0."""
-        return int(self.types == (int,))
+        """The smallest number accepted: counts begin at 1, all else at 0."""
+        return int(self.types == (int,) and not self.from_zero)
 
     @property
     def choices(self) -> list[str]:
@@ -155,12 +157,16 @@ def option(
     largest: float | None = None,
     flag: str | None = None,
     read: Callable[[Any], Any] | None = None,
+    from_zero: bool = False,
 ) -> Any:
     """Declare a field of a record as an option; see Option for what is given.
 
     The flag is by default the field's name; for a switch that is on by default, --no- and it.
     """
-    given = {"label": label, "help": help, "largest": largest, "flag": flag, "read": read}
+    given = {
+        "label": label, "help": help, "largest": largest, "flag": flag, "read": read,
+        "from_zero": from_zero,
+    }  # fmt: skip
     return dataclasses.field(default=default, metadata={"option": given})
 
 

@@ -53,8 +53,9 @@ class SessionPlan(Record):
     )  # fmt: skip
     turns: int = option(2, "Turns", "Turns that each session takes.", largest=1_000)
     pause_layer: int | None = option(
-        None, "Pause layer", "Layer before which the first turn pauses; by default it does not.",
-        largest=100_000,
+        None, "Pause layer",
+        "Layer, from 0, before which the first turn pauses; by default it does not.",
+        largest=100_000, from_zero=True,
     )  # fmt: skip
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ from memorymark.simulator.time.kernels import Work
 from memorymark.simulator.time.works import work_of
 from memorymark.simulator.torch_compat import operations
 
+_COPIES = operations("_to_copy")
 _FUSED_OPTIMIZERS = operations("_fused_adam_", "_fused_adamw_", "_fused_sgd_", "_fused_adagrad_")
 
 _NO_KERNELS = Work(())
@@ -32,8 +33,8 @@ class _Traits:
     """What the device has to do for an operation, looked up once for all of its calls."""
 
     __slots__ = (
-        "asks", "func", "is_convolution", "is_fused_optimizer", "is_recurrent", "is_view", "rule",
-        "sparse_rule", "takes_scratch", "uses_cublas",
+        "asks", "func", "is_convolution", "is_fused_optimizer", "is_recurrent", "is_view",
+        "may_stay", "rule", "sparse_rule", "takes_scratch", "uses_cublas",
     )  # fmt: skip
 
     def __init__(self, func: Any, is_cuda: bool) -> None:
@@ -46,6 +47,7 @@ class _Traits:
         self.rule = own or rule_for(func) or recurrent_buffers.OUTPUTS.get(func)
         self.sparse_rule = sparse_rule_for(func)
         self.uses_cublas = scratch.uses_cublas(func)
+        self.may_stay = not is_cuda and func in _COPIES
         takes = self.uses_cublas or self.is_recurrent or scratch.is_transient(func)
         self.takes_scratch = is_cuda and takes
         self.is_view = func.is_view and self.rule is None and not self.asks
@@ -110,13 +112,7 @@ class SimulatedDevice(MemoryTracker):
             output = self._answers.answer(func, args, kwargs)
         if output is NOT_A_QUESTION:
             output, recipe = self._call(traits, func, args, kwargs)
-            if traits.is_convolution:
-                output = in_cudnn_order(func, args, output, self._session.rules)
-                self._see_convolution(func, args, output)
-            elif recipe is not None and recipe.kind is None:
-                self.follow_new(output, func)
-            else:
-                self.see(output, func)
+            output = self._note_output(traits, func, args, output, recipe)
             if traits.takes_scratch:
                 self._borrow_scratch(traits, func, args)
             self._answers.note(func, args, kwargs, output)
@@ -124,6 +120,21 @@ class SimulatedDevice(MemoryTracker):
             self.see(output, func)
         if self._step == self._timed_step:
             self._count(func, args, output, recipe)
+        return output
+
+    def _note_output(
+        self, traits: _Traits, func: Any, args: tuple[Any, ...], output: Any, recipe: Recipe | None
+    ) -> Any:
+        if traits.is_convolution:
+            output = in_cudnn_order(func, args, output, self._session.rules)
+            self._see_convolution(func, args, output)
+        elif traits.may_stay and _is_moved(args[0], output):
+            self.hand_on(args[0], output)  # where the device is the host, it is no copy
+            self.see(output, func)
+        elif recipe is not None and recipe.kind is None:
+            self.follow_new(output, func)
+        else:
+            self.see(output, func)
         return output
 
     def _view(
@@ -219,3 +230,8 @@ class SimulatedDevice(MemoryTracker):
             size = self._session.rules.cublas_workspace_bytes
             if size:
                 self.borrow(size, "workspaces", "cuBLAS workspace")
+
+
+def _is_moved(source: torch.Tensor, output: torch.Tensor) -> bool:
+    """Return whether a copy has the values of a tensor on the host, on the device."""
+    return source.device.type == "cpu" and output.is_meta and source.dtype == output.dtype

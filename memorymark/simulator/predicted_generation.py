@@ -157,7 +157,7 @@ def _run(
                 note()
             else:
                 choose = _unsaid(session, tensors.chooser(spec.plan))
-                step = InferenceStep(model, spec.config, choose)
+                step = InferenceStep(model, spec.run_as, choose)
                 generate(step, tensors.inputs, most=most, read=_read_nothing, on_token=note)
             sizes = np.array([size for _, size in device.trace.events[: ends[-1]]], dtype=np.int64)
         device.stop()

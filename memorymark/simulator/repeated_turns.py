@@ -64,7 +64,7 @@ class RepeatedState:
         return [Slot(self.held, like) for like in self.named]
 
     def held_bytes(self) -> int:
-        """Return the bytes of all that."""
+        """Return the bytes of the blocks that are moved so."""
         return sum(self.held[like].nbytes for like in set(self.named))
 
 

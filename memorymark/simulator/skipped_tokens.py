@@ -87,7 +87,8 @@ def skip(generation: Generation, growth: list[Growing], tokens: int) -> None:
     for slot, side in growth:
         _grow(slot, side, tokens)
     generation.length += tokens
-    if generation.mask is not None and generation.encoded is None:
+    # What an encoder returned has a mask of its own, which does not grow.
+    if generation.mask is not None and type(generation.encoded) in (dict, type(None)):
         read = generation.mask.new_ones((generation.mask.shape[0], tokens))  # its values are known
         generation.mask = torch.cat([generation.mask, read], dim=-1)
 

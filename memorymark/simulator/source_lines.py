@@ -11,8 +11,8 @@ import torch
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-# Whoever called the training step is not the model.
-_STEP = os.path.join(_OURS, "training") + os.sep
+# Whoever called the training step or the inference step is not the model.
+_STEPS = tuple(os.path.join(_OURS, room) + os.sep for room in ("training", "inference"))
 _HOOKS = os.path.join(_TORCH, "autograd", "graph.py")
 _MOST_CHARACTERS = 80
 
@@ -32,7 +32,7 @@ def running_line() -> str | None:
     fallback: FrameType | None = None
     while frame is not None:
         file = frame.f_code.co_filename
-        if file.startswith(_STEP):
+        if file.startswith(_STEPS):
             break
         if not is_library(file):
             if library is None or not file.startswith(library):

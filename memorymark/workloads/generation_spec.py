@@ -63,6 +63,12 @@ class GenerationSpec:
         return self.built_as.task is Task.IMAGE_CLASSIFICATION
 
     @property
+    def run_as(self) -> ServingConfig:
+        """How it is run: what stands before the text is written, too."""
+        written = len(self.form.opening) + self.config.output_tokens
+        return dataclasses.replace(self.config, output_tokens=written)
+
+    @property
     def dtype(self) -> torch.dtype:
         """The number format of the model's weights."""
         return dtype_of(self.built_as)

@@ -14,6 +14,7 @@ from memorymark.errors import BatchTooLong, MemoryMarkError, UnknownChoice, quot
 from memorymark.records.config import Precision, Task, TrainingConfig
 from memorymark.records.serving_config import ServingConfig, WeightFormat
 from memorymark.records.session_run import SessionPlan
+from memorymark.workloads.build import match_batch
 from memorymark.workloads.lengths import text_positions
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ class ServingSpec:
         """Return one session's inputs on a device, at random: what its processor would make."""
         with torch.device(device):
             batch: Mapping[str, Tensor] = self.workload.batch(self.config.batch_size, self.built_as)
-        return {name: x.to(device) for name, x in batch.items() if name not in WRITTEN}
+        prompt = {name: x.to(device) for name, x in batch.items() if name not in WRITTEN}
+        return match_batch(prompt, self.built_as)
 
 
 def _check_context(hf_config: Any, config: ServingConfig, name: str) -> None:

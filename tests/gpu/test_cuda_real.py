@@ -1,6 +1,7 @@
 """What only a real NVIDIA GPU can show. Skipped where there is none."""
 
 import dataclasses
+import gc
 
 import pytest
 import torch
@@ -249,3 +250,25 @@ def test_simulated_sessions_hold_what_measured_ones_do():
     found = simulated.run_sessions(ServingSpec(workload, measured.config, measured.plan))
     assert found.weights_bytes == pytest.approx(measured.weights_bytes, rel=0.001)
     assert abs(found.failed_session - measured.failed_session) <= 1
+
+
+# What libraries take beside tensors, such as cuBLAS's workspace, is simulated with the tensors.
+GENERATION_PARITY = 0.03
+
+
+@pytest.mark.parametrize("cache", ["dynamic", "static"])
+def test_a_generation_holds_what_was_predicted_and_gives_it_back(cache):
+    gc.collect()
+    torch.cuda.empty_cache()
+    before, heard = torch.cuda.memory_allocated(), []
+    run = api.generate(
+        "gpt2", config=ServingConfig(weights="fp16", cache=cache), device="cuda",
+        prompt_tokens=256, max_new_tokens=16, on_text=heard.append,
+    )  # fmt: skip
+    assert run.error is None and run.new_tokens == 16
+    assert len(heard) > 1 and "".join(heard) == run.text
+    apart = abs(run.predicted_peak_bytes - run.peak_allocated_bytes)
+    assert apart <= GENERATION_PARITY * run.peak_allocated_bytes
+    gc.collect()
+    # Workspaces of cuBLAS stay for the process.
+    assert torch.cuda.memory_allocated() - before <= 80 * MIB < run.weights_bytes

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
+from generators import tiny_llava
+from tiny_configs import tiny_workload
 from tiny_models import DECODERS, decoder, prompt, t5, whisper
 from transformers import BertConfig, BertModel
 
-from memorymark.errors import UnsupportedOperation
+from memorymark.errors import OutOfMemory, UnsupportedOperation
+from memorymark.inference import caches
 from memorymark.inference.inference_step import InferenceStep, likeliest, sampled
+from memorymark.probes.session_runs import session_model
 from memorymark.records.serving_config import ServingConfig
+from memorymark.records.session_run import SessionPlan
+from memorymark.workloads.serving_spec import ServingSpec
 
 NEW = 5
 
@@ -36,6 +42,103 @@ def test_tokens_are_those_of_a_pass_without_a_cache(name, cache):
     with torch.no_grad():
         expected = model(whole[:, :-1]).logits[:, 11:].argmax(-1)
     assert torch.equal(tokens, expected)
+
+
+def test_a_static_cache_of_a_decoder_beside_an_encoder_holds_what_it_writes():
+    sound = {"input_features": torch.randn(2, 20, 100)}
+    step = InferenceStep(whisper(), config(cache="static"))
+    cache = step.prefill(sound).cache
+    # The beginning and what is written, width 64; the sound's positions are in the other cache.
+    assert cache.self_attention_cache.layers[0].keys.shape == (2, 4, 1 + NEW, 16)
+    assert torch.equal(
+        generated(step, sound), generated(InferenceStep(step.model, config()), sound)
+    )
+
+
+def test_a_static_cache_has_room_for_the_tokens_of_an_image():
+    workload = tiny_llava()
+    serving = ServingConfig(
+        weights="fp32", context_tokens=12, output_tokens=NEW, cache="static",
+        task="image-text-to-text",
+    )  # fmt: skip
+    spec = ServingSpec(workload, serving, SessionPlan(sessions=1))
+    step = InferenceStep(session_model(spec, torch.device("cpu")), spec.config)
+    generation = step.prefill(spec.make_prompt(torch.device("cpu")))
+    layer = generation.cache.layers[0]
+    assert layer.keys.shape[2] == 12 + 16  # 4 x 4 patches of an image beside the context
+    for _ in range(NEW - 1):
+        step.decode(generation)
+
+
+def run_from_spec(name, task, **given):
+    """Generate with a tiny model of many kinds of input, in bf16; return the step and its state."""
+    serving = ServingConfig(
+        weights="bf16", context_tokens=12, output_tokens=NEW, task=task, **given
+    )
+    spec = ServingSpec(tiny_workload(name), serving, SessionPlan(sessions=1))
+    step = InferenceStep(session_model(spec, torch.device("cpu")), spec.config)
+    generation = step.prefill(spec.make_prompt(torch.device("cpu")))
+    for _ in range(NEW - 1):
+        step.decode(generation)
+    return step, generation
+
+
+@pytest.mark.parametrize("name", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "glm4v"])
+def test_positions_in_time_height_and_width_are_those_of_the_newest_token(name):
+    _, generation = run_from_spec(name, "image-text-to-text", image_size=32)
+    read = generation.mask.shape[1]  # the newest token is not read yet
+    assert generation.cache.get_seq_length() == read - 1 == generation.length - 1
+
+
+@pytest.mark.parametrize("name", ["idefics", "kosmos-2"])
+def test_what_was_seen_is_there_for_every_token(name):
+    _, generation = run_from_spec(name, "image-text-to-text")
+    assert generation.cache.get_seq_length() == generation.length - 1
+
+
+@pytest.mark.parametrize("name", ["whisper", "speech_to_text", "moonshine"])
+def test_a_sound_is_heard_in_the_format_of_the_weights(name):
+    seconds = None if name == "whisper" else 1
+    _, generation = run_from_spec(name, "speech-seq2seq", audio_seconds=seconds)
+    assert generation.length == 1 + NEW
+
+
+@pytest.mark.parametrize("cache", ["dynamic", "static"])
+def test_what_a_models_own_code_raises_is_a_sentence(cache):
+    step = InferenceStep(decoder("llama"), config(cache=cache))
+    step.model.lm_head = torch.nn.Linear(3, 100)
+    said = {
+        "dynamic": "cannot generate: RuntimeError: .* Give another task, or another model",
+        "static": "cannot generate with a static cache: RuntimeError: .* made for, dynamic",
+    }
+    with pytest.raises(UnsupportedOperation, match="'LlamaForCausalLM' " + said[cache]):
+        step.prefill(prompt())
+
+
+def test_what_memory_and_devices_raise_is_left_to_those_who_know():
+    step = InferenceStep(decoder("llama"), config())
+    for error in (OutOfMemory(1, 1, 1), RuntimeError("CUDA error: unspecified launch failure")):
+
+        def fail(*args, raised=error, **kwargs):
+            raise raised
+
+        step.model.model.forward = fail
+        with pytest.raises(type(error)) as found:
+            step.prefill(prompt())
+        assert found.value is error
+
+
+def test_a_model_whose_configuration_does_not_say_its_layers_makes_its_cache(monkeypatch):
+    def fail(**_):
+        raise AttributeError("'BltConfig' object has no attribute 'num_hidden_layers'")
+
+    monkeypatch.setattr(caches.cache_utils, "DynamicCache", fail)
+    monkeypatch.setattr(caches.cache_utils, "StaticCache", fail)
+    model = decoder("llama")
+    generation = InferenceStep(model, config()).prefill(prompt())
+    assert generation.cache.get_seq_length() == 12
+    with pytest.raises(UnsupportedOperation, match="takes no static cache"):
+        InferenceStep(model, config(cache="static")).prefill(prompt())
 
 
 def test_a_state_of_the_models_own_form_is_handed_on():

@@ -11,7 +11,8 @@ from memorymark.inference.caches import cache_name, make_cache
 from memorymark.inference.pause import Pausing
 from memorymark.records.serving_config import ServingConfig
 
-PAUSABLE = sorted(DECODERS.keys() - {"rwkv"})
+# A mask for Bloom and a static cache is made by the inference step.
+PAUSABLE = sorted(DECODERS.keys() - {"rwkv", "bloom"})
 
 
 def config(kind="dynamic"):

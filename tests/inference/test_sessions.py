@@ -6,7 +6,7 @@ import time
 
 import pytest
 import torch
-from tiny_models import decoder
+from tiny_models import decoder, prompt
 
 from memorymark.errors import OutOfHostMemory, OutOfMemory
 from memorymark.inference.host_store import ArrayStore
@@ -134,3 +134,20 @@ def test_turns_share_the_tokens():
     assert lengths == {70}
     counts = [sum(e.act is Act.DECODE and e.turn == t for e in swapped.events) for t in (1, 2, 3)]
     assert counts == [2 * 1, 2 * 2, 2 * 2]
+
+
+def test_a_window_takes_what_it_is_cut_from():
+    """What a session holds is what the device has for it: a view keeps all of its storage."""
+    model = decoder("mistral")
+    config = ServingConfig(weights="fp32", context_tokens=70, output_tokens=6)
+    plan = SessionPlan(sessions=1, turns=1)
+    tracker = MemoryTracker("cpu")
+    with tracker:
+        tracker.add(model.named_parameters(), "parameters")
+        turns = ModelTurns(InferenceStep(model, config), lambda: prompt(64, 1))
+        before = tracker.live_bytes
+        ran = Sessions(turns, config, Host(tracker, None), plan)
+        ran.run()
+        held = tracker.live_bytes - before
+    mask, token = 70 * 8, 8
+    assert ran.state_bytes == held - mask - token

@@ -7,6 +7,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoModelForSpeechSeq2Seq,
+    BloomConfig,
     DeepseekV3Config,
     FalconConfig,
     Gemma3TextConfig,
@@ -29,6 +30,7 @@ DECODERS = {
     "gemma3": Gemma3TextConfig(
         **_SMALL | {"num_hidden_layers": 6}, **_HEADS, sliding_window=8, head_dim=16
     ),
+    "bloom": BloomConfig(vocab_size=100, hidden_size=64, n_layer=3, n_head=4),
     "falcon": FalconConfig(**_SMALL, num_attention_heads=4),
     "deepseek": DeepseekV3Config(
         **_SMALL, **_HEADS | {"num_key_value_heads": 4}, moe_intermediate_size=32,

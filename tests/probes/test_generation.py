@@ -6,6 +6,7 @@ import torch
 from generators import (
     READING_IMAGES,
     READING_TEXT,
+    SAVED,
     byte_tokenizer,
     image_bytes,
     saved,
@@ -85,6 +86,27 @@ def test_text_streams_as_it_is_made(tmp_path):
     assert "".join(heard) == run.text and len(heard) > 1
     assert RANDOM not in run.findings and run.weights_from is WeightsFrom.FOLDER
     assert run.text == generated(spec).text, "the likeliest tokens are the same again"
+
+
+@pytest.mark.parametrize("weights", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", SAVED)
+def test_a_folder_with_a_processor_is_seen_and_heard(tmp_path, name, weights):
+    (tmp_path / "a.png").write_bytes(image_bytes(60, 50))
+    (tmp_path / "a.wav").write_bytes(wav_bytes(3))
+    torch.manual_seed(1)
+    workload = SAVED[name](tmp_path)
+    given = {"image": str(tmp_path / "a.png"), "prompt": "What?"}
+    if name == "whisper":
+        given = {"audio": str(tmp_path / "a.wav")}
+    heard, checkpoint = [], Checkpoint(tmp_path, WeightsFrom.FOLDER)
+    spec = spec_of(workload, checkpoint=checkpoint, weights=weights, max_new_tokens=9, **given)
+    run = generated(spec, on_text=heard.append)
+    assert "".join(heard) == run.text and run.new_tokens > 1 and run.error is None
+    assert run.predicted_peak_bytes == run.peak_allocated_bytes > run.weights_bytes
+    assert run.weights_from is WeightsFrom.FOLDER and RANDOM not in run.findings
+    said = any("hears 2 s at a time: of 3 s only the first" in each for each in run.findings)
+    assert said is (name == "whisper")
+    assert not any("comes without" in each for each in run.findings)
 
 
 def test_a_stop_keeps_what_was_written():

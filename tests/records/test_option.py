@@ -30,6 +30,7 @@ from memorymark.records.option import (
     to_query,
 )
 from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
+from memorymark.records.session_run import SessionPlan
 from memorymark.service.access import AppService
 from memorymark.ui.say import plain
 from memorymark.ui.setup.setup_record import BATCH, SEARCH
@@ -318,3 +319,11 @@ def test_the_setup_asks_for_every_option_and_says_what_is_declared(monkeypatch, 
 
 def test_the_pages_offer_every_option_of_an_analysis():
     assert {*MONEY, BATCH, *SEARCH} == set(options_of(AnalysisOptions))
+
+
+def test_what_is_numbered_begins_at_zero():
+    assert SessionPlan(pause_layer=0).pause_layer == 0
+    with pytest.raises(InvalidValue, match="pause layer is -1; accepted: a whole number from 0 to"):
+        SessionPlan(pause_layer=-1)
+    with pytest.raises(InvalidValue, match="sessions is 0; accepted: a whole number from 1 to"):
+        SessionPlan(sessions=0)

@@ -1,5 +1,7 @@
 """What the simulated device counts beside the storages of tensors."""
 
+from itertools import accumulate
+
 import pytest
 import torch
 from torch.nn import functional
@@ -7,6 +9,7 @@ from torch.nn import functional
 from memorymark.errors import UnsupportedOperation
 from memorymark.gpus.catalogue import find_gpu
 from memorymark.memory.trace import BACKWARD, FORWARD, STEP
+from memorymark.memory.tracker import MemoryTracker
 from memorymark.simulator.cuda.rules import Platform, Rules
 from memorymark.simulator.device import SimulatedDevice
 from memorymark.simulator.session import simulating
@@ -39,6 +42,39 @@ def test_outputs_are_counted_with_their_bytes():
     device, blocks = operate(lambda device: torch.relu(x))
     assert blocks == [("aten.relu.default", 4 * 8 * 4)]
     assert device.peak_bytes == 4 * 8 * 4
+
+
+def on_the_cpu(run):
+    """Return what operations on the CPU itself allocate and release."""
+    with MemoryTracker("cpu") as tracker:
+        run(torch.device("cpu"))
+    return [size for _, size in tracker.trace.events]
+
+
+def simulated_on_the_cpu(run):
+    device, _ = operate(lambda _: run(torch.device("meta")), CPU)
+    return [size for _, size in device.trace.events]
+
+
+def test_a_tensor_that_is_made_on_the_host_is_no_other_one_where_the_device_is_the_host():
+    def run(device):
+        places = torch.tensor([-1, 3], device=device)
+        del places
+
+    assert simulated_on_the_cpu(run) == on_the_cpu(run) == [16, -16]
+
+
+@pytest.mark.parametrize("width", [16, 24], ids=["flash", "math"])
+def test_a_mask_of_booleans_costs_on_the_cpu_what_it_does_there(width):
+    def run(device):
+        keys = torch.ones(1, 2, 40, 16, device=device)
+        values = torch.ones(1, 2, 40, width, device=device)
+        mask = torch.ones(1, 1, 40, 40, dtype=torch.bool, device=device)
+        functional.scaled_dot_product_attention(keys, keys, values, attn_mask=mask)
+
+    real, found = on_the_cpu(run), simulated_on_the_cpu(run)
+    assert max(accumulate(found)) == max(accumulate(real))
+    assert 1600 not in found[3:], "the mask is not turned around"
 
 
 def test_each_thread_of_cublas_takes_one_workspace():

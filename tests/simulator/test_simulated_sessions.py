@@ -44,8 +44,11 @@ def test_a_spec_fills_in_the_task_and_refuses_what_does_not_generate():
         ServingSpec(tiny_llama(), ServingConfig(task="masked-lm"), SessionPlan())
 
 
-@pytest.mark.parametrize("pause_layer", [None, 1])
-@pytest.mark.parametrize("cache", ["dynamic", "static"])
+@pytest.mark.parametrize(
+    ("cache", "pause_layer"),
+    [("dynamic", None), ("dynamic", 0), ("dynamic", 1), ("static", None), ("static", 1),
+     ("quantized", None)],
+)  # fmt: skip
 def test_sessions_that_are_repeated_allocate_what_they_would_if_they_ran(
     monkeypatch, cache, pause_layer
 ):

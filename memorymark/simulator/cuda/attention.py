@@ -8,6 +8,7 @@ Blackwell, keeps the same tensors as flash attention and is counted as such.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -82,7 +83,8 @@ def choose(call: Call, rules: Rules) -> Kernel:
 
 def attend(call: Call, rules: Rules) -> Tensor:
     """Run the chosen kernel and return what scaled_dot_product_attention returns."""
-    return _RUN[choose(call, rules)](call)
+    kernel = choose(call, rules)
+    return _RUN[kernel](dataclasses.replace(call, mask=_float_mask(call, rules)))
 
 
 def _is_dense(call: Call) -> bool:
@@ -162,7 +164,7 @@ def _flash(call: Call) -> Tensor:
 
 
 def _efficient(call: Call) -> Tensor:
-    mask = _float_mask(call)
+    mask = call.mask
     if mask is not None:
         mask = _pad_mask(mask).expand(
             call.query.size(0), call.query.size(1), call.query.size(2), call.key.size(2)
@@ -175,7 +177,7 @@ def _efficient(call: Call) -> Tensor:
 
 def _math(call: Call) -> Tensor:
     return _MATH(
-        call.query, call.key, call.value, _float_mask(call), call.dropout, call.is_causal,
+        call.query, call.key, call.value, call.mask, call.dropout, call.is_causal,
         None, scale=call.scale, enable_gqa=call.enable_gqa,
     )[0]  # fmt: skip
 
@@ -183,7 +185,7 @@ def _math(call: Call) -> Tensor:
 def _cpu_flash(call: Call) -> Tensor:
     return _CPU_FLASH(
         call.query, call.key, call.value, call.dropout, call.is_causal,
-        attn_mask=_float_mask(call), scale=call.scale,
+        attn_mask=call.mask, scale=call.scale,
     )[0]  # fmt: skip
 
 
@@ -195,11 +197,16 @@ _RUN = {
 }
 
 
-def _float_mask(call: Call) -> Tensor | None:
+def _float_mask(call: Call, rules: Rules) -> Tensor | None:
     """Turn a mask of booleans into one that is added, as the operation does on every device."""
     mask = call.mask
     if mask is None or mask.dtype is not torch.bool:
         return mask
+    if not rules.is_cuda:  # as PyTorch 2.15 is seen to do on the CPU
+        kept, left_out = (
+            torch.scalar_tensor(x, dtype=call.query.dtype, device=mask.device) for x in (0, -1e30)
+        )
+        return torch.where(mask, kept, left_out)
     return torch.zeros_like(mask, dtype=call.query.dtype).masked_fill_(mask.logical_not(), -1e30)
 
 
