@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from generators import image_bytes, tiny_vit
 from tiny import tiny_llama
@@ -10,7 +12,8 @@ import memorymark
 from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.serving_config import ServingConfig
-from memorymark.service.history import RunHistory
+from memorymark.service.history import RunHistory, RunStatus
+from memorymark.service.run import begun_run
 
 PLAN = GenerationPlan(max_new_tokens=5, prompt_tokens=8)
 MARKUP = "# Title\n![x](http://example.org/a.png) <b>bold</b> :smile: \x1b[2J"
@@ -35,6 +38,18 @@ def opened(app, record):
     app.switch_page("pages/generate.py").run()
     assert not app.exception
     return app
+
+
+def test_a_text_that_was_kept_without_its_end_is_a_result(app, record):
+    request = Request(RequestKind.GENERATE, "gpt2", device="cpu", generation=PLAN).to_dict()
+    run = begun_run("stopped0", "generate", request, RunStatus.CANCELLED)
+    RunHistory().keep(replace(run, record={**record, "stopped_by": "stopped"}))
+    app.query_params["run"] = "stopped0"
+    app.switch_page("pages/generate.py").run()
+    assert not app.exception
+    assert "cancelled and what it had is below: gpt2" in app.warning[0].value
+    assert "The text was stopped" in texts(app)
+    assert any(each.value == record["text"] for each in app.code)
 
 
 def texts(app):
