@@ -14,6 +14,7 @@ from memorymark.records.option import Option, options_of
 from memorymark.records.request import Request
 from memorymark.ui import say
 from memorymark.ui.option_widgets import bounds, draw_option, entered, show
+from memorymark.ui.say import plain
 from memorymark.ui.setup.current import (
     current_target,
     form_values,
@@ -102,7 +103,7 @@ def draw_amount(form: Form, option: Option) -> None:
         option.label,
         value,
         key=key,
-        placeholder=_EMPTY[option.name],
+        placeholder=plain(_EMPTY[option.name]),
         help=option.help,
         on_change=take_text,
         args=(option.name, form),

@@ -38,7 +38,7 @@ from memorymark.units import MIB
 
 _LARGEST_MIB = 8
 _LONGEST_PROMPT = 8_000
-_MOST_TOKENS, _HOTTEST = 512, 2.0
+_SLIDERS = {"max_new_tokens": (512, 1), "temperature": (2.0, 0.1)}  # their ends and steps
 _MORE = (
     "top_k", "top_p", "seed", "prompt_tokens", "task", "cache", "attention", "compiled",
     "random_weights",
@@ -48,6 +48,7 @@ _TYPES = {
     "image": ("png", "jpg", "jpeg", "webp", "gif", "bmp"),
     "audio": ("wav", "flac", "ogg", "mp3"),
 }
+_HERE = "This machine's "  # said above the fields
 _DEVICE = field_key(GENERATION_FORM, "device")
 
 
@@ -66,11 +67,13 @@ def draw_generation_setup() -> None:
             _draw_uploads(reads)
     else:
         _draw_uploads(reads)
+    asked = asked_names(GENERATION_FORM)
     with st.grid(3, min_column_width=150):
-        draw_slider(GENERATION_FORM, "max_new_tokens", _MOST_TOKENS, 1)
-        draw_slider(GENERATION_FORM, "temperature", _HOTTEST, 0.1)
+        for name, (most, step) in _SLIDERS.items():
+            if name in asked:
+                draw_slider(GENERATION_FORM, name, most, step)
         draw_field(GENERATION_FORM, "weights")
-    more = [name for name in _MORE if name in asked_names(GENERATION_FORM)]
+    more = [name for name in _MORE if name in asked]
     with more_settings(GENERATION_FORM, more):
         for name in more:
             draw_field(GENERATION_FORM, name, target=device_target(current_device()))
@@ -88,7 +91,8 @@ def asked_generation() -> tuple[Request, Mapping[str, bytes]]:
 
 
 def _draw_device() -> None:
-    names, device = dict(local_devices()), current_device()
+    device = current_device()
+    names = {name: words.removeprefix(_HERE) for name, words in local_devices()}
     show(_DEVICE, device)
     st.selectbox(
         "Device",

@@ -40,6 +40,7 @@ GENERATED: Mapping[str, Option] = {
     **{name: SERVING[name] for name in GENERATION_SERVED},
     **{name: WRITTEN[name] for name in GENERATION_OPTIONS},
 }
+_CHOOSING = ("max_new_tokens", "temperature", "top_k", "top_p")
 MEDIA = ("image", "audio")
 _READS = {"seq_len": "prompt", "image_size": "image", "audio_seconds": "audio"}
 VALIDATIONS = (RequestKind.BACKWARD, RequestKind.COMPILE)
@@ -164,9 +165,14 @@ def serving_options(model: str, task: Task | None) -> set[str]:
 
 
 def generation_options(model: str, task: Task | None) -> set[str]:
-    """Return the options of a generation that a model takes: a prompt only where it reads one."""
-    takes_prompt = "prompt" in read_by(model)
-    return {name for name in GENERATED if takes_prompt or name != "prompt_tokens"}
+    """Return the options of a generation that a model takes: a prompt only where it reads one.
+
+    What classifies images chooses no token.
+    """
+    left_out = set() if "prompt" in read_by(model) else {"prompt_tokens"}
+    if (task or task_of(model)) is Task.IMAGE_CLASSIFICATION:
+        left_out |= {*_CHOOSING, "cache"}
+    return GENERATED.keys() - left_out
 
 
 def read_by(model: str) -> set[str]:
