@@ -26,7 +26,7 @@ def draw() -> None:
     with drawing():
         begin()
         lead_on(page)
-        open_asked_run()
+        open_asked_run(page)
         note_shown(comparison=page.title == COMPARISON)
         name_tab(page)
         with st.sidebar:

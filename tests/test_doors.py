@@ -33,8 +33,11 @@ from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
 from memorymark.records.config import TrainingConfig
+from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.option import from_query, options_of
 from memorymark.records.request import Request, RequestKind
+from memorymark.records.serving_config import ServingConfig
+from memorymark.records.session_run import SessionPlan
 from memorymark.records.trial import Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.service.history import RunHistory
@@ -222,11 +225,18 @@ def test_queries(query: dict[str, str]) -> None:
         assert request.command() and request.lock_name
 
 
-PAGES = ("analysis", "backward_validation", "levers", "cost_comparison", "runs")
+PAGES = (
+    "analysis", "backward_validation", "levers", "cost_comparison", "sessions", "generate", "runs",
+)  # fmt: skip
+ON_PAGES = [*dict.fromkeys([
+    *NAMES, *options_of(ServingConfig), *options_of(SessionPlan), *options_of(GenerationPlan),
+])]  # fmt: skip
 
 
 @bounded(10)
-@given(page=st.sampled_from(PAGES), query=st.dictionaries(st.sampled_from(NAMES), VALUES))
+@given(page=st.sampled_from(PAGES), query=st.dictionaries(st.sampled_from(ON_PAGES), VALUES))
+@example(page="sessions", query={"context_tokens": "8", "output_tokens": "9", "turns": "1"})
+@example(page="generate", query={"temperature": "1e308", "max_new_tokens": "9" * 5000})
 @example(page="runs", query={"run": "![x](http://host/a.png)"})
 @example(page="analysis", query={"model": "hf:~nosuch/x", "gpu": "a" * 300, "seq_len": "9" * 5000})
 def test_pages(sandbox: Path, page: str, query: dict[str, str]) -> None:

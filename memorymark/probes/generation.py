@@ -6,7 +6,6 @@ import dataclasses
 import gc
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from memorymark.errors import UnsupportedOperation, one_sentence
-from memorymark.inference.caches import held_bytes
 from memorymark.inference.generate import classify, generate
 from memorymark.inference.generation_tensors import tensors_of
 from memorymark.inference.inference_step import Generation, InferenceStep
@@ -24,6 +22,7 @@ from memorymark.placement.collector import collector_off
 from memorymark.probes.common import forget_frames, software
 from memorymark.probes.generation_meters import GenerationMeter, meter_of
 from memorymark.probes.probe import Probe
+from memorymark.probes.written_so_far import Clock, Written
 from memorymark.records.event import CancelToken
 from memorymark.records.generation_run import Ending, GenerationRun, Label, WeightsFrom
 from memorymark.records.trial import Target
@@ -41,40 +40,14 @@ _LABELS = 5
 _ON_THE_CPU = (
     "On the CPU every storage is followed while the model writes, which makes each token slower."
 )
-OnText = Callable[[str], None]
-
-
-@dataclass
-class _Clock:
-    """When what happened, in seconds from the beginning."""
-
-    began: float = field(default_factory=time.perf_counter)
-    read: float | None = None
-    first: float | None = None
-    last: float | None = None
-
-    def now(self) -> float:
-        return time.perf_counter() - self.began
-
-
-@dataclass
-class _Written:
-    """What came out so far."""
-
-    tokens: list[int] = field(default_factory=list)
-    pieces: list[str] = field(default_factory=list)
-    labels: tuple[Label, ...] = ()
-    state: Generation | None = None
-    cache_bytes: int | None = None
-    ending: Ending | None = None
-    error: str | None = None
+OnText = Callable[[str, Callable[[], GenerationRun]], None]
 
 
 def generate_on(
     probe: Probe,
     spec: GenerationSpec,
     *,
-    on_text: OnText = lambda text: None,
+    on_text: OnText = lambda text, known: None,
     note: Callable[[str], None] = lambda text: None,
     cancel: CancelToken | None = None,
 ) -> GenerationRun:
@@ -83,7 +56,8 @@ def generate_on(
     Args:
         probe: The device.
         spec: The generation.
-        on_text: Called with each piece of text as it is made.
+        on_text: Called with each piece of text as it is made, and with what puts together the
+            record of what was written so far.
         note: Called with a sentence for who waits.
         cancel: Ends the text within a token; before the first one, the work.
 
@@ -180,7 +154,7 @@ class _Generating:
         self._spec, self._meter, self._record = spec, meter, run
         self._predicted, self._on_text, self._note = predicted, on_text, note
         self._cancel = cancel
-        self._clock, self._written = _Clock(), _Written()
+        self._clock, self._written = Clock(), Written()
         tokenizer = spec.reader.tokenizer
         self._words: Words = TokenNumbers() if tokenizer is None else TokenWords(tokenizer)
 
@@ -230,7 +204,7 @@ class _Generating:
             model, tensors, self._check, is_predicted=self._predicted is not None
         )
         with collector_off(), runtime.settings(spec.built_as), watching:
-            self._clock = _Clock()
+            self._clock = Clock()
             if spec.answers:
                 self._answer(classify(model, tensors.inputs))
             else:
@@ -253,7 +227,7 @@ class _Generating:
         if written.error is not None:
             written.ending = Ending.OUT_OF_MEMORY
         if written.state is not None:
-            written.cache_bytes, written.state = held_bytes(written.state.cache), None
+            written.cache_bytes, written.state = written.cache_now, None
 
     def _is_stopped(self) -> bool:
         """Return whether the next token is not to be made: nobody waits, or it has no room."""
@@ -284,7 +258,8 @@ class _Generating:
     def _say(self, piece: str) -> None:
         if piece:
             self._written.pieces.append(piece)
-            self._on_text(piece)
+            with self._clock.stopped():
+                self._on_text(piece, self._result)
 
     def _answer(self, shares: Tensor) -> None:
         named = getattr(self._spec.workload.hf_config, "id2label", None) or {}
@@ -314,7 +289,7 @@ class _Generating:
             prefill_tokens_per_second=read / clock.read if read and clock.read else None,
             decode_seconds=decoding,
             decode_tokens_per_second=(count - 1) / decoding if decoding and count > 1 else None,
-            cache_bytes=written.cache_bytes,
+            cache_bytes=written.cache_now,
             predicted_peak_bytes=self._predicted_bytes(count),
             peak_allocated_bytes=allocated or None,
             peak_reserved_bytes=reserved,

@@ -63,7 +63,7 @@ class GenerationRun(Record):
         first_token_seconds: From the inputs on the device to the first token of the text; of a
             classifier to its answer.
         prefill_tokens_per_second: Rate at which the prompt was read; None without a prompt.
-        decode_seconds: All tokens after the first.
+        decode_seconds: All tokens after the first, without handing the text on.
         decode_tokens_per_second: Rate at which they were written; None where there was but one.
         weights_bytes: Bytes of parameters and buffers.
         cache_bytes: Bytes of keys and values at the end; None of a classifier.

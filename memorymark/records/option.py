@@ -239,10 +239,16 @@ def changed_words(record: Any, names: Container[str] | None = None) -> list[str]
 
 def to_query(record: Any) -> dict[str, str]:
     """Return the options that differ from their defaults as parameters of an address."""
+    return written_query(options_of(type(record)), changed(record))
+
+
+def written_query(options: Mapping[str, Option], values: Mapping[str, Any]) -> dict[str, str]:
+    """Return those values that differ from the defaults of their options, as parameters."""
     names = {True: "true", False: "false"}
     return {
-        name: names[value] if isinstance(value, bool) else str(value)
-        for name, value in changed(record).items()
+        name: names[values[name]] if isinstance(values[name], bool) else str(values[name])
+        for name, each in options.items()
+        if name in values and values[name] != each.default
     }
 
 
@@ -252,14 +258,26 @@ def from_query(kind: type[_T], query: Mapping[str, str]) -> tuple[_T, list[str]]
     Returns:
         The record, and a sentence for each value that is not accepted and was left out.
     """
+    taken, refused = read_query(options_of(kind), query)
+    return kind(**taken), refused
+
+
+def read_query(
+    options: Mapping[str, Option], query: Mapping[str, str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Read the values of options from the parameters of an address.
+
+    Returns:
+        The values by name, and a sentence for each that is not accepted and was left out.
+    """
     taken, refused = {}, []
-    for name, each in options_of(kind).items():
+    for name, each in options.items():
         if name in query:
             try:
                 taken[name] = each.parse(query[name])
             except UsageError as error:
                 refused.append(str(error))
-    return kind(**taken), refused
+    return taken, refused
 
 
 def check_count(what: str, value: object, largest: int, smallest: int = 1) -> int:

@@ -85,6 +85,8 @@ _OWN_WORDS: dict[str, Callable[[Any], str]] = {
     "weights": str,
     "context_tokens": lambda tokens: f"context of {tokens:,} tokens",
     "output_tokens": _counted("new token", "new tokens"),
+    "max_new_tokens": _counted("new token", "new tokens"),
+    "prompt_tokens": lambda tokens: f"random prompt of {tokens:,} tokens",
     "policy": lambda name: "caches held" if name == "hold" else "caches swapped",
     "sessions": _counted("session", "sessions"),
     "active": lambda count: f"{count:,} active at once",

@@ -23,6 +23,7 @@ from memorymark.records.config import (
     without_filled_in_size,
 )
 from memorymark.records.costs import Plan
+from memorymark.records.generation_plan import GENERATION_OPTIONS, SERVED, GenerationPlan
 from memorymark.records.inputs import MONEY
 from memorymark.records.option import changed, options_of
 from memorymark.records.request import Request
@@ -148,6 +149,22 @@ def serving_phrase(config: ServingConfig, plan: SessionPlan) -> str:
     )
 
 
+def generation_phrase(config: ServingConfig, plan: GenerationPlan) -> str:
+    """Name how a text is written, without what is read.
+
+    Example:
+        >>> generation_phrase(ServingConfig(), GenerationPlan(prompt="Once", temperature=0.7))
+        'bf16 · 64 new tokens · temperature 0.7'
+    """
+    first = {"weights": config.weights, "max_new_tokens": plan.max_new_tokens}
+    given = {**changed(config), **changed(plan)}
+    rest = {name: given[name] for name in (*SERVED, *GENERATION_OPTIONS) if name in given}
+    declared = {**options_of(ServingConfig), **options_of(GenerationPlan)}
+    return join_settings(
+        setting_words(declared[name], value) for name, value in {**first, **rest}.items()
+    )
+
+
 def request_phrase(request: Request) -> str:
     """Name the settings of a request, without its model and its target.
 
@@ -156,9 +173,12 @@ def request_phrase(request: Request) -> str:
         'fp32 · 512 tokens · adamw'
     """
     if request.serving is not None:
+        config, written = request.serving, request.generation
         return join_settings(
             [
-                serving_phrase(request.serving, request.plan or SessionPlan()),
+                generation_phrase(config, written)
+                if written
+                else serving_phrase(config, request.plan or SessionPlan()),
                 budget_words(request.memory_budget),
                 costs_phrase(request.options),
             ]

@@ -142,9 +142,9 @@ class Call:
         spec = generation_spec(workload, request.serving, request.generation, checkpoint, media)
         pieces = itertools.count(1)
 
-        def tell(piece: str) -> None:
+        def tell(piece: str, known: Callable[[], GenerationRun]) -> None:
             share = min(next(pieces) / spec.plan.max_new_tokens, 1.0)
-            self.on_event(Event(EventKind.TEXT, piece, progress=share))
+            self.on_event(Event(EventKind.TEXT, piece, progress=share, known=known))
 
         return generate_on(probe, spec, note=self.note, cancel=self.cancel, on_text=tell)
 

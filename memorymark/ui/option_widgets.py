@@ -25,6 +25,9 @@ _LEFT_OPEN = {
     "lora_rank": "no LoRA",
     "grad_clip": "not clipped",
     "effective_batch_size": "not asked for",
+    "pause_layer": "no pause",
+    "top_k": "all",
+    "top_p": "all",
 }
 _PERCENT = 100.0
 _NOTHING = object()
@@ -63,29 +66,22 @@ def draw_option(
     elif option.kind is bool:
         off = bool(reasons) and not value
         st.toggle(plain(title), shown, key=key, help=plain(said), disabled=off, **calls)
-    elif option.is_share:
-        ends = [round(end * _PERCENT, 6) for end in (option.smallest, option.largest)]
-        st.number_input(
-            f"{plain(title)} (%)",
-            *ends,
-            shown,
-            step=1.0,
-            format="%g",
-            key=key,
-            help=plain(said),
-            **calls,
-        )
     elif option.kind is str:
         st.text_input(plain(title), shown, key=key, help=plain(said), **calls)
     else:
         by_model = _LEFT_OPEN.get(option.name, _BY_MODEL) if option.default is None else ""
+        ends, share = bounds(option), {}
+        if option.is_share:
+            ends = tuple(round(end * _PERCENT, 6) for end in (option.smallest, option.largest))
+            title, share = f"{title} (%)", {"step": 1.0, "format": "%g"}
         st.number_input(
             plain(title),
-            *bounds(option),
+            *ends,
             None if option.default is None else shown,
             key=key,
             help=plain(said),
             placeholder=plain(by_model),
+            **share,
             **calls,
         )
 
@@ -142,4 +138,4 @@ def _as_shown(option: Option, value: Any) -> Any:
         return _BY_MODEL if value is None else str(value)
     if option.kind is str:
         return value or ""
-    return value * _PERCENT if option.is_share else value
+    return value * _PERCENT if option.is_share and value is not None else value

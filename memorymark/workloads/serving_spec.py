@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from memorymark.errors import BatchTooLong, MemoryMarkError, UnknownChoice, quoted
+from memorymark.errors import BatchTooLong, UnknownChoice, quoted
 from memorymark.records.config import Precision, Task, TrainingConfig
 from memorymark.records.serving_config import ServingConfig, WeightFormat
 from memorymark.records.session_run import SessionPlan
@@ -75,18 +75,17 @@ class ServingSpec:
 
 def _check_context(hf_config: Any, config: ServingConfig, name: str) -> None:
     """Compare what a session reads and writes with the positions that the model has."""
-    limit, tokens, flag = text_positions(hf_config), config.context_tokens, "--context"
+    limit, tokens, beside = text_positions(hf_config), config.context_tokens, 0
+    what, less = f"a context of {tokens:,} tokens", "the context (--context)"
     if getattr(hf_config, "is_encoder_decoder", False):
         limit = getattr(hf_config, "max_target_positions", None) or limit
-        tokens, flag = 1 + config.output_tokens, "--max-new-tokens"
+        tokens, beside = 1 + config.output_tokens, 1
         what = f"{config.output_tokens:,} new tokens and the one before them"
-    else:
-        what = f"a context of {tokens:,} tokens"
+        less = "the new tokens (--max-new-tokens)"
     if limit is not None and tokens > limit:
-        most = limit - (tokens - config.output_tokens if flag != "--context" else 0)
         raise BatchTooLong(
-            f"{quoted(name)} has {limit:,} positions, too few for {what}. Set {flag} to {most:,} "
-            "or less."
+            f"{quoted(name)} has {limit:,} positions, too few for {what}. Set {less} to "
+            f"{limit - beside:,} or less."
         )
 
 
@@ -118,11 +117,13 @@ def built_as(
     own = workload.describe(given)
     if own.task in among:
         return own
-    refused: MemoryMarkError | None = None
+    refused: UnknownChoice | None = None
     for task in among:
         try:
             return workload.describe(dataclasses.replace(given, task=task))
         except UnknownChoice as error:
             refused = refused or error
     assert refused is not None
-    raise refused
+    given_task = own.task.value if own.task else refused.given
+    hint = "Take a model that does one of them."
+    raise UnknownChoice(refused.what, given_task, [str(task) for task in among], hint)

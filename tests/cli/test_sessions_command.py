@@ -69,7 +69,10 @@ def test_words_name_the_verdict_and_the_settings(folder, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--context 4096", "has 512 positions, too few for a context of 4,096 tokens. Set --cont"),
+        (
+            "--context 4096",
+            "for a context of 4,096 tokens. Set the context (--context) to 512",
+        ),
         ("--context 8", "max new tokens is 16; accepted: fewer than the context's 8"),
         ("--context 64 --policy keep", "policy 'keep'"),
         ("--context 64 --sessions 0", "sessions is 0"),

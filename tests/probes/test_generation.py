@@ -1,5 +1,7 @@
 """What a generation will hold is what it holds, to the byte; and it ends as it should."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -82,7 +84,7 @@ def test_text_streams_as_it_is_made(tmp_path):
     checkpoint = Checkpoint(tmp_path, WeightsFrom.FOLDER)
     heard = []
     spec = spec_of(tiny_llama(), checkpoint=checkpoint, prompt="Hi", max_new_tokens=20)
-    run = generated(spec, on_text=heard.append)
+    run = generated(spec, on_text=lambda piece, known: heard.append(piece))
     assert "".join(heard) == run.text and len(heard) > 1
     assert RANDOM not in run.findings and run.weights_from is WeightsFrom.FOLDER
     assert run.text == generated(spec).text, "the likeliest tokens are the same again"
@@ -113,7 +115,7 @@ def test_a_stop_keeps_what_was_written():
     cancel = CancelToken()
     heard = []
 
-    def hear(piece):
+    def hear(piece, known):
         heard.append(piece)
         if len(heard) == 3:
             cancel.cancel()
@@ -123,6 +125,28 @@ def test_a_stop_keeps_what_was_written():
     assert run.predicted_peak_bytes == run.peak_allocated_bytes <= run.predicted_most_bytes
     with pytest.raises(Cancelled):
         generated(spec_of(tiny_llama()), cancel=cancel)
+
+
+def test_with_each_piece_comes_the_record_of_what_was_written_so_far():
+    heard, records = [], []
+
+    def hear(piece, known):
+        heard.append(piece)
+        records.append((known(), "".join(heard)))
+
+    run = generated(spec_of(tiny_llama()), on_text=hear)
+    assert [known.new_tokens for known, _ in records] == [1, 2, 3, 4, 5, 6]
+    for known, text in records:
+        assert known.text == text and known.stopped_by is Ending.STOPPED
+        assert known.predicted_peak_bytes == known.peak_allocated_bytes
+        assert known.cache_bytes == 2 * 2 * 2 * 16 * 4 * (10 + known.new_tokens - 1)
+        assert GenerationRun.from_dict(known.to_dict()) == known
+    assert records[-1][0].cache_bytes == run.cache_bytes and run.stopped_by is Ending.LENGTH
+
+
+def test_who_hears_the_text_slows_no_figure():
+    run = generated(spec_of(tiny_llama()), on_text=lambda piece, known: time.sleep(0.3))
+    assert run.elapsed_seconds > 1.8 > 5 * 0.3 > run.decode_seconds
 
 
 def test_what_does_not_fit_is_not_loaded(monkeypatch):

@@ -9,9 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from generators import saved
+from tiny import tiny_llama
 
 from memorymark.errors import Cancelled
 from memorymark.records.event import CancelToken, EventKind
+from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.request import Request, RequestKind
 from memorymark.service import worker_process
 from memorymark.service.orphans import OrphanGuard
@@ -229,6 +232,29 @@ def test_other_jobs_end_within_two_seconds_too_and_keep_what_is_done(worker, set
     ran = [trial["outcome"] for trial in (known or {}).get("trials", ())]
     assert ran.count("ok") == done
     assert not is_there(worker.pid)
+
+
+def test_a_text_that_does_not_stop_when_told_to_is_kept_as_far_as_it_was_heard(worker, tmp_path):
+    saved(tiny_llama(), tmp_path / "model")
+    plan = GenerationPlan(max_new_tokens=500, prompt_tokens=8)
+    model = f"hf:{tmp_path / 'model'}"
+    request = Request(RequestKind.GENERATE, model, device="cpu", generation=plan)
+    heard, cancel = [], CancelToken()
+
+    def hear(event):
+        if event.kind is not EventKind.TEXT:
+            return
+        heard.append(event.text)
+        if len(heard) == 3:
+            os.kill(worker.pid, signal.SIGSTOP)  # as a machine does that is too busy
+            cancel.cancel()
+
+    with pytest.raises(Cancelled) as stopped:
+        worker.run(request, Settings(home=tmp_path), WorkerBounds(), hear, cancel)
+    known = stopped.value.partial
+    assert known["text"] == "".join(heard) and known["new_tokens"] == len(heard) >= 3
+    assert known["stopped_by"] == "stopped"
+    assert known["predicted_peak_bytes"] == known["peak_allocated_bytes"]
 
 
 def test_a_job_that_stops_when_told_to_leaves_its_worker(worker, settings):

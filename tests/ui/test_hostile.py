@@ -1,5 +1,6 @@
 """Hostile text at every door of every page: none of it is drawn as markup, and no page breaks."""
 
+import copy
 import dataclasses
 import json
 import sqlite3
@@ -26,10 +27,10 @@ from memorymark.settings import load_settings
 from memorymark.ui import machine_view
 from memorymark.ui.pieces import file_name
 from memorymark.ui.results import comparison_view
-from memorymark.ui.setup import choices, current, setup_fields
+from memorymark.ui.setup import choices, current, form_fields
 from memorymark.ui.setup.current import current_gpu, current_target
 from memorymark.ui.setup.setup_address import NAMES
-from memorymark.ui.setup.setup_record import OPTIONS
+from memorymark.ui.setup.setup_record import FORMS, TRAINED_FORM
 from memorymark.ui.setup.targets import default_target
 
 ROOT = Path(__file__).parents[2]
@@ -244,13 +245,15 @@ def test_forged_values_of_widgets_break_no_page(app, monkeypatch, value):
         prices = forged.get("chosen_prices", {})
         kept = forged.get("chosen", prices).get(name, prices.get(first["target"]))
         AnalysisOptions(**{name: kept} if kept is not None else {})
-    for name in OPTIONS:
-        forged = {f"setup_{name}": value, "setup": {**first}}
-        with monkeypatch.context() as patch:
-            patch.setattr(setup_fields.st, "session_state", forged)
-            patch.setattr(current, "write_address", lambda: None)
-            setup_fields._take(name)
-            assert current.current_setup()
+    for form in (TRAINED_FORM, *FORMS.values()):
+        for name in form.options:
+            key = form_fields.field_key(form, name)
+            forged = {key: value, "setup": copy.deepcopy(first)}
+            with monkeypatch.context() as patch:
+                patch.setattr(form_fields.st, "session_state", forged)
+                patch.setattr(current, "write_address", lambda: None)
+                form_fields.take(name, form)
+                assert current.current_setup()
 
 
 @pytest.mark.parametrize(
@@ -259,8 +262,8 @@ def test_forged_values_of_widgets_break_no_page(app, monkeypatch, value):
 def test_a_forged_target_is_the_first_one(app, monkeypatch, target):
     draw(app, "analysis")
     state = {"setup": {**app.session_state["setup"]}, "setup_target": target}
-    monkeypatch.setattr(setup_fields.st, "session_state", state)
-    setup_fields._take_target()
+    monkeypatch.setattr(form_fields.st, "session_state", state)
+    form_fields.take_target()
     assert current_target() == default_target() and current_gpu() is not None
     state["setup"]["target"] = target
     assert current_target() == default_target()

@@ -64,6 +64,7 @@ def test_what_was_found_is_drawn(app, kind, trials, probe):
     assert not app.exception
     said = [each.value for name in ("markdown", "warning", "info") for each in getattr(app, name)]
     assert any("topped" in text or "ancelled" in text for text in said)
+    assert not any("before it had a result" in text for text in said)
     assert not [text for text in said if "None" in text or "nan" in text]
 
 

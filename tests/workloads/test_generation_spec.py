@@ -19,12 +19,15 @@ from generators import (
 from tiny import tiny_gpt2, tiny_llama, tiny_t5
 
 from memorymark import bounds
-from memorymark.errors import InvalidValue, UnknownChoice, UsageError, WorkloadError
+from memorymark.errors import BatchTooLong, InvalidValue, UnknownChoice, UsageError, WorkloadError
 from memorymark.records.config import Task
 from memorymark.records.generation_run import WeightsFrom
+from memorymark.records.serving_config import ServingConfig
+from memorymark.records.session_run import SessionPlan
 from memorymark.workloads import generation_spec
 from memorymark.workloads.checkpoint import Checkpoint
 from memorymark.workloads.huggingface import HuggingFaceWorkload
+from memorymark.workloads.serving_spec import ServingSpec
 
 
 @pytest.fixture
@@ -50,6 +53,20 @@ def test_a_model_that_neither_writes_nor_names_classes_is_refused():
     config = Wav2Vec2Config(hidden_size=32, num_hidden_layers=1, num_attention_heads=2)
     with pytest.raises(UnknownChoice, match="Unknown task for tiny-ctc"):
         spec_of(HuggingFaceWorkload("tiny-ctc", config))
+
+
+def test_sessions_of_a_model_that_writes_nothing_say_what_would_do():
+    said = (
+        "Unknown task for tiny-vit 'image-classification'. Accepted: causal-lm, "
+        "image-text-to-text, seq2seq-lm, speech-seq2seq. Take a model that does one of them."
+    )
+    with pytest.raises(UnknownChoice, match=said):
+        ServingSpec(tiny_vit(), ServingConfig(), SessionPlan())
+
+
+def test_a_context_beyond_the_positions_is_named_as_page_and_command_do():
+    with pytest.raises(BatchTooLong, match=r"Set the context \(--context\) to 64 or less"):
+        ServingSpec(tiny_gpt2(), ServingConfig(context_tokens=2048), SessionPlan())
 
 
 @pytest.mark.parametrize(

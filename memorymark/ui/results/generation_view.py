@@ -94,9 +94,17 @@ def _draw_live(pieces: Sequence[Event]) -> None:
 def _draw_cards(found: GenerationRun) -> None:
     with st.grid(4, min_column_width=150):
         card("Load", seconds(found.load_seconds), "model and weights")
-        card("First token", seconds(found.first_token_seconds), "after the inputs")
+        card(
+            "Answer" if found.labels else "First token",
+            seconds(found.first_token_seconds),
+            "after the inputs",
+        )
         if not found.labels:
             card("New tokens/s", rate(found.decode_tokens_per_second), "after the first")
             card("Prompt tokens/s", rate(found.prefill_tokens_per_second), "read")
         card("Peak, measured", mib_or_gib(found.peak_allocated_bytes), "of tensors")
-        card("Peak, predicted", mib_or_gib(found.predicted_peak_bytes), error_words(found))
+        card(
+            "Peak, predicted",
+            mib_or_gib(found.predicted_peak_bytes),
+            f"error: {error_words(found)}",
+        )

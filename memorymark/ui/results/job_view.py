@@ -73,10 +73,11 @@ def _draw_active(run_id: str) -> None:
 
 
 def say_ended(run: Run) -> None:
-    """Say how a run without a result ended, what it was of, and what to do next."""
+    """Say how a run ended that did not come to its end, what it was of, and what to do next."""
+    cancelled = "before it had a result" if run.record is None else "and what it had is below"
     words = {
         RunStatus.FAILED: "This run failed",
-        RunStatus.CANCELLED: "This run was cancelled before it had a result",
+        RunStatus.CANCELLED: f"This run was cancelled {cancelled}",
         RunStatus.INTERRUPTED: "This run was interrupted",
         RunStatus.UNKNOWN: "This version does not know how this run ended",
     }

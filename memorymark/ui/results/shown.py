@@ -32,7 +32,13 @@ from memorymark.ui.kept_runs import (
 from memorymark.ui.results.job_view import draw_kept_log, watch_log
 from memorymark.ui.results.press import mark_if_stale
 from memorymark.ui.setup.choices import read_inputs, set_shown, shown_analysis, write_inputs
-from memorymark.ui.setup.current import fill_setup, refuse_in_address, setup_values
+from memorymark.ui.setup.current import (
+    current_form,
+    fill_setup,
+    note_page,
+    refuse_in_address,
+    setup_values,
+)
 from memorymark.ui.setup.setup_address import is_in_address
 from memorymark.ui.setup.setup_record import BATCH
 
@@ -158,11 +164,12 @@ def _draw_without_result(run: Run, watch: Callable[[str], None]) -> None:
         draw_kept_log(run)
 
 
-def open_asked_run() -> None:
-    """Fill the setup from the run that the address names, where that is opened now.
+def open_asked_run(page: Page) -> None:
+    """Fill the setup from the run that the address of a page names, where that is opened now.
 
     A visitor who asks for nothing sees the first run; the setup stays as it is.
     """
+    note_page(page.url_path)
     setup_values()
     asked = st.query_params.get(RUN_PARAMETER)
     is_first = _MET not in st.session_state
@@ -175,7 +182,7 @@ def open_asked_run() -> None:
         refuse_in_address(read_inputs())
     elif is_first:
         refuse_in_address(read_inputs())
-    if not (asked or is_in_address() or "last_analysis" in st.session_state):
+    if not (asked or is_in_address(current_form()) or "last_analysis" in st.session_state):
         st.session_state["last_analysis"] = app_service().first_run()
 
 

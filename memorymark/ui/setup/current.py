@@ -1,13 +1,14 @@
 """The setup as it stands. One for all pages, kept for the session.
 
 It begins with the defaults, or with what the page's address says; opening a run fills it with the
-run's settings, and the address follows each change. What is kept here are the values themselves: a
+run's settings, and the address follows each change. What a page asks for is its form: the address
+says that and what all pages share. What is kept here are the values themselves: a
 widget shows one of them (`setup_fields.py`) and may come and go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import streamlit as st
@@ -16,22 +17,33 @@ from memorymark.errors import MemoryMarkError, UsageError
 from memorymark.gpus.catalogue import Gpu
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
-from memorymark.records.option import options_of
+from memorymark.records.generation_plan import GenerationPlan
+from memorymark.records.option import Option, options_of
 from memorymark.records.request import Request, RequestKind, amount_words
 from memorymark.records.serving_config import ServingConfig
 from memorymark.records.session_run import SessionPlan
 from memorymark.report.changed_settings import changed_settings
 from memorymark.service.first_run import FIRST_MODEL
+from memorymark.ui.machine_view import local_devices
 from memorymark.ui.setup.setup_address import is_in_address, read_address, write_setup
 from memorymark.ui.setup.setup_record import (
     BATCH,
+    FORMS,
+    GENERATED,
+    GENERATION_FORM,
     HOST_MEMORY,
+    MEDIA,
     OPTIONS,
+    PROMPT,
     SEARCH,
     SEARCHED,
+    SESSIONS_FORM,
+    TRAINED_FORM,
     TRAINING,
     VALIDATIONS,
+    Form,
     Setup,
+    read_by,
     training_options,
 )
 from memorymark.ui.setup.targets import (
@@ -44,8 +56,7 @@ from memorymark.ui.setup.targets import (
 )
 
 _BUDGET = options_of(Request)["memory_budget"]
-_STATE, _REFUSED = "setup", "setup_refused"
-_SERVED = "served"
+_STATE, _REFUSED, _PAGE = "setup", "setup_refused", "setup_page"
 
 
 def current_setup() -> Setup:
@@ -55,19 +66,23 @@ def current_setup() -> Setup:
         UsageError: The memory budget is not understood.
     """
     values = setup_values()
-    shown = training_options(values["model"], values["task"])
-    config = {
-        name: values[name] if name in shown else option.default for name, option in TRAINING.items()
-    }
+    asked = asked_values(TRAINED_FORM)
     budget = values["memory_budget"]
     return Setup(
         model=values["model"],
-        config=TrainingConfig(**config),
+        config=TrainingConfig(**{name: asked[name] for name in TRAINING}),
         **target_parts(values["target"]),
         memory_budget=_BUDGET.parse(budget) if budget else None,
-        options=AnalysisOptions(**{name: values[name] for name in SEARCHED}),
-        served=values[_SERVED],
+        options=AnalysisOptions(**{name: asked[name] for name in SEARCHED}),
+        served=asked_values(SESSIONS_FORM),
+        generated={**asked_values(GENERATION_FORM), **_prompt()},
+        own_device=current_device(),
     )
+
+
+def _prompt() -> dict[str, str]:
+    prompt = form_values(GENERATION_FORM)[PROMPT.name]
+    return {PROMPT.name: prompt} if prompt and PROMPT.name in read_by(current_model()) else {}
 
 
 def current_batch() -> int:
@@ -78,6 +93,16 @@ def current_batch() -> int:
 def current_target() -> str:
     """Return the target by name: "device=cuda:0" or "gpu=a100-40gb"."""
     return setup_values()["target"]
+
+
+def current_model() -> str:
+    """Return the model's name."""
+    return setup_values()["model"]
+
+
+def current_device() -> str:
+    """Return the device of this machine that what is only measured runs on."""
+    return target_parts(current_target())["device"] or local_devices()[0][0]
 
 
 def is_simulated() -> bool:
@@ -93,39 +118,69 @@ def current_gpu() -> Gpu | None:
 def setup_values() -> dict[str, Any]:
     """Return the values by their names, which begin with what the address says."""
     if _STATE not in st.session_state:
-        said = read_address()
-        st.session_state[_STATE] = {**_first(), **said.values}
-        st.session_state[_REFUSED] = said.refused
+        st.session_state[_STATE] = _first()
+        st.session_state[_REFUSED] = _take_address()
     values = st.session_state[_STATE]
     if values["target"] not in target_options():
         values["target"] = default_target()
     return values
 
 
-def set_value(name: str, value: Any) -> None:
-    """Set one of the values, which was checked; the address follows."""
-    setup_values()[name] = value
+def _take_address() -> list[str]:
+    """Set what the address says; return a sentence for each that is not understood."""
+    form, values = current_form(), st.session_state[_STATE]
+    said = read_address(form)
+    values |= said.shared
+    form_values(form).update(said.asked)
+    return said.refused
+
+
+def note_page(path: str) -> None:
+    """Note which page is drawn, by its address: its form is the current one."""
+    st.session_state[_PAGE] = path
+
+
+def current_form() -> Form:
+    """Return what the page that is drawn asks for."""
+    return FORMS.get(st.session_state.get(_PAGE, ""), TRAINED_FORM)
+
+
+def form_values(form: Form) -> dict[str, Any]:
+    """Return the values of a form by name."""
+    values = setup_values()
+    return values[form.key] if form.key else values
+
+
+def asked_names(form: Form) -> Collection[str]:
+    """Return the names of the options of a form that count for the model."""
+    return form.asked(current_model(), form_values(form)["task"])
+
+
+def asked_values(form: Form) -> dict[str, Any]:
+    """Return the same; the default of each that the model does not take."""
+    values, counts = form_values(form), asked_names(form)
+    return {
+        name: values[name] if name in counts else option.default
+        for name, option in form.options.items()
+    }
+
+
+def set_value(name: str, value: Any, form: Form = TRAINED_FORM) -> None:
+    """Set a value of a form, or one that all pages share; it was checked. The address follows."""
+    form_values(form)[name] = value
     st.session_state.pop(_REFUSED, None)
     write_address()
 
 
-def served_values() -> dict[str, Any]:
-    """Return how the model generates and its sessions take turns, by name."""
-    return setup_values()[_SERVED]
-
-
-def set_served(name: str, value: Any) -> None:
-    """Set one of them, which was checked."""
-    served_values()[name] = value
-
-
 def write_address() -> None:
-    """Let the address of the page say the setup, where it is understood."""
-    values = setup_values()
+    """Let the address of the page say what the page asks for, where it is understood."""
+    values, form = setup_values(), current_form()
     try:
-        write_setup(current_setup(), values["target"], values["memory_budget"])
+        current_setup().request(form.kind)
     except MemoryMarkError:
         return
+    asked = {name: value for name, value in asked_values(form).items() if value != ""}
+    write_setup(form, values, asked, values["target"])
 
 
 def refused_in_address() -> list[str]:
@@ -144,14 +199,16 @@ def fill_setup(request: Request) -> None:
     values = setup_values()
     values |= {"model": request.model, "memory_budget": _budget_words(request)}
     if request.serving is not None and request.plan is not None:
-        values[_SERVED] = _served(request.serving, request.plan, request.host_memory)
+        values[SESSIONS_FORM.key] = _served(request.serving, request.plan, request.host_memory)
+    elif request.serving is not None and request.generation is not None:
+        values[GENERATION_FORM.key] = _generated(request.serving, request.generation)
     elif request.kind is not RequestKind.GENERATE:
         values |= _trained(request)
     target = target_of(request.device, request.gpu)
     if target in target_options():
         values["target"] = target
-    if is_in_address():
-        values |= read_address().values
+    if is_in_address(current_form()):
+        _take_address()
 
 
 def _trained(request: Request) -> dict[str, Any]:
@@ -166,6 +223,12 @@ def _served(config: ServingConfig, plan: SessionPlan, host_bytes: int | None) ->
     """Return how sessions ran, by the names of the values."""
     host = "" if host_bytes is None else amount_words(host_bytes)
     return {**vars(config), **vars(plan), HOST_MEMORY.name: host}
+
+
+def _generated(config: ServingConfig, plan: GenerationPlan) -> dict[str, Any]:
+    """Return how a text was written, by the names of the values; of files, the names alone."""
+    known = {**vars(config), **vars(plan)}
+    return {name: known[name] for name in (*GENERATED, PROMPT.name, *MEDIA)}
 
 
 def changed_since(request: Request) -> tuple[str, ...]:
@@ -186,17 +249,26 @@ def changed_since(request: Request) -> tuple[str, ...]:
     )
 
 
-def not_by_default(names: Sequence[str]) -> list[str]:
-    """Return which of the settings differ from their defaults."""
-    values = setup_values()
-    changed = [name for name in names if name in OPTIONS and values[name] != OPTIONS[name].default]
-    return changed + (["memory_budget"] if values["memory_budget"] else [])
+def not_by_default(names: Sequence[str], form: Form = TRAINED_FORM) -> list[str]:
+    """Return which settings of a form differ from their defaults, the budget among them."""
+    values, options = form_values(form), form.options
+    changed = [name for name in names if name in options and _differs(options[name], values[name])]
+    return changed + (["memory_budget"] if setup_values()["memory_budget"] else [])
+
+
+def _differs(option: Option, value: Any) -> bool:
+    return value not in (option.default, "")
 
 
 def _first() -> dict[str, Any]:
-    values: dict[str, Any] = {name: option.default for name, option in OPTIONS.items()}
-    values[_SERVED] = _served(ServingConfig(), SessionPlan(), None)
-    return {**values, "model": FIRST_MODEL, "target": default_target(), "memory_budget": ""}
+    return {
+        **{name: option.default for name, option in OPTIONS.items()},
+        SESSIONS_FORM.key: _served(ServingConfig(), SessionPlan(), None),
+        GENERATION_FORM.key: _generated(ServingConfig(), GenerationPlan()),
+        "model": FIRST_MODEL,
+        "target": default_target(),
+        "memory_budget": "",
+    }
 
 
 def _budget_words(request: Request) -> str:

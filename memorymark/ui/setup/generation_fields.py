@@ -9,50 +9,75 @@ from typing import Any
 import streamlit as st
 
 from memorymark.errors import UsageError
-from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.request import Request, RequestKind
-from memorymark.records.serving_config import ServingConfig
 from memorymark.ui import say
 from memorymark.ui.machine_view import local_devices
+from memorymark.ui.option_widgets import show
 from memorymark.ui.say import plain
-from memorymark.ui.setup.current import current_setup, refused_in_address, setup_values
-from memorymark.ui.setup.model_field import draw_model
-from memorymark.ui.setup.setup_fields import take_model
+from memorymark.ui.setup.current import (
+    asked_names,
+    current_device,
+    current_model,
+    current_setup,
+    form_values,
+    set_value,
+)
+from memorymark.ui.setup.form_fields import (
+    draw_budget,
+    draw_field,
+    draw_refused,
+    draw_setup_model,
+    draw_slider,
+    field_key,
+    more_settings,
+    take_text,
+)
+from memorymark.ui.setup.setup_record import GENERATION_FORM, MEDIA, PROMPT, read_by
+from memorymark.ui.setup.targets import device_target
 from memorymark.units import MIB
-from memorymark.workloads.known_models import lengths_of
 
 _LARGEST_MIB = 8
 _LONGEST_PROMPT = 8_000
-_MOST_TOKENS, _FIRST_TOKENS = 512, 64
-_HOTTEST = 2.0
-_IMAGES = ("png", "jpg", "jpeg", "webp", "gif", "bmp")
-_SOUNDS = ("wav", "flac", "ogg", "mp3")
-_FORMATS = ("bf16", "fp32", "fp16")
-_READS = {"seq_len": "prompt", "image_size": "image", "audio_seconds": "audio"}
+_SLIDERS = {"max_new_tokens": (512, 1), "temperature": (2.0, 0.1)}  # their ends and steps
+_MORE = (
+    "top_k", "top_p", "seed", "prompt_tokens", "task", "cache", "attention", "compiled",
+    "random_weights",
+)  # fmt: skip
+_LABELS = {"image": "Image", "audio": "Sound"}
+_TYPES = {
+    "image": ("png", "jpg", "jpeg", "webp", "gif", "bmp"),
+    "audio": ("wav", "flac", "ogg", "mp3"),
+}
+_HERE = "This machine's "  # said above the fields
+_DEVICE = field_key(GENERATION_FORM, "device")
 
 
 def draw_generation_setup() -> None:
     """Draw what a generation is asked for."""
-    for sentence in refused_in_address():
-        say.warning("Ignored in the address: {}", sentence, icon=":material/link_off:")
-    model = setup_values()["model"]
+    draw_refused()
     with st.grid(3, min_column_width=150) as fields:
         with fields.cell(column_span=2):
-            draw_model(model, on_change=take_model)
-        devices = dict(local_devices())
-        st.selectbox("Device", list(devices), format_func=_name_of, key="generate_device")
-    reads = _read_by(model)
+            draw_setup_model()
+        _draw_device()
+    reads = read_by(current_model())
     if "prompt" in reads:
-        st.text_area("Prompt", key="generate_prompt", max_chars=_LONGEST_PROMPT, height=90)
+        _draw_prompt()
     if {"image", "audio"} <= reads:  # what the model reads is not known before it is loaded
-        with st.expander("Image or sound", icon=":material/upload_file:", key="generate_media"):
+        with st.expander("Image or sound", icon=":material/upload_file:", key="generated_media"):
             _draw_uploads(reads)
     else:
         _draw_uploads(reads)
+    asked = asked_names(GENERATION_FORM)
     with st.grid(3, min_column_width=150):
-        st.slider("New tokens", 1, _MOST_TOKENS, _FIRST_TOKENS, key="generate_tokens")
-        st.slider("Temperature", 0.0, _HOTTEST, 0.0, 0.1, key="generate_temperature")
-        st.selectbox("Precision", _FORMATS, key="generate_weights")
+        for name, (most, step) in _SLIDERS.items():
+            if name in asked:
+                draw_slider(GENERATION_FORM, name, most, step)
+        draw_field(GENERATION_FORM, "weights")
+    more = [name for name in _MORE if name in asked]
+    with more_settings(GENERATION_FORM, more):
+        for name in more:
+            draw_field(GENERATION_FORM, name, target=device_target(current_device()))
+        draw_budget()
 
 
 def asked_generation() -> tuple[Request, Mapping[str, bytes]]:
@@ -61,57 +86,72 @@ def asked_generation() -> tuple[Request, Mapping[str, bytes]]:
     Raises:
         UsageError: What is set does not go together.
     """
-    setup, state = current_setup(), st.session_state
-    named, media = _uploads(setup.model)
-    prompt = (state.get("generate_prompt") or "").strip() or None
-    plan = GenerationPlan(
-        prompt=prompt if "prompt" in _read_by(setup.model) else None,
-        max_new_tokens=state.get("generate_tokens", _FIRST_TOKENS),
-        temperature=state.get("generate_temperature", 0.0),
-        **named,
-    )
-    request = Request(
-        RequestKind.GENERATE,
-        setup.model,
-        device=state.get("generate_device") or local_devices()[0][0],
-        serving=ServingConfig(weights=state.get("generate_weights", _FORMATS[0])),
-        generation=plan,
-    )
-    return request, media
+    named, media = _uploads()
+    return current_setup().request(RequestKind.GENERATE, **named), media
 
 
-def _read_by(model: str) -> set[str]:
-    """Return what a model may read: all, where that is not known without loading it."""
-    lengths = lengths_of(model)
-    if lengths is None:
-        return set(_READS.values())
-    reads = {_READS[name] for name in lengths if name in _READS}
-    return reads - {"prompt"} if "audio" in reads else reads
+def _draw_device() -> None:
+    device = current_device()
+    names = {name: words.removeprefix(_HERE) for name, words in local_devices()}
+    show(_DEVICE, device)
+    st.selectbox(
+        "Device",
+        list(names),
+        list(names).index(device),
+        format_func=names.__getitem__,
+        key=_DEVICE,
+        on_change=_take_device,
+    )
+
+
+def _take_device() -> None:
+    device = st.session_state.get(_DEVICE)
+    if device in dict(local_devices()):
+        set_value("target", device_target(device))
+
+
+def _draw_prompt() -> None:
+    prompt, key = (
+        form_values(GENERATION_FORM)[PROMPT.name] or "",
+        field_key(GENERATION_FORM, "prompt"),
+    )
+    show(key, prompt)
+    st.text_area(
+        PROMPT.label,
+        prompt,
+        key=key,
+        max_chars=max(_LONGEST_PROMPT, len(prompt)),
+        height=90,
+        on_change=take_text,
+        args=(PROMPT.name, GENERATION_FORM),
+    )
 
 
 def _draw_uploads(reads: set[str]) -> None:
-    if "image" in reads:
-        _draw_upload("Image", "image", _IMAGES)
-    if "audio" in reads:
-        _draw_upload("Sound", "audio", _SOUNDS)
+    for what in MEDIA:
+        if what in reads:
+            _draw_upload(what)
 
 
-def _draw_upload(label: str, what: str, types: tuple[str, ...]) -> None:
-    st.file_uploader(
-        plain(label),
-        list(types),
-        key=f"generate_{what}",
+def _draw_upload(what: str) -> None:
+    file = st.file_uploader(
+        plain(_LABELS[what]),
+        list(_TYPES[what]),
+        key=_upload_key(what),
         max_upload_size=_LARGEST_MIB,
         help="It is decoded in memory, and is not kept.",
     )
+    name = form_values(GENERATION_FORM)[what]
+    if name is not None and file is None:
+        say.caption("{} of the run that was opened is not kept. Give it again.", name)
 
 
-def _uploads(model: str) -> tuple[dict[str, str], dict[str, bytes]]:
+def _uploads() -> tuple[dict[str, str], dict[str, bytes]]:
     """Return the names of the uploaded files, each told from others of its name, and their data."""
     named: dict[str, str] = {}
     media: dict[str, bytes] = {}
-    for what in _read_by(model) & {"image", "audio"}:
-        file: Any = st.session_state.get(f"generate_{what}")
+    for what in read_by(current_model()).intersection(MEDIA):
+        file: Any = st.session_state.get(_upload_key(what))
         if file is None:
             continue
         if file.size > _LARGEST_MIB * MIB:
@@ -121,5 +161,5 @@ def _uploads(model: str) -> tuple[dict[str, str], dict[str, bytes]]:
     return named, media
 
 
-def _name_of(device: str) -> str:
-    return dict(local_devices()).get(device, device)
+def _upload_key(what: str) -> str:
+    return field_key(GENERATION_FORM, f"{what}_file")

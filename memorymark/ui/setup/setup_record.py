@@ -1,14 +1,20 @@
-"""What the setup is: a model, how it is trained, on what, and what an analysis is to find."""
+"""What the setup is: a model, what it runs on, and what each kind of page asks for beside them.
+
+Pages of training ask how it is trained and what an analysis is to find, that of sessions how it
+generates and how sessions take turns, that of generation what it reads and how it writes.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import LENGTHS, Task, TrainingConfig
+from memorymark.records.generation_plan import GENERATION_OPTIONS, GenerationPlan
+from memorymark.records.generation_plan import SERVED as GENERATION_SERVED
 from memorymark.records.inputs import PRICE
 from memorymark.records.option import Option, options_of
 from memorymark.records.request import Request, RequestKind
@@ -28,7 +34,35 @@ SERVING = options_of(ServingConfig)
 PLANNED = options_of(SessionPlan)
 HOST_MEMORY = options_of(Request)["host_memory"]
 SERVED: Mapping[str, Option] = {**SERVING, **PLANNED, HOST_MEMORY.name: HOST_MEMORY}
+WRITTEN = options_of(GenerationPlan)
+PROMPT = WRITTEN["prompt"]  # in no address: what people write is theirs
+GENERATED: Mapping[str, Option] = {
+    **{name: SERVING[name] for name in GENERATION_SERVED},
+    **{name: WRITTEN[name] for name in GENERATION_OPTIONS},
+}
+_CHOOSING = ("max_new_tokens", "temperature", "top_k", "top_p")
+MEDIA = ("image", "audio")
+_READS = {"seq_len": "prompt", "image_size": "image", "audio_seconds": "audio"}
 VALIDATIONS = (RequestKind.BACKWARD, RequestKind.COMPILE)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a page asks for beside the model, what it runs on and the memory budget.
+
+    Attributes:
+        key: Where its values are among those of the setup; empty where they are those themselves.
+        options: Its options by name, as an address says them.
+        asked: Returns the names of those that count for a model and the form's own task.
+        kind: What is asked for with it.
+        is_measured: Whether it runs on devices of this machine alone.
+    """
+
+    key: str
+    options: Mapping[str, Option]
+    asked: Callable[[str, Task | None], Collection[str]]
+    kind: RequestKind
+    is_measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +77,8 @@ class Setup:
         memory_budget: Bytes that a trial may use, where it was given.
         options: The options of an analysis, without money: the current batch among them.
         served: How the model generates and its sessions take turns, by the names of SERVED.
+        generated: What a generation reads and how it writes, by the names of GENERATED.
+        own_device: Device of this machine for what is measured alone.
     """
 
     model: str
@@ -52,6 +88,8 @@ class Setup:
     memory_budget: int | None
     options: AnalysisOptions
     served: Mapping[str, Any]
+    generated: Mapping[str, Any]
+    own_device: str
 
     @property
     def batch(self) -> int:
@@ -59,13 +97,19 @@ class Setup:
         return self.options.current_batch_size
 
     def request(self, kind: RequestKind, **money: Any) -> Request:
-        """Return what one kind of job is asked for; money is what its options say beside these.
+        """Return what one kind of job is asked for.
+
+        Args:
+            kind: The kind.
+            money: What its options say beside these; of a generation, what it reads beside them.
 
         Raises:
             UsageError: What is set does not go together.
         """
         if kind is RequestKind.SESSIONS:
             return self._sessions(**money)
+        if kind is RequestKind.GENERATE:
+            return self._generation(**money)
         parts: dict[str, Any] = {"memory_budget": self.memory_budget}
         if kind is not RequestKind.COMPARISON:
             parts |= {"device": self.device, "gpu": self.gpu}
@@ -90,6 +134,19 @@ class Setup:
             host_memory=host_memory or None,
         )
 
+    def _generation(self, **media: str) -> Request:
+        """Return what a generation is asked for; media are the names of what it reads."""
+        plan = {name: value for name, value in self.generated.items() if name in WRITTEN}
+        serving = {name: value for name, value in self.generated.items() if name in SERVING}
+        return Request(
+            RequestKind.GENERATE,
+            self.model,
+            device=self.own_device,
+            memory_budget=self.memory_budget,
+            serving=ServingConfig(**serving),
+            generation=GenerationPlan(**{**plan, **media}),
+        )
+
 
 def training_options(model: str, task: Task | None) -> set[str]:
     """Return the options of a training that a model takes: of the lengths, those of a sample."""
@@ -99,3 +156,43 @@ def training_options(model: str, task: Task | None) -> set[str]:
     if "seq_len" not in lengths or not (task is None or task.is_language_model):
         left_out.add("chunked_cross_entropy")
     return TRAINING.keys() - left_out
+
+
+def serving_options(model: str, task: Task | None) -> set[str]:
+    """Return the options of sessions that a model takes: of the lengths, those of what it reads."""
+    lengths = lengths_of(model, task)
+    return {name for name in SERVED if name not in LENGTHS or lengths is None or name in lengths}
+
+
+def generation_options(model: str, task: Task | None) -> set[str]:
+    """Return the options of a generation that a model takes: a prompt only where it reads one.
+
+    What classifies images chooses no token.
+    """
+    left_out = set() if "prompt" in read_by(model) else {"prompt_tokens"}
+    if (task or task_of(model)) is Task.IMAGE_CLASSIFICATION:
+        left_out |= {*_CHOOSING, "cache"}
+    return GENERATED.keys() - left_out
+
+
+def read_by(model: str) -> set[str]:
+    """Return what a model may read: all, where that is not known without loading it."""
+    lengths = lengths_of(model)
+    if lengths is None:
+        return set(_READS.values())
+    reads = {_READS[name] for name in lengths if name in _READS}
+    return reads - {"prompt"} if "audio" in reads else reads
+
+
+TRAINED_FORM = Form(
+    "",
+    OPTIONS,
+    lambda model, task: training_options(model, task) | SEARCHED.keys(),
+    RequestKind.ANALYSIS,
+)
+SESSIONS_FORM = Form("served", SERVED, serving_options, RequestKind.SESSIONS)
+GENERATION_FORM = Form(
+    "generated", GENERATED, generation_options, RequestKind.GENERATE, is_measured=True
+)
+FORMS: Mapping[str, Form] = {"sessions": SESSIONS_FORM, "generate": GENERATION_FORM}
+"""The forms by the addresses of their pages; all other pages ask for a training."""

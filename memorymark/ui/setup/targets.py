@@ -26,6 +26,11 @@ def default_target() -> str:
     return f"{_GPU}={DEFAULT_GPU}" if first == "cpu" else f"{_DEVICE}={first}"
 
 
+def device_target(device: str) -> str:
+    """Return the target that a device of this machine is, by name."""
+    return f"{_DEVICE}={device}"
+
+
 def target_parts(target: str) -> dict[str, str | None]:
     """Return a target as fields of a request."""
     kind, _, name = target.partition("=")

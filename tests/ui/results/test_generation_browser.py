@@ -37,8 +37,8 @@ def address(server_home, folder):
 def fill(page, address, folder, prompt):
     page.goto(f"{address}/generate?model=hf:{folder}")
     settled(page)
-    page.get_by_label("Prompt").fill(prompt)
-    page.get_by_label("Prompt").press("Control+Enter")
+    page.get_by_role("textbox", name="Prompt").fill(prompt)
+    page.get_by_role("textbox", name="Prompt").press("Control+Enter")
     settled(page)
     page.get_by_role("slider", name="New tokens").press("End")
     settled(page)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from generators import image_bytes, tiny_vit
 from tiny import tiny_llama
@@ -10,7 +12,8 @@ import memorymark
 from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.serving_config import ServingConfig
-from memorymark.service.history import RunHistory
+from memorymark.service.history import RunHistory, RunStatus
+from memorymark.service.run import begun_run
 
 PLAN = GenerationPlan(max_new_tokens=5, prompt_tokens=8)
 MARKUP = "# Title\n![x](http://example.org/a.png) <b>bold</b> :smile: \x1b[2J"
@@ -37,6 +40,31 @@ def opened(app, record):
     return app
 
 
+def test_a_text_that_was_kept_without_its_end_is_a_result(app, record):
+    request = Request(RequestKind.GENERATE, "gpt2", device="cpu", generation=PLAN).to_dict()
+    run = begun_run("stopped0", "generate", request, RunStatus.CANCELLED)
+    RunHistory().keep(replace(run, record={**record, "stopped_by": "stopped"}))
+    app.query_params["run"] = "stopped0"
+    app.switch_page("pages/generate.py").run()
+    assert not app.exception
+    assert "cancelled and what it had is below: gpt2" in app.warning[0].value
+    assert "The text was stopped" in texts(app)
+    assert any(each.value == record["text"] for each in app.code)
+
+
+def test_a_failed_generation_is_named_by_its_own_settings(app):
+    request = Request(RequestKind.GENERATE, "gpt2", device="cpu", generation=PLAN)
+    RunHistory().begin("failed00", "generate", request.to_dict())
+    RunHistory().finish("failed00", RunStatus.FAILED, error="It is broken.")
+    app.query_params["run"] = "failed00"
+    app.switch_page("pages/generate.py").run()
+    (said,) = [each.value for each in app.error]
+    assert said == (
+        "This run failed: gpt2 · cpu · bf16 · 5 new tokens · random prompt of 8 tokens. "
+        "It is broken."
+    )
+
+
 def texts(app):
     return " ".join(each.value for each in (*app.subheader, *app.markdown, *app.caption, *app.info))
 
@@ -46,7 +74,7 @@ def test_a_generation_is_drawn_with_predicted_beside_measured(app, record):
     shown = texts(app)
     assert "were predicted" in shown and "Measured on" in shown and "random" in shown
     assert any(each.value == record["text"] for each in app.code)
-    assert "none, to the byte" in [each.delta for each in app.metric]
+    assert "error: none, to the byte" in [each.delta for each in app.metric]
 
 
 def test_what_a_model_writes_is_no_markup(app, record):
@@ -60,6 +88,7 @@ def test_what_a_model_writes_is_no_markup(app, record):
 def test_classes_of_an_image_are_listed(app, classified):
     opened(app, classified)
     assert "The image was classified" in texts(app) and app.dataframe
+    assert "Answer" in [each.label for each in app.metric]
 
 
 def press(app, monkeypatch):
@@ -98,6 +127,7 @@ def test_an_image_is_uploaded_where_the_model_takes_one(app, monkeypatch):
     (model,) = [each for each in app.selectbox if each.label == "Model"]
     model.set_value("resnet").run()
     assert not app.text_area and len(app.file_uploader) == 1
+    assert not [each for each in app.main.slider if each.label in ("New tokens", "Temperature")]
     app.file_uploader[0].set_value(("cat.png", image_bytes(), "image/png")).run()
     request, media = press(app, monkeypatch)
     assert media == {"image": image_bytes()}
