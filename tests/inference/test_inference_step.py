@@ -12,9 +12,9 @@ from transformers import BertConfig, BertModel
 from memorymark.errors import OutOfMemory, UnsupportedOperation
 from memorymark.inference import caches
 from memorymark.inference.inference_step import InferenceStep, likeliest, sampled
-from memorymark.probes.session_runs import session_model
 from memorymark.records.serving_config import ServingConfig
 from memorymark.records.session_run import SessionPlan
+from memorymark.workloads.served_model import serving_model
 from memorymark.workloads.serving_spec import ServingSpec
 
 NEW = 5
@@ -62,7 +62,7 @@ def test_a_static_cache_has_room_for_the_tokens_of_an_image():
         task="image-text-to-text",
     )  # fmt: skip
     spec = ServingSpec(workload, serving, SessionPlan(sessions=1))
-    step = InferenceStep(session_model(spec, torch.device("cpu")), spec.config)
+    step = InferenceStep(serving_model(spec, torch.device("cpu")), spec.config)
     generation = step.prefill(spec.make_prompt(torch.device("cpu")))
     layer = generation.cache.layers[0]
     assert layer.keys.shape[2] == 12 + 16  # 4 x 4 patches of an image beside the context
@@ -76,7 +76,7 @@ def run_from_spec(name, task, **given):
         weights="bf16", context_tokens=12, output_tokens=NEW, task=task, **given
     )
     spec = ServingSpec(tiny_workload(name), serving, SessionPlan(sessions=1))
-    step = InferenceStep(session_model(spec, torch.device("cpu")), spec.config)
+    step = InferenceStep(serving_model(spec, torch.device("cpu")), spec.config)
     generation = step.prefill(spec.make_prompt(torch.device("cpu")))
     for _ in range(NEW - 1):
         step.decode(generation)

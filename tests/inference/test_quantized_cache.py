@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from tiny_models import DECODERS
@@ -22,7 +24,8 @@ def config():
 
 def on_meta(name):
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(DECODERS[name], dtype=torch.bfloat16).eval()
+        config = copy.deepcopy(DECODERS[name])  # it would keep the format
+        return AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
 
 
 def test_values_come_back_as_near_as_4_bits_are():

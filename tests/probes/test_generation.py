@@ -102,7 +102,7 @@ def test_a_folder_with_a_processor_is_seen_and_heard(tmp_path, name, weights):
         given = {"audio": str(tmp_path / "a.wav")}
     heard, checkpoint = [], Checkpoint(tmp_path, WeightsFrom.FOLDER)
     spec = spec_of(workload, checkpoint=checkpoint, weights=weights, max_new_tokens=9, **given)
-    run = generated(spec, on_text=heard.append)
+    run = generated(spec, on_text=lambda piece, known: heard.append(piece))
     assert "".join(heard) == run.text and run.new_tokens > 1 and run.error is None
     assert run.predicted_peak_bytes == run.peak_allocated_bytes > run.weights_bytes
     assert run.weights_from is WeightsFrom.FOLDER and RANDOM not in run.findings
