@@ -27,6 +27,8 @@ from memorymark.service.given_model import Model, named
 from memorymark.service.live_check import check_live
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from memorymark.records.fit import Fit
     from memorymark.records.validation import BackwardValidation, CompileValidation
 
@@ -361,6 +363,7 @@ def sessions(
     memory_budget: str | int | None = None,
     host_memory: str | int | None = None,
     price_per_hour: float | None = None,
+    steer: Callable[[Tensor], Tensor] | None = None,
     on_event: OnEvent = ignore,
     cancel: CancelToken | None = None,
 ) -> SessionRun:
@@ -376,6 +379,8 @@ def sessions(
         memory_budget: The most that may be used of the device, as in "4GiB" or in bytes.
         host_memory: The most that swapped caches may take of the host's memory.
         price_per_hour: Dollars; None takes the catalogue's.
+        steer: Given the hidden state at the plan's pause layer, (batch_size, tokens, width),
+            returns what goes on in its place: activation steering. It may only read.
         on_event: Called with each event.
         cancel: Checked at each event.
 
@@ -393,6 +398,7 @@ def sessions(
         RequestKind.SESSIONS, model, None, on_event, cancel,
         device=device, gpu=gpu, memory_budget=memory_budget, host_memory=host_memory,
         serving=config, plan=plan, options=AnalysisOptions(price_per_hour=price_per_hour),
+        steer=steer,
     )  # fmt: skip
 
 
@@ -473,10 +479,17 @@ def _execute(
     cancel: CancelToken | None = None,
     processes: int = 1,
     media: Mapping[str, bytes] | None = None,
+    steer: Callable[[Tensor], Tensor] | None = None,
     **about: Any,
 ) -> Any:
     name, given = named(model)
     request = Request(kind, name, config or TrainingConfig(), **about)
     return execute(
-        request, **given, on_event=on_event, cancel=cancel, processes=processes, media=media
+        request,
+        **given,
+        on_event=on_event,
+        cancel=cancel,
+        processes=processes,
+        media=media,
+        steer=steer,
     )

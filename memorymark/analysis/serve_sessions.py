@@ -8,7 +8,8 @@ beside it: the caching allocator loses the rest between its blocks.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from memorymark.analysis.session_verdict import judge
 from memorymark.errors import MemoryMarkError, UsageError
@@ -41,6 +42,7 @@ def serve_on(
     *,
     host_bytes: int | None = None,
     price_per_hour: float | None = None,
+    steer: Callable[[Any], Any] | None = None,
     on_event: OnEvent,
     cancel: CancelToken,
 ) -> SessionRun:
@@ -53,6 +55,7 @@ def serve_on(
         plan: How many sessions, and how they take turns.
         host_bytes: What swapped caches may take of the host's memory.
         price_per_hour: Dollars for the target.
+        steer: What reads or changes the hidden state at the pause inside the model.
         on_event: Called with each event.
         cancel: Checked at each event.
 
@@ -63,7 +66,7 @@ def serve_on(
     from memorymark.workloads.serving_spec import ServingSpec
 
     _check_version(probe.target, config)
-    spec = ServingSpec(workload, config, plan)
+    spec = ServingSpec(workload, config, plan, steer)
     said = _Said(plan, on_event, cancel)
     run = probe.run_sessions(spec, host_bytes, said)
     rooms = _rooms(probe, spec)

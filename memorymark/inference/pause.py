@@ -36,6 +36,21 @@ class Pause:
     _forms: list[Callable[[Tensor], Any]] = field(default_factory=list, repr=False)
     _before: list[Any] = field(default_factory=list, repr=False)
 
+    def steer(self, change: Steer) -> None:
+        """Let a function read the hidden state, and return what goes on in its place.
+
+        Raises:
+            InvalidValue: It returns something of another shape or format.
+        """
+        changed, hidden = change(self.hidden), self.hidden
+        if not isinstance(changed, Tensor):
+            raise InvalidValue("steered state", type(changed).__name__, "a tensor")
+        if (changed.shape, changed.dtype) != (hidden.shape, hidden.dtype):
+            given = f"{changed.dtype} of {tuple(changed.shape)}"
+            accepted = f"{hidden.dtype} of {tuple(hidden.shape)}, as the function was given"
+            raise InvalidValue("steered state", given, accepted)
+        self.hidden = changed
+
 
 class _Reached(BaseException):
     """The layer was reached; no code of a model's catches it."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from memorymark.inference.caches import Slot, slots, stored_bytes
 from memorymark.inference.inference_step import Generation, InferenceStep
-from memorymark.inference.pause import Pause, Pausing
+from memorymark.inference.pause import Pause, Pausing, Steer
 
 
 class State(Protocol):
@@ -78,6 +78,8 @@ class ModelTurns:
         step: The model that generates.
         make_prompt: Returns a new session's inputs, on the device.
         pause_layer: Layer before which prompts pause; None lets them run through.
+        steer: Given the hidden state of each pause, (batch_size, tokens, width), returns what goes
+            on in its place; it may be the same, only read.
 
     Raises:
         UnsupportedOperation: The model cannot be paused inside.
@@ -89,8 +91,10 @@ class ModelTurns:
         step: InferenceStep,
         make_prompt: Callable[[], Mapping[str, Tensor]],
         pause_layer: int | None = None,
+        steer: Steer | None = None,
     ) -> None:
         self._step, self._make_prompt, self._layer = step, make_prompt, pause_layer
+        self._steer = steer
         self._pausing = None if pause_layer is None else Pausing(step.model)
 
     def begin(self) -> ModelState:
@@ -105,6 +109,8 @@ class ModelTurns:
     def resume(self, state: ModelState) -> None:
         """Go on from a pause to the first token."""
         assert self._pausing is not None and state.pause is not None and state.inputs is not None
+        if self._steer is not None:
+            state.pause.steer(self._steer)
         state.generation = self._step.resume_prefill(
             self._pausing, state.pause, state.cache, state.inputs
         )

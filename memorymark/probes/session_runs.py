@@ -197,7 +197,7 @@ def _turns_taken(
 ) -> tuple[Sessions, BaseException | None]:
     """Let sessions take their turns; return them, and what ended them early."""
     step = InferenceStep(model, spec.config)
-    turns = ModelTurns(step, lambda: spec.make_prompt(device), spec.plan.pause_layer)
+    turns = ModelTurns(step, lambda: spec.make_prompt(device), spec.plan.pause_layer, spec.steer)
     sessions = Sessions(turns, spec.config, place, spec.plan, on_event)
     try:
         sessions.run()

@@ -40,6 +40,8 @@ from memorymark.settings import Settings
 from memorymark.units import usd
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from memorymark.probes.probe import Probe
     from memorymark.workloads.base import Workload
 
@@ -57,6 +59,7 @@ class Call:
         cancel: Stops the work.
         processes: How many processes may work on it at a time.
         media: What the files hold that a generation names: image, audio. None reads the files.
+        steer: What reads or changes the hidden state of sessions at their pause.
     """
 
     request: Request
@@ -67,6 +70,7 @@ class Call:
     cancel: CancelToken
     processes: int = 1
     media: Mapping[str, bytes] | None = None
+    steer: Callable[[Tensor], Tensor] | None = None
 
     def note(self, text: str, progress: float | None = None) -> None:
         """Send a note."""
@@ -118,7 +122,7 @@ class Call:
             probe, workload, request.serving, request.plan,
             host_bytes=request.host_memory,
             price_per_hour=self.with_price(request.options, probe).price_per_hour,
-            on_event=self.on_event, cancel=self.cancel,
+            steer=self.steer, on_event=self.on_event, cancel=self.cancel,
         )  # fmt: skip
 
     def generate(self, probe: Probe, workload: Workload) -> GenerationRun:

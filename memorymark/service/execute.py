@@ -38,6 +38,8 @@ from memorymark.workloads.sample_lengths import lengths_left_out
 from memorymark.workloads.trial_spec import TrialSpec
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from memorymark.probes.probe import Probe
     from memorymark.workloads.base import Workload
 
@@ -64,6 +66,7 @@ def execute(
     cancel: CancelToken | None = None,
     processes: int = 1,
     media: Mapping[str, bytes] | None = None,
+    steer: Callable[[Tensor], Tensor] | None = None,
 ) -> Record:
     """Do what a request asks for and return its record.
 
@@ -75,6 +78,7 @@ def execute(
         find_workload: Returns the workload of a model's name; None takes any form of name.
         on_event: Called with each event.
         media: What the files hold that a generation names: image, audio. None reads the files.
+        steer: What reads or changes the hidden state of sessions at their pause.
         cancel: Checked before each trial, and at each module and operation of a simulation.
         processes: How many processes may try levers at a time, forked from this one; more than
             one only where no other thread of this process works with torch. On Linux without a
@@ -90,7 +94,7 @@ def execute(
     try:
         bounds = Bounds().multiplied(settings.bounds_times or ON_ONES_OWN)
         with working_within(bounds, cancel.check):
-            about = workload, find_workload, on_event, cancel, processes, media
+            about = workload, find_workload, on_event, cancel, processes, media, steer
             return _done(Call(request, settings, *about))
     except SystemExit as end:  # of the user's code: it would end whatever program called us
         sentence = f"The code of {quoted(request.model)} called sys.exit({quoted(end.code)})."

@@ -91,6 +91,7 @@ def simulate_sessions(
             step_of(model, eager, any_token(session)),
             lambda: spec.make_prompt(runtime.device),
             spec.plan.pause_layer,
+            spec.steer,
         )
         skipping = SkippingTurns(
             turns, device, place.works, tokens_to_run(spec), tokens_of_a_step(spec)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from memorymark.errors import BatchTooLong, UnknownChoice, quoted
+from memorymark.errors import BatchTooLong, UnknownChoice, UsageError, quoted
 from memorymark.records.config import Precision, Task, TrainingConfig
 from memorymark.records.serving_config import ServingConfig, WeightFormat
 from memorymark.records.session_run import SessionPlan
@@ -43,6 +43,8 @@ class ServingSpec:
         workload: What generates.
         config: How it generates; the task that it leaves open is filled in.
         plan: How many sessions, and how they take turns.
+        steer: Given the hidden state at a pause, (batch_size, tokens, width), returns what goes on
+            in its place.
         built_as: How the model is built, and its prompts are made.
 
     Raises:
@@ -54,9 +56,15 @@ class ServingSpec:
     workload: Workload
     config: ServingConfig
     plan: SessionPlan
+    steer: Callable[[Tensor], Tensor] | None = dataclasses.field(default=None, compare=False)
     built_as: TrainingConfig = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if self.steer is not None and self.plan.pause_layer is None:
+            raise UsageError(
+                "A function that steers is called at the pause inside the model, and the plan has "
+                "none: give SessionPlan(pause_layer=N)."
+            )
         hf_config = getattr(self.workload, "hf_config", None)
         if hf_config is not None:
             _check_context(hf_config, self.config, self.workload.name)
