@@ -23,6 +23,11 @@ _UNITS = {"MB": 1e6, "GB": 1e9, "MiB": 2**20, "GiB": 2**30}
 _FORMATS = {
     "float32": WeightFormat.FP32, "float16": WeightFormat.FP16, "bfloat16": WeightFormat.BF16,
 }  # fmt: skip
+# Those that are simulated: bitsandbytes' 4 bits with scales in fp32, torchao's weight-only 8 bits.
+_QUANTIZED = {
+    "BnB.4bit": WeightFormat.INT4, "bnb.nf4": WeightFormat.INT4,
+    "int8wo": WeightFormat.INT8, "int8 weight-only": WeightFormat.INT8,
+}  # fmt: skip
 # What a source calls a card, and its key in the catalogue. The leaderboard's machine "1xA10" is
 # one of Amazon's g5 instances, whose card is the A10G.
 _CARDS = (
@@ -121,7 +126,10 @@ class Figure:
     @property
     def weights(self) -> WeightFormat | None:
         """The format of its weights; None for another one."""
-        return _FORMATS.get(self.values["dtype"])
+        quantization = self.values["quantization"]
+        if quantization in ("", "none"):
+            return _FORMATS.get(self.values["dtype"])
+        return _QUANTIZED.get(quantization)
 
     @property
     def attention(self) -> Attention:
@@ -201,7 +209,10 @@ class Figure:
             (self.metric in COPIES, None),
             ("vllm" in told or "sglang" in told, "another engine (vLLM, SGLang)"),
             ("exllama" in told and values["quantization"] == "none", "another engine (ExLlama)"),
-            (values["quantization"] != "none", "quantized weights"),
+            (
+                values["quantization"] != "none" and self.weights is None,
+                "weights quantized in another format",
+            ),
             ("int8 quantized" in told, "an engine's own quantized cache"),
             (bool(_SEVERAL.match(values["gpu"])), "several cards"),
             ("offload=1" in values["notes"], "weights on the host"),

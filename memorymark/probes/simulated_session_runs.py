@@ -12,7 +12,7 @@ from memorymark.gpus.catalogue import Gpu
 from memorymark.gpus.host_link import CopyRate
 from memorymark.inference.older_transformers import said_of
 from memorymark.probes.session_runs import Stopwatch, beside_bytes, session_run
-from memorymark.records.serving_config import CacheKind, WeightFormat
+from memorymark.records.serving_config import CacheKind, ServingConfig, WeightFormat
 from memorymark.records.session_run import (
     Act,
     ContextRoom,
@@ -29,6 +29,8 @@ from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.simulated_sessions import SimulatedSessions, simulate_sessions
 from memorymark.simulator.time.act_time import ActTime, act_time
 from memorymark.simulator.time.kernels import Work
+from memorymark.simulator.time.unpacking import Unpacking
+from memorymark.workloads.quantized import packed_layers
 from memorymark.workloads.serving_spec import ServingSpec
 
 _QUANTIZED = {
@@ -72,7 +74,7 @@ def simulate_run(
     """
     watch = Stopwatch()
     found = simulate_sessions(spec, model, rules, target.capacity_bytes, host_bytes, on_event)
-    events, swaps, times = _timed(found, gpu, compiled=spec.config.compiled)
+    events, swaps, times = _timed(found, gpu, spec.config, packed_layers(model))
     run = session_run(
         spec, target, found.sessions, found.ended, watch, found.weights_bytes,
         timeline=events,
@@ -127,7 +129,7 @@ def _room(
 
 
 def _timed(
-    found: SimulatedSessions, gpu: Gpu, *, compiled: bool
+    found: SimulatedSessions, gpu: Gpu, config: ServingConfig, packed: list[int]
 ) -> tuple[tuple[SessionEvent, ...], tuple[Swap, ...], list[ActTime]]:
     """Give events and swaps their seconds; return also the estimates that they are from."""
     known: dict[tuple[Act, int], ActTime] = {}
@@ -138,7 +140,10 @@ def _timed(
         if event.act in (Act.SWAP_OUT, Act.SWAP_IN):
             seconds = next(moves).seconds
         else:
-            seconds = _pass_time(event, works, gpu, compiled=compiled, known=known).seconds
+            key = event.act, id(works)  # what is repeated is the same list
+            if key not in known:
+                known[key] = _pass_time(event.act, works, gpu, config, packed)
+            seconds = known[key].seconds
         at = math.nan if seconds is None else at + seconds
         events.append(
             dataclasses.replace(event, seconds=seconds, at_seconds=None if math.isnan(at) else at)
@@ -147,18 +152,13 @@ def _timed(
 
 
 def _pass_time(
-    event: SessionEvent,
-    works: Sequence[Work],
-    gpu: Gpu,
-    *,
-    compiled: bool,
-    known: dict[tuple[Act, int], ActTime],
+    act: Act, works: Sequence[Work], gpu: Gpu, config: ServingConfig, packed: list[int]
 ) -> ActTime:
-    """Return the seconds of a pass; passes of the same operations are looked at once."""
-    key = event.act, id(works)  # what is repeated is the same list
-    if key not in known:
-        known[key] = act_time(works, gpu, compiled=compiled and event.act is Act.DECODE)
-    return known[key]
+    """Return the seconds of a pass; weights of 4 bits come to it as they are for one row alone."""
+    decodes = act is Act.DECODE
+    is_one_row = decodes and config.batch_size == 1
+    unpacking = Unpacking(len(packed), 0 if is_one_row else sum(packed)) if packed else None
+    return act_time(works, gpu, compiled=config.compiled and decodes, unpacking=unpacking)
 
 
 def _timed_swap(swap: Swap, gpu: Gpu) -> Swap:

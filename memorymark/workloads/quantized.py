@@ -1,7 +1,7 @@
 """Weights of 8 and 4 bits: by torchao and bitsandbytes, or by their rules on tensors without data.
 
-What is quantized are the weights of linear layers but the output layer's, as transformers does;
-everything else is computed in bfloat16.
+What is quantized are the weights of linear layers but the output layer's, as transformers does, in
+4 bits those of GPT-2's transposed ones too; everything else is computed in bfloat16.
 
 - int8 is torchao's weight-only format (quantization/quantize_/workflows/int8): a byte for each
   weight, and for each row a scale in fp32 and a zero point of a byte. A layer casts its weights to
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers.pytorch_utils import Conv1D
 
 from memorymark.errors import MissingPackage
 from memorymark.records.serving_config import WeightFormat
@@ -38,8 +39,8 @@ def quantize(model: nn.Module, weights: WeightFormat, device: torch.device) -> n
         MissingPackage: The package that quantizes is not installed.
     """
     make = _BY_RULES[weights] if device.type == "meta" else _by_package(weights)
-    for parent, name, linear in list(_layers(model)):
-        setattr(parent, name, make(linear))
+    for parent, name, layer in list(_layers(model, _KINDS[weights])):
+        setattr(parent, name, make(_as_linear(layer)))
     return model
 
 
@@ -98,13 +99,32 @@ class Nf4Linear(nn.Module):
         return functional.linear(x, weight, self.bias)
 
 
-def _layers(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
-    """Yield the linear layers but the output layer, each with its parent and its name in it."""
+def packed_layers(model: nn.Module) -> list[int]:
+    """Return how many weights each layer has whose weights have 4 bits by their rules."""
+    return [x.rows * x.columns for x in model.modules() if isinstance(x, Nf4Linear)]
+
+
+def _as_linear(layer: nn.Module) -> nn.Linear:
+    """Return a linear layer; for one with transposed weights, another that does the same."""
+    if isinstance(layer, nn.Linear):
+        return layer
+    assert isinstance(layer, Conv1D)
+    columns, rows = layer.weight.shape
+    linear = nn.Linear(columns, rows, device="meta")
+    linear.weight = nn.Parameter(layer.weight.t().contiguous(), requires_grad=False)
+    linear.bias = layer.bias
+    return linear
+
+
+def _layers(
+    model: nn.Module, kinds: tuple[type[nn.Module], ...]
+) -> Iterator[tuple[nn.Module, str, nn.Module]]:
+    """Yield the layers of some kinds but the output layer, with their parents and names in them."""
     find = getattr(model, "get_output_embeddings", None)
     output = find() if find is not None else None
     for parent in model.modules():
         for name, child in parent.named_children():
-            if type(child) is nn.Linear and child is not output:
+            if type(child) in kinds and child is not output:
                 yield parent, name, child
 
 
@@ -147,4 +167,7 @@ def _with_bitsandbytes() -> Callable[[nn.Linear], nn.Module]:
     return make
 
 
+_KINDS: dict[WeightFormat, tuple[type[nn.Module], ...]] = {
+    WeightFormat.INT8: (nn.Linear,), WeightFormat.INT4: (nn.Linear, Conv1D),
+}  # fmt: skip
 _BY_RULES = {WeightFormat.INT8: Int8Linear, WeightFormat.INT4: Nf4Linear}

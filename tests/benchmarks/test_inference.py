@@ -79,6 +79,20 @@ def test_seconds_are_within_their_band(model, metric):
     assert found.low < found.found < found.high and found.is_within
 
 
+@pytest.mark.parametrize("metric", ["first_token_seconds", "decode_tokens_per_second"])
+@pytest.mark.parametrize("model", ["EleutherAI/pythia-2.7b", "Qwen/Qwen1.5-4B"])
+def test_seconds_of_4_bits_are_within_the_band_of_families_that_were_kept_apart(model, metric):
+    figure = row(metric, model=model, quantization="BnB.4bit")
+    assert figure.is_apart and score(figure).is_within
+
+
+def test_weights_of_4_bits_take_what_bitsandbytes_makes_of_them():
+    found = score(row("peak_allocated", model="EleutherAI/pythia-2.7b", quantization="BnB.4bit"))
+    assert isinstance(found, Scored) and abs(found.error) < 0.03
+    other = row("peak_allocated", quantization="BnB.8bit")
+    assert other.why_not() == "weights quantized in another format"
+
+
 def test_a_rate_that_counts_the_prompt_is_below_the_one_that_does_not():
     figure = row("decode_tokens_per_second", model="microsoft/phi-1_5", quantization="none")
     with_prompt = Figure({**figure.values, "notes": "prefill INCLUDED"})

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import builtins
+import copy
 
 import pytest
 import torch
-from tiny import tiny_llama
+from tiny import tiny_gpt2, tiny_llama
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from memorymark.errors import MissingPackage
 from memorymark.memory.tracker import MemoryTracker
 from memorymark.records.config import TrainingConfig
 from memorymark.records.serving_config import WeightFormat
-from memorymark.workloads.quantized import Int8Linear, Nf4Linear, quantize
+from memorymark.workloads.quantized import Int8Linear, Nf4Linear, packed_layers, quantize
 
 META = torch.device("meta")
 ROWS, COLUMNS = 512, 256
@@ -79,6 +81,20 @@ def test_all_linear_layers_but_the_output_layer_are_quantized():
     assert type(model.lm_head) is nn.Linear
     logits = model(torch.ones(1, 4, dtype=torch.long, device=META)).logits
     assert logits.shape == (1, 4, 500)
+
+
+def test_transposed_layers_are_packed_in_4_bits_alone():
+    built = tiny_gpt2().build(TrainingConfig(task="causal-lm", seq_len=8)).to(torch.bfloat16)
+    made = {
+        weights: quantize(copy.deepcopy(built).to("meta"), WeightFormat(weights), META)
+        for weights in ("int4", "int8")
+    }
+    kinds = {weights: {type(x) for x in model.modules()} for weights, model in made.items()}
+    assert Conv1D not in kinds["int4"] and Conv1D in kinds["int8"]
+    whole = sum(x.weight.numel() for x in built.modules() if type(x) is Conv1D)
+    assert sum(packed_layers(made["int4"])) == whole and packed_layers(made["int8"]) == []
+    ids = torch.ones(1, 4, dtype=torch.long, device=META)
+    assert made["int4"](ids).logits.shape[:2] == (1, 4)
 
 
 @pytest.mark.parametrize(("weights", "package"), [("int8", "torchao"), ("int4", "bitsandbytes")])

@@ -16,6 +16,7 @@ from memorymark.simulator.time.calibration import INFERENCE, Calibration
 from memorymark.simulator.time.clock import step_time
 from memorymark.simulator.time.kernels import Work
 from memorymark.simulator.time.speeds import speeds_of
+from memorymark.simulator.time.unpacking import Unpacking
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class ActTime:
 
 def act_time(
     works: Sequence[Work], gpu: Gpu, *, compiled: bool = False,
-    calibration: Calibration = INFERENCE,
+    unpacking: Unpacking | None = None, calibration: Calibration = INFERENCE,
 ) -> ActTime:  # fmt: skip
     """Return the estimated time of one pass.
 
@@ -59,12 +60,18 @@ def act_time(
         works: What each of its operations does, one without kernels for a view.
         gpu: The card that it is for.
         compiled: Whether the host starts it at once, as a graph.
+        unpacking: What of it are weights of 4 bits; None where there are none.
         calibration: The shares of a card's peaks that kernels reach.
     """
     found = step_time(works, [], speeds_of(gpu, calibration), calibration)
     operations = sum(work.times for work in works)
     host = 0.0 if compiled else operations * calibration.inference_host_seconds
-    seconds = max(found.device_seconds, host)
-    width, reasons = pass_width(replace(found, host_seconds=host), gpu)
+    device = found.device_seconds
+    if unpacking is not None:
+        device += unpacking.device_seconds
+        host += 0.0 if compiled else unpacking.host_seconds
+    seconds = max(device, host)
+    known = replace(found, device_seconds=device, host_seconds=host)
+    width, reasons = pass_width(known, gpu, unpacks=unpacking is not None)
     factor = math.exp(width)
-    return ActTime(seconds, seconds / factor, seconds * factor, found.device_seconds, host, reasons)
+    return ActTime(seconds, seconds / factor, seconds * factor, device, host, reasons)

@@ -70,6 +70,7 @@ _HOST = 0.5
 _PASS = 0.22
 _PASS_HOST = 0.3
 _PASS_OTHER_CARD = 0.25
+_PASS_UNPACKS = 0.25
 _PASS_CARDS = frozenset(("a100-80gb", "a10g"))
 # Published passes over caches of tens of thousands of tokens took up to 1.8 times the estimate.
 _PASS_PRODUCTS, _PASS_CACHE = 0.65, 0.5
@@ -127,14 +128,18 @@ def band_of(step: StepTime, gpu: Gpu, precision: Precision) -> Band:
     return Band(step.seconds / factor, step.seconds * factor, family, tuple(reasons))
 
 
-def pass_width(step: StepTime, gpu: Gpu) -> tuple[float, tuple[str, ...]]:
+def pass_width(step: StepTime, gpu: Gpu, *, unpacks: bool = False) -> tuple[float, tuple[str, ...]]:
     """Return how far the estimate of one pass of an inference may be off, and what widens it.
 
     Args:
         step: The estimate.
         gpu: The card.
+        unpacks: Whether weights of 4 bits are unpacked in it.
     """
     widths, reasons = [_PASS], []
+    if unpacks:
+        widths.append(_PASS_UNPACKS)
+        reasons.append("how fast weights of 4 bits are unpacked depends on bitsandbytes' version")
     if gpu.is_apple:
         width, why = _for_other_card(gpu)
         widths.append(width)

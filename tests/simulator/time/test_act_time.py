@@ -7,6 +7,7 @@ from memorymark.gpus.catalogue import find_gpu
 from memorymark.simulator.time.act_time import act_time
 from memorymark.simulator.time.calibration import CALIBRATION, INFERENCE
 from memorymark.simulator.time.kernels import Kernel, Kind, Work
+from memorymark.simulator.time.unpacking import Unpacking
 
 A100 = find_gpu("a100-80gb")
 SIZE = 8192
@@ -63,3 +64,15 @@ def test_the_band_is_wider_where_a_long_cache_is_copied():
     assert "a long cache" in found.sentence
     plain = act_time([product(1)], A100)
     assert found.high_seconds / found.low_seconds > plain.high_seconds / plain.low_seconds
+
+
+def test_weights_of_4_bits_are_unpacked_by_the_card_and_called_for_by_the_host():
+    works, packed = [product(512)] * 10, Unpacking(layers=10, weights=10 * SIZE * SIZE)
+    plain, found = act_time(works, A100), act_time(works, A100, unpacking=packed)
+    more = found.device_seconds - plain.device_seconds
+    assert more == pytest.approx(packed.device_seconds) and more > plain.device_seconds
+    assert found.host_seconds - plain.host_seconds == pytest.approx(packed.host_seconds)
+    assert found.high_seconds / found.seconds > plain.high_seconds / plain.seconds
+    assert "bitsandbytes" in found.sentence and "bitsandbytes" not in plain.sentence
+    one_row = act_time([product(1)] * 10, A100, unpacking=Unpacking(10, 0))
+    assert one_row.device_seconds == act_time([product(1)] * 10, A100).device_seconds
