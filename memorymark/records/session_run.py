@@ -222,7 +222,8 @@ class SessionRun(Record):
             "peak_reserved_bytes", "rooms", "timeline", "swaps", "first_token_seconds",
             "first_token_swapped_seconds", "next_token_seconds", "next_token_swapped_seconds",
             "seconds_factor", "tokens_per_second", "price_per_hour", "cost_per_million_tokens",
-            "verdict", "reason", "assumptions", "findings", "error", "elapsed_seconds", "software", "created_at",
+            "verdict", "reason", "assumptions", "findings", "error", "elapsed_seconds",
+            "software", "created_at",
         ),
     }  # fmt: skip
 
