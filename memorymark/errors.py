@@ -321,6 +321,13 @@ class OutOfMemory(RuntimeError):
 class OutOfHostMemory(OutOfMemory):
     """The host's memory has no room for what is to be moved there: an outcome as well."""
 
+    def __init__(self, requested_bytes: int, in_use_bytes: int, capacity_bytes: int) -> None:
+        super().__init__(requested_bytes, in_use_bytes, capacity_bytes)
+        self.args = (
+            f"out of memory on the host: tried to move {_mib(requested_bytes)} there with "
+            f"{_mib(in_use_bytes)} of {_mib(capacity_bytes)} in use",
+        )
+
 
 def _mib(value: int) -> str:
     return f"{value / 1024**2:,.1f} MiB"

@@ -17,7 +17,7 @@ from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
 from memorymark.records.serving_config import Policy, ServingConfig
 from memorymark.records.session_run import Act, ContextRoom, SessionEvent, SessionPlan, SessionRun
 from memorymark.records.trial import Source, Target
-from memorymark.units import gib
+from memorymark.units import mib_or_gib
 
 if TYPE_CHECKING:
     from memorymark.probes.probe import Probe
@@ -132,7 +132,10 @@ def _most_tried(config: ServingConfig) -> int:
 
 
 def _rooms(probe: Probe, spec: ServingSpec) -> tuple[ContextRoom, ...]:
-    """Return what sessions of other contexts need; contexts that the model refuses are left out."""
+    """Return what sessions of other contexts need; contexts that are refused are left out.
+
+    Of a measured run all are, where they cannot be simulated.
+    """
     asked = spec.config.context_tokens
     few = dataclasses.replace(spec.config, output_tokens=min(spec.config.output_tokens, _FEW))
     other = dataclasses.replace(spec, config=few)  # its state at the end is the same
@@ -143,7 +146,7 @@ def _rooms(probe: Probe, spec: ServingSpec) -> tuple[ContextRoom, ...]:
         try:
             found += probe.session_rooms(spec if context == asked else other, [context])
         except MemoryMarkError:
-            if context == asked:
+            if context == asked and probe.target.source is Source.SIMULATED:
                 raise
     return tuple(found)
 
@@ -170,7 +173,7 @@ class _Said:
         self._last, self._done = turn, self._done + 1
         words = (
             f"Session {event.session:,} of {self._plan.sessions:,}, turn {event.turn:,}: "
-            f"{gib(event.allocated_bytes)} allocated"
+            f"{mib_or_gib(event.allocated_bytes)} allocated"
         )
         progress = min(self._done / self._all, 1.0)
         self._on_event(Event(EventKind.NOTE, words, phase=_PHASE, progress=progress))

@@ -100,6 +100,8 @@ def make_cache(model: nn.Module, config: ServingConfig, room: int | None = None)
         UnsupportedOperation: The model has no cache of the kind.
     """
     hf_config = model.config
+    if config.cache is CacheKind.OFFLOADED:
+        _check_offloading(model)
     if cache_name(model) in MADE_BY_THE_MODEL:
         return None
     try:
@@ -116,6 +118,19 @@ def make_cache(model: nn.Module, config: ServingConfig, room: int | None = None)
         raise UnsupportedOperation(
             f"{quoted(type(model).__name__)} takes no {config.cache} cache: {error}"
         ) from error
+
+
+def _check_offloading(model: nn.Module) -> None:
+    """Refuse where nothing is offloaded: transformers does that by CUDA's streams alone."""
+    device = next((each.device.type for each in model.parameters()), "cuda")
+    if device == "cuda":
+        return
+    where = "in a simulation" if device == "meta" else f"on the device {device}"
+    raise UnsupportedOperation(
+        f"An offloaded cache is not to be had {where}: transformers moves its layers to the host "
+        "by CUDA's streams, which is measured on a CUDA device alone and not simulated. Take the "
+        f"cache {CacheKind.DYNAMIC}, or let sessions swap (--policy swap)."
+    )
 
 
 def slots(cache: Any) -> Iterator[Slot]:

@@ -11,8 +11,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from memorymark.inference.inference_step import likeliest, sampled
+from memorymark.inference.inference_step import (
+    likeliest,
+    sampled,
+    shares_at,
+    takes_likeliest,
+)
 from memorymark.records.generation_plan import GenerationPlan
+
+NO_TOKEN = -1
+"""Stands for the next token where the model's answer says none."""
 
 _NEVER = float("-inf")
 
@@ -48,8 +56,12 @@ class Chooser:
     def __call__(self, logits: Tensor) -> Tensor:
         """Return the next token of each sequence, (batch_size, 1), from logits in fp32.
 
-        The logits are written to.
+        It is NO_TOKEN where the logits hold NaN or infinity. The logits are written to.
         """
+        unknown = torch.isfinite(logits.amax(dim=-1, keepdim=True)).logical_not_()
+        return self._chosen(logits).masked_fill_(unknown, NO_TOKEN)
+
+    def _chosen(self, logits: Tensor) -> Tensor:
         turn, self.chosen = self.chosen, self.chosen + 1
         if turn < len(self._opening):
             given = self._opening[turn]
@@ -60,7 +72,7 @@ class Chooser:
             logits.masked_fill_(self._refused, _NEVER)
         if self._refused_first is not None and turn == len(self._opening):
             logits.masked_fill_(self._refused_first, _NEVER)
-        if self._plan.temperature:
+        if not takes_likeliest(self._plan.temperature):
             logits = _among_likely(logits, self._plan)
         return self._draw(logits)
 
@@ -72,7 +84,7 @@ def _among_likely(logits: Tensor, plan: GenerationPlan) -> Tensor:
         logits = logits.masked_fill(logits < least, _NEVER)
     if plan.top_p is not None and plan.top_p < 1:
         ordered, places = logits.sort(dim=-1, descending=True)
-        shares = torch.softmax(ordered / plan.temperature, dim=-1)
+        shares = shares_at(ordered, plan.temperature)
         before = shares.cumsum(dim=-1) - shares  # of those that are likelier: the first has none
         beyond = before >= plan.top_p
         beyond[:, 0] = False

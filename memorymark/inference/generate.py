@@ -8,8 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from memorymark.errors import WorkloadError
+from memorymark.inference.choosing import NO_TOKEN
 from memorymark.inference.inference_step import Generation, InferenceStep
 from memorymark.records.generation_run import Ending
+
+_NO_NUMBERS = (
+    "The model's logits of the next token hold NaN or infinity, so that no token is the likeliest. "
+    "Its weights are damaged, or its values too large for their format: try the precision bf16 or "
+    "fp32, or other weights."
+)
 
 
 def generate(
@@ -34,10 +42,15 @@ def generate(
         opening: How many tokens stand before the text and are not handed on.
         ends: Tokens that end the text; they are handed on too.
         is_stopped: Asked before each token; the text ends where it says so.
+
+    Raises:
+        WorkloadError: What the model says of the next token are no numbers.
     """
     generation = step.prefill(inputs)
     for made in range(1, opening + most + 1):
         token = read(generation.token)
+        if token == NO_TOKEN:
+            raise WorkloadError(_NO_NUMBERS)
         if made > opening:
             on_token(token, generation)
             if token in ends:

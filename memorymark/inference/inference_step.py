@@ -194,15 +194,33 @@ def likeliest(logits: Tensor) -> Tensor:
 
 
 def sampled(temperature: float, generator: torch.Generator | None = None) -> Choose:
-    """Return what draws tokens by their probabilities at a temperature; 0 takes the likeliest."""
-    if not temperature:
+    """Return what draws tokens by their probabilities at a temperature.
+
+    One of 0, or too small for a number in fp32, takes the likeliest.
+    """
+    if takes_likeliest(temperature):
         return likeliest
 
     def draw(logits: Tensor) -> Tensor:
-        shares = torch.softmax(logits / temperature, dim=-1)
+        # Of logits that are no numbers any token is drawn: a device would break at their shares.
+        shares = shares_at(logits, temperature).nan_to_num_(nan=1.0)
         return torch.multinomial(shares, 1, generator=generator)
 
     return draw
+
+
+def takes_likeliest(temperature: float) -> bool:
+    """Return whether nothing is drawn at a temperature: in fp32 it would be divided by 0."""
+    return temperature < torch.finfo(torch.float32).tiny
+
+
+def shares_at(logits: Tensor, temperature: float) -> Tensor:
+    """Return the probabilities of tokens at a temperature, from logits in fp32.
+
+    The largest is 0 before it is divided, so that no quotient is beyond what fp32 holds.
+    """
+    largest = logits.amax(dim=-1, keepdim=True)
+    return torch.softmax((logits - largest).div_(temperature), dim=-1)
 
 
 def _first_token(hf_config: Any) -> int:

@@ -34,6 +34,7 @@ from memorymark.units import mib_or_gib
 from memorymark.workloads.generation_spec import GenerationSpec
 from memorymark.workloads.read_weights import missing_weights
 from memorymark.workloads.served_model import serving_model
+from memorymark.workloads.serving_spec import encoder_note
 
 RANDOM = "The weights are random: what the model answers means nothing."
 _LABELS = 5
@@ -120,7 +121,8 @@ def _empty_run(
 ) -> GenerationRun:
     """Return the record of a generation that has not begun."""
     random = spec.checkpoint.comes_from is WeightsFrom.RANDOM
-    told = [spec.checkpoint.note, RANDOM if random else "", *spec.inputs.notes]
+    writes = encoder_note(spec.workload, spec.config.task)
+    told = [spec.checkpoint.note, writes, RANDOM if random else "", *spec.inputs.notes]
     return GenerationRun(
         model=spec.workload.name,
         config=spec.config,

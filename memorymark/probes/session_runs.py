@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from memorymark.bounds import cancel_check
-from memorymark.errors import OutOfMemory, one_sentence
+from memorymark.errors import OutOfHostMemory, OutOfMemory, one_sentence
 from memorymark.inference.host_store import HostStore
 from memorymark.inference.inference_step import InferenceStep
 from memorymark.inference.places import AcceleratorPlace, CpuPlace, Gauges
@@ -28,7 +28,7 @@ from memorymark.records.trial import Target
 from memorymark.training.runtime import DeviceRuntime
 from memorymark.training.tracked import live_bytes_of
 from memorymark.workloads.served_model import serving_model
-from memorymark.workloads.serving_spec import ServingSpec
+from memorymark.workloads.serving_spec import ServingSpec, encoder_note
 
 _MOVES = (Act.SWAP_OUT, Act.SWAP_IN)
 _CPU = torch.device("cpu")
@@ -91,10 +91,12 @@ def session_run(
         config=spec.config,
         plan=spec.plan,
         target=target,
+        findings=tuple(filter(None, [encoder_note(spec.workload, spec.config.task)])),
         sessions_completed=sessions.completed,
         sessions_served=sessions.served,
         weights_bytes=weights_bytes,
         failed_session=None if ended is None else sessions.current,
+        failed_on_host=isinstance(ended, OutOfHostMemory),
         first_swap_session=sessions.first_swap_session,
         error=error,
         elapsed_seconds=watch.seconds,

@@ -50,7 +50,10 @@ class GenerationPlan(Record):
         largest=10_000_000,
     )  # fmt: skip
     top_p: float | None = option(
-        None, "Top p", "Draw among the likeliest tokens that have this share together.", largest=1
+        None,
+        "Top p",
+        "Draw among the likeliest tokens that have this share together, at least one.",
+        largest=1,
     )
     seed: int = option(1, "Seed", "Seed of what is drawn.", largest=2**31 - 1)
     random_weights: bool = option(

@@ -49,7 +49,7 @@ class CacheKind(StrEnum):
 
     `dynamic` grows with each token; layers of a sliding window keep no more than the window.
     `static` has room for context and output from the beginning. `quantized` keeps all but the
-    newest tokens in 4 bits. `offloaded` keeps one layer at a time on the device.
+    newest tokens in 4 bits. `offloaded` keeps one layer at a time on the device: CUDA alone.
     """
 
     DYNAMIC = "dynamic"
@@ -106,7 +106,8 @@ class ServingConfig(Record):
     )
     expandable_segments: bool = option(
         True, "Expandable segments",
-        "Segments of the CUDA allocator grow: without, caches leave gaps that nothing fits in.",
+        "Segments of CUDA's allocator grow, which PyTorch leaves off: more long prompts are held "
+        "with it, and fewer short contexts or many new tokens. The result has both counts.",
         flag="--no-expandable-segments",
     )  # fmt: skip
     transformers_version: str | None = option(

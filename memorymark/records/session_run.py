@@ -175,6 +175,7 @@ class SessionRun(Record):
         sessions_completed: Sessions that took all of their turns.
         sessions_served: Sessions that took a turn.
         failed_session: Session at which the run ended; None where it went to its end.
+        failed_on_host: Whether it was the host's memory that ran out there, not the device's.
         first_swap_session: Session for which the first cache was moved away; None where none was.
         weights_bytes: Bytes of the model.
         cache_bytes_per_session: Bytes of one session's state at its end; None where none got
@@ -215,13 +216,14 @@ class SessionRun(Record):
         "sessions_requested": "plan.sessions",
         **same(
             "sessions_completed", "sessions_served", "sessions_held", "sessions_recommended",
-            "sessions_held_by_default", "sessions_by_bytes", "failed_session", "first_swap_session",
-            "weights_bytes", "cache_bytes_per_session", "beside_bytes", "demand_bytes",
-            "capacity_bytes", "host_bytes", "peak_allocated_bytes", "peak_reserved_bytes", "rooms",
-            "timeline", "swaps", "first_token_seconds", "first_token_swapped_seconds",
-            "next_token_seconds", "next_token_swapped_seconds", "seconds_factor",
-            "tokens_per_second", "price_per_hour", "cost_per_million_tokens", "verdict", "reason",
-            "assumptions", "findings", "error", "elapsed_seconds", "software", "created_at",
+            "sessions_held_by_default", "sessions_by_bytes", "failed_session", "failed_on_host",
+            "first_swap_session", "weights_bytes", "cache_bytes_per_session", "beside_bytes",
+            "demand_bytes", "capacity_bytes", "host_bytes", "peak_allocated_bytes",
+            "peak_reserved_bytes", "rooms", "timeline", "swaps", "first_token_seconds",
+            "first_token_swapped_seconds", "next_token_seconds", "next_token_swapped_seconds",
+            "seconds_factor", "tokens_per_second", "price_per_hour", "cost_per_million_tokens",
+            "verdict", "reason", "assumptions", "findings", "error", "elapsed_seconds",
+            "software", "created_at",
         ),
     }  # fmt: skip
 
@@ -239,6 +241,7 @@ class SessionRun(Record):
     sessions_held: int | None = None
     sessions_held_by_default: int | None = None
     failed_session: int | None = None
+    failed_on_host: bool = False
     first_swap_session: int | None = None
     cache_bytes_per_session: int | None = None
     capacity_bytes: int | None = None
@@ -314,9 +317,12 @@ class SessionRun(Record):
 
     @property
     def tokens_per_second(self) -> float | None:
-        """New tokens of all sessions in a second of the whole run, prompts and swaps included."""
+        """New tokens of all sessions in a second of the whole run, prompts and swaps included.
+
+        None where it ended early: of turns that were not taken, nobody knows the seconds.
+        """
         seconds = [event.seconds for event in self.timeline]
-        if not seconds or None in seconds:
+        if self.sessions_completed < self.plan.sessions or not seconds or None in seconds:
             return None
         # The first token comes at the end of the prompt.
         paused = self.plan.pause_layer is not None

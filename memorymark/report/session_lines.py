@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from memorymark.records.request import Request
@@ -11,7 +12,6 @@ from memorymark.report.settings_phrase import join_settings, serving_phrase, tar
 from memorymark.units import (
     UNKNOWN,
     count,
-    gib,
     likely_rate,
     likely_seconds,
     likely_usd,
@@ -20,6 +20,9 @@ from memorymark.units import (
     seconds,
     usd,
 )
+
+# What a session's phrase says of CUDA's allocator: no other device has one that is set up so.
+_SEGMENTS = "expandable segments"
 
 
 def sessions_sentence(run: SessionRun) -> str:
@@ -34,7 +37,8 @@ def sessions_phrase(run: SessionRun, asked: Request | None = None) -> str:
         [
             run.model,
             target_phrase(run.target),
-            serving_phrase(run.config, run.plan),
+            serving_phrase(dataclasses.replace(run.config, expandable_segments=True), run.plan),
+            _SEGMENTS if run.config.expandable_segments and run.target.kind != "cpu" else "",
             budget_words(budget),
         ]
     )
@@ -49,13 +53,13 @@ def session_figures(run: SessionRun) -> list[tuple[str, str]]:
         ("recommended, 5 % kept free", count(run.sessions_recommended)),
         ("held by PyTorch's default allocator", count(run.sessions_held_by_default)),
         ("first swap", _first_swap(run)),
-        ("weights", gib(run.weights_bytes)),
+        ("weights", mib_or_gib(run.weights_bytes)),
         ("cache of a session", mib_or_gib(run.cache_bytes_per_session)),
         ("beside them in a pass", mib_or_gib(run.beside_bytes)),
-        (f"demand of {run.plan.sessions:,} sessions", gib(run.demand_bytes)),
-        ("capacity", gib(run.capacity_bytes)),
-        ("peak allocated", gib(run.peak_allocated_bytes)),
-        ("peak reserved", gib(run.peak_reserved_bytes)),
+        (f"demand of {run.plan.sessions:,} sessions", mib_or_gib(run.demand_bytes)),
+        ("capacity", mib_or_gib(run.capacity_bytes)),
+        ("peak allocated", mib_or_gib(run.peak_allocated_bytes)),
+        ("peak reserved", mib_or_gib(run.peak_reserved_bytes)),
         ("first token", _latency(run, run.first_token_seconds)),
         ("first token after swaps", _latency(run, run.first_token_swapped_seconds)),
         ("next token", _latency(run, run.next_token_seconds)),

@@ -35,7 +35,7 @@ from memorymark.report.setting_words import budget_words, setting_words
 
 SEPARATOR = " · "
 _OF_MODEL = ("task", "num_labels")
-_ALWAYS_SERVED = ("weights", "context_tokens", "policy", "expandable_segments")
+_ALWAYS_SERVED = ("weights", "context_tokens", "policy")
 _ALWAYS = ("task", "precision", *LENGTHS, "optimizer")
 
 
@@ -136,9 +136,11 @@ def trial_phrase(trial: Trial, memory_budget_bytes: int | None = None) -> str:
 def serving_phrase(config: ServingConfig, plan: SessionPlan) -> str:
     """Name how something generates, and how its sessions take turns.
 
+    Segments that grow, a matter of CUDA's allocator alone, are named where they are switched off.
+
     Example:
         >>> serving_phrase(ServingConfig(), SessionPlan())
-        'bf16 · context of 2,048 tokens · caches held · expandable segments · 50 sessions'
+        'bf16 · context of 2,048 tokens · caches held · 50 sessions'
     """
     first = {name: getattr(config, name) for name in _ALWAYS_SERVED}
     rest = {name: value for name, value in changed(config).items() if name not in first}

@@ -36,7 +36,7 @@ def read_media(what: str, given: str | bytes) -> bytes:
         given: The file's path, or what it holds.
 
     Raises:
-        ModelNotFound: There is no such file.
+        ModelNotFound: There is no such file, or no regular one, as a folder is.
         InvalidValue: It is larger than what is taken.
     """
     if isinstance(given, bytes):
@@ -44,8 +44,10 @@ def read_media(what: str, given: str | bytes) -> bytes:
         return given
     path = os.path.expanduser(given)
     try:
-        if not os.path.isfile(path):
+        if not os.path.exists(path):
             raise FileNotFoundError(2, "there is no such file")
+        if not os.path.isfile(path):
+            raise OSError("it is no regular file")
         _check_size(what, given, os.path.getsize(path))
         with open(path, "rb") as file:
             data = file.read(MEDIA.file_bytes + 1)

@@ -16,6 +16,7 @@ from memorymark.records.serving_config import ServingConfig, WeightFormat
 from memorymark.records.session_run import SessionPlan
 from memorymark.workloads.build import match_batch
 from memorymark.workloads.lengths import text_positions
+from memorymark.workloads.tasks import supported_tasks
 
 if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
@@ -110,8 +111,8 @@ def built_as(
         among: The tasks that are accepted.
 
     Raises:
-        UnknownChoice: The model has none of them, or not in this format.
-        UsageError: The model cannot be run in this way.
+        UnknownChoice: The model does not have the task that was given.
+        UsageError: It has none of them, or cannot be run in this way.
     """
     given = TrainingConfig(
         task=config.task, seq_len=config.prompt_tokens, precision=_PRECISIONS[config.weights],
@@ -121,17 +122,44 @@ def built_as(
     if config.task is not None:
         if config.task not in among:
             raise UnknownChoice("task", config.task.value, [str(task) for task in among])
-        return workload.describe(given)
+        return _heard(workload.describe(given), config)
     own = workload.describe(given)
     if own.task in among:
-        return own
-    refused: UnknownChoice | None = None
+        return _heard(own, config)
     for task in among:
         try:
-            return workload.describe(dataclasses.replace(given, task=task))
-        except UnknownChoice as error:
-            refused = refused or error
-    assert refused is not None
-    given_task = own.task.value if own.task else refused.given
-    hint = "Take a model that does one of them."
-    raise UnknownChoice(refused.what, given_task, [str(task) for task in among], hint)
+            return _heard(workload.describe(dataclasses.replace(given, task=task)), config)
+        except UnknownChoice:
+            continue
+    is_for = "" if own.task is None else f": it is a model for {own.task}"
+    tasks = ", ".join(str(task) for task in among)
+    more = "" if Task.IMAGE_CLASSIFICATION not in among else ", and names no images"
+    raise UsageError(
+        f"{quoted(workload.name)} writes no text{more}{is_for}. Give a model for one of {tasks}; "
+        "`memorymark models` lists the tasks of those that it has."
+    )
+
+
+def _heard(described: TrainingConfig, config: ServingConfig) -> TrainingConfig:
+    """Return how a model is built, whose text is what it writes where it reads no text."""
+    if described.task is not Task.SPEECH_SEQ2SEQ:
+        return described
+    return dataclasses.replace(described, seq_len=config.output_tokens)
+
+
+def encoder_note(workload: Workload, task: Task | None) -> str | None:
+    """Say of an encoder that it is asked to write; None of a decoder.
+
+    Encoders can be built as decoders: their configuration says whether they are meant to be.
+    """
+    hf_config = getattr(workload, "hf_config", None)
+    if hf_config is None or task is not Task.CAUSAL_LM or hf_config.is_encoder_decoder:
+        return None
+    is_built_as_one = getattr(hf_config, "is_decoder", True)
+    if is_built_as_one or Task.MASKED_LM not in supported_tasks(hf_config):
+        return None
+    return (
+        f"{quoted(workload.name)} is an encoder (is_decoder is off in its configuration), with no "
+        "head that was trained to write: its memory and seconds are those of a decoder of its "
+        "shape, and what it writes means nothing."
+    )

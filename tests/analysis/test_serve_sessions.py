@@ -113,6 +113,9 @@ def test_seconds_add_up_and_a_token_after_a_swap_takes_longer(runs):
     assert run.first_token_swapped_seconds > run.first_token_seconds > 0
     assert run.next_token_swapped_seconds > run.next_token_seconds > 0
     assert run.cost_per_million_tokens == pytest.approx(1e6 / 3600 / run.tokens_per_second)
+    held = runs["simulated", "hold"]  # it ended early: of the rest nobody knows the seconds
+    assert held.tokens_per_second is None and held.cost_per_million_tokens is None
+    assert held.first_token_seconds > 0  # those of the turns that were taken
     assert run.seconds_factor > 1 and runs["cpu", "swap"].seconds_factor is None
 
 
@@ -126,7 +129,9 @@ def test_the_hosts_memory_is_a_limit_of_its_own():
     for probe in (l4(), CpuProbe(CPU_BUDGET)):
         run, _ = served(probe, "swap", host_bytes=MIB)
         assert run.verdict is Verdict.FAIL and run.host_bytes == MIB
-        assert run.failed_session is not None and "out of memory" in run.error
+        assert run.failed_session is not None and "out of memory on the host" in run.error
+        assert run.failed_on_host and "The host's memory ran out at session" in run.reason
+        assert "1.0 MiB may be used for swapped caches" in run.reason
 
 
 def test_a_model_larger_than_the_device_fails_before_its_first_session():
@@ -139,6 +144,7 @@ def test_each_turn_is_told_and_a_cancelled_run_ends_there():
     _, events = served(CpuProbe(CPU_BUDGET), plan=SessionPlan(sessions=2))
     assert [event.progress for event in events] == [0.25, 0.5, 0.75, 1.0]
     assert events[0].text.startswith("Session 1 of 2, turn 1: ")
+    assert events[0].text.endswith(" MiB allocated")
     cancel = CancelToken()
     cancel.cancel()
     with pytest.raises(Cancelled):

@@ -8,7 +8,7 @@ from memorymark.analysis.session_verdict import judge
 from memorymark.records.serving_config import ServingConfig
 from memorymark.records.session_run import Act, SessionPlan, SessionRun, Swap, Verdict
 from memorymark.records.trial import Source, Target
-from memorymark.units import GIB
+from memorymark.units import GIB, MIB
 
 HELD = SessionRun(
     model="llama", config=ServingConfig(), plan=SessionPlan(sessions=50),
@@ -19,6 +19,8 @@ HELD = SessionRun(
 )  # fmt: skip
 SWAPPED = dataclasses.replace(HELD, config=ServingConfig(policy="swap"))
 SWAPS = {"swaps": (Swap(1, Act.SWAP_OUT, 2 * GIB, 0.04),), "first_swap_session": 27}
+
+ENDED = {"sessions_completed": 0, "failed_session": 27}
 
 
 def test_what_is_recommended_keeps_some_memory_free():
@@ -52,6 +54,24 @@ def test_what_is_needed_and_what_there_is_room_for():
          "That takes expandable segments: with PyTorch's default allocator 40 come to their end."),
         (HELD, {"sessions_completed": 0, "failed_session": 27}, Verdict.FAIL,
          "Out of memory at session 27. 0 of 50 sessions completed."),
+        (HELD, ENDED | {"sessions_held": 26, "sessions_held_by_default": 20}, Verdict.FAIL,
+         "26 come to their end with all caches on the device, 20 with PyTorch's default "
+         "allocator."),
+        (HELD, ENDED | {"sessions_held": 26, "sessions_held_by_default": 30}, Verdict.FAIL,
+         "on the device, and more with PyTorch's default allocator: 30 "
+         "(--no-expandable-segments)."),
+        (SWAPPED, ENDED | {"failed_on_host": True, "host_bytes": 10 * GIB}, Verdict.FAIL,
+         "The host's memory ran out at session 27: 10.00 GiB may be used for swapped caches. Give "
+         "more of it (--host-memory), or ask for fewer sessions. 0 of 50 sessions completed."),
+        (SWAPPED, ENDED | {"plan": SessionPlan(sessions=50, active=30)}, Verdict.FAIL,
+         "27: weights, 30 active sessions' caches and what a pass takes beside them need 87.00 GiB "
+         "of 79.00 GiB."),
+        (SWAPPED, ENDED | {"capacity_bytes": 28 * GIB}, Verdict.FAIL,
+         "weights, one session's cache and what a pass takes beside them need 29.00 GiB of 28.00"),
+        (SWAPPED, ENDED | {"error": "out of memory: tried to allocate 3.0 MiB"}, Verdict.FAIL,
+         "Out of memory at session 27: tried to allocate 3.0 MiB. 0 of 50"),
+        (HELD, {"capacity_bytes": 2 * MIB, "peak_reserved_bytes": MIB}, Verdict.PASS,
+         "All 50 sessions completed within 2.0 MiB."),
         (SWAPPED, SWAPS | {"peak_reserved_bytes": 80 * GIB}, Verdict.FAIL,
          "80.00 GiB were held, and the capacity is 79.00 GiB."),
     ],

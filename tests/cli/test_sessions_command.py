@@ -89,7 +89,8 @@ def test_what_does_not_suit_is_one_sentence(folder, capsys, words, said):
 
 def test_a_model_that_does_not_generate_is_refused(capsys):
     _, err = run(capsys, "sessions resnet --gpu l4", 2)
-    assert "Error: " in err and "Traceback" not in err
+    assert "Error: 'resnet' writes no text: it is a model for image-classif" in err
+    assert "Traceback" not in err
 
 
 def test_a_killed_run_leaves_nothing_behind(folder, home):

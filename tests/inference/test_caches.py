@@ -79,3 +79,11 @@ def test_a_model_that_keeps_its_state_in_its_layers_is_refused():
     model = RecurrentGemmaForCausalLM(RecurrentGemmaConfig(**sizes, num_attention_heads=4))
     with pytest.raises(UnsupportedOperation, match="sessions would mix"):
         InferenceStep(model, config())
+
+
+@pytest.mark.parametrize(("device", "where"), [("cpu", "on the device cpu"), ("meta", "simul")])
+def test_layers_are_offloaded_from_cuda_alone(device, where):
+    model = decoder("llama").to(device)
+    config = ServingConfig(weights="fp32", cache="offloaded")
+    with pytest.raises(UnsupportedOperation, match=f"not to be had .*{where}.* Take the cache dyn"):
+        make_cache(model, config)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from memorymark.inference.choosing import Chooser
+from memorymark.inference.choosing import NO_TOKEN, Chooser
 from memorymark.records.generation_plan import GenerationPlan
 
 LOGITS = torch.tensor([[3.0, 2.0, 1.0, 0.0, -1.0]])
@@ -26,6 +26,10 @@ def drawn(count=300, **plan):
         ({"temperature": 1, "top_p": 0.0}, {0}),
         ({"temperature": 1, "top_p": 1.0}, {0, 1, 2, 3, 4}),
         ({"temperature": 5, "top_k": 3, "top_p": 0.5}, {0, 1}),
+        ({"temperature": 1e-320}, {0}),  # below what fp32 divides by
+        ({"temperature": 1e-320, "top_k": 3, "top_p": 0.9}, {0}),
+        ({"temperature": 1e-37}, {0}),  # quotients beyond what fp32 holds
+        ({"temperature": 1e-37, "top_p": 0.9}, {0}),
     ],
 )
 def test_what_is_drawn_is_among_the_likely(plan, expected):
@@ -38,6 +42,17 @@ def test_a_seed_draws_the_same_again():
         return [int(choose(LOGITS.clone())) for _ in range(20)]
 
     assert tokens(1) == tokens(1) != tokens(2)
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "plan", [{}, {"temperature": 1}, {"temperature": 1, "top_p": 0.5}], ids=str
+)
+def test_logits_that_are_no_numbers_give_no_token(plan, broken):
+    logits = LOGITS.repeat(2, 1)
+    logits[0, 2] = broken
+    tokens = Chooser(GenerationPlan(**plan))(logits)
+    assert tokens[0] == NO_TOKEN and tokens[1] >= 0
 
 
 def test_an_opening_comes_first_and_what_is_refused_never():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny_models import decoder, prompt, t5, whisper
 
+from memorymark.errors import WorkloadError
 from memorymark.inference.choosing import Chooser
 from memorymark.inference.generate import generate
 from memorymark.inference.inference_step import InferenceStep
@@ -65,3 +66,11 @@ def test_an_opening_is_read_and_not_handed_on():
     with torch.no_grad():
         expected = model(**sound, decoder_input_ids=start).logits.argmax(-1)[0, 2:].tolist()
     assert ending is Ending.LENGTH and tokens == expected
+
+
+def test_logits_that_are_no_numbers_end_with_a_sentence():
+    model = decoder("gpt2")
+    with torch.no_grad():
+        model.lm_head.weight.fill_(float("nan"))
+    with pytest.raises(WorkloadError, match="hold NaN or infinity, so that no token"):
+        run(model)

@@ -19,7 +19,7 @@ from generators import (
 from tiny import tiny_gpt2, tiny_llama, tiny_t5
 
 from memorymark import bounds
-from memorymark.errors import BatchTooLong, InvalidValue, UnknownChoice, UsageError, WorkloadError
+from memorymark.errors import BatchTooLong, InvalidValue, UsageError, WorkloadError
 from memorymark.records.config import Task
 from memorymark.records.generation_run import WeightsFrom
 from memorymark.records.serving_config import ServingConfig
@@ -51,16 +51,16 @@ def test_a_model_that_neither_writes_nor_names_classes_is_refused():
     from transformers import Wav2Vec2Config
 
     config = Wav2Vec2Config(hidden_size=32, num_hidden_layers=1, num_attention_heads=2)
-    with pytest.raises(UnknownChoice, match="Unknown task for tiny-ctc"):
+    with pytest.raises(UsageError, match="'tiny-ctc' writes no text, and names no images: it is a"):
         spec_of(HuggingFaceWorkload("tiny-ctc", config))
 
 
 def test_sessions_of_a_model_that_writes_nothing_say_what_would_do():
     said = (
-        "Unknown task for tiny-vit 'image-classification'. Accepted: causal-lm, "
-        "image-text-to-text, seq2seq-lm, speech-seq2seq. Take a model that does one of them."
+        "'tiny-vit' writes no text: it is a model for image-classification. Give a model for one "
+        "of causal-lm, image-text-to-text, seq2seq-lm, speech-seq2seq; `memorymark models` lists "
     )
-    with pytest.raises(UnknownChoice, match=said):
+    with pytest.raises(UsageError, match=said):
         ServingSpec(tiny_vit(), ServingConfig(), SessionPlan())
 
 

@@ -64,9 +64,9 @@ def test_a_file_is_read_up_to_the_bound(tmp_path, monkeypatch):
         read_media("image", str(file))
     with pytest.raises(InvalidValue, match="it has 5 bytes"):
         read_media("image", b"12345")
-    for other in ("missing.png", ""):
+    for other in (str(tmp_path / "missing.png"), ""):
         with pytest.raises(ModelNotFound, match="there is no such file"):
-            read_media("image", str(tmp_path / other))
+            read_media("image", other)
 
 
 def test_a_sound_without_soundfile_says_what_to_install(monkeypatch):
@@ -155,3 +155,9 @@ class TestSoundfile:
         data[21:26] = bytes([data[21] & 0xF0]) + (36_000 * 16_000).to_bytes(4, "big")
         with pytest.raises(InvalidValue, match="it has 36,000 s"):
             decode_sound(bytes(data))
+
+
+def test_what_is_no_regular_file_is_told_so(tmp_path):
+    for other in (str(tmp_path), "/dev/zero"):
+        with pytest.raises(ModelNotFound, match="cannot be read: it is no regular file"):
+            read_media("audio", other)
