@@ -12,6 +12,8 @@ from memorymark.records.codec import Record
 from memorymark.records.config import Attention, Task
 from memorymark.records.option import check_options, option
 
+GENERATING = (Task.CAUSAL_LM, Task.IMAGE_TEXT_TO_TEXT, Task.SEQ2SEQ_LM, Task.SPEECH_SEQ2SEQ)
+"""Tasks whose models write text, the usual one first."""
 MAX_SESSIONS = 65_535
 _VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,4}(\.[0-9a-z]{1,12}){0,3}\Z")
 

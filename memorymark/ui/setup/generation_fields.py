@@ -25,6 +25,7 @@ from memorymark.ui.setup.current import (
 from memorymark.ui.setup.form_fields import (
     draw_budget,
     draw_field,
+    draw_no_text,
     draw_refused,
     draw_setup_model,
     draw_slider,
@@ -59,6 +60,7 @@ def draw_generation_setup() -> None:
         with fields.cell(column_span=2):
             draw_setup_model()
         _draw_device()
+    draw_no_text(GENERATION_FORM, answers=True)
     reads = read_by(current_model())
     if "prompt" in reads:
         _draw_prompt()
