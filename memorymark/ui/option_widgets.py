@@ -70,8 +70,14 @@ def draw_option(
         off = bool(reasons) and not value
         st.toggle(plain(title), shown, key=key, help=plain(said), disabled=off, **calls)
     elif option.kind is str:
-        open_one = plain(_installed(option))
-        st.text_input(plain(title), shown, key=key, help=plain(said), placeholder=open_one, **calls)
+        st.text_input(
+            plain(title),
+            shown,
+            key=key,
+            help=plain(said),
+            placeholder=plain(_installed(option)),
+            **calls,
+        )
     else:
         by_model = _LEFT_OPEN.get(option.name, _BY_MODEL) if option.default is None else ""
         ends, share = bounds(option), {}
