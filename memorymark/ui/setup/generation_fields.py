@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +34,7 @@ from memorymark.ui.setup.form_fields import (
 )
 from memorymark.ui.setup.setup_record import GENERATION_FORM, MEDIA, PROMPT, read_by
 from memorymark.ui.setup.targets import device_target
+from memorymark.ui.setup.uploads import told_name
 from memorymark.units import MIB
 
 _LARGEST_MIB = 8
@@ -159,7 +159,7 @@ def _uploads() -> tuple[dict[str, str], dict[str, bytes]]:
         if file.size > _LARGEST_MIB * MIB:
             raise UsageError(f"The {what} is larger than {_LARGEST_MIB} MiB. Give a smaller one.")
         media[what] = file.getvalue()
-        named[what] = f"{file.name[-80:]} ({hashlib.sha256(media[what]).hexdigest()[:12]})"
+        named[what] = told_name(file.name, media[what])
     return named, media
 
 
