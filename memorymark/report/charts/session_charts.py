@@ -34,7 +34,8 @@ _COLOURS = {
 }  # fmt: skip
 _PLATEAU_COLOUR, _END_COLOUR = "#a08a10", "#c45a92"
 _MOST_TURNS, _MOST_DOTS = 1500, 60
-_BAR_HEIGHT = 150
+# On a telephone each name of the legend takes a line of the chart's height.
+_BAR_HEIGHT, _BAR_LINE, _TURNS_LINE = 160, 32, 20
 
 
 class _Unit(NamedTuple):
@@ -86,7 +87,7 @@ def demand_bar(demand: Demand) -> Spec:
     rule = layer(limits, "rule", {"x": x, "color": colour}, strokeWidth=3)
     said = ", ".join(f"{row['part']} {row['text']}" for row in rows)
     described = f"Demand of {count(demand.sessions)} sessions: {said}; capacity {limit[10:]}."
-    return chart([bars, rule], described, _BAR_HEIGHT)
+    return chart([bars, rule], described, _BAR_HEIGHT + _BAR_LINE * len(colours))
 
 
 def memory_over_turns(run: SessionRun) -> Spec:
@@ -122,7 +123,7 @@ def memory_over_turns(run: SessionRun) -> Spec:
     marks = [*_of_kind(rows, _OUT), *_of_kind(rows, _IN)]
     layers.append(layer(marks, "point", drawn, filled=True, size=36, opacity=0.9))
     layers.append(layer(ended, "point", drawn, shape="cross", filled=True, size=120, opacity=1))
-    return chart(layers, _turns_words(run, plateau), HEIGHT)
+    return chart(layers, _turns_words(run, plateau), HEIGHT + _TURNS_LINE * len(colours))
 
 
 def sessions_by_context(rooms: Sequence[ContextRoom]) -> Spec:

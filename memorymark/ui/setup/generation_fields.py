@@ -59,8 +59,8 @@ def draw_generation_setup() -> None:
     with st.grid(3, min_column_width=150) as fields:
         with fields.cell(column_span=2):
             draw_setup_model()
+            draw_no_text(GENERATION_FORM, answers=True)
         _draw_device()
-    draw_no_text(GENERATION_FORM, answers=True)
     reads = read_by(current_model())
     if "prompt" in reads:
         _draw_prompt()

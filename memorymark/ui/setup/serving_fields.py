@@ -40,10 +40,10 @@ def draw_serving_setup() -> None:
     with st.grid(3, min_column_width=150) as fields:
         with fields.cell(column_span=2):
             draw_setup_model()
+            draw_no_text(SESSIONS_FORM)
         draw_target()
         for name in _FIRST:
             draw_field(SESSIONS_FORM, name)
-    draw_no_text(SESSIONS_FORM)
     _draw_positions()
     more = _shown()
     with more_settings(SESSIONS_FORM, (*more, HOST_MEMORY.name)):

@@ -104,6 +104,20 @@ def test_little_memory_is_drawn_in_mib(swapped):
     assert "Memory (GiB)" in str(memory_over_turns(many))
 
 
+def test_a_legend_in_one_column_leaves_room_for_the_plot(swapped):
+    """As on a telephone, where the bar and the line of the capacity had none."""
+    line, axis = 32, 100  # pixels
+    for spec, least in (
+        (demand_bar(demand_of(swapped, 100, 1024)), 60), (memory_over_turns(swapped), 170),
+    ):  # fmt: skip
+        named = [
+            layer["encoding"]["color"]["scale"]["domain"]
+            for layer in spec["layer"]
+            if "color" in layer["encoding"]
+        ]
+        assert spec["height"] - line * len(named[0]) - axis >= least
+
+
 def test_of_many_turns_some_are_left_out_but_not_the_first_move(swapped):
     turns = turns_in_order(swapped.timeline)
     kept = thinned(turns, 5)
