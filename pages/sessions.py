@@ -29,6 +29,7 @@ with press_area():
 if shown is None:
     st.caption(
         "Sessions start one after the other, read their prompt, wait and take their turns again: "
-        "simulated for a GPU of the catalogue, or run on a device of this machine."
+        "simulated for a GPU of the catalogue, or run on a device of this machine. Sliders of "
+        "sessions and context, which redraw what they need at once, come with the first result."
     )
 draw_run(shown, draw_sessions, RUN)

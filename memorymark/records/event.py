@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from memorymark.errors import Cancelled
 from memorymark.records.codec import Origin, Record, same
@@ -38,7 +38,8 @@ class Event(Record):
         trial: The finished trial, where it is about one.
         progress: Share of the work done, from 0 to 1, where it can be said.
         at: Seconds since the epoch.
-        known: Puts together the record of what is known by now, where the work could end here.
+        known: Puts together the record of what is known by now, where the work could end here; as
+            JSON where another process sent it.
     """
 
     # Without the trial and the record: the log of a run would grow by a megabyte.
@@ -53,7 +54,9 @@ class Event(Record):
     trial: Trial | None = None
     progress: float | None = None
     at: float = field(default_factory=time.time)
-    known: Callable[[], Record] | None = field(default=None, compare=False, repr=False)
+    known: Callable[[], Record | dict[str, Any]] | None = field(
+        default=None, compare=False, repr=False
+    )
 
 
 OnEvent = Callable[[Event], None]

@@ -12,11 +12,13 @@ from memorymark.records.codec import Record
 from memorymark.records.config import Attention, Task
 from memorymark.records.option import check_options, option
 
+GENERATING = (Task.CAUSAL_LM, Task.IMAGE_TEXT_TO_TEXT, Task.SEQ2SEQ_LM, Task.SPEECH_SEQ2SEQ)
+"""Tasks whose models write text, the usual one first."""
 MAX_SESSIONS = 65_535
 _VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,4}(\.[0-9a-z]{1,12}){0,3}\Z")
 
 
-def _read_version(text: str | None) -> str | None:
+def _read_version(text: object) -> str | None:
     """Return the version of a package, as text.
 
     Raises:
@@ -24,7 +26,7 @@ def _read_version(text: str | None) -> str | None:
     """
     if not text:
         return None
-    if not _VERSION.match(text):
+    if not isinstance(text, str) or not _VERSION.match(text):  # a widget may be forged
         raise InvalidValue("transformers version", text, "a version such as 4.44 or 4.44.2")
     return text
 

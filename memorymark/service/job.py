@@ -36,6 +36,7 @@ class Job:
         expected_seconds: How long an earlier run like it took, where there is one.
         token: Stops the work.
         is_ending: Whether it was cancelled before it began.
+        known: The record of what is known by now, as JSON, where the engine says it.
     """
 
     run_id: str
@@ -54,6 +55,7 @@ class Job:
     expected_seconds: float | None = None
     token: CancelToken = field(default_factory=CancelToken)
     is_ending: bool = False
+    known: dict[str, Any] | None = None
 
     @property
     def share(self) -> float | None:

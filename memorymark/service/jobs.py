@@ -9,6 +9,7 @@ free were interrupted.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 import queue
@@ -184,6 +185,9 @@ class JobManager:
             self._end(job, RunStatus.DONE, record=record)
 
     def _note(self, job: Job, event: Event) -> None:
+        if event.known is not None:  # the newest is enough: all of them would be long
+            job.known = _as_json(event.known())
+            event = dataclasses.replace(event, known=None)
         job.events.append(event)
         self._log.add(job.run_id, len(job.events) - 1, event)
 
@@ -232,8 +236,11 @@ def _owner(folder: Path) -> Owner | None:
 
 def _known_by(end: BaseException) -> dict[str, Any] | None:
     """Return the record of what was known when work ended early, as JSON."""
-    partial = getattr(end, "partial", None)
-    return partial.to_dict() if isinstance(partial, Record) else partial
+    return _as_json(getattr(end, "partial", None))
+
+
+def _as_json(known: Record | dict[str, Any] | None) -> dict[str, Any] | None:
+    return known.to_dict() if isinstance(known, Record) else known
 
 
 def _key(kind: str, request: dict[str, Any]) -> str:

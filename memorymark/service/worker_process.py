@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -143,7 +144,7 @@ class WorkerProcess:
                     if "event" not in message:
                         return self._answer(message, watch)
                     watch.known = message.get("known", watch.known)
-                    on_event(Event.from_dict(message["event"]))
+                    on_event(_event_of(message))
                 self._look_after(watch)
         except WorkerFailed:
             raise
@@ -233,6 +234,12 @@ class WorkerProcess:
         about = " That is how the operating system ends a process when memory runs out."
         out_of_memory = about if code == -signal.SIGKILL else ""
         return f"The process that ran this job {how}; start it again.{out_of_memory}"
+
+
+def _event_of(message: dict[str, Any]) -> Event:
+    """Return the event that a worker tells of, with the record of what is known by then."""
+    event, known = Event.from_dict(message["event"]), message.get("known")
+    return event if known is None else dataclasses.replace(event, known=lambda: known)
 
 
 def resident_bytes(pid: int) -> int | None:

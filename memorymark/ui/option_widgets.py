@@ -12,6 +12,8 @@ may be emptied has none as its default: it is told what to show until somebody u
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
 from typing import Any
 
 import streamlit as st
@@ -29,6 +31,7 @@ _LEFT_OPEN = {
     "top_k": "all",
     "top_p": "all",
 }
+_INSTALLED = {"transformers_version": "transformers"}  # whose version holds where none is given
 _PERCENT = 100.0
 _NOTHING = object()
 _PAGE, _DRAWN, _SHOWN = "page_drawn", "widgets_drawn", "widgets_shown"
@@ -67,7 +70,14 @@ def draw_option(
         off = bool(reasons) and not value
         st.toggle(plain(title), shown, key=key, help=plain(said), disabled=off, **calls)
     elif option.kind is str:
-        st.text_input(plain(title), shown, key=key, help=plain(said), **calls)
+        st.text_input(
+            plain(title),
+            shown,
+            key=key,
+            help=plain(said),
+            placeholder=plain(_installed(option)),
+            **calls,
+        )
     else:
         by_model = _LEFT_OPEN.get(option.name, _BY_MODEL) if option.default is None else ""
         ends, share = bounds(option), {}
@@ -131,6 +141,16 @@ def bounds(option: Option) -> tuple[Any, Any]:
     """Return the smallest and the largest number that an option takes, None without an end."""
     largest = None if option.largest is None else option.kind(option.largest)
     return option.kind(option.smallest), largest
+
+
+@cache
+def _installed(option: Option) -> str:
+    """Return the version that holds where an option of versions is left open; else nothing."""
+    package = _INSTALLED.get(option.name)
+    try:
+        return "" if package is None else f"{metadata.version(package)}, installed"
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _as_shown(option: Option, value: Any) -> Any:

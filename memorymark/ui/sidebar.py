@@ -16,8 +16,8 @@ from memorymark.ui.engine import app_service, sign_in_problem, signed_in_address
 from memorymark.ui.machine_view import draw_machine
 from memorymark.ui.option_widgets import bounds, show
 from memorymark.ui.setup.choices import has_chosen, remember, reset, shown_analysis, value_of
-from memorymark.ui.setup.current import current_batch, set_value
-from memorymark.ui.setup.setup_record import BATCH, OPTIONS
+from memorymark.ui.setup.current import current_batch, current_form, set_value
+from memorymark.ui.setup.setup_record import BATCH, GENERATION_FORM, OPTIONS, TRAINED_FORM
 
 _OPTIONS = options_of(AnalysisOptions)
 _LARGEST_PRICE = 20.0
@@ -27,11 +27,14 @@ _HARD_TO_READ = 10_000
 
 
 def draw_sidebar(with_plan: bool) -> None:
-    """Draw the sidebar; a page may draw the plan itself instead."""
+    """Draw the sidebar, of costs what the page works out; it may draw the plan itself instead."""
     draw_machine()
-    _price()
-    _batch()
-    if with_plan:
+    form = current_form()
+    if form is not GENERATION_FORM:  # it costs nothing that is worked out
+        _price()
+    if form is TRAINED_FORM:
+        _batch()
+    if form is TRAINED_FORM and with_plan:
         with st.expander("Dataset and runs", icon=":material/dataset:"):
             draw_plan()
     if has_chosen():

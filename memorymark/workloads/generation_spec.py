@@ -13,13 +13,13 @@ from memorymark.bounds import MEDIA
 from memorymark.errors import InvalidValue, UsageError, quoted
 from memorymark.records.config import Task, TrainingConfig
 from memorymark.records.generation_plan import GenerationPlan
-from memorymark.records.serving_config import ServingConfig
+from memorymark.records.serving_config import GENERATING, ServingConfig
 from memorymark.workloads.checkpoint import Checkpoint
 from memorymark.workloads.huggingface import HuggingFaceWorkload
 from memorymark.workloads.media import decode_image, decode_sound, read_media
 from memorymark.workloads.readers import ModelInputs, Reader, check_media, positions_of
 from memorymark.workloads.served_model import dtype_of, served
-from memorymark.workloads.serving_spec import GENERATING, built_as
+from memorymark.workloads.serving_spec import built_as
 from memorymark.workloads.text_form import TextForm, text_form
 
 if TYPE_CHECKING:

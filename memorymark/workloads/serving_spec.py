@@ -12,7 +12,7 @@ from torch import Tensor
 
 from memorymark.errors import BatchTooLong, UnknownChoice, UsageError, quoted
 from memorymark.records.config import Precision, Task, TrainingConfig
-from memorymark.records.serving_config import ServingConfig, WeightFormat
+from memorymark.records.serving_config import GENERATING, ServingConfig, WeightFormat
 from memorymark.records.session_run import SessionPlan
 from memorymark.workloads.build import match_batch
 from memorymark.workloads.lengths import text_positions
@@ -20,9 +20,6 @@ from memorymark.workloads.tasks import supported_tasks
 
 if TYPE_CHECKING:
     from memorymark.workloads.base import Workload
-
-GENERATING = (Task.CAUSAL_LM, Task.IMAGE_TEXT_TO_TEXT, Task.SEQ2SEQ_LM, Task.SPEECH_SEQ2SEQ)
-"""Tasks whose models write text, the usual one first."""
 
 _PRECISIONS = {
     WeightFormat.FP32: Precision.FP32,

@@ -164,6 +164,19 @@ def test_what_was_known_of_a_failed_job_is_kept(manager, history):
     assert (run.error, run.record["trials"]) == ("Its process ended.", [])
 
 
+def test_what_is_known_of_a_running_job_is_the_newest_record(manager):
+    def tell(on_event, cancel):
+        for text in ("Once", "Once upon"):
+            on_event(Event(EventKind.TEXT, text, known=lambda text=text: {"text": text}))
+        on_event(Event(EventKind.NOTE, "It goes on"))
+        return {}
+
+    job = manager.submit("generate", {"model": "gpt2"}, DEVICE, tell)
+    until(lambda: job.status is RunStatus.DONE)
+    assert job.known == {"text": "Once upon"}
+    assert len(job.events) == 3 and all(event.known is None for event in job.events)
+
+
 def test_writing_how_a_job_ended_holds_up_no_page(manager, history, gate, monkeypatch):
     """Pages ask how jobs stand while the end of one is written."""
     running = manager.submit("analysis", {"model": "a"}, DEVICE, gate)

@@ -245,6 +245,7 @@ def test_a_text_that_does_not_stop_when_told_to_is_kept_as_far_as_it_was_heard(w
         if event.kind is not EventKind.TEXT:
             return
         heard.append(event.text)
+        assert event.known()["text"] == "".join(heard)
         if len(heard) == 3:
             os.kill(worker.pid, signal.SIGSTOP)  # as a machine does that is too busy
             cancel.cancel()

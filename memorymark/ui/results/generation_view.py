@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import streamlit as st
 
 from memorymark.records.codec import to_json
-from memorymark.records.event import Event, EventKind
+from memorymark.records.event import EventKind
 from memorymark.records.generation_run import GenerationRun
 from memorymark.report.generation_lines import (
     error_words,
@@ -26,6 +24,7 @@ from memorymark.ui.pieces import File, card, draw_exports
 from memorymark.ui.results.analysis_view import source_line
 from memorymark.ui.results.job_view import draw_phases
 from memorymark.ui.setup.choices import link_inputs
+from memorymark.ui.setup.uploads import uploaded_files, with_own_names
 from memorymark.ui.slots import drawing
 from memorymark.units import count, mib_or_gib, percent, rate, seconds
 
@@ -42,7 +41,7 @@ _LABELS = (
 
 @st.fragment(run_every=_POLL_SECONDS)
 def watch_text(run_id: str) -> None:
-    """Draw what an active run has written so far, with how fast."""
+    """Draw what an active run has written so far, with what it came to by then."""
     with drawing():
         job = app_service().jobs.get(run_id)
         events = events_of(run_id)
@@ -50,7 +49,8 @@ def watch_text(run_id: str) -> None:
         if job is not None and not pieces:
             draw_phases(events, job.status)
         _draw_text("".join(event.text for event in pieces), run_id)
-        _draw_live(pieces)
+        if job is not None and job.known is not None and pieces:
+            _draw_live(GenerationRun.from_dict(job.known))
 
 
 def draw_generation(run: Run) -> None:
@@ -74,7 +74,12 @@ def draw_generation(run: Run) -> None:
         File("JSON", lambda: to_json(found), "json"),
         File("Report (text)", lambda: text, "txt"),
     ]
-    draw_exports(run.run_id, request.command() if request else None, files, link_inputs(None))
+    command = None if request is None else with_own_names(request).command()
+    for name in uploaded_files(found.plan):
+        say.caption(
+            "What was uploaded is not kept: for the command below, save it as {} first.", name
+        )
+    draw_exports(run.run_id, command, files, link_inputs(None))
 
 
 def _draw_text(text: str, run_id: str) -> None:
@@ -83,12 +88,15 @@ def _draw_text(text: str, run_id: str) -> None:
         st.code(visible_text(text) or "…", language=None, wrap_lines=True)
 
 
-def _draw_live(pieces: Sequence[Event]) -> None:
-    if len(pieces) < 2:
-        return
-    took = pieces[-1].at - pieces[0].at
-    speed = rate((len(pieces) - 1) / took) if took > 0 else "—"
-    say.caption("{} pieces of text, {} a second", count(len(pieces)), speed)
+def _draw_live(found: GenerationRun) -> None:
+    """Draw the figures of a text that is not at its end."""
+    with st.grid(3, min_column_width=150):
+        card("New tokens", count(found.new_tokens), f"of {count(found.plan.max_new_tokens)}")
+        card("New tokens/s", rate(found.decode_tokens_per_second), "measured, after the first")
+        card("First token", seconds(found.first_token_seconds), "measured, after the inputs")
+        card("Prompt tokens", count(found.prompt_tokens), "read before")
+        card("Peak so far", mib_or_gib(found.peak_allocated_bytes), "measured, of tensors")
+        card("Peak, predicted", mib_or_gib(found.predicted_most_bytes), "simulated, at all tokens")
 
 
 def _draw_cards(found: GenerationRun) -> None:

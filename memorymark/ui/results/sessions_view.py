@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
 import streamlit as st
 
 from memorymark.records.codec import to_json
@@ -26,8 +29,9 @@ from memorymark.ui.columns import draw_table
 from memorymark.ui.kept_runs import request_of
 from memorymark.ui.pieces import File, card, draw_exports
 from memorymark.ui.results.analysis_view import source_line
-from memorymark.ui.setup.choices import link_inputs
-from memorymark.units import count, gib, likely_seconds, mib_or_gib, seconds
+from memorymark.ui.setup.choices import chosen_price, link_inputs
+from memorymark.ui.setup.targets import target_of_result
+from memorymark.units import count, likely_rate, likely_seconds, mib_or_gib, rate, seconds, usd
 
 _FIGURES = (
     columns.text("Figure", lambda row: row[0], width="medium"),
@@ -38,7 +42,8 @@ _MOST_SESSIONS = 4  # times as many as there is room for, at the end of the slid
 
 def draw_sessions(run: Run) -> None:
     """Draw a finished run of sessions."""
-    found, request = SessionRun.from_dict(run.record or {}), request_of(run)
+    kept, request = SessionRun.from_dict(run.record or {}), request_of(run)
+    found = _at_chosen_price(kept)
     say.heading("{}", sessions_sentence(found))
     say.line("{}", sessions_phrase(found, request))
     say.caption("{}", source_line(found.target, found.created_at, found.software))
@@ -48,6 +53,7 @@ def draw_sessions(run: Run) -> None:
     _draw_demand(found, run.run_id)
     st.subheader("Memory while sessions take turns", anchor=False)
     draw_spec(memory_over_turns(found), f"turns_{run.run_id}")
+    st.caption("A step for each turn of a session, in the order in which turns began.")
     if any(room.sessions for room in found.rooms):
         st.subheader("Sessions over context", anchor=False)
         draw_spec(sessions_by_context(found.rooms), f"rooms_{run.run_id}")
@@ -55,7 +61,13 @@ def draw_sessions(run: Run) -> None:
     draw_table(_FIGURES, session_figures(found), "Figures of the run")
     for note in found.assumptions:
         say.caption("{}", note)
-    _draw_exports(run, found, request)
+    _draw_exports(run, kept, request)
+
+
+def _at_chosen_price(found: SessionRun) -> SessionRun:
+    """Return a run at the price that the visitor set for its target, where one was set."""
+    price = chosen_price(target_of_result(found.target))
+    return found if price is None else dataclasses.replace(found, price_per_hour=price)
 
 
 def _draw_cards(found: SessionRun) -> None:
@@ -76,9 +88,29 @@ def _draw_cards(found: SessionRun) -> None:
             "of its memory kept free.",
         )
         card("Cache of a session", mib_or_gib(found.cache_bytes_per_session), "at its end")
+        _draw_rate(found)
         _draw_latency("First token", found.first_token_seconds, found)
         _draw_latency("Next token", found.next_token_seconds, found)
         _draw_latency("Next token after swaps", found.next_token_swapped_seconds, found)
+
+
+def _draw_rate(found: SessionRun) -> None:
+    """Draw tokens per second of all sessions, and what they cost."""
+    speed, cost = found.tokens_per_second, found.cost_per_million_tokens
+    price = found.price_per_hour
+    card("New tokens/s, all sessions", rate(speed), _told(found, speed, likely_rate))
+    told = "no price is known" if price is None else f"at {usd(price)} per hour"
+    card("Per million new tokens", usd(cost), told)
+
+
+def _told(
+    found: SessionRun, value: float | None, likely: Callable[[tuple[float, float] | None], str]
+) -> str:
+    """Say where a figure comes from: measured, or simulated with the band around it."""
+    if value is None:
+        is_short = found.sessions_completed < found.plan.sessions
+        return "not all sessions completed" if is_short else "not known"
+    return likely(found.band(value)).strip(" ()") or "measured"
 
 
 def _draw_latency(label: str, value: float | None, found: SessionRun) -> None:
@@ -125,13 +157,13 @@ def _draw_demand(found: SessionRun, run_id: str) -> None:
 def _demand_words(demand: Demand) -> str:
     needs = (
         f"{count(demand.sessions)} sessions of {count(demand.context_tokens)} tokens need "
-        f"{gib(demand.total_bytes)}"
+        f"{mib_or_gib(demand.total_bytes)}"
     )
     if demand.capacity_bytes is None or demand.room is None:
         return f"{needs}."
     fits = "fits" if demand.total_bytes <= demand.capacity_bytes else "does not fit"
     return (
-        f"{needs} of {gib(demand.capacity_bytes)}, which {fits}; there is room for "
+        f"{needs} of {mib_or_gib(demand.capacity_bytes)}, which {fits}; there is room for "
         f"{count(demand.room)}."
     )
 

@@ -66,14 +66,19 @@ def value_of(name: str) -> Any:
 
 def _price_on(target: str) -> float | None:
     """Return the price of a target: the visitor's, that of the run shown on it, the catalogue's."""
-    prices = st.session_state.get(_PRICES, {})
-    if target in prices:
-        return prices[target]
+    chosen = chosen_price(target)
+    if chosen is not None:
+        return chosen
     shown = shown_analysis()
     if shown is not None and target_of_result(shown.target) == target:
         return shown.options.price_per_hour
     gpu = gpu_of(target)
     return gpu.usd_per_hour if gpu else None
+
+
+def chosen_price(target: str) -> float | None:
+    """Return the price that the visitor set for a target; None where none was set."""
+    return st.session_state.get(_PRICES, {}).get(target)
 
 
 def options_to_ask() -> dict[str, Any]:

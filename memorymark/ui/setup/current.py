@@ -23,11 +23,12 @@ from memorymark.records.request import Request, RequestKind, amount_words
 from memorymark.records.serving_config import ServingConfig
 from memorymark.records.session_run import SessionPlan
 from memorymark.report.changed_settings import changed_settings
-from memorymark.service.first_run import FIRST_MODEL
 from memorymark.ui.machine_view import local_devices
+from memorymark.ui.setup.model_facts import positions_here
 from memorymark.ui.setup.setup_address import is_in_address, read_address, write_setup
 from memorymark.ui.setup.setup_record import (
     BATCH,
+    CONTEXT,
     FORMS,
     GENERATED,
     GENERATION_FORM,
@@ -69,12 +70,12 @@ def current_setup() -> Setup:
     asked = asked_values(TRAINED_FORM)
     budget = values["memory_budget"]
     return Setup(
-        model=values["model"],
+        model=current_model(),
         config=TrainingConfig(**{name: asked[name] for name in TRAINING}),
         **target_parts(values["target"]),
         memory_budget=_BUDGET.parse(budget) if budget else None,
         options=AnalysisOptions(**{name: asked[name] for name in SEARCHED}),
-        served=asked_values(SESSIONS_FORM),
+        served={**asked_values(SESSIONS_FORM), CONTEXT: current_context()},
         generated={**asked_values(GENERATION_FORM), **_prompt()},
         own_device=current_device(),
     )
@@ -96,13 +97,29 @@ def current_target() -> str:
 
 
 def current_model() -> str:
-    """Return the model's name."""
-    return setup_values()["model"]
+    """Return the model's name: until somebody chooses one, that which the page opens on."""
+    return setup_values()["model"] or current_form().first_model
+
+
+def current_context() -> int:
+    """Return the tokens of a session's context: what a model has no positions for is left out.
+
+    That is so by default alone: a context that somebody set stays.
+    """
+    context = form_values(SESSIONS_FORM)[CONTEXT]
+    most = positions_here(current_model())
+    is_cut = most is not None and context == SESSIONS_FORM.options[CONTEXT].default
+    return min(context, most) if is_cut else context
 
 
 def current_device() -> str:
     """Return the device of this machine that what is only measured runs on."""
     return target_parts(current_target())["device"] or local_devices()[0][0]
+
+
+def shown_value(form: Form, name: str) -> Any:
+    """Return what the field of an option shows."""
+    return current_context() if name == CONTEXT else form_values(form)[name]
 
 
 def is_simulated() -> bool:
@@ -180,7 +197,7 @@ def write_address() -> None:
     except MemoryMarkError:
         return
     asked = {name: value for name, value in asked_values(form).items() if value != ""}
-    write_setup(form, values, asked, values["target"])
+    write_setup(form, {**values, "model": current_model()}, asked, values["target"])
 
 
 def refused_in_address() -> list[str]:
@@ -265,7 +282,7 @@ def _first() -> dict[str, Any]:
         **{name: option.default for name, option in OPTIONS.items()},
         SESSIONS_FORM.key: _served(ServingConfig(), SessionPlan(), None),
         GENERATION_FORM.key: _generated(ServingConfig(), GenerationPlan()),
-        "model": FIRST_MODEL,
+        "model": "",
         "target": default_target(),
         "memory_budget": "",
     }

@@ -16,13 +16,16 @@ from memorymark.ui import say
 from memorymark.ui.option_widgets import bounds, draw_option, entered, show
 from memorymark.ui.say import plain
 from memorymark.ui.setup.current import (
+    current_model,
     current_target,
     form_values,
     not_by_default,
     refused_in_address,
     set_value,
     setup_values,
+    shown_value,
 )
+from memorymark.ui.setup.model_facts import why_no_text
 from memorymark.ui.setup.model_field import draw_model, entered_model
 from memorymark.ui.setup.setup_record import HOST_MEMORY, TRAINED_FORM, Form
 from memorymark.ui.setup.targets import SIMULATED, gpu_of, kind_of, target_options
@@ -39,7 +42,19 @@ def draw_refused() -> None:
 
 def draw_setup_model() -> None:
     """Draw the field of the model, which all pages share."""
-    draw_model(setup_values()["model"], on_change=take_model)
+    draw_model(current_model(), on_change=take_model)
+
+
+def draw_no_text(form: Form, *, answers: bool = False) -> None:
+    """Say where the model writes no text, and what to choose.
+
+    Args:
+        form: The form of the page, on which models write.
+        answers: Whether the page takes what names classes of images, too.
+    """
+    why = why_no_text(current_model(), form_values(form)["task"], answers=answers)
+    if why is not None:
+        say.warning("{}", why, icon=":material/edit_off:")
 
 
 def draw_field(form: Form, name: str, label: str | None = None, target: str | None = None) -> None:
@@ -56,7 +71,7 @@ def draw_field(form: Form, name: str, label: str | None = None, target: str | No
     asked = option.choices or (["True"] if option.kind is bool else [])
     reasons = {value: why for value in asked if (why := look(value))}
     draw_option(
-        option, field_key(form, name), form_values(form)[name], reasons, label=label,
+        option, field_key(form, name), shown_value(form, name), reasons, label=label,
         on_change=take, args=(name, form),
     )  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +24,7 @@ from memorymark.ui.setup.current import (
 from memorymark.ui.setup.form_fields import (
     draw_budget,
     draw_field,
+    draw_no_text,
     draw_refused,
     draw_setup_model,
     draw_slider,
@@ -34,6 +34,7 @@ from memorymark.ui.setup.form_fields import (
 )
 from memorymark.ui.setup.setup_record import GENERATION_FORM, MEDIA, PROMPT, read_by
 from memorymark.ui.setup.targets import device_target
+from memorymark.ui.setup.uploads import told_name
 from memorymark.units import MIB
 
 _LARGEST_MIB = 8
@@ -58,6 +59,7 @@ def draw_generation_setup() -> None:
     with st.grid(3, min_column_width=150) as fields:
         with fields.cell(column_span=2):
             draw_setup_model()
+            draw_no_text(GENERATION_FORM, answers=True)
         _draw_device()
     reads = read_by(current_model())
     if "prompt" in reads:
@@ -157,7 +159,7 @@ def _uploads() -> tuple[dict[str, str], dict[str, bytes]]:
         if file.size > _LARGEST_MIB * MIB:
             raise UsageError(f"The {what} is larger than {_LARGEST_MIB} MiB. Give a smaller one.")
         media[what] = file.getvalue()
-        named[what] = f"{file.name[-80:]} ({hashlib.sha256(media[what]).hexdigest()[:12]})"
+        named[what] = told_name(file.name, media[what])
     return named, media
 
 

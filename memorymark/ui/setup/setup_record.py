@@ -20,9 +20,11 @@ from memorymark.records.option import Option, options_of
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.serving_config import ServingConfig
 from memorymark.records.session_run import SessionPlan
+from memorymark.service.first_run import FIRST_MODEL
+from memorymark.ui.setup.model_facts import FIRST_WRITER, lengths_here, task_here
 from memorymark.workloads.known_models import lengths_of, task_of
 
-BATCH = "current_batch_size"
+BATCH, CONTEXT = "current_batch_size", "context_tokens"
 SEARCH = (
     "granularity", "headroom", "objective", "max_batch_size", "effective_batch_size", "lengths",
     "length_range",
@@ -55,6 +57,7 @@ class Form:
         options: Its options by name, as an address says them.
         asked: Returns the names of those that count for a model and the form's own task.
         kind: What is asked for with it.
+        first_model: The model that it opens on, until somebody chooses one.
         is_measured: Whether it runs on devices of this machine alone.
     """
 
@@ -62,6 +65,7 @@ class Form:
     options: Mapping[str, Option]
     asked: Callable[[str, Task | None], Collection[str]]
     kind: RequestKind
+    first_model: str = FIRST_MODEL
     is_measured: bool = False
 
 
@@ -160,7 +164,7 @@ def training_options(model: str, task: Task | None) -> set[str]:
 
 def serving_options(model: str, task: Task | None) -> set[str]:
     """Return the options of sessions that a model takes: of the lengths, those of what it reads."""
-    lengths = lengths_of(model, task)
+    lengths = lengths_here(model, task)
     return {name for name in SERVED if name not in LENGTHS or lengths is None or name in lengths}
 
 
@@ -170,14 +174,14 @@ def generation_options(model: str, task: Task | None) -> set[str]:
     What classifies images chooses no token.
     """
     left_out = set() if "prompt" in read_by(model) else {"prompt_tokens"}
-    if (task or task_of(model)) is Task.IMAGE_CLASSIFICATION:
+    if (task or task_here(model)) is Task.IMAGE_CLASSIFICATION:
         left_out |= {*_CHOOSING, "cache"}
     return GENERATED.keys() - left_out
 
 
 def read_by(model: str) -> set[str]:
     """Return what a model may read: all, where that is not known without loading it."""
-    lengths = lengths_of(model)
+    lengths = lengths_here(model)
     if lengths is None:
         return set(_READS.values())
     reads = {_READS[name] for name in lengths if name in _READS}
@@ -190,9 +194,9 @@ TRAINED_FORM = Form(
     lambda model, task: training_options(model, task) | SEARCHED.keys(),
     RequestKind.ANALYSIS,
 )
-SESSIONS_FORM = Form("served", SERVED, serving_options, RequestKind.SESSIONS)
+SESSIONS_FORM = Form("served", SERVED, serving_options, RequestKind.SESSIONS, FIRST_WRITER)
 GENERATION_FORM = Form(
-    "generated", GENERATED, generation_options, RequestKind.GENERATE, is_measured=True
+    "generated", GENERATED, generation_options, RequestKind.GENERATE, FIRST_WRITER, is_measured=True
 )
 FORMS: Mapping[str, Form] = {"sessions": SESSIONS_FORM, "generate": GENERATION_FORM}
 """The forms by the addresses of their pages; all other pages ask for a training."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -9,11 +10,15 @@ from generators import image_bytes, tiny_vit
 from tiny import tiny_llama
 
 import memorymark
+from memorymark.records.event import Event, EventKind
 from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.serving_config import ServingConfig
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.service.run import begun_run
+from memorymark.ui import engine
+from memorymark.ui.setup.uploads import told_name, uploaded_files, with_own_names
+from memorymark.units import mib_or_gib
 
 PLAN = GenerationPlan(max_new_tokens=5, prompt_tokens=8)
 MARKUP = "# Title\n![x](http://example.org/a.png) <b>bold</b> :smile: \x1b[2J"
@@ -75,6 +80,57 @@ def test_a_generation_is_drawn_with_predicted_beside_measured(app, record):
     assert "were predicted" in shown and "Measured on" in shown and "random" in shown
     assert any(each.value == record["text"] for each in app.code)
     assert "error: none, to the byte" in [each.delta for each in app.metric]
+
+
+def test_figures_stand_beside_a_text_while_it_is_written(app, record, monkeypatch):
+    """Of the newest record that the engine tells, each said to be measured or simulated."""
+    go, told = threading.Event(), threading.Event()
+
+    def work(on_event, cancel):
+        on_event(Event(EventKind.TEXT, "1 2", known=lambda: record))
+        told.set()
+        go.wait(20)
+        return record
+
+    app.switch_page("pages/generate.py").run()
+    request = Request(RequestKind.GENERATE, "gpt2", device="cpu", generation=PLAN).to_dict()
+    job = engine.app_service().jobs.submit("generate", request, "cpu:0", work)
+    assert told.wait(10)
+    app.query_params["run"] = job.run_id
+    app.run()
+    shown = {each.label: (each.value, each.delta) for each in app.metric}
+    go.set()
+    assert not app.exception
+    assert shown["New tokens"] == ("5", "of 5") and shown["Prompt tokens"][0] == "8"
+    assert shown["New tokens/s"][0] != "—" and shown["First token"][0] != "—"
+    assert shown["Peak so far"] == (
+        mib_or_gib(record["peak_allocated_bytes"]),
+        "measured, of tensors",
+    )
+    assert shown["Peak, predicted"] == (
+        mib_or_gib(record["predicted_most_bytes"]),
+        "simulated, at all tokens",
+    )
+
+
+def test_the_command_of_an_upload_names_a_file_that_is_to_be_saved_first(app, classified):
+    name = told_name("my cat.png", image_bytes())
+    kept = {**classified, "plan": {**classified["plan"], "image": name}}
+    request = Request(
+        RequestKind.GENERATE, "resnet", device="cpu", generation=GenerationPlan(image=name)
+    )
+    app.query_params["run"] = RunHistory().save("generate", kept, request=request.to_dict())
+    app.switch_page("pages/generate.py").run()
+    assert not app.exception
+    (command,) = [each.value for each in app.code if each.value.startswith("memorymark ")]
+    assert "--image 'my cat.png'" in command and "(" not in command
+    assert "save it as my cat.png first" in texts(app)
+
+
+def test_the_file_of_a_run_of_the_command_line_stays_as_it_is(app, classified):
+    plan = GenerationPlan(image="/data/cat (1).png")
+    request = Request(RequestKind.GENERATE, "resnet", device="cpu", generation=plan)
+    assert with_own_names(request) == request and uploaded_files(plan) == []
 
 
 def test_what_a_model_writes_is_no_markup(app, record):

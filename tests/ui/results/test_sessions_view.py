@@ -49,6 +49,30 @@ def test_a_run_is_drawn_and_its_sliders_redraw_the_demand(app, record):
     assert not app.exception and "which does not fit" in texts(app)
 
 
+def test_the_cost_follows_the_price_that_the_visitor_sets(app, record):
+    opened(app, record)
+
+    def cost():
+        (found,) = [each for each in app.metric if each.label == "Per million new tokens"]
+        return float(found.value.replace("\\", "").replace("$", "")), found.delta
+
+    before, _ = cost()
+    (price,) = [each for each in app.sidebar.slider if each.label.startswith("GPU price")]
+    price.set_value(10 * price.value).run()
+    after, told = cost()
+    assert after == pytest.approx(10 * before, rel=0.05) and "per hour" in told
+
+
+def test_no_caption_of_a_small_model_is_all_zeros(app, record):
+    opened(app, record)
+    assert "MiB" in texts(app) and " 0.0" not in texts(app)
+
+
+def test_where_the_sliders_will_be_is_said_before_there_is_a_result(app):
+    app.switch_page("pages/sessions.py").run()
+    assert "Sliders of sessions and context" in texts(app)
+
+
 def test_opening_a_run_fills_the_setup_and_a_change_marks_it(app, record):
     opened(app, record)
     served = app.session_state["setup"]["served"]

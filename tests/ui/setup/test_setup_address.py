@@ -8,13 +8,14 @@ from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.serving_config import ServingConfig
 from memorymark.service.history import RunHistory, RunStatus
+from memorymark.ui.setup.model_facts import FIRST_WRITER
 from memorymark.ui.setup.setup_record import FORMS
 
 SESSIONS = {
     "model": "hf:openai-community/gpt2", "gpu": "l4", "memory_budget": "8GiB", "weights": "fp16",
     "context_tokens": "512", "sessions": "7", "policy": "swap", "cache": "static",
     "expandable_segments": "false", "pause_layer": "3", "host_memory": "64GiB",
-    "attention": "eager",
+    "attention": "eager", "transformers_version": "4.44.2",
 }  # fmt: skip
 GENERATE = {
     "model": "gpt2", "memory_budget": "2GiB", "weights": "fp32", "max_new_tokens": "900",
@@ -86,7 +87,7 @@ def test_the_address_follows_each_change_and_leaves_defaults_out(app, page, labe
     opened(app, page)
     assert said_by(app) == {}
     widget(app, label).set_value(value).run()
-    assert said_by(app) == {"model": "bert", **said}
+    assert said_by(app) == {"model": FIRST_WRITER, **said}
 
 
 def test_what_somebody_writes_stands_in_no_address(app):
@@ -126,7 +127,7 @@ def test_what_is_not_understood_is_said_and_left_out(app, page, said, sentences)
     values = app.session_state["setup"][FORMS[page].key]
     assert values["weights"] == "bf16" and values.get("temperature", 0) == 0
     widget(app, "Precision").set_value("fp32").run()
-    assert not app.warning and said_by(app) == {"model": "bert", "weights": "fp32"}
+    assert not app.warning and said_by(app) == {"model": FIRST_WRITER, "weights": "fp32"}
 
 
 def test_settings_that_do_not_go_together_break_no_page(app):
@@ -146,7 +147,7 @@ def test_each_page_has_settings_of_its_own(app):
     assert setup["attention"] == setup["generated"]["attention"] == "sdpa"
     app.switch_page("pages/generate.py").run()
     widget(app, "Temperature").set_value(0.5).run()
-    assert said_by(app) == {"model": "bert", "temperature": "0.5"}
+    assert said_by(app) == {"model": FIRST_WRITER, "temperature": "0.5"}
 
 
 def test_a_kept_generation_fills_the_whole_form(app):
