@@ -7,8 +7,8 @@ they lie in the host's memory until their session's next turn.
 How room is made under `swap`. Before a session takes its place, by arithmetic: what is taken, its
 cache and the most that a pass took so far. That is an estimate, since the allocator loses what it
 loses: a prompt, or a cache on its way back, that finds no room begins again when another cache was
-moved away. A token cannot begin again, for it changes its cache as it goes. So before each one there
-has to be as much as it takes in the worst case, or nothing is left to be moved.
+moved away. A token cannot begin again, for it changes its cache as it goes. So before each one
+there has to be as much as it takes in the worst case, or nothing is left to be moved.
 """
 
 from __future__ import annotations
