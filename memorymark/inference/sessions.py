@@ -3,17 +3,24 @@
 Sessions start one after the other, read their prompt, and wait for their next turn. Under `hold`
 every cache stays on the device. Under `swap` the caches that were used least recently make room:
 they lie in the host's memory until their session's next turn.
+
+How room is made under `swap`. Before a session takes its place, by arithmetic: what is taken, its
+cache and the most that a pass took so far. That is an estimate, since the allocator loses what it
+loses: a prompt, or a cache on its way back, that finds no room begins again when another cache was
+moved away. A token cannot begin again, for it changes its cache as it goes. So before each one
+there has to be as much as it takes in the worst case, or nothing is left to be moved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from memorymark.inference.caches import Slot
 from memorymark.inference.host_store import HostStore, Moved
 from memorymark.inference.turns import State, Turns
+from memorymark.memory.oom import is_out_of_memory
 from memorymark.records.serving_config import Policy, ServingConfig
 from memorymark.records.session_run import (
     Act,
@@ -27,6 +34,9 @@ from memorymark.records.session_run import (
 
 # Kept free under `swap`, as a share of the capacity: what the allocator loses between blocks.
 _MARGIN = 0.02
+# Of the capacity: above it all others make room for the first pass of a kind, of which nobody knows
+# what it takes.
+_MUCH = 0.5
 
 
 class Place(Protocol):
@@ -43,8 +53,16 @@ class Place(Protocol):
     def allocated_bytes(self) -> int:
         """Return the bytes of live tensors."""
 
-    def lost_bytes(self) -> int:
-        """Return what the allocator holds between blocks and can give to nobody."""
+    def taken_bytes(self) -> int:
+        """Return what live tensors take, and what the allocator loses between them."""
+
+    def spare_bytes(self, sizes: Iterable[int], beside_bytes: int) -> int:
+        """Return what is enough, beside what is taken, for a pass that renews a cache.
+
+        Args:
+            sizes: Bytes of the cache's tensors.
+            beside_bytes: What such passes took beside what was there before.
+        """
 
     def run(self, act: Act, work: Callable[[], None]) -> Reading:
         """Do some work, and return the seconds and the memory of it."""
@@ -92,7 +110,8 @@ class Sessions:
         self._sessions = [_Session(number) for number in range(1, plan.sessions + 1)]
         self._ends = plan.ends_of_turns(config.output_tokens - 1)
         self._resident: dict[int, _Session] = {}  # the newest last
-        self._beside = 0
+        self._group: set[int] = set()  # numbers of those whose turns overlap now
+        self._beside: dict[Act, int] = {}  # the most that each act took beside what was there
         self.events: list[SessionEvent] = []
         self.swaps: list[Swap] = []
         self.state_bytes: int | None = None
@@ -118,36 +137,37 @@ class Sessions:
         for _ in range(self._plan.turns):
             for first in range(0, len(self._sessions), self._plan.active):
                 group = self._sessions[first : first + self._plan.active]
-                numbers = {session.number for session in group}
+                self._group = {session.number for session in group}
                 for session in group:
-                    self._take_place(session, numbers)
+                    self._take_place(session)
                 for session in group:
                     self._generate(session)
 
-    def _take_place(self, session: _Session, group: set[int]) -> None:
+    def _take_place(self, session: _Session) -> None:
         """Bring a session to the point from which it generates."""
         self.current = session.number
-        self._make_room(session.away_bytes + self._beside, group)
+        self._make_room(session.away_bytes + max(self._beside.values(), default=0))
         if session.away:
-            self._swap_in(session)
+            self._until_there_is_room(lambda: self._swap_in(session))
         self._resident.pop(session.number, None)
         self._resident[session.number] = session
         if session.state is None:
-            self._begin(session)
+            self._until_there_is_room(lambda: self._begin(session))
         elif session.state.is_paused:
+            self._spare_room(Act.RESUME, session)
             self._watched(Act.RESUME, session, lambda: self._turns.resume(session.state))
 
     def _begin(self, session: _Session) -> None:
-        def begin() -> None:
-            session.state = self._turns.begin()
-
-        self._watched(Act.PREFILL, session, begin)
+        begun: list[State] = []
+        self._watched(Act.PREFILL, session, lambda: begun.append(self._turns.begin()))
+        session.state = begun[0]
 
     def _generate(self, session: _Session) -> None:
         """Generate a turn's share of the tokens; the first of all comes with the prompt."""
         assert session.state is not None
         self.current = session.number
         for _ in range(self._tokens(session)):
+            self._spare_room(Act.DECODE, session)
             self._watched(Act.DECODE, session, lambda: self._turns.decode(session.state))
         session.turns += 1
         self.state_bytes = session.state.held_bytes()
@@ -156,58 +176,97 @@ class Sessions:
         """Return how many tokens a turn decodes: all but the prompt's own."""
         return self._ends[session.turns] - (0, *self._ends)[session.turns]
 
-    def _make_room(self, wanted_bytes: int, group: set[int]) -> None:
-        """Move away what was used least recently, until there is room or all else is away."""
+    def _make_room(self, wanted_bytes: int) -> None:
+        """Move caches away until there is room for a session, or none is left to be moved."""
         capacity = self._place.capacity_bytes
-        if self._config.policy is not Policy.SWAP or capacity is None:
-            return
-        usable = int(capacity * (1 - _MARGIN))
-        for number in [each for each in self._resident if each not in group]:
-            held = self._place.allocated_bytes() + self._place.lost_bytes()
-            if held + wanted_bytes <= usable:
-                return
-            self._swap_out(self._resident.pop(number))
+        if capacity is not None:
+            self._move_away(int(capacity * (1 - _MARGIN)) - wanted_bytes)
+
+    def _spare_room(self, act: Act, session: _Session) -> None:
+        """Move caches away until a pass that cannot begin again is sure to find room."""
+        capacity = self._place.capacity_bytes
+        if capacity is not None and self._movable() is not None:
+            self._move_away(capacity - self._spare_bytes(act, session, capacity))
+
+    def _spare_bytes(self, act: Act, session: _Session, capacity_bytes: int) -> int:
+        """Return what is sure to be enough; all, or nothing, where no such pass is known."""
+        assert session.state is not None
+        beside = self._beside.get(act)
+        if beside is None:
+            is_much = self._place.taken_bytes() > capacity_bytes * _MUCH
+            return capacity_bytes if is_much else 0
+        sizes = [slot.tensor.nbytes for slot in session.state.slots()]
+        return self._place.spare_bytes(sizes, beside)
+
+    def _move_away(self, usable_bytes: int) -> None:
+        """Move away what was used least recently, until no more than this is taken."""
+        while (movable := self._movable()) and self._place.taken_bytes() > usable_bytes:
+            self._swap_out(movable)
+
+    def _movable(self) -> _Session | None:
+        """Return whose cache was used least recently; None where none may be moved away."""
+        if self._config.policy is not Policy.SWAP:
+            return None
+        others = (each for number, each in self._resident.items() if number not in self._group)
+        return next(others, None)
+
+    def _until_there_is_room(self, act: Callable[[], None]) -> None:
+        """Do what changes nothing where it finds no room, with ever fewer caches beside it."""
+        while not self._found_room(act):
+            movable = self._movable()
+            assert movable is not None
+            self._swap_out(movable)
+
+    def _found_room(self, act: Callable[[], None]) -> bool:
+        """Do it; say where it found none. What it had made by then is free after the return."""
+        try:
+            act()
+        except Exception as error:
+            if self._movable() is None or not is_out_of_memory(error):
+                raise
+            return False
+        return True
 
     def _swap_out(self, session: _Session) -> None:
         held = session.state.slots()
-        self.first_swap_session = self.first_swap_session or self.current
 
         def move() -> Moved:
             moved = self._place.store.put([slot.tensor for slot in held])
             for slot in held:
                 slot.put(None)
-            session.away = list(zip(held, moved.items, strict=True))
-            session.away_bytes = moved.moved_bytes
             return moved
 
-        self._swap(Act.SWAP_OUT, session, move)
+        moved = self._swap(Act.SWAP_OUT, session, move)
+        session.away = list(zip(held, moved.items, strict=True))
+        session.away_bytes = moved.moved_bytes
+        del self._resident[session.number]
+        self.first_swap_session = self.first_swap_session or self.current
 
     def _swap_in(self, session: _Session) -> None:
-        def move() -> Moved:
-            moved = self._place.store.get([item for _, item in session.away])
-            for (slot, _), tensor in zip(session.away, moved.items, strict=True):
-                slot.put(tensor)
-            session.away, session.away_bytes = [], 0
-            return moved
+        store = self._place.store
+        items, held_bytes = [item for _, item in session.away], store.held_bytes
+        try:
+            moved = self._swap(Act.SWAP_IN, session, lambda: store.get(items))
+        except Exception:
+            store.held_bytes = held_bytes  # it stays where it is
+            raise
+        for (slot, _), tensor in zip(session.away, moved.items, strict=True):
+            slot.put(tensor)
+        session.away, session.away_bytes = [], 0
 
-        self._swap(Act.SWAP_IN, session, move)
-
-    def _swap(self, act: Act, session: _Session, move: Callable[[], Moved]) -> None:
-        found: list[tuple[int, float | None]] = []
-
-        def work() -> None:
-            moved = move()
-            found.append((moved.moved_bytes, moved.seconds))
-
-        event = self._do(act, session, work)
-        moved_bytes, seconds = found[0]
-        self.swaps.append(Swap(session.number, act, moved_bytes, seconds or event.seconds))
+    def _swap(self, act: Act, session: _Session, move: Callable[[], Moved]) -> Moved:
+        found: list[Moved] = []
+        event = self._do(act, session, lambda: found.append(move()))
+        (moved,) = found
+        seconds = moved.seconds or event.seconds
+        self.swaps.append(Swap(session.number, act, moved.moved_bytes, seconds))
+        return moved
 
     def _watched(self, act: Act, session: _Session, work: Callable[[], None]) -> None:
         """Do an act, and remember the most that one has taken beside what was held before."""
         before = self._place.allocated_bytes()
         event = self._do(act, session, work)
-        self._beside = max(self._beside, event.peak_bytes - before)
+        self._beside[act] = max(self._beside.get(act, 0), event.peak_bytes - before)
 
     def _do(self, act: Act, session: _Session, work: Callable[[], None]) -> SessionEvent:
         reading = self._place.run(act, work)

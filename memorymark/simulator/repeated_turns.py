@@ -11,6 +11,7 @@ bytes is kept.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -22,8 +23,6 @@ from memorymark.inference.turns import State, Turns
 from memorymark.simulator.act_works import ActWorks, Done
 from memorymark.simulator.allocator.blocks import SMALL_REQUEST_BYTES
 from memorymark.simulator.device import SimulatedDevice
-
-_RUN = 2
 
 
 class Lent:
@@ -98,22 +97,26 @@ class RepeatedTurns:
         self, turns: Turns, device: SimulatedDevice, store: ShapeStore, works: ActWorks
     ) -> None:
         self._turns, self._device, self._store, self._works = turns, device, store, works
-        self._begun = 0
-        self._pattern: State | None = None
+        # Who begins a session may let go of it, where it found no room: the next one runs then.
+        self._first: Callable[[], State | None] = _nobody
+        self._pattern: Callable[[], State | None] = _nobody
+        self._begins_paused = False
         self._acts: list[_Act] = []
 
     def begin(self) -> State:
         """Begin a session: run it, or repeat the beginning of the second."""
-        self._begun += 1
-        if self._begun > _RUN:
-            assert self._pattern is not None
-            state = RepeatedState(self._pattern.is_paused)
-            self._repeat(state)
-            return state
+        pattern = self._pattern()
+        if pattern is not None:
+            repeated = RepeatedState(self._begins_paused)
+            self._repeat(repeated)
+            return repeated
         before = self._position()
         state = self._turns.begin()
-        if self._begun == _RUN:
-            self._pattern, self._acts = state, [self._act_since(before, state, whole=True)]
+        if self._first() is None:
+            self._first = weakref.ref(state)
+        else:
+            self._pattern, self._begins_paused = weakref.ref(state), state.is_paused
+            self._acts = [self._act_since(before, state, whole=True)]
         return state
 
     def resume(self, state: State) -> None:
@@ -132,7 +135,7 @@ class RepeatedTurns:
             return
         before = self._position()
         work(state)
-        if state is self._pattern:
+        if state is self._pattern():
             self._acts.append(self._act_since(before, state, whole=whole))
 
     def _position(self) -> tuple[int, int]:
@@ -162,6 +165,10 @@ class RepeatedTurns:
         state.named = act.named
         device.peak_bytes = max(device.peak_bytes, peak_bytes)
         self._works.current = act.done
+
+
+def _nobody() -> None:
+    """Return no session: none has begun."""
 
 
 def _without_small_ones(events: list[tuple[int, int]]) -> list[tuple[int, int]]:

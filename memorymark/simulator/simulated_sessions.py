@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from torch import nn
@@ -11,6 +11,7 @@ from torch import nn
 from memorymark.bounds import new_meter
 from memorymark.errors import OutOfMemory, quoted
 from memorymark.inference.older_transformers import step_of
+from memorymark.inference.places import spare_in_pages
 from memorymark.inference.sessions import Sessions
 from memorymark.inference.turns import ModelTurns
 from memorymark.memory.trace import Trace
@@ -138,10 +139,14 @@ class SimulatedPlace:
         """Return the bytes of live tensors."""
         return self._device.live_bytes
 
-    def lost_bytes(self) -> int:
-        """Return the most that the allocator held, less the most that blocks took of it."""
-        played = self._replay.result()
-        return played.peak_reserved_bytes - played.peak_allocated_bytes
+    def taken_bytes(self) -> int:
+        """Return what live tensors take, and what lies unused between them."""
+        self._take_back()
+        return self._replay.taken_bytes()
+
+    def spare_bytes(self, sizes: Iterable[int], beside_bytes: int) -> int:
+        """Return what is enough for a pass, whatever the allocator makes of it."""
+        return spare_in_pages(sizes, beside_bytes)
 
     def run(self, act: Act, work: Callable[[], None]) -> Reading:
         """Do some work; its seconds are worked out later.
@@ -150,6 +155,7 @@ class SimulatedPlace:
             OutOfMemory: The allocator would have found no room.
         """
         device = self._device
+        self._take_back()
         device.reset_peak()
         device.begin_phase(str(act))
         self.works.begin()
@@ -165,6 +171,11 @@ class SimulatedPlace:
             peak_bytes=device.peak_bytes,
             reserved_bytes=self._replay.reserved_bytes,
         )
+
+    def _take_back(self) -> None:
+        """Undo an act that found no room: by now all that it made is let go of again."""
+        if self._replay.result().failed_at is not None:
+            self._replay.give_up(self._device.trace.events)
 
     def close(self) -> ReplayResult:
         """Let go of the allocator's blocks, and return what it came to."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -86,12 +87,13 @@ class SkippingTurns:
     ) -> None:
         self._turns, self._device, self._works = turns, device, works
         self._to_run, self._at_once = to_run, at_once
-        self._begun: list[tuple[ModelState, _Progress]] = []
+        # Who begins a session may let go of it, where it found no room.
+        self._begun: list[tuple[weakref.ref[ModelState], _Progress]] = []
 
     def begin(self) -> ModelState:
         """Read a new session's prompt, all of it or up to the pause."""
         state = self._turns.begin()
-        self._begun.append((state, _Progress()))
+        self._begun.append((weakref.ref(state), _Progress()))
         return state
 
     def resume(self, state: ModelState) -> None:
@@ -103,7 +105,7 @@ class SkippingTurns:
         if self._to_run is None:
             self._turns.decode(state)
             return
-        progress = next(progress for each, progress in self._begun if each is state)
+        progress = next(progress for each, progress in self._begun if each() is state)
         number, progress.count = progress.count, progress.count + 1
         at = bisect.bisect_left(self._to_run, number)
         if progress.growth is None or self._to_run[at] == number:

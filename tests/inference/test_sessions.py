@@ -30,8 +30,11 @@ class Host:
     def allocated_bytes(self):
         return self.tracker.live_bytes
 
-    def lost_bytes(self):
-        return 0
+    def taken_bytes(self):
+        return self.tracker.live_bytes
+
+    def spare_bytes(self, sizes, beside_bytes):
+        return beside_bytes + max(sizes, default=0)
 
     def run(self, act, work):
         self.tracker.reset_peak()
@@ -151,3 +154,24 @@ def test_a_window_takes_what_it_is_cut_from():
         held = tracker.live_bytes - before
     mask, token = 70 * 8, 8
     assert ran.state_bytes == held - mask - token
+
+
+@pytest.mark.parametrize("pause_layer", [None, 0, 2])
+def test_swapping_goes_on_wherever_one_session_and_its_pass_fit(pause_layer):
+    """From the least budget in which one session alone comes to its end, in steps up from there."""
+    alone, _, _ = run("hold", sessions=1, budget=None, pause_layer=pause_layer)
+    least = max(event.peak_bytes for event in alone.events)
+    masks = 6 * 2 * 70 * 8  # which stay where they are
+    for more in range(0, 200_000, 20_000):
+        swapped, _, ended = run(
+            "swap", sessions=6, budget=least + masks + more, pause_layer=pause_layer
+        )
+        assert ended is None and swapped.completed == 6
+    swapped, _, ended = run("swap", sessions=6, budget=least - 1, pause_layer=pause_layer)
+    assert isinstance(ended, OutOfMemory) and swapped.current == 1
+
+
+def test_a_move_that_finds_no_room_on_the_host_is_none():
+    swapped, place, ended = run("swap", host_bytes=10_000)
+    assert isinstance(ended, OutOfHostMemory) and not swapped.swaps
+    assert swapped.first_swap_session is None and place.store.held_bytes == 0

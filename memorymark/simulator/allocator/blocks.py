@@ -208,3 +208,8 @@ class Pool:
     def page_bytes(self) -> int:
         """What an expandable segment of this pool grows by."""
         return SMALL_SEGMENT_BYTES if self.is_small else LARGE_SEGMENT_BYTES
+
+    @property
+    def least_segment_bytes(self) -> int:
+        """The smallest segment that is taken from the device for a request of this pool."""
+        return SMALL_SEGMENT_BYTES if self.is_small else OWN_SEGMENT_REQUEST_BYTES

@@ -161,6 +161,10 @@ class CachingAllocator:
         for pool in reversed(self._pools):
             self._segments.release(pool)
 
+    def releasable_bytes(self) -> int:
+        """Return what `empty_cache` would give back to the device."""
+        return sum(self._segments.releasable_bytes(pool) for pool in self._pools)
+
     def capacity_for(self, rounded_bytes: int) -> int:
         """Return a capacity at which a segment for a rounded request could be taken now."""
         return self.reserved_bytes + segment_bytes(rounded_bytes)

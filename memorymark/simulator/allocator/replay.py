@@ -102,6 +102,10 @@ class Replay:
         """Bytes taken from the device now."""
         return self._allocator.reserved_bytes
 
+    def taken_bytes(self) -> int:
+        """Return the reserved bytes that cannot be given back to the device now."""
+        return self._allocator.reserved_bytes - self._allocator.releasable_bytes()
+
     def feed(self, events: Events) -> None:
         """Play the events after those that were played before, until one finds no room."""
         if self._failed_at is not None:
@@ -126,6 +130,20 @@ class Replay:
                 break
             in_use[block_id] = block
         self._position = len(events)
+
+    def give_up(self, events: Events) -> None:
+        """Play on from what found no room, where the program caught that and let go of its work.
+
+        Nothing is allocated any more: what the events would allocate from there on was never made.
+        """
+        assert self._failed_at is not None
+        in_use = self._in_use
+        for block_id, size_bytes in events[self._failed_at :]:
+            if size_bytes > 0:
+                in_use[block_id] = None
+            elif (used := in_use.pop(block_id, None)) is not None:
+                self._allocator.put_back(used)
+        self._position, self._failed_at = len(events), None
 
     def lacking_bytes(self, events: Events) -> int | None:
         """Return a capacity with room for what found none; None where everything did."""

@@ -81,6 +81,11 @@ class FixedSegments:
         """Return from which size on what is left of a block is worth keeping apart."""
         return MIN_BLOCK_BYTES if pool.is_small else _LARGE_SPLIT_REMAINDER_BYTES + 1
 
+    def releasable_bytes(self, pool: Pool) -> int:
+        """Return the bytes of wholly free segments."""
+        free = pool.free.at_least(pool.least_segment_bytes)
+        return sum(block.size_bytes for block in free if block.is_whole_segment)
+
     def release(self, pool: Pool) -> None:
         """Give wholly free segments back."""
         for block in [block for block in pool.free if block.is_whole_segment]:
@@ -124,6 +129,11 @@ class ExpandableSegments:
         """Return from which size on what is left of a block is worth keeping apart."""
         return MIN_BLOCK_BYTES
 
+    def releasable_bytes(self, pool: Pool) -> int:
+        """Return the bytes of pages on which nothing is in use."""
+        pages = (_whole_pages(block) for block in pool.free.at_least(pool.page_bytes))
+        return sum(max(end - start, 0) for start, end in pages)
+
     def release(self, pool: Pool) -> None:
         """Unmap pages on which nothing is in use; give up addresses with nothing mapped."""
         for block in list(pool.free):
@@ -161,11 +171,8 @@ class ExpandableSegments:
         return True
 
     def _unmap(self, block: Block) -> Block | None:
-        pool, page = block.pool, block.pool.page_bytes
-        assert block.origin is not None
-        start = block.origin + round_up(block.address - block.origin, page)
-        end_offset = block.address + block.size_bytes - block.origin
-        end = block.origin + end_offset // page * page
+        pool = block.pool
+        start, end = _whole_pages(block)
         if start >= end:
             return None
         pool.free.remove(block)
@@ -180,6 +187,15 @@ class ExpandableSegments:
         pages.absorb_neighbours()
         pool.unmapped.add(pages)
         return pages
+
+
+def _whole_pages(block: Block) -> tuple[int, int]:
+    """Return where the pages begin and end that lie within a block as a whole."""
+    page, origin = block.pool.page_bytes, block.origin
+    assert origin is not None
+    start = round_up(block.address - origin, page)
+    end = (block.address + block.size_bytes - origin) // page * page
+    return origin + start, origin + end
 
 
 def _growable_bytes(block: Block) -> int:
