@@ -101,8 +101,12 @@ class CpuPlace:
         """Return the bytes of live tensors."""
         return self._tracker.live_bytes
 
+    def lost_bytes(self) -> int:
+        """Return 0: there is no caching allocator."""
+        return 0
+
     def taken_bytes(self) -> int:
-        """Return the bytes of live tensors: there is no caching allocator."""
+        """Return the bytes of live tensors."""
         return self._tracker.live_bytes
 
     def spare_bytes(self, sizes: Iterable[int], beside_bytes: int) -> int:
@@ -146,6 +150,10 @@ class AcceleratorPlace:
     def allocated_bytes(self) -> int:
         """Return the bytes of live tensors."""
         return self._gauges.allocated_bytes()
+
+    def lost_bytes(self) -> int:
+        """Return what lies unused between the parts of blocks that are in use."""
+        return self._gauges.split_bytes()
 
     def taken_bytes(self) -> int:
         """Return what live tensors take, and what lies unused between them."""

@@ -13,6 +13,7 @@ there has to be as much as it takes in the worst case, or nothing is left to be 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -53,8 +54,11 @@ class Place(Protocol):
     def allocated_bytes(self) -> int:
         """Return the bytes of live tensors."""
 
+    def lost_bytes(self) -> int:
+        """Return what the allocator lost between blocks when they took the most."""
+
     def taken_bytes(self) -> int:
-        """Return what live tensors take, and what the allocator loses between them."""
+        """Return what live tensors take, and all that lies unused between them now."""
 
     def spare_bytes(self, sizes: Iterable[int], beside_bytes: int) -> int:
         """Return what is enough, beside what is taken, for a pass that renews a cache.
@@ -110,6 +114,7 @@ class Sessions:
         self._sessions = [_Session(number) for number in range(1, plan.sessions + 1)]
         self._ends = plan.ends_of_turns(config.output_tokens - 1)
         self._resident: dict[int, _Session] = {}  # the newest last
+        self._most_bytes: int | None = None  # what may be allocated; None as long as all may
         self._group: set[int] = set()  # numbers of those whose turns overlap now
         self._beside: dict[Act, int] = {}  # the most that each act took beside what was there
         self.events: list[SessionEvent] = []
@@ -146,7 +151,7 @@ class Sessions:
     def _take_place(self, session: _Session) -> None:
         """Bring a session to the point from which it generates."""
         self.current = session.number
-        self._make_room(session.away_bytes + max(self._beside.values(), default=0))
+        self._make_room(session.away_bytes, max(self._beside.values(), default=0))
         if session.away:
             self._until_there_is_room(lambda: self._swap_in(session))
         self._resident.pop(session.number, None)
@@ -176,17 +181,37 @@ class Sessions:
         """Return how many tokens a turn decodes: all but the prompt's own."""
         return self._ends[session.turns] - (0, *self._ends)[session.turns]
 
-    def _make_room(self, wanted_bytes: int) -> None:
+    def _make_room(self, cache_bytes: int, beside_bytes: int) -> None:
         """Move caches away until there is room for a session, or none is left to be moved."""
-        capacity = self._place.capacity_bytes
-        if capacity is not None:
-            self._move_away(int(capacity * (1 - _MARGIN)) - wanted_bytes)
+        place = self._place
+        if place.capacity_bytes is None:
+            return
+        usable = int(place.capacity_bytes * (1 - _MARGIN)) - cache_bytes - beside_bytes
+        most = math.inf if self._most_bytes is None else self._most_bytes
+
+        def is_enough() -> bool:
+            allocated = place.allocated_bytes()
+            return allocated + place.lost_bytes() <= usable and allocated + cache_bytes <= most
+
+        self._move_away(is_enough)
 
     def _spare_room(self, act: Act, session: _Session) -> None:
-        """Move caches away until a pass that cannot begin again is sure to find room."""
-        capacity = self._place.capacity_bytes
-        if capacity is not None and self._movable() is not None:
-            self._move_away(capacity - self._spare_bytes(act, session, capacity))
+        """Move caches away until a pass that cannot begin again is sure to find room.
+
+        Until the first one was moved blocks lie as they were made: if little is lost between them,
+        arithmetic is enough for tokens. Where more had to be moved, no more than is left comes to
+        lie there again.
+        """
+        place, count = self._place, len(self.swaps)
+        if place.capacity_bytes is None or self._movable() is None:
+            return
+        is_little = place.lost_bytes() <= _MARGIN * place.capacity_bytes
+        if not count and act is Act.DECODE and is_little:
+            return
+        usable = place.capacity_bytes - self._spare_bytes(act, session, place.capacity_bytes)
+        self._move_away(lambda: place.taken_bytes() <= usable)
+        if len(self.swaps) > count and act is Act.DECODE:
+            self._most_bytes = place.allocated_bytes()
 
     def _spare_bytes(self, act: Act, session: _Session, capacity_bytes: int) -> int:
         """Return what is sure to be enough; all, or nothing, where no such pass is known."""
@@ -198,9 +223,9 @@ class Sessions:
         sizes = [slot.tensor.nbytes for slot in session.state.slots()]
         return self._place.spare_bytes(sizes, beside)
 
-    def _move_away(self, usable_bytes: int) -> None:
-        """Move away what was used least recently, until no more than this is taken."""
-        while (movable := self._movable()) and self._place.taken_bytes() > usable_bytes:
+    def _move_away(self, is_enough: Callable[[], bool]) -> None:
+        """Move away what was used least recently, until it is enough or all else is away."""
+        while (movable := self._movable()) and not is_enough():
             self._swap_out(movable)
 
     def _movable(self) -> _Session | None:

@@ -139,6 +139,11 @@ class SimulatedPlace:
         """Return the bytes of live tensors."""
         return self._device.live_bytes
 
+    def lost_bytes(self) -> int:
+        """Return the most that the allocator held, less the most that blocks took of it."""
+        played = self._replay.result()
+        return played.peak_reserved_bytes - played.peak_allocated_bytes
+
     def taken_bytes(self) -> int:
         """Return what live tensors take, and what lies unused between them."""
         self._take_back()

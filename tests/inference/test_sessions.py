@@ -30,6 +30,9 @@ class Host:
     def allocated_bytes(self):
         return self.tracker.live_bytes
 
+    def lost_bytes(self):
+        return 0
+
     def taken_bytes(self):
         return self.tracker.live_bytes
 

@@ -24,11 +24,10 @@ TOKENS = 600  # of 512 bytes
 CAPACITY = 52 * MIB  # of which the workspaces of cuBLAS and of attention take 40
 
 
-def spec(policy="hold", sessions=6, cache="dynamic", given=(), **plan):
+def spec(policy="hold", sessions=6, cache="dynamic", **plan):
     config = ServingConfig(
-        weights="fp32", context_tokens=TOKENS, output_tokens=4, policy=policy, cache=cache,
-        **dict(given),
-    )  # fmt: skip
+        weights="fp32", context_tokens=TOKENS, output_tokens=4, policy=policy, cache=cache
+    )
     return ServingSpec(tiny_llama(), config, SessionPlan(sessions=sessions, turns=2, **plan))
 
 
@@ -65,14 +64,11 @@ def test_sessions_that_are_repeated_allocate_what_they_would_if_they_ran(
 
 @pytest.mark.parametrize("pause_layer", [None, 1])
 def test_so_do_sessions_that_are_swapped(monkeypatch, pause_layer):
-    # Above a MiB each, so that what is lost between small blocks, of which some are left out of
-    # what is repeated, does not decide over who is moved.
-    asked = spec("swap", 12, given={"batch_size": 16}, pause_layer=pause_layer)
-    capacity = 248 * MIB
-    repeated = simulated(asked, capacity)
-    assert repeated.ended is None and repeated.sessions.completed == 12 and repeated.sessions.swaps
+    asked = spec("swap", 60, pause_layer=pause_layer)
+    repeated = simulated(asked, CAPACITY)
+    assert repeated.ended is None and repeated.sessions.completed == 60 and repeated.sessions.swaps
     monkeypatch.setattr(simulated_sessions, "RepeatedTurns", lambda turns, *given: turns)
-    ran = simulated(asked, capacity)
+    ran = simulated(asked, CAPACITY)
     assert repeated.sessions.events == ran.sessions.events
     assert repeated.sessions.swaps == ran.sessions.swaps
 

@@ -59,10 +59,10 @@ def test_memory_and_seconds_are_those_of_tokens_that_all_run(monkeypatch, cache,
 
 
 def test_swaps_are_those_of_tokens_that_all_run(monkeypatch):
-    asked = spec(plan=SessionPlan(sessions=20), policy="swap", batch_size=16)
-    found, whole = run_of(asked, 248 * MIB), run_whole(monkeypatch, asked, 248 * MIB)
+    asked = spec(plan=SessionPlan(sessions=60), policy="swap")
+    found, whole = run_of(asked, 48 * MIB), run_whole(monkeypatch, asked, 48 * MIB)
     assert found.swaps and found.swaps == whole.swaps
-    assert found.sessions_completed == whole.sessions_completed == 20
+    assert found.sessions_completed == whole.sessions_completed == 60
 
 
 @pytest.mark.parametrize("window", [200, 570, 580, 2000])
