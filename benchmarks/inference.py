@@ -120,7 +120,16 @@ class _Setting:
 
     @classmethod
     def of(cls, figure: Figure) -> _Setting:
-        same = ("model", "dtype", "batch_size", "prompt_tokens", "new_tokens", "cache", "gpu")
+        same = (
+            "model",
+            "dtype",
+            "quantization",
+            "batch_size",
+            "prompt_tokens",
+            "new_tokens",
+            "cache",
+            "gpu",
+        )
         values = tuple(figure.values[name] for name in same)
         versions = figure.transformers_version, figure.is_compiled
         told = figure.attention, *versions, figure.prompt_tokens

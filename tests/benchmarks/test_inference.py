@@ -123,3 +123,11 @@ def test_scores_are_summed_up_strict_and_inferred_apart():
     assert inferred["median_error"] == pytest.approx(0.1) and inferred["within_band"] == 1.0
     assert found["strict, decode_tokens_per_second"]["within_band"] == 0.0
     assert "inferred, decode_tokens_per_second, fitted on" in found
+
+
+def test_formats_of_weights_are_simulated_apart():
+    given = {"model": "EleutherAI/pythia-410m", "metric": "first_token_seconds"}
+    plain, packed = (
+        score(row(quantization=name, **given)) for name in ("none", "BnB.4bit")
+    )  # one after the other, as a table is scored
+    assert packed.found > 1.5 * plain.found
