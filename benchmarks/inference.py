@@ -228,6 +228,8 @@ def groups_of(each: Scored) -> list[tuple[str, ...]]:
     """Return the groups that a score counts in, the widest first."""
     figure = each.figure
     sure = "strict" if figure.is_strict else "inferred"
+    if figure.weights is not None and figure.weights.is_quantized:
+        sure += f", {figure.weights}"
     sure += ", other code" if figure.is_other_code else ""
     groups = [(sure, figure.metric)]
     if figure.metric in SECONDS:

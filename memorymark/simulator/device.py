@@ -68,6 +68,7 @@ class SimulatedDevice(MemoryTracker):
             host does them.
 
     Attributes:
+        count_operation: Called with each operation; ends the simulation where it must.
         convolutions: The kernels of the convolutions, whose workspaces are not in the trace.
         works: What each operation of the timed step does.
         work_marks: (phase, number of works before it) for each phase of that step.
@@ -89,7 +90,7 @@ class SimulatedDevice(MemoryTracker):
         self.convolutions = Convolutions(session.rules)
         self.works: list[Work] = []
         self.work_marks: list[tuple[str, int]] = []
-        self._count_operation = (meter or new_meter("The simulation")).operation
+        self.count_operation = (meter or new_meter("The simulation")).operation
         self._session = session
         self._shapes = shapes
         self._answers = Answers(session, keeps_values=keeps_values)
@@ -103,7 +104,7 @@ class SimulatedDevice(MemoryTracker):
 
     def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the operation without data and note what it would allocate on the device."""
-        self._count_operation()
+        self.count_operation()
         traits = self._traits.get(id(func)) or self._learn(func)
         if traits.is_view:  # takes no time and makes no values, as half of all operations do
             return self._view(traits, func, args, kwargs)

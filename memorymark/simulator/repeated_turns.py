@@ -29,13 +29,14 @@ class Lent:
     """A block that no tensor holds; it is released with this object.
 
     Attributes:
-        nbytes: Its size.
+        nbytes: What goes over the link where it is moved: a tensor may be a part of its storage.
+        block_bytes: Its size.
         like: Number of the block that it is like.
     """
 
     def __init__(self, device: SimulatedDevice, like: int, nbytes: int) -> None:
         block = device.trace.blocks[like]
-        self.like, self.nbytes = like, nbytes
+        self.like, self.nbytes, self.block_bytes = like, nbytes, nbytes
         self._release = device.borrow(nbytes, block.category, block.operation)
 
     def __del__(self) -> None:
@@ -64,7 +65,7 @@ class RepeatedState:
 
     def held_bytes(self) -> int:
         """Return the bytes of the blocks that are moved so."""
-        return sum(self.held[like].nbytes for like in set(self.named))
+        return sum(self.held[like].block_bytes for like in set(self.named))
 
 
 class _Act(NamedTuple):
@@ -74,13 +75,13 @@ class _Act(NamedTuple):
         events: What it allocated and released, but small blocks that lived within it.
         rise_bytes: The most by which live bytes rose above those at its beginning.
         done: What its operations do.
-        named: What it held at its end.
+        named: What it held at its end, and the bytes of each that are moved.
     """
 
     events: list[tuple[int, int]]
     rise_bytes: int
     done: Done
-    named: list[int]
+    named: dict[int, int]
 
 
 class RepeatedTurns:
@@ -144,17 +145,18 @@ class RepeatedTurns:
     def _act_since(self, before: tuple[int, int], state: State, *, whole: bool) -> _Act:
         device, name_of = self._device, self._store.name_of
         since, live_bytes = before
-        numbers = [device.block_of(slot.tensor) for slot in state.slots()]
+        held = [(device.block_of(slot.tensor), slot.tensor.nbytes) for slot in state.slots()]
         events = [(name_of(number), size) for number, size in device.trace.events[since:]]
         return _Act(
             events if whole else _without_small_ones(events),
             device.peak_bytes - live_bytes,
             self._works.current,
-            [name_of(number) for number in numbers if number is not None],
+            {name_of(number): size for number, size in held if number is not None},
         )
 
     def _repeat(self, state: RepeatedState) -> None:
         act, device = self._acts[state.acts], self._device
+        device.count_operation()
         state.acts += 1
         peak_bytes = device.live_bytes + act.rise_bytes
         for like, size_bytes in act.events:
@@ -162,7 +164,9 @@ class RepeatedTurns:
                 state.held[like] = Lent(device, like, size_bytes)
             else:
                 state.held.pop(like, None)
-        state.named = act.named
+        state.named = list(act.named)
+        for like, size_bytes in act.named.items():
+            state.held[like].nbytes = size_bytes
         device.peak_bytes = max(device.peak_bytes, peak_bytes)
         self._works.current = act.done
 

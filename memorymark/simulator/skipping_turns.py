@@ -126,6 +126,7 @@ class SkippingTurns:
 
     def _skip(self, state: ModelState, progress: _Progress, *, is_nearer_next: bool) -> None:
         live_bytes = self._device.live_bytes
+        self._device.count_operation()
         progress.owed += 1
         if progress.owed == self._at_once:
             self._grow(state, progress)

@@ -1,8 +1,11 @@
 """Simulated sessions hold what real ones do, and repeating one of them changes nothing."""
 
+import dataclasses
+
 import pytest
 import torch
 from tiny import tiny_llama
+from transformers import MistralConfig
 
 from memorymark.errors import OutOfHostMemory, OutOfMemory, UnknownChoice
 from memorymark.gpus.catalogue import find_gpu
@@ -16,6 +19,7 @@ from memorymark.simulator.cuda.rules import Platform, Rules, rules_of
 from memorymark.simulator.simulated_sessions import simulate_sessions
 from memorymark.units import MIB
 from memorymark.workloads.build import build_model
+from memorymark.workloads.huggingface import HuggingFaceWorkload
 from memorymark.workloads.serving_spec import ServingSpec
 
 RULES = Rules(Platform.CUDA, (8, 0))
@@ -118,3 +122,27 @@ def test_sessions_on_apples_gpus_say_once_that_mps_is_not_modelled():
     said = simulated(spec(sessions=2), rules=rules_of(find_gpu("m4-16gb"))).assumptions
     assert sum("of MPS are not modelled" in sentence for sentence in said) == 1
     assert not any("MPS" in sentence for sentence in simulated(spec(sessions=2)).assumptions)
+
+
+def test_repeated_sessions_move_what_a_windows_tensors_hold_and_keep_their_storages():
+    config = MistralConfig(
+        vocab_size=50, hidden_size=64, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=2, sliding_window=300,
+    )  # fmt: skip
+    serving = ServingConfig(weights="fp32", context_tokens=TOKENS, output_tokens=4, policy="swap")
+    asked = ServingSpec(HuggingFaceWorkload("sliding", config), serving, SessionPlan(sessions=60))
+    found = simulated(asked, CAPACITY - 8 * MIB)
+    assert found.sessions.completed == 60
+    moved = {}
+    for swap in found.sessions.swaps:
+        moved.setdefault(swap.session > 2, set()).add(swap.bytes)
+    assert moved[True] <= moved[False] and len(moved[True]) > 0
+
+
+def test_sessions_without_end_are_ended_by_the_bounds():
+    from memorymark.bounds import Bounds, working_within
+    from memorymark.errors import BoundReached
+
+    few = dataclasses.replace(Bounds(), operations=3_000)
+    with working_within(few, lambda: None), pytest.raises(BoundReached, match="3,000 operations"):
+        simulated(spec(sessions=5_000))
