@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, cache_utils
 
 from memorymark.errors import MissingPackage, UnsupportedOperation, quoted
-from memorymark.inference.quantized_cache import packed_cache
 from memorymark.memory.storage import storage_key
 from memorymark.records.serving_config import CacheKind, ServingConfig
 
@@ -206,6 +205,8 @@ def _quantized(hf_config: Any, room: int) -> Any:
 
 
 def _packed(hf_config: Any, room: int) -> Any:
+    from memorymark.inference.quantized_cache import packed_cache  # older versions cannot import it
+
     return packed_cache(hf_config)
 
 

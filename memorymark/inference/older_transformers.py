@@ -18,9 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, cache_utils
-from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
+from transformers import cache_utils
 
 from memorymark.inference.caches import slots
 from memorymark.inference.inference_step import Choose, Generation, InferenceStep
@@ -119,6 +117,10 @@ def said_of(config: ServingConfig) -> list[str]:
 
 def _repeat_heads(model: nn.Module) -> None:
     """Let attention be given as many heads of keys and values as of queries, by copies."""
+    # Here, since the transformers of the accuracy tests has no such masks to register.
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
     AttentionInterface.register(_REPEATED, _attend_repeated)
     AttentionMaskInterface.register(_REPEATED, sdpa_mask)
     for part in model.modules():
@@ -131,6 +133,8 @@ def _repeat_heads(model: nn.Module) -> None:
 def _attend_repeated(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **more: Any
 ) -> tuple[Tensor, None]:
+    from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+
     groups = getattr(module, "num_key_value_groups", 1)
     ungrouped: Any = SimpleNamespace(is_causal=getattr(module, "is_causal", True))
     keys, values = repeat_kv(key, groups), repeat_kv(value, groups)

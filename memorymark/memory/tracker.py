@@ -8,6 +8,7 @@ allocates and frees within itself is not seen.
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -64,6 +65,7 @@ class MemoryTracker(OperationMode):
         self._on_operation = on_operation
         self._looks_ahead = looks_ahead and budget_bytes is not None
         self._live: dict[int, tuple[int, weakref.ref[Any]]] = {}
+        self._shared: Counter[int] = Counter()  # blocks that more than one storage stands for
         self._paths = ModulePaths()
         self._phase = SETUP
 
@@ -135,11 +137,15 @@ class MemoryTracker(OperationMode):
         entry = self._live.get(key_of(tensor.untyped_storage()))
         return None if entry is None else entry[0]
 
-    def hand_on(self, tensor: Tensor, heir: Tensor) -> None:
-        """Let another tensor's storage stand for the block of one, if that is followed."""
-        entry = self._live.pop(key_of(tensor.untyped_storage()), None)
+    def share(self, tensor: Tensor, other: Tensor) -> None:
+        """Let another tensor's storage stand for the block of one too, if that is followed.
+
+        The block is there as long as one of them is.
+        """
+        entry = self._live.get(key_of(tensor.untyped_storage()))
         if entry is not None:
-            self._keep(heir.untyped_storage(), entry[0])
+            self._shared[entry[0]] += 1
+            self._keep(other.untyped_storage(), entry[0])
 
     def borrow(self, size_bytes: int, category: str, operation: str) -> Callable[[], None]:
         """Note scratch memory that no tensor holds; call what is returned to release it."""
@@ -178,10 +184,14 @@ class MemoryTracker(OperationMode):
     def _keep(self, storage: Any, block_id: int) -> None:
         """Release a block with its storage."""
         key = key_of(storage)
-        live, release = self._live, self.trace.release
+        live, release, shared = self._live, self.trace.release, self._shared
 
         def released(_: Any) -> None:
-            self.live_bytes -= release(live.pop(key)[0])
+            block_id = live.pop(key)[0]
+            if shared and shared[block_id]:
+                shared[block_id] -= 1
+            else:
+                self.live_bytes -= release(block_id)
 
         live[key] = (block_id, weakref.ref(storage, released))
 

@@ -130,7 +130,8 @@ class SimulatedDevice(MemoryTracker):
             output = in_cudnn_order(func, args, output, self._session.rules)
             self._see_convolution(func, args, output)
         elif traits.may_stay and _is_moved(args[0], output):
-            self.hand_on(args[0], output)  # where the device is the host, it is no copy
+            self.see(args[0], func)
+            self.share(args[0], output)  # where the device is the host, it is no copy
             self.see(output, func)
         elif recipe is not None and recipe.kind is None:
             self.follow_new(output, func)

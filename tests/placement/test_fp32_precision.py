@@ -51,6 +51,7 @@ EACH = [everywhere, nowhere, in_matmul, in_convolutions, by_the_older_name]
 def as_before(tmp_path, monkeypatch):
     monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path))
     restore, before = precision_restorer(), readout()
+    torch.set_float32_matmul_precision("highest")  # whatever tests before this one have left
     yield
     restore()
     assert readout() == before
