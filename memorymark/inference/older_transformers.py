@@ -50,10 +50,7 @@ _LAYER = re.compile(r"\.(layers|h|blocks)\.\d+$")
 
 
 class OlderStep(InferenceStep):
-    """Generates as transformers did before 4.45.
-
-    Models with an encoder generate as they do today.
-    """
+    """Generates as transformers did before 4.45."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -62,7 +59,7 @@ class OlderStep(InferenceStep):
         self._in_fp32 = self.model.config.model_type in _IN_FP32
 
     def _new_cache(self, inputs: Mapping[str, Tensor]) -> Any:
-        if self.model.config.is_encoder_decoder or self._cache_name != "past_key_values":
+        if self._cache_name != "past_key_values":
             return super()._new_cache(inputs)
         cache = cache_utils.DynamicCache()
         for _ in range(self.model.config.num_hidden_layers):
@@ -94,8 +91,7 @@ def step_of(model: nn.Module, config: ServingConfig, choose: Choose | None = Non
         config: How it generates, and with which version.
         choose: Chooses the next token; None takes the likeliest.
     """
-    is_older = config.is_before(*_LAST_LOGITS) and config.cache is CacheKind.DYNAMIC
-    return (OlderStep if is_older else InferenceStep)(model, config, choose)
+    return (OlderStep if _is_older(model, config) else InferenceStep)(model, config, choose)
 
 
 def make_older(model: nn.Module, config: ServingConfig) -> nn.Module:
@@ -107,12 +103,18 @@ def make_older(model: nn.Module, config: ServingConfig) -> nn.Module:
     return model
 
 
-def said_of(config: ServingConfig) -> list[str]:
+def said_of(model: nn.Module, config: ServingConfig) -> list[str]:
     """Return what to say of a version that generates in another way than today's."""
     if not config.is_before(*_GROUPED_HEADS):
         return []
-    whole = _WHOLE if config.is_before(*_LAST_LOGITS) else ""
+    whole = _WHOLE if _is_older(model, config) else ""
     return [_OLDER.format(version=config.transformers_version, whole=whole)]
+
+
+def _is_older(model: nn.Module, config: ServingConfig) -> bool:
+    """Return whether passes are those of an older version; with other caches they are today's."""
+    is_asked = config.is_before(*_LAST_LOGITS) and config.cache is CacheKind.DYNAMIC
+    return is_asked and not model.config.is_encoder_decoder
 
 
 def _repeat_heads(model: nn.Module) -> None:

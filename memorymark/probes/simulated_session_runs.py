@@ -29,7 +29,7 @@ from memorymark.simulator.cuda.rules import Rules
 from memorymark.simulator.simulated_sessions import SimulatedSessions, simulate_sessions
 from memorymark.simulator.time.act_time import ActTime, act_time
 from memorymark.simulator.time.kernels import Work
-from memorymark.simulator.time.unpacking import Unpacking
+from memorymark.simulator.time.unpacking import UNSEEN, Unpacking
 from memorymark.workloads.quantized import packed_layers
 from memorymark.workloads.serving_spec import ServingSpec
 
@@ -88,7 +88,7 @@ def simulate_run(
     weights = spec.config.weights
     said = (
         *found.assumptions,
-        *said_of(spec.config),
+        *said_of(model, spec.config),
         *([_QUANTIZED[weights]] if weights in _QUANTIZED else []),
         *([_QUANTIZED_CACHE] if spec.config.cache is CacheKind.QUANTIZED else []),
         *([] if widest is None else [widest.sentence]),
@@ -158,6 +158,8 @@ def _pass_time(
     decodes = act is Act.DECODE
     is_one_row = decodes and config.batch_size == 1
     unpacking = Unpacking(len(packed), 0 if is_one_row else sum(packed)) if packed else None
+    if config.weights is WeightFormat.INT8:
+        unpacking = UNSEEN
     return act_time(works, gpu, compiled=config.compiled and decodes, unpacking=unpacking)
 
 

@@ -60,7 +60,7 @@ def act_time(
         works: What each of its operations does, one without kernels for a view.
         gpu: The card that it is for.
         compiled: Whether the host starts it at once, as a graph.
-        unpacking: What of it are weights of 4 bits; None where there are none.
+        unpacking: What of it are quantized weights; None where there are none.
         calibration: The shares of a card's peaks that kernels reach.
     """
     found = step_time(works, [], speeds_of(gpu, calibration), calibration)
@@ -72,6 +72,6 @@ def act_time(
         host += 0.0 if compiled else unpacking.host_seconds
     seconds = max(device, host)
     known = replace(found, device_seconds=device, host_seconds=host)
-    width, reasons = pass_width(known, gpu, unpacks=unpacking is not None)
+    width, reasons = pass_width(known, gpu, unpacking)
     factor = math.exp(width)
     return ActTime(seconds, seconds / factor, seconds * factor, device, host, reasons)

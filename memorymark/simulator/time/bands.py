@@ -19,6 +19,7 @@ from memorymark.records.config import Precision
 from memorymark.simulator.time.clock import StepTime
 from memorymark.simulator.time.kernels import Kind
 from memorymark.simulator.time.pricing import DEPTHWISE
+from memorymark.simulator.time.unpacking import Unpacking
 
 # Widths are natural logarithms: 0.2 is a factor of 1.22 to either side.
 
@@ -70,7 +71,6 @@ _HOST = 0.5
 _PASS = 0.22
 _PASS_HOST = 0.3
 _PASS_OTHER_CARD = 0.25
-_PASS_UNPACKS = 0.25
 _PASS_CARDS = frozenset(("a100-80gb", "a10g"))
 # Published passes over caches of tens of thousands of tokens took up to 1.8 times the estimate.
 _PASS_PRODUCTS, _PASS_CACHE = 0.65, 0.5
@@ -128,18 +128,20 @@ def band_of(step: StepTime, gpu: Gpu, precision: Precision) -> Band:
     return Band(step.seconds / factor, step.seconds * factor, family, tuple(reasons))
 
 
-def pass_width(step: StepTime, gpu: Gpu, *, unpacks: bool = False) -> tuple[float, tuple[str, ...]]:
+def pass_width(
+    step: StepTime, gpu: Gpu, unpacking: Unpacking | None = None
+) -> tuple[float, tuple[str, ...]]:
     """Return how far the estimate of one pass of an inference may be off, and what widens it.
 
     Args:
         step: The estimate.
         gpu: The card.
-        unpacks: Whether weights of 4 bits are unpacked in it.
+        unpacking: What of it are quantized weights; None where there are none.
     """
     widths, reasons = [_PASS], []
-    if unpacks:
-        widths.append(_PASS_UNPACKS)
-        reasons.append("how fast weights of 4 bits are unpacked depends on bitsandbytes' version")
+    if unpacking is not None:
+        widths.append(unpacking.width)
+        reasons.append(unpacking.reason)
     if gpu.is_apple:
         width, why = _for_other_card(gpu)
         widths.append(width)

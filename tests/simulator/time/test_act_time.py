@@ -7,7 +7,7 @@ from memorymark.gpus.catalogue import find_gpu
 from memorymark.simulator.time.act_time import act_time
 from memorymark.simulator.time.calibration import CALIBRATION, INFERENCE
 from memorymark.simulator.time.kernels import Kernel, Kind, Work
-from memorymark.simulator.time.unpacking import Unpacking
+from memorymark.simulator.time.unpacking import UNSEEN, Unpacking
 
 A100 = find_gpu("a100-80gb")
 SIZE = 8192
@@ -76,3 +76,9 @@ def test_weights_of_4_bits_are_unpacked_by_the_card_and_called_for_by_the_host()
     assert "bitsandbytes" in found.sentence and "bitsandbytes" not in plain.sentence
     one_row = act_time([product(1)] * 10, A100, unpacking=Unpacking(10, 0))
     assert one_row.device_seconds == act_time([product(1)] * 10, A100).device_seconds
+
+
+def test_of_weights_of_8_bits_the_band_says_that_nothing_is_known():
+    plain, found = (act_time([product(1)] * 10, A100, unpacking=each) for each in (None, UNSEEN))
+    assert found.seconds == plain.seconds and "torchao" in found.sentence
+    assert found.high_seconds > 2 * found.seconds > 2 * plain.high_seconds / 1.5
