@@ -1,0 +1,1 @@
+"""What models are trained on: read, checked and cut into samples, without torch."""
