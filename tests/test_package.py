@@ -24,13 +24,13 @@ LAYERS = (
     {"units"},
     {"settings", "bounds"},
     {"records"},
-    {"memory", "gpus"},
+    {"memory", "gpus", "data"},
     {"placement"},
     {"workloads"},
     {"inference", "training"},
     {"simulator"},
     {"probes"},
-    {"analysis"},
+    {"analysis", "trainer"},
     {"report"},
     {"service"},
     {"api"},
@@ -49,9 +49,20 @@ OPTIONAL = {
 # The modules of `callbacks` are loaded by who uses the library that they are for.
 WITH_TORCH = {
     "placement", "workloads", "training", "inference", "memory", "simulator", "probes", "callbacks",
+    "trainer",
 }  # fmt: skip
 # Not even inside a function: what these hold is data, read where there is no torch.
-NEVER_TORCH = {"errors", "units", "settings", "bounds", "records", "gpus", "analysis", "report"}
+NEVER_TORCH = {
+    "errors",
+    "units",
+    "settings",
+    "bounds",
+    "records",
+    "gpus",
+    "analysis",
+    "report",
+    "data",
+}
 
 # The app's entry and pages stand outside of the package, on top of it.
 PAGES = [ROOT / "streamlit_app.py", *sorted((ROOT / "pages").glob("*.py"))]

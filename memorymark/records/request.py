@@ -65,6 +65,7 @@ class RequestKind(StrEnum):
     SESSIONS = "sessions"
     GENERATE = "generate"
     TRAIN = "train"
+    COMPARE_TRAINING = "compare-training"
 
 
 _COMMANDS = {
@@ -77,13 +78,15 @@ _COMMANDS = {
 
 MEASURED_ONLY = (
     RequestKind.MEASURE, RequestKind.COMPILE, RequestKind.GENERATE, RequestKind.TRAIN,
+    RequestKind.COMPARE_TRAINING,
 )  # fmt: skip
 _TAKEN = {
     RequestKind.COMPARISON: COMPARED, RequestKind.LEVERS: LEVERED, RequestKind.SESSIONS: SERVED,
-    RequestKind.TRAIN: (),
+    RequestKind.TRAIN: (), RequestKind.COMPARE_TRAINING: SERVED,
 }  # fmt: skip
 _NEEDED = {RequestKind.ESTIMATE: ("gpu", "batch_size"), RequestKind.MEASURE: ("batch_size",),
-           RequestKind.FITS: ("batch_size",)}  # fmt: skip
+           RequestKind.FITS: ("batch_size",),
+           RequestKind.COMPARE_TRAINING: ("other_model",)}  # fmt: skip
 _REFUSED = {
     RequestKind.ESTIMATE: ("device",),
     RequestKind.COMPARISON: ("device", "gpu"),
@@ -95,6 +98,7 @@ _FILLED_IN: dict[RequestKind, dict[str, type]] = {
     RequestKind.SESSIONS: {"serving": ServingConfig, "plan": SessionPlan},
     RequestKind.GENERATE: {"serving": ServingConfig, "generation": GenerationPlan},
     RequestKind.TRAIN: {"training": TrainingPlan},
+    RequestKind.COMPARE_TRAINING: {"training": TrainingPlan},
 }
 
 
@@ -122,6 +126,7 @@ class Request(Record):
         generation: What one generation reads, and how what it writes is chosen.
         training: What one training reads, and how long it goes on; its batch, where none is
             given, is that of an analysis.
+        other_model: The model that is trained beside the first, on the same data.
         host_memory: Bytes of the host that swapped caches may take, given as bytes or as in
             "256GiB"; None leaves it to the target.
 
@@ -134,9 +139,10 @@ class Request(Record):
         **same("kind", "model", "config", "device", "gpu", "memory_budget", "batch_size"),
         "options": lambda request: _written_options(request),
         **same("largest", "serving", "plan", "host_memory", "generation", "training"),
+        **same("other_model"),
     }
     json_optional: ClassVar[tuple[str, ...]] = (
-        "largest", "serving", "plan", "host_memory", "generation", "training",
+        "largest", "serving", "plan", "host_memory", "generation", "training", "other_model",
     )  # fmt: skip
 
     kind: RequestKind
@@ -188,6 +194,7 @@ class Request(Record):
     )
     generation: GenerationPlan | None = None
     training: TrainingPlan | None = None
+    other_model: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", RequestKind(self.kind))
@@ -276,7 +283,7 @@ class Request(Record):
         if self.kind is RequestKind.FITS:
             return None
         command = _COMMANDS.get(self.kind, str(self.kind))
-        words = ["memorymark", *command.split(), self.model]
+        words = ["memorymark", *command.split(), *filter(None, [self.model, self.other_model])]
         words += [*self._target_words(), *changed_words(self.config)]
         for record in (self.serving, self.plan, self.generation, self.training):
             words += [] if record is None else changed_words(record)

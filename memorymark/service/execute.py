@@ -27,6 +27,7 @@ from memorymark.records.generation_run import GenerationRun
 from memorymark.records.lever import LeverReport
 from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
 from memorymark.records.session_run import SessionRun
+from memorymark.records.training_comparison import TrainingComparison
 from memorymark.records.training_run import TrainingRun
 from memorymark.records.trial import Source, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
@@ -55,6 +56,7 @@ Record = (
     | SessionRun
     | GenerationRun
     | TrainingRun
+    | TrainingComparison
 )
 
 
@@ -62,6 +64,7 @@ Record = (
 _RUN: dict[RequestKind, Callable[[Call, Probe, Workload], Record]] = {
     RequestKind.GENERATE: Call.generate,
     RequestKind.TRAIN: Call.train,
+    RequestKind.COMPARE_TRAINING: Call.compare_training,
 }
 
 
