@@ -33,7 +33,7 @@ LAYERS = (
     {"analysis"},
     {"report"},
     {"service"},
-    {"api"},
+    {"api", "text_api"},
     {"callbacks", "cli", "ui"},
     {"__main__"},
 )
