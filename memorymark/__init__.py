@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from memorymark.records.serving_config import ServingConfig as ServingConfig
     from memorymark.records.session_run import SessionPlan as SessionPlan
     from memorymark.records.session_run import SessionRun as SessionRun
+    from memorymark.records.tokenized import Tokenized as Tokenized
     from memorymark.records.trial import Trial as Trial
+    from memorymark.text_api import tokenize as tokenize
     from memorymark.workloads.own_training import Training as Training
 
 _HOMES = {
@@ -52,6 +54,7 @@ _HOMES = {
     "measure": "api",
     "sessions": "api",
     "snippet": "api",
+    "tokenize": "text_api",
     "validate_backward_pass": "api",
     "validate_compilation_benefit": "api",
     "Analysis": "records.analysis",
@@ -63,6 +66,7 @@ _HOMES = {
     "SessionPlan": "records.session_run",
     "SessionRun": "records.session_run",
     "TrainingConfig": "records.config",
+    "Tokenized": "records.tokenized",
     "Trial": "records.trial",
     "Training": "workloads.own_training",
 }

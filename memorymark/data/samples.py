@@ -1,4 +1,4 @@
-"""What a training reads: samples by their numbers, as arrays."""
+"""What a training reads its batches from."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ import numpy as np
 
 
 class Samples(Protocol):
-    """Samples of one kind, as many as one epoch has.
+    """The samples of one epoch, read by their numbers.
 
     Attributes:
-        tokens_per_sample: Tokens of each sample; None where samples differ, or have none.
+        tokens_per_sample: Tokens of each; None where they differ, or where there are none.
     """
 
     tokens_per_sample: int | None
 
     def __len__(self) -> int:
-        """Return how many samples one epoch has."""
+        """Return how many samples an epoch has."""
 
     def read(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
-        """Return samples by their numbers, as int64 arrays (samples, …), new and contiguous.
-
-        `input_ids`, `attention_mask` and `labels`, which are -100 where nothing is learned.
-        """
+        """Return samples by their numbers: arrays (n, …) of int64, each new and contiguous."""

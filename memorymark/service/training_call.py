@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,7 @@ def compare_training(call: Call, probe: Probe, workload: Workload) -> TrainingCo
 def _train(
     call: Call, probe: Probe, workload: Workload, plan: TrainingPlan, batch_size: int | None
 ) -> TrainingRun:
+    from memorymark.service.given_tokenizer import given_tokenizer
     from memorymark.trainer.forecast import forecasts
     from memorymark.trainer.make_job import make_job
     from memorymark.trainer.train import empty_run, train_on
@@ -86,6 +88,7 @@ def _train(
 
     job = make_job(
         workload, request.config, plan, batch_size, find_batch=find_batch,
+        read_tokenizer=partial(given_tokenizer, from_hub=not in_app),
         texts_folder=call.settings.home / "texts", is_named=call.given is None,
         from_hub=not in_app,
     )  # fmt: skip
