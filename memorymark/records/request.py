@@ -135,7 +135,7 @@ class Request(Record):
     model: str = described(
         REQUIRED,
         "Model",
-        "bert, gpt2, resnet, hf:ID, hf:FOLDER, torchvision:NAME, timm:NAME "
+        "bert, gpt2, resnet, bdh, gpt2-bytes, hf:ID, hf:FOLDER, torchvision:NAME, timm:NAME "
         "or package.module:factory.",
     )
     config: TrainingConfig = field(default_factory=TrainingConfig)
