@@ -213,6 +213,12 @@ class Request(Record):
         object.__setattr__(self, "price_kind", kind)
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """The models that it names: one, or two that write one text."""
+        second = self.generation and self.generation.blend
+        return (self.model, second) if second else (self.model,)
+
+    @property
     def lock_name(self) -> str:
         """Name of the lock of the device that it needs."""
         if self.device is None:
