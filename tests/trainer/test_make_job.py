@@ -34,11 +34,11 @@ def folder(tmp_path):
     return path
 
 
-def job_of(tmp_path, workload, plan=None, batch_size=None, config=None, found=8):
+def job_of(tmp_path, workload, plan=None, batch_size=None, config=None, found=8, **more):
     return make_job(
         workload, config or TrainingConfig(seq_len=16), TrainingPlan(**(plan or {})), batch_size,
         find_batch=lambda config, most: min(found, most), read_tokenizer=given_tokenizer,
-        texts_folder=tmp_path / "texts",
+        texts_folder=tmp_path / "texts", **more,
     )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def test_what_a_model_cannot_be_trained_on_is_refused(tmp_path, text, folder):
         config = TrainingConfig(task="sequence-classification")
         job_of(tmp_path, resolve(f"hf:{folder}"), plan, 2, config)
     with pytest.raises(WorkloadError, match="256"):  # the small one has 32 tokens
-        job_of(tmp_path, small_gpt2(), plan, 2)
+        job_of(tmp_path, small_gpt2(), plan, 2, is_named=False)
 
 
 def test_tokens_of_another_tokenizer_are_refused(tmp_path, text, folder):
