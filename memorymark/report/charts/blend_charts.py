@@ -8,7 +8,7 @@ from memorymark.report.charts.palette import GROUND, LINE
 from memorymark.report.charts.vega import Spec, across, axis, by_label, chart, layer, words
 from memorymark.units import percent
 
-_MOST_POINTS, _HEIGHT, _POINTS = 400, 220, 100.0
+_MOST_POINTS, _HEIGHT, _POINTS = 400, 260, 100.0
 _OF_TOKENS, _GIVEN = "Of the tokens", "As it was given"
 
 
@@ -24,7 +24,7 @@ def blend_shares_chart(shares: Sequence[float], given: float) -> Spec:
         for row in _means(shares)
     ]
     x = across("token", "Token of the text", max(len(shares), 1), 8)
-    y = axis("share", "Share of the second model (%)", _POINTS, 5)
+    y = axis("share", "Second model (%)", _POINTS, 5)
     colour = by_label("name", {_OF_TOKENS: LINE, _GIVEN: GROUND})
     tooltip = [words("token", title="Token"), words("text", title="Share")]
     drawn = {"x": x, "y": y, "color": colour, "tooltip": tooltip}
