@@ -265,7 +265,8 @@ class _Budgeted:
         if training.job.evaluation is None or (last and last[-1].step == training.done):
             return
         began = time.monotonic()
-        point = EvalPoint(training.done, training.seconds, training.evaluate())
+        loss = training.evaluate()
+        point = EvalPoint(training.done, training.seconds, loss, training.sample())
         self._log.add_evaluation(point)
         took = time.monotonic() - began
         self._time.evaluation_seconds = max(self._time.evaluation_seconds, took)

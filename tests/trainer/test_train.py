@@ -143,3 +143,11 @@ def test_checkpoints_of_another_training_are_refused(tmp_path):
         train_small(small_job(steps=4, checkpoint=folder, resume=True, workload=wider))
     with pytest.raises(WorkloadError, match="no checkpoint"):
         train_small(small_job(steps=4, checkpoint=str(tmp_path / "none"), resume=True))
+
+
+def test_samples_are_written_at_each_evaluation_and_change_nothing(tmp_path):
+    plain = train_small(small_job(steps=6, eval_every=3))
+    run = train_small(small_job(steps=6, eval_every=3, sample_tokens=5))
+    assert losses_of(run) == losses_of(plain)
+    assert [len(each.sample.split()) for each in run.evaluations] == [8 + 5] * 3
+    assert plain.evaluations[0].sample is None
