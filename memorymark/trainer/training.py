@@ -168,7 +168,7 @@ class Training:
                     config=job.config,
                     runtime=self.runtime,
                     seed=job.plan.seed,
-                )  # fmt: skip
+                )
             )
 
         with evaluating(self.model):

@@ -125,6 +125,22 @@ def test_it_stops_early_where_the_evaluation_falls_no_more():
     assert run.stopped_by is StoppedBy.EARLY and run.steps == 3
 
 
+def test_with_patience_the_model_is_the_best_one(tmp_path):
+    job = small_job(
+        steps=40, learning_rate=0.5, eval_every=1, patience=4, checkpoint=str(tmp_path),
+        config={"optimizer": "sgd"},
+    )  # fmt: skip
+    run = train_small(job)
+    assert run.stopped_by in (StoppedBy.EARLY, StoppedBy.LENGTH)
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(run.model_folder).eval()
+    arrays = job.evaluation.read(range(8))
+    ids = torch.from_numpy(arrays["input_ids"])
+    losses = [model(input_ids=part, labels=part).loss.item() for part in ids.split(4)]
+    assert sum(losses) / 2 == pytest.approx(run.best_eval_loss, abs=1e-5)
+
+
 def test_checkpoints_of_another_training_are_refused(tmp_path):
     folder = str(tmp_path)
     train_small(small_job(steps=2, checkpoint=folder))
