@@ -59,26 +59,12 @@ def byte_tokenizer() -> Any:
 
     Bytes that are no text are read as what they are and written as a sign that stands for them.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    made = Tokenizer(models.BPE({letter: byte for byte, letter in byte_letters().items()}, []))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    made.decoder = decoders.ByteLevel()
+    from memorymark.data.byte_tokens import byte_backend
+
     return PreTrainedTokenizerFast(
-        tokenizer_object=made, clean_up_tokenization_spaces=False, split_special_tokens=True
+        tokenizer_object=byte_backend(),
+        clean_up_tokenization_spaces=False,
+        split_special_tokens=True,
     )
-
-
-def byte_letters() -> dict[int, str]:
-    """Return the letter that `tokenizers` writes for each byte, by the byte.
-
-    Bytes whose letter of the same number can be seen have that one; the others, in their order,
-    have those from 256 on.
-    """
-    from tokenizers import pre_tokenizers
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    seen = {ord(letter): letter for letter in letters if ord(letter) < VOCABULARY}
-    unseen = (byte for byte in range(VOCABULARY) if byte not in seen)
-    return seen | dict(zip(unseen, letters[len(seen) :], strict=True))

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memorymark import api
+from memorymark.api import model_calls as api
 from memorymark.cli import main
 from memorymark.inference.words import TokenWords
 from memorymark.probes.cpu import CpuProbe
