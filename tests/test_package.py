@@ -24,7 +24,7 @@ LAYERS = (
     {"units"},
     {"settings", "bounds"},
     {"records"},
-    {"memory", "gpus"},
+    {"memory", "gpus", "data"},
     {"placement"},
     {"workloads"},
     {"inference", "training"},
@@ -51,7 +51,9 @@ WITH_TORCH = {
     "placement", "workloads", "training", "inference", "memory", "simulator", "probes", "callbacks",
 }  # fmt: skip
 # Not even inside a function: what these hold is data, read where there is no torch.
-NEVER_TORCH = {"errors", "units", "settings", "bounds", "records", "gpus", "analysis", "report"}
+NEVER_TORCH = {
+    "errors", "units", "settings", "bounds", "records", "gpus", "data", "analysis", "report",
+}  # fmt: skip
 
 # The app's entry and pages stand outside of the package, on top of it.
 PAGES = [ROOT / "streamlit_app.py", *sorted((ROOT / "pages").glob("*.py"))]
