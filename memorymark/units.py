@@ -28,6 +28,9 @@ _FEWEST_POINTS = 0.0001  # percent
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
 _LONGEST_AMOUNT = 100
 _MOST_BYTES = 1024**5
+_SECONDS_IN = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+_SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|min|m|h|d)?", re.IGNORECASE)
+_LONGEST_SPAN = 10 * 365 * 86_400
 
 
 def parse_bytes(text: str | int, what: str = "memory budget") -> int:
@@ -58,6 +61,26 @@ def _amount(text: str) -> int | None:
         return None
     number = match.group(1)
     return int(number) * unit if number.isdigit() else int(float(number) * unit)
+
+
+def parse_seconds(text: str | float, what: str = "time budget") -> float:
+    """Read a span of time: a number of seconds, or text such as "2h", "30m" or "1h 30m".
+
+    Raises:
+        InvalidValue: It is none, or not above 0, or above ten years.
+
+    Example:
+        >>> parse_seconds("1h 30m"), parse_seconds(90)
+        (5400.0, 90.0)
+    """
+    words = str(text).strip()[:_LONGEST_AMOUNT]
+    parts = _SPAN.findall(words)
+    rest = _SPAN.sub("", words).strip()
+    total = sum(float(number) * _SECONDS_IN[unit.lower() or "s"] for number, unit in parts)
+    alone = len(parts) == 1 or all(unit for _, unit in parts)
+    if isinstance(text, bool) or rest or not alone or not 0 < total <= _LONGEST_SPAN:
+        raise InvalidValue(what, text, "a span of time such as 90s, 30m, 2h or 1h 30m")
+    return total
 
 
 def gib(value: int | None) -> str:
