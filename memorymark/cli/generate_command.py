@@ -63,7 +63,7 @@ def generate(
 def _done(request: Request, write: Callable[[str], None] | None) -> GenerationRun:
     """Generate; Ctrl-C ends the text, and a second one the work."""
     cancel = CancelToken()
-    with work() as progress, _ending_text(cancel):
+    with work() as progress, ending_early(cancel):
         from memorymark.service.execute import execute
 
         def on_event(event: Event) -> None:
@@ -90,7 +90,8 @@ def _writer(*, as_json: bool) -> Callable[[str], None]:
 
 
 @contextlib.contextmanager
-def _ending_text(cancel: CancelToken) -> Iterator[None]:
+def ending_early(cancel: CancelToken) -> Iterator[None]:
+    """Let Ctrl-C end the work where it can end well, and a second one at once."""
     before = signal.getsignal(signal.SIGINT)
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or not callable(before):

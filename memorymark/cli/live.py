@@ -20,6 +20,7 @@ from memorymark.errors import Cancelled, NotAvailable, WorkloadError
 from memorymark.records.event import Event, EventKind
 from memorymark.records.trial import Outcome, Stage, Trial
 
+_STEPS_EVERY = 10.0  # seconds, where lines cannot be written over
 _WORDS = {
     Outcome.OK: "[green]ok[/]",
     Outcome.OOM: "[yellow]out of memory[/]",
@@ -41,6 +42,7 @@ class Progress:
         self._owner = os.getpid()
         self._console = Console(file=message_stream(), highlight=False)
         self._status: Status | None = None
+        self._step_at = 0.0
 
     def __call__(self, event: Event) -> None:
         """Print one event.
@@ -59,6 +61,8 @@ class Progress:
             self._console.print(trial_row(event.trial), soft_wrap=True)
         elif event.kind is EventKind.TRIAL_STARTED:
             self._start_status(event.text)
+        elif event.kind is EventKind.STEP:
+            self._show_step(event)
         else:
             style = "bold" if event.kind is EventKind.PHASE else "dim"
             self._console.print(as_text(event.text), style=style, soft_wrap=True)
@@ -66,6 +70,14 @@ class Progress:
     def close(self) -> None:
         """Take the moving status line away."""
         self._stop_status()
+
+    def _show_step(self, event: Event) -> None:
+        """Show how a training stands: on a terminal in one line, elsewhere now and then."""
+        if self._console.is_terminal:
+            self._start_status(event.text)
+        elif event.at - self._step_at >= _STEPS_EVERY:
+            self._step_at = event.at
+            self._console.print(as_text(event.text), style="dim", soft_wrap=True)
 
     def _start_status(self, text: str) -> None:
         if self._console.is_terminal:

@@ -11,7 +11,7 @@ import typer
 from typer import Option
 
 from memorymark import __version__
-from memorymark.cli import commands, generate_command, lists, serve
+from memorymark.cli import commands, generate_command, lists, serve, train_command
 from memorymark.cli.failures import INTERRUPTED, Commands, report_error
 from memorymark.cli.streams import own_streams
 from memorymark.errors import Cancelled
@@ -38,6 +38,7 @@ app.command()(commands.compare)
 app.command()(commands.levers)
 app.command()(commands.sessions)
 app.command()(generate_command.generate)
+app.command()(train_command.train)
 app.command()(lists.models)
 app.command()(lists.gpus)
 app.command()(lists.doctor)

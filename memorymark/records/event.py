@@ -24,6 +24,7 @@ class EventKind(StrEnum):
     TRIAL_FINISHED = "trial-finished"
     NOTE = "note"
     TEXT = "text"  # a piece of what a model writes, as it is made
+    STEP = "step"  # how a training stands, about once a second
 
 
 @dataclass(frozen=True)

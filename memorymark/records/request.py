@@ -31,6 +31,7 @@ from memorymark.records.option import (
 from memorymark.records.prices import LIVE, PriceKind, prices_text, read_prices, without_live
 from memorymark.records.serving_config import ServingConfig
 from memorymark.records.session_run import SessionPlan
+from memorymark.records.training_plan import TrainingPlan
 from memorymark.units import GIB, MIB, parse_bytes
 
 DEFAULT_BATCH_SIZE = 8  # of a validation
@@ -63,6 +64,7 @@ class RequestKind(StrEnum):
     FITS = "fits"
     SESSIONS = "sessions"
     GENERATE = "generate"
+    TRAIN = "train"
 
 
 _COMMANDS = {
@@ -73,9 +75,12 @@ _COMMANDS = {
 }
 
 
-MEASURED_ONLY = (RequestKind.MEASURE, RequestKind.COMPILE, RequestKind.GENERATE)
+MEASURED_ONLY = (
+    RequestKind.MEASURE, RequestKind.COMPILE, RequestKind.GENERATE, RequestKind.TRAIN,
+)  # fmt: skip
 _TAKEN = {
     RequestKind.COMPARISON: COMPARED, RequestKind.LEVERS: LEVERED, RequestKind.SESSIONS: SERVED,
+    RequestKind.TRAIN: (),
 }  # fmt: skip
 _NEEDED = {RequestKind.ESTIMATE: ("gpu", "batch_size"), RequestKind.MEASURE: ("batch_size",),
            RequestKind.FITS: ("batch_size",)}  # fmt: skip
@@ -89,6 +94,7 @@ _REFUSED = {
 _FILLED_IN: dict[RequestKind, dict[str, type]] = {
     RequestKind.SESSIONS: {"serving": ServingConfig, "plan": SessionPlan},
     RequestKind.GENERATE: {"serving": ServingConfig, "generation": GenerationPlan},
+    RequestKind.TRAIN: {"training": TrainingPlan},
 }
 
 
@@ -114,6 +120,8 @@ class Request(Record):
         serving: How the model generates; None where it is trained.
         plan: How many sessions take turns, and how.
         generation: What one generation reads, and how what it writes is chosen.
+        training: What one training reads, and how long it goes on; its batch, where none is
+            given, is that of an analysis.
         host_memory: Bytes of the host that swapped caches may take, given as bytes or as in
             "256GiB"; None leaves it to the target.
 
@@ -125,10 +133,10 @@ class Request(Record):
     json_keys: ClassVar[Mapping[str, Origin]] = {
         **same("kind", "model", "config", "device", "gpu", "memory_budget", "batch_size"),
         "options": lambda request: _written_options(request),
-        **same("largest", "serving", "plan", "host_memory", "generation"),
+        **same("largest", "serving", "plan", "host_memory", "generation", "training"),
     }
     json_optional: ClassVar[tuple[str, ...]] = (
-        "largest", "serving", "plan", "host_memory", "generation",
+        "largest", "serving", "plan", "host_memory", "generation", "training",
     )  # fmt: skip
 
     kind: RequestKind
@@ -179,6 +187,7 @@ class Request(Record):
         read=lambda amount: parse_bytes(amount, "host memory"),
     )
     generation: GenerationPlan | None = None
+    training: TrainingPlan | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", RequestKind(self.kind))
@@ -269,7 +278,7 @@ class Request(Record):
         command = _COMMANDS.get(self.kind, str(self.kind))
         words = ["memorymark", *command.split(), self.model]
         words += [*self._target_words(), *changed_words(self.config)]
-        for record in (self.serving, self.plan, self.generation):
+        for record in (self.serving, self.plan, self.generation, self.training):
             words += [] if record is None else changed_words(record)
         if self.batch_size is not None:
             words += ["--batch-size", str(self.batch_size)]

@@ -34,6 +34,7 @@ from memorymark.records.fit import Fit
 from memorymark.records.generation_run import GenerationRun, WeightsFrom
 from memorymark.records.request import MEASURED_ONLY, Request, RequestKind
 from memorymark.records.session_run import SessionRun
+from memorymark.records.training_run import TrainingRun
 from memorymark.records.trial import Source
 from memorymark.service.probe_factory import probe_from
 from memorymark.settings import Settings
@@ -151,6 +152,15 @@ class Call:
             self.on_event(Event(EventKind.TEXT, piece, progress=share, known=known))
 
         return generate_on(probe, spec, note=self.note, cancel=self.cancel, on_text=tell)
+
+    def train(self, probe: Probe, workload: Workload) -> TrainingRun:
+        """Run the request's training on a probe's device, with the batch of an analysis if none.
+
+        In the app no file is read but the model's own and the data, and the hub is not asked.
+        """
+        from memorymark.service.training_call import train
+
+        return train(self, probe, workload)
 
     def workload(self, probe: Probe) -> Workload:
         """Return the workload that the request names, or what the user's own probe makes of it.

@@ -27,6 +27,7 @@ from memorymark.records.generation_run import GenerationRun
 from memorymark.records.lever import LeverReport
 from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
 from memorymark.records.session_run import SessionRun
+from memorymark.records.training_run import TrainingRun
 from memorymark.records.trial import Source, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.service.call import Call
@@ -53,7 +54,15 @@ Record = (
     | Fit
     | SessionRun
     | GenerationRun
+    | TrainingRun
 )
+
+
+# What is run for real, with notes of its own.
+_RUN: dict[RequestKind, Callable[[Call, Probe, Workload], Record]] = {
+    RequestKind.GENERATE: Call.generate,
+    RequestKind.TRAIN: Call.train,
+}
 
 
 def execute(
@@ -145,8 +154,8 @@ def _on_one(call: Call, probe: Probe) -> Record:
         if request.kind is RequestKind.SESSIONS:
             run = call.serve(probe, workload)
             return dataclasses.replace(run, findings=(*notes, *run.findings))
-        if request.kind is RequestKind.GENERATE:
-            return call.generate(probe, workload)
+        if request.kind in _RUN:
+            return _RUN[request.kind](call, probe, workload)
         if request.kind in (RequestKind.BACKWARD, RequestKind.COMPILE):
             return _validate(call, probe, workload)
         if request.kind is RequestKind.FITS:

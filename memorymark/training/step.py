@@ -8,6 +8,7 @@ records.config.Loop and TrainingConfig.keeps_outputs.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -93,6 +94,24 @@ class TrainingStep:
         """Run one step, accumulation included."""
         with ends_as_errors():
             self._run()
+
+    @property
+    def scaler(self) -> torch.amp.GradScaler:
+        """The gradient scaler; it does nothing where the precision needs none."""
+        return self._scaler
+
+    def split(self, batch_size: int, accumulation: int) -> None:
+        """Go on with micro-batches of another size."""
+        config = dataclasses.replace(self._config, gradient_accumulation=accumulation)
+        self._spec = dataclasses.replace(self._spec, config=config, batch_size=batch_size)
+        self._config = config
+
+    def drop(self) -> None:
+        """Let go of what a step that was broken off has left: batches, loss, gradients."""
+        self.batch, self.batches, self.loss, self.outputs = None, [], None, None
+        self.model.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            release_gradients(optimizer)
 
     def _run(self) -> None:
         self._on_phase(STEP)

@@ -1,0 +1,1 @@
+"""Trains within budgets of memory and time, with what an analysis found."""
