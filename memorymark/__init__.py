@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from memorymark.api import snippet as snippet
     from memorymark.api import validate_backward_pass as validate_backward_pass
     from memorymark.api import validate_compilation_benefit as validate_compilation_benefit
+    from memorymark.arc_api import arc as arc
     from memorymark.errors import MemoryMarkError as MemoryMarkError
     from memorymark.records.analysis import Analysis as Analysis
+    from memorymark.records.arc_plan import ArcPlan as ArcPlan
+    from memorymark.records.arc_report import ArcReport as ArcReport
     from memorymark.records.config import TrainingConfig as TrainingConfig
     from memorymark.records.fit import Fit as Fit
     from memorymark.records.generation_plan import GenerationPlan as GenerationPlan
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "analyze": "api",
+    "arc": "arc_api",
     "compare_costs": "api",
     "estimate": "api",
     "find_optimal_batch_size": "api",
@@ -55,6 +59,8 @@ _HOMES = {
     "validate_backward_pass": "api",
     "validate_compilation_benefit": "api",
     "Analysis": "records.analysis",
+    "ArcPlan": "records.arc_plan",
+    "ArcReport": "records.arc_report",
     "Fit": "records.fit",
     "GenerationPlan": "records.generation_plan",
     "GenerationRun": "records.generation_run",

@@ -30,10 +30,10 @@ LAYERS = (
     {"inference", "training"},
     {"simulator"},
     {"probes"},
-    {"analysis"},
+    {"analysis", "trainer"},
     {"report"},
     {"service"},
-    {"api"},
+    {"api", "arc_api"},
     {"callbacks", "cli", "ui"},
     {"__main__"},
 )
@@ -49,6 +49,7 @@ OPTIONAL = {
 # The modules of `callbacks` are loaded by who uses the library that they are for.
 WITH_TORCH = {
     "placement", "workloads", "training", "inference", "memory", "simulator", "probes", "callbacks",
+    "trainer",
 }  # fmt: skip
 # Not even inside a function: what these hold is data, read where there is no torch.
 NEVER_TORCH = {

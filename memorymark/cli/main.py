@@ -11,7 +11,14 @@ import typer
 from typer import Option
 
 from memorymark import __version__
-from memorymark.cli import commands, generate_command, lists, serve, train_command
+from memorymark.cli import (
+    arc_command,
+    commands,
+    generate_command,
+    lists,
+    serve,
+    train_command,
+)
 from memorymark.cli.failures import INTERRUPTED, Commands, report_error
 from memorymark.cli.streams import own_streams
 from memorymark.errors import Cancelled
@@ -39,6 +46,7 @@ app.command()(commands.levers)
 app.command()(commands.sessions)
 app.command()(generate_command.generate)
 app.command()(train_command.train)
+app.command()(arc_command.arc)
 app.command()(lists.models)
 app.command()(lists.gpus)
 app.command()(lists.doctor)

@@ -49,6 +49,18 @@ class Augment(StrEnum):
         return self in (Augment.ALL, Augment.COLOURS)
 
 
+class Shown(StrEnum):
+    """How many of a task's examples stand before a test grid.
+
+    Training leaves one out, so that its sequences are shorter by one example than those of all
+    examples and a test grid: of the places beyond, a model with a table of positions has learned
+    nothing.
+    """
+
+    ALL = "all"
+    AS_TRAINED = "as-trained"
+
+
 @dataclass(frozen=True)
 class ArcPlan(Record):
     """Which tasks are answered, and how the model is trained on each of them before.
@@ -84,12 +96,9 @@ class ArcPlan(Record):
     augment: Augment = option(
         Augment.ALL, "Augmentation", "How a task's own examples are changed to train on."
     )
-    shown: int | None = option(
-        None, "Examples shown",
-        "The most examples shown before a test grid, as of a model that knows no more positions; "
-        "by default all.",
-        largest=1000,
-    )  # fmt: skip
+    shown: Shown = option(
+        Shown.ALL, "Examples shown", "Examples before a test grid: all, or one less as in training."
+    )
     seq_len: int | None = option(
         None, "Sequence length",
         "Tokens of the longest sequence; by default the model's positions, at most 4,096.",

@@ -45,7 +45,8 @@ class ArcTaskResult(Record):
         trainable_parameters: How many parameters were trained; None where none was.
         steps: Optimizer steps that were done.
         train_loss: Loss of the last step; None without one.
-        peak_bytes: Most bytes of live tensors, measured; None where nothing ran.
+        peak_bytes: Most bytes of live tensors, measured, without what the budget refused; None
+            where nothing ran.
         seconds: All that the task took, both times of answering included.
         error: The sentence of what ended it early.
         findings: What to know of it, one sentence each.
@@ -199,14 +200,13 @@ class ArcReport(Record):
 def memory_verdict(report: ArcReport) -> Criterion:
     """Say whether the memory budget was held and sufficed."""
     budget, peak = report.memory_budget_bytes, report.peak_allocated_bytes
+    ended = sum(each.stopped_by is TaskEnd.OUT_OF_MEMORY for each in report.tasks)
+    held = f"{mib_or_gib(peak)} at the most, of {mib_or_gib(budget)}"
+    if ended:
+        return Criterion(Verdict.FAIL, f"{_tasks(ended)} ran out of memory ({held}).")
     if budget is None or peak is None:
         what = "No memory budget was given" if budget is None else "The memory was not measured"
         return Criterion(Verdict.NOT_PROVEN, f"{what}.")
-    ended = [each for each in report.tasks if each.stopped_by is TaskEnd.OUT_OF_MEMORY]
-    held = f"{mib_or_gib(peak)} at the most, of {mib_or_gib(budget)}"
-    if ended:
-        reason = f"{_tasks(len(ended))} ran out of memory ({held})."
-        return Criterion(Verdict.FAIL, reason)
     if peak > budget:
         return Criterion(Verdict.FAIL, f"It held {held}.")
     return Criterion(Verdict.PASS, f"It held {held}.")

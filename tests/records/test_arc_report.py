@@ -63,6 +63,8 @@ def test_a_run_within_its_budgets_passes():
     ("tasks", "more", "name", "verdict", "said"),
     [
         ([task(stopped_by=TaskEnd.OUT_OF_MEMORY)], {}, "memory", "FAIL", "1 task ran out"),
+        ([task(stopped_by=TaskEnd.OUT_OF_MEMORY)], {"memory_budget_bytes": None}, "memory", "FAIL",
+         "1 task ran out"),
         ([task()], {"peak_allocated_bytes": 3 * GIB}, "memory", "FAIL", "It held 3.00 GiB"),
         ([task()], {"memory_budget_bytes": None}, "memory", "NOT PROVEN", "No memory budget"),
         ([task()], {"peak_allocated_bytes": None}, "memory", "NOT PROVEN", "not measured"),
