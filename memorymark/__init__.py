@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from memorymark.api import snippet as snippet
     from memorymark.api import validate_backward_pass as validate_backward_pass
     from memorymark.api import validate_compilation_benefit as validate_compilation_benefit
-    from memorymark.arc_api import arc as arc
     from memorymark.errors import MemoryMarkError as MemoryMarkError
     from memorymark.records.analysis import Analysis as Analysis
     from memorymark.records.arc_plan import ArcPlan as ArcPlan
@@ -41,12 +40,15 @@ if TYPE_CHECKING:
     from memorymark.records.serving_config import ServingConfig as ServingConfig
     from memorymark.records.session_run import SessionPlan as SessionPlan
     from memorymark.records.session_run import SessionRun as SessionRun
+    from memorymark.records.tokenized import Tokenized as Tokenized
     from memorymark.records.trial import Trial as Trial
+    from memorymark.service.answer_tasks import arc as arc
+    from memorymark.text_api import tokenize as tokenize
     from memorymark.workloads.own_training import Training as Training
 
 _HOMES = {
     "analyze": "api",
-    "arc": "arc_api",
+    "arc": "service.answer_tasks",
     "compare_costs": "api",
     "estimate": "api",
     "find_optimal_batch_size": "api",
@@ -56,6 +58,7 @@ _HOMES = {
     "measure": "api",
     "sessions": "api",
     "snippet": "api",
+    "tokenize": "text_api",
     "validate_backward_pass": "api",
     "validate_compilation_benefit": "api",
     "Analysis": "records.analysis",
@@ -69,6 +72,7 @@ _HOMES = {
     "SessionPlan": "records.session_run",
     "SessionRun": "records.session_run",
     "TrainingConfig": "records.config",
+    "Tokenized": "records.tokenized",
     "Trial": "records.trial",
     "Training": "workloads.own_training",
 }

@@ -141,3 +141,21 @@ def test_budget_smaller_than_the_model(capsys: pytest.CaptureFixture[str]) -> No
     _, err = capsys.readouterr()
     said = "Does not fit: batch 1 needs more than the memory budget of 8.0 KiB."
     assert given == 1 and said in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("nowhere.txt -o tokens.bin", 1, "'nowhere.txt' cannot be read"),
+        ("empty -o tokens.bin", 1, "is a folder"),
+        ("binary -o tokens.bin", 1, "byte 2 is NUL"),
+        ("list/config.json -o nowhere/tokens.bin", 2, "in no folder that exists"),
+        ("list/config.json -o tokens.bin --tokenizer ./empty", 1, "has no tokenizer"),
+    ],
+)
+def test_bad_texts(
+    capsys: pytest.CaptureFixture[str], folder: Path, line: str, code: int, said: str
+) -> None:
+    (folder / "binary").write_bytes(b"PK\0\1")
+    assert said in fails(capsys, f"tokenize {line} --json", code)
+    assert not (folder / "tokens.bin").exists()

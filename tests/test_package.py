@@ -24,7 +24,7 @@ LAYERS = (
     {"units"},
     {"settings", "bounds"},
     {"records"},
-    {"memory", "gpus", "data"},
+    {"data", "memory", "gpus"},
     {"placement"},
     {"workloads"},
     {"inference", "training"},
@@ -33,7 +33,7 @@ LAYERS = (
     {"analysis", "trainer"},
     {"report"},
     {"service"},
-    {"api", "arc_api"},
+    {"api", "text_api"},
     {"callbacks", "cli", "ui"},
     {"__main__"},
 )
@@ -53,7 +53,7 @@ WITH_TORCH = {
 }  # fmt: skip
 # Not even inside a function: what these hold is data, read where there is no torch.
 NEVER_TORCH = {
-    "errors", "units", "settings", "bounds", "records", "gpus", "data", "analysis", "report",
+    "errors", "units", "settings", "bounds", "records", "data", "gpus", "analysis", "report",
 }  # fmt: skip
 
 # The app's entry and pages stand outside of the package, on top of it.

@@ -64,6 +64,9 @@ SAID = {
     "sessions": r"^(PASS|FAIL): (.|\n)*cache of a session +\d(.|\n)*next token +\d",
     "validate": r"^(PASS|WARN): (.|\n)*batch 4",
 }
+# What works on a text and takes no model, with what its answer in words holds.
+OF_TEXTS = {"tokenize": r"^[\d,]+ tokens of [\d,]+ bytes of text are in (.|\n)*bytes per token"}
+TEXT = "To be, or not to be: that is the question.\n" * 200
 WRITTEN = GenerationRun(
     "gpt2", ServingConfig(), GenerationPlan(), Target("CPU", "cpu", Source.MEASURED, None),
     WeightsFrom.RANDOM, Ending.LENGTH, weights_bytes=1, text="Once",
@@ -108,6 +111,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
         (tmp_path / name / "config.json").write_text(json.dumps(values))
     for name, (text, _) in own_files().items():
         (tmp_path / name).write_text(text)
+    (tmp_path / "shakespeare.txt").write_text(TEXT)
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # steps this small only wait for each other's threads
@@ -135,7 +139,7 @@ def of_the_engine() -> list[list[str]]:
 
 def test_readme_has_commands() -> None:
     assert len(commands()) > 15
-    assert {words[0] for words in of_the_engine()} == {*SAID, *LISTED}
+    assert {words[0] for words in of_the_engine()} == {*SAID, *OF_TEXTS, *LISTED}
     assert len(fences("python")) == 7 and len(own_files()) == 3
 
 
@@ -155,6 +159,9 @@ def test_every_command_meets_the_real_engine(words: list[str], small: Path, caps
     assert code == 0, err
     if words[0] in LISTED:
         assert LISTED[words[0]] in out
+        return
+    if words[0] in OF_TEXTS:
+        assert re.search(OF_TEXTS[words[0]], out), out
         return
     own = tuple(name.replace(".py", ":") for name in own_files())
     model = next(word for word in given if word.startswith(("./", *own)) or find_known_model(word))
@@ -181,12 +188,17 @@ def test_the_snippet_of_the_library_meets_the_real_engine(small: Path, capsys) -
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_every_command_is_one(words: list[str], engine: StandInEngine) -> None:
+def test_every_command_is_one(
+    words: list[str], engine: StandInEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     elif words[0] == "memorymark" or words[:3] == [*PYTHON_DASH_M, "memorymark"]:
         if "generate" in words:  # no probe of the tests writes text
             engine.result = WRITTEN
+        if words[1] in OF_TEXTS:  # what they write is none of the repository's
+            monkeypatch.chdir(tmp_path)
+            (tmp_path / "shakespeare.txt").write_text(TEXT)
         assert main(words[words.index("memorymark") + 1 :]) == 0
     elif words[0] == "pip":  # tests/test_wheel.py builds and installs
         wheel = f"dist/memorymark-{__version__}-py3-none-any.whl"

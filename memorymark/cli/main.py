@@ -17,6 +17,7 @@ from memorymark.cli import (
     generate_command,
     lists,
     serve,
+    tokenize_command,
     train_command,
 )
 from memorymark.cli.failures import INTERRUPTED, Commands, report_error
@@ -46,6 +47,8 @@ app.command()(commands.levers)
 app.command()(commands.sessions)
 app.command()(generate_command.generate)
 app.command()(train_command.train)
+app.command()(train_command.compare_training)
+app.command()(tokenize_command.tokenize)
 app.command()(arc_command.arc)
 app.command()(lists.models)
 app.command()(lists.gpus)

@@ -17,7 +17,7 @@ _ASSUMED_CONTEXT_BYTES = {
 _ASSUMED_CONTEXT_ELSEWHERE_BYTES = 512 * MIB
 
 # Cores for fp32 of a multiprocessor: CUDA C++ Programming Guide, arithmetic instructions.
-_CORES = {(7, 0): 64, (7, 5): 64, (8, 0): 64}
+_CORES = {(6, 0): 64, (7, 0): 64, (7, 5): 64, (8, 0): 64}
 _CORES_ELSEWHERE = 128
 
 
@@ -39,7 +39,7 @@ class Gpu:
         compute_capability: Major and minor; None where it is no CUDA device.
         fp32_flops: Peak operations per second outside tensor cores.
         tf32_flops: Peak with TF32 inputs; None where the hardware has none.
-        fp16_flops: Peak of FP16 tensor cores.
+        fp16_flops: Peak of FP16 tensor cores; without any, that of products in FP16.
         bf16_flops: Peak of BF16 tensor cores; None where the hardware has none.
         bandwidth_bytes_per_s: Peak of the device's memory.
         performance_source: Where the peaks were seen.
@@ -113,8 +113,8 @@ class Gpu:
     def likely_context_bytes(self) -> int:
         """The context, or the largest reading of its generation where it is unknown.
 
-        There is none on Apple's. Generations without any reading (compute capability 7.0, 9.0,
-        10.0, 12.0) are taken at 512 MiB, near the largest reading of any.
+        There is none on Apple's. Generations without any reading (compute capability 6.0, 7.0,
+        9.0, 10.0, 12.0) are taken at 512 MiB, near the largest reading of any.
         """
         if self.is_apple:
             return 0

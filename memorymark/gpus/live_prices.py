@@ -20,7 +20,7 @@ from memorymark.gpus.price_list import MARKETPLACE, ON_DEMAND, SPOT, Price
 _TIMEOUT_S = 30.0
 # gpuhunt's name and GB of memory by the key of the catalogue: gpuhunt.KNOWN_NVIDIA_GPUS.
 NAMES = {
-    "t4": ("T4", 16), "v100-16gb": ("V100", 16), "v100-32gb": ("V100", 32),
+    "p100": ("P100", 16), "t4": ("T4", 16), "v100-16gb": ("V100", 16), "v100-32gb": ("V100", 32),
     "rtx-3060": ("RTX3060", 12), "rtx-3090": ("RTX3090", 24), "rtx-4060": ("RTX4060", 8),
     "rtx-4080": ("RTX4080", 16), "rtx-4090": ("RTX4090", 24), "rtx-5090": ("RTX5090", 32),
     "a6000": ("A6000", 48), "rtx-6000-ada": ("RTX6000Ada", 48), "l4": ("L4", 24),

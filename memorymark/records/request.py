@@ -67,6 +67,7 @@ class RequestKind(StrEnum):
     GENERATE = "generate"
     TRAIN = "train"
     ARC = "arc"
+    COMPARE_TRAINING = "compare-training"
 
 
 _COMMANDS = {
@@ -79,14 +80,16 @@ _COMMANDS = {
 
 MEASURED_ONLY = (
     RequestKind.MEASURE, RequestKind.COMPILE, RequestKind.GENERATE, RequestKind.TRAIN,
-    RequestKind.ARC,
+    RequestKind.COMPARE_TRAINING, RequestKind.ARC,
 )  # fmt: skip
 _TAKEN = {
     RequestKind.COMPARISON: COMPARED, RequestKind.LEVERS: LEVERED, RequestKind.SESSIONS: SERVED,
-    RequestKind.TRAIN: (), RequestKind.ARC: (),
+    RequestKind.TRAIN: (), RequestKind.COMPARE_TRAINING: SERVED,
+    RequestKind.ARC: (),
 }  # fmt: skip
 _NEEDED = {RequestKind.ESTIMATE: ("gpu", "batch_size"), RequestKind.MEASURE: ("batch_size",),
-           RequestKind.FITS: ("batch_size",)}  # fmt: skip
+           RequestKind.FITS: ("batch_size",),
+           RequestKind.COMPARE_TRAINING: ("other_model",)}  # fmt: skip
 _REFUSED = {
     RequestKind.ESTIMATE: ("device",),
     RequestKind.COMPARISON: ("device", "gpu"),
@@ -100,6 +103,7 @@ _FILLED_IN: dict[RequestKind, dict[str, type]] = {
     RequestKind.GENERATE: {"serving": ServingConfig, "generation": GenerationPlan},
     RequestKind.TRAIN: {"training": TrainingPlan},
     RequestKind.ARC: {"arc": ArcPlan},
+    RequestKind.COMPARE_TRAINING: {"training": TrainingPlan},
 }
 
 
@@ -128,6 +132,7 @@ class Request(Record):
         training: What one training reads, and how long it goes on; its batch, where none is
             given, is that of an analysis.
         arc: Which ARC tasks are answered, and how the model is trained on each.
+        other_model: The model that is trained beside the first, on the same data.
         host_memory: Bytes of the host that swapped caches may take, given as bytes or as in
             "256GiB"; None leaves it to the target.
 
@@ -139,10 +144,12 @@ class Request(Record):
     json_keys: ClassVar[Mapping[str, Origin]] = {
         **same("kind", "model", "config", "device", "gpu", "memory_budget", "batch_size"),
         "options": lambda request: _written_options(request),
-        **same("largest", "serving", "plan", "host_memory", "generation", "training", "arc"),
+        **same("largest", "serving", "plan", "host_memory", "generation", "training"),
+        **same("other_model", "arc"),
     }
     json_optional: ClassVar[tuple[str, ...]] = (
-        "largest", "serving", "plan", "host_memory", "generation", "training", "arc",
+        "largest", "serving", "plan", "host_memory", "generation", "training", "other_model",
+        "arc",
     )  # fmt: skip
 
     kind: RequestKind
@@ -195,6 +202,7 @@ class Request(Record):
     generation: GenerationPlan | None = None
     training: TrainingPlan | None = None
     arc: ArcPlan | None = None
+    other_model: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", RequestKind(self.kind))
@@ -283,7 +291,7 @@ class Request(Record):
         if self.kind is RequestKind.FITS:
             return None
         command = _COMMANDS.get(self.kind, str(self.kind))
-        words = ["memorymark", *command.split(), self.model]
+        words = ["memorymark", *command.split(), *filter(None, [self.model, self.other_model])]
         trained_by = TRAINED_BY if self.kind is RequestKind.ARC else None
         words += [*self._target_words(), *changed_words(self.config, trained_by)]
         for record in (self.serving, self.plan, self.generation, self.training, self.arc):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from memorymark import units
 from memorymark.records.session_run import Verdict
+from memorymark.records.training_comparison import TrainingComparison
 from memorymark.records.training_run import Forecast, StoppedBy, TrainingRun
 
 _ENDED = {
@@ -87,6 +88,29 @@ def forecast_rows(run: TrainingRun) -> list[list[str]]:
 def training_notes(run: TrainingRun) -> tuple[str, ...]:
     """Return what to know of the result, a sentence each."""
     return (*run.findings, *run.assumptions)
+
+
+def comparison_sentence(found: TrainingComparison) -> str:
+    """Say which of the trainings came to the smaller loss on the same data."""
+    known = [run for run in found.runs if run.eval_loss is not None]
+    if len(known) < 2:
+        return f"{found.model} were trained on {found.target.name}."
+    best, *others = sorted(known, key=lambda run: run.eval_loss)
+    losses = ", ".join(f"{run.model} to {run.eval_loss:.4f}" for run in others)
+    return (
+        f"On the same data {best.model} came to the smaller evaluation loss: {best.eval_loss:.4f}, "
+        f"{losses}; measured on {found.target.name}."
+    )
+
+
+def comparison_rows(found: TrainingComparison) -> list[list[str]]:
+    """Return a row for each reading, with a cell for each training."""
+    columns = [dict(training_figures(run)) for run in found.runs]
+    for column, usd in zip(columns, found.costs_usd, strict=True):
+        if usd is not None:
+            column["cost of the steps"] = units.usd(usd)
+    names = dict.fromkeys(name for column in columns for name in column)
+    return [[name, *(column.get(name, units.UNKNOWN) for column in columns)] for name in names]
 
 
 def training_lines(run: TrainingRun) -> list[str]:

@@ -34,6 +34,7 @@ from memorymark.records.fit import Fit
 from memorymark.records.generation_run import GenerationRun, WeightsFrom
 from memorymark.records.request import MEASURED_ONLY, Request, RequestKind
 from memorymark.records.session_run import SessionRun
+from memorymark.records.training_comparison import TrainingComparison
 from memorymark.records.training_run import TrainingRun
 from memorymark.records.trial import Source
 from memorymark.service.probe_factory import probe_from
@@ -161,6 +162,12 @@ class Call:
         from memorymark.service.training_call import train
 
         return train(self, probe, workload)
+
+    def compare_training(self, probe: Probe, workload: Workload) -> TrainingComparison:
+        """Train two models on the same data within the same budget."""
+        from memorymark.service.training_call import compare_training
+
+        return compare_training(self, probe, workload)
 
     def workload(self, probe: Probe) -> Workload:
         """Return the workload that the request names, or what the user's own probe makes of it.

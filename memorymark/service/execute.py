@@ -28,6 +28,7 @@ from memorymark.records.generation_run import GenerationRun
 from memorymark.records.lever import LeverReport
 from memorymark.records.request import DEFAULT_BATCH_SIZE, Request, RequestKind
 from memorymark.records.session_run import SessionRun
+from memorymark.records.training_comparison import TrainingComparison
 from memorymark.records.training_run import TrainingRun
 from memorymark.records.trial import Source, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
@@ -58,6 +59,7 @@ Record = (
     | GenerationRun
     | TrainingRun
     | ArcReport
+    | TrainingComparison
 )
 
 
@@ -66,6 +68,7 @@ _RUN: dict[RequestKind, Callable[[Call, Probe, Workload], Record]] = {
     RequestKind.GENERATE: Call.generate,
     RequestKind.TRAIN: Call.train,
     RequestKind.ARC: arc_on,
+    RequestKind.COMPARE_TRAINING: Call.compare_training,
 }
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memorymark.errors import NotAvailable, quoted
+from memorymark.errors import NotAvailable, WorkloadError, quoted
 from memorymark.gpus.catalogue import load_catalogue
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event, EventKind
+from memorymark.records.training_comparison import TrainingComparison
 from memorymark.records.training_plan import TrainingPlan
 from memorymark.records.training_run import TrainingRun
 
@@ -29,21 +33,62 @@ def train(call: Call, probe: Probe, workload: Workload) -> TrainingRun:
     Raises:
         MemoryMarkError: It cannot be put together, or run.
     """
+    assert call.request.training is not None
+    plan = _with_folder(call, call.request.training)
+    return _train(call, probe, workload, plan, call.request.batch_size)
+
+
+def compare_training(call: Call, probe: Probe, workload: Workload) -> TrainingComparison:
+    """Train the models of a call's request one after the other, on the same tokens.
+
+    The effective batch is the same for both: the one that is given, else the first one's. Each
+    has half of the time budget.
+
+    Raises:
+        MemoryMarkError: They cannot be put together, or run.
+    """
+    began, request = time.monotonic(), call.request
+    assert request.training is not None and request.other_model is not None
+    whole = _with_folder(call, request.training)
+    folder = Path(whole.checkpoint or "").expanduser()
+    other = dataclasses.replace(request, model=request.other_model)
+    second = dataclasses.replace(call, request=other, given=None)
+    workloads = [(call, workload), (second, second.workload(probe))]
+    plan, size, runs = whole, request.batch_size, []
+    for number, (each, model) in enumerate(workloads, 1):
+        call.note(f"{number} of {len(workloads)}: {each.request.model}")
+        budget = None if plan.time_budget is None else whole.time_budget / len(workloads)
+        own = folder / f"{number}-{_as_name(each.request.model)}"
+        own_plan = dataclasses.replace(plan, checkpoint=str(own), time_budget=budget)
+        run = _train(each, probe, model, own_plan, size)
+        runs.append(run)
+        if number == 1 and plan.effective_batch is None:
+            plan = dataclasses.replace(plan, effective_batch=run.effective_batch_size)
+            size = None
+    price = call.with_price(request.options, probe).price_per_hour
+    found = TrainingComparison(tuple(runs), price, str(folder / "comparison.csv"))
+    _write_csv(Path(found.csv or ""), found)
+    return dataclasses.replace(found, elapsed_seconds=time.monotonic() - began)
+
+
+def _train(
+    call: Call, probe: Probe, workload: Workload, plan: TrainingPlan, batch_size: int | None
+) -> TrainingRun:
+    from memorymark.service.given_tokenizer import given_tokenizer
     from memorymark.trainer.forecast import forecasts
     from memorymark.trainer.make_job import make_job
     from memorymark.trainer.train import empty_run, train_on
     from memorymark.workloads.trial_spec import TrialSpec
 
     began, request = time.monotonic(), call.request
-    assert request.training is not None
-    plan = _with_folder(call, request.training)
     in_app = call.find_workload is not None and call.given is None
 
     def find_batch(config: TrainingConfig, most: int) -> int:
         return _recommended(call, probe, workload, config, most)
 
     job = make_job(
-        workload, request.config, plan, request.batch_size, find_batch=find_batch,
+        workload, request.config, plan, batch_size, find_batch=find_batch,
+        read_tokenizer=partial(given_tokenizer, from_hub=not in_app),
         texts_folder=call.settings.home / "texts", is_named=call.given is None,
         from_hub=not in_app,
     )  # fmt: skip
@@ -69,10 +114,31 @@ def _with_folder(call: Call, plan: TrainingPlan) -> TrainingPlan:
     if plan.checkpoint is not None:
         return plan
     now = datetime.now(UTC).strftime("%Y-%m-%d-%H%M%S-%f")
-    name = re.sub(r"[^A-Za-z0-9.-]+", "-", call.request.model).strip("-.")[:60]
+    name = _as_name(call.request.model)
     return dataclasses.replace(
         plan, checkpoint=str(call.settings.home / "trained" / f"{now}-{name}")
     )
+
+
+def _as_name(model: str) -> str:
+    """Return a model's name as that of a folder."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", model).strip("-.")[:60]
+
+
+def _write_csv(path: Path, found: TrainingComparison) -> None:
+    """Write the figures of all trainings, a row for each step and each evaluation.
+
+    Raises:
+        WorkloadError: It cannot be written.
+    """
+    rows = list(found.rows())
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]) if rows else [])
+            writer.writeheader()
+            writer.writerows(rows)
+    except OSError as error:
+        raise WorkloadError(f"{quoted(str(path))} cannot be written: {error.strerror}.") from error
 
 
 def _recommended(

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from memorymark.data.open_text import open_text
-from memorymark.data.text_samples import TextSamples, split
+from memorymark.data.text_samples import split, whole_text
 from memorymark.data.token_file import TokenFile
-from memorymark.data.tokenizer_files import tokenizer_of
+from memorymark.data.tokenizer_files import tokenizer_of_file
+from memorymark.data.tokens import Tokens
 from memorymark.errors import InvalidValue, UsageError, WorkloadError, quoted
 from memorymark.records.config import MAX_BATCH_SIZE, Task, TrainingConfig
 from memorymark.records.generation_run import WeightsFrom
@@ -23,6 +24,8 @@ from memorymark.workloads.inputs.batch_spec import text_config
 
 # Returns the batch that an analysis recommends, at most so large.
 FindBatch = Callable[[TrainingConfig, int], int]
+# Returns the tokenizer that a name stands for.
+ReadTokenizer = Callable[[str], Tokens]
 
 _TOKENIZER = "tokenizer.json"
 
@@ -34,6 +37,7 @@ def make_job(
     batch_size: int | None,
     *,
     find_batch: FindBatch,
+    read_tokenizer: ReadTokenizer,
     texts_folder: Path,
     is_named: bool = True,
     from_hub: bool = True,
@@ -46,6 +50,7 @@ def make_job(
         plan: What it reads, how long it goes on.
         batch_size: Samples of a micro-batch; None takes what an analysis on this device finds.
         find_batch: Makes that analysis.
+        read_tokenizer: Finds a tokenizer by its name.
         texts_folder: Where texts are kept as tokens, so that they are made once.
         is_named: Whether the workload is known by its name, which may stand for weights.
         from_hub: Whether weights and tokenizers of the hub are looked for.
@@ -62,7 +67,7 @@ def make_job(
     if plan.data is None:
         job = _of_own_batches(workload, config, plan, weights)
     else:
-        job = _of_text(workload, config, plan, weights, texts_folder)
+        job = _of_text(workload, config, plan, weights, read_tokenizer, texts_folder)
     job = _with_batch(job, batch_size, find_batch)
     check_length(job)
     return job
@@ -91,6 +96,7 @@ def _of_text(
     config: TrainingConfig,
     plan: TrainingPlan,
     weights: Checkpoint,
+    read_tokenizer: ReadTokenizer,
     texts_folder: Path,
 ) -> TrainingJob:
     """Return a training on windows of a text."""
@@ -100,25 +106,46 @@ def _of_text(
             "Face transformers, and a workload of your own makes its own batches",
         )  # fmt: skip
     config = _described(workload, config)
-    tokenizer = plan.tokenizer or _own_tokenizer(weights)
-    tokens = open_text(plan.data, tokenizer, texts_folder)
+    name = plan.tokenizer or _own_tokenizer(weights)
+    given = None if name is None else read_tokenizer(name)
+    tokens = open_text(plan.data, given, texts_folder)
     _check_vocabulary(workload, tokens)
-    train, evaluation = split(tokens, config.seq_len, plan.eval_share)
+    tokenizer, missing = (given, None) if given is not None else _tokenizer_of(tokens)
     if plan.eval_data is not None:
-        other = open_text(plan.eval_data, tokens.tokenizer, texts_folder)
+        other = open_text(plan.eval_data, tokenizer, texts_folder)
         _check_alike(tokens, other)
-        train, evaluation = (
-            TextSamples.of(tokens, config.seq_len),
-            TextSamples.of(other, config.seq_len),
-        )
+        train, evaluation = (whole_text(each, config.seq_len) for each in (tokens, other))
+    elif plan.eval_share > 0:
+        train, evaluation = split(tokens, config.seq_len, plan.eval_share)
+    else:
+        train, evaluation = whole_text(tokens, config.seq_len), None
     return TrainingJob(
         workload, config, plan, 1, train, evaluation, weights,
         bytes_per_token=None if evaluation is None else evaluation.bytes_per_token,
-        tokenizer=tokenizer_of(tokens.tokenizer),
-        fingerprint={"tokens": tokens.count, "tokenizer": tokens.tokenizer,
-                     "seq_len": config.seq_len, "eval_share": plan.eval_share},
-        notes=_notes(workload, tokens, weights),
+        tokenizer=tokenizer,
+        fingerprint=_fingerprint(tokens, config, plan),
+        notes=(*_notes(workload, tokens, weights), *([missing] if missing else [])),
     )  # fmt: skip
+
+
+def _fingerprint(
+    tokens: TokenFile, config: TrainingConfig, plan: TrainingPlan
+) -> dict[str, object]:
+    """Return what tells a training's data from others'."""
+    return {
+        "tokens": tokens.count,
+        "tokenizer": tokens.tokenizer_fingerprint,
+        "sequence length": config.seq_len,
+        "evaluation share": plan.eval_share if plan.eval_data is None else None,
+    }
+
+
+def _tokenizer_of(tokens: TokenFile) -> tuple[Tokens | None, str | None]:
+    """Return the tokenizer that tokens were written with; where it is gone, why."""
+    try:
+        return tokenizer_of_file(tokens), None
+    except WorkloadError as error:
+        return None, f"{error} The trained model has none beside it."
 
 
 def _described(workload: HuggingFaceWorkload, config: TrainingConfig) -> TrainingConfig:
@@ -145,7 +172,7 @@ def _check_vocabulary(workload: HuggingFaceWorkload, tokens: TokenFile) -> None:
 
 
 def _check_alike(tokens: TokenFile, other: TokenFile) -> None:
-    if other.tokenizer != tokens.tokenizer:
+    if other.tokenizer_fingerprint != tokens.tokenizer_fingerprint:
         raise WorkloadError(
             f"The evaluation's tokens are of {quoted(other.tokenizer)}, and the training's of "
             f"{quoted(tokens.tokenizer)}. Tokenize both with the same tokenizer."

@@ -10,15 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from memorymark.data.tokens import Tokens
 from memorymark.trainer.state import named_tensors
-from memorymark.trainer.training_job import SavesTokenizer
+from memorymark.workloads.read_weights import quietly
 
 FOLDER = "model"
 _BASE, _SAVED = ".base_layer.", ".modules_to_save.default."
 _BESIDE = (".original_module.", ".lora_")
 
 
-def save_model(model: nn.Module, folder: Path, tokenizer: SavesTokenizer | None = None) -> Path:
+def save_model(model: nn.Module, folder: Path, tokenizer: Tokens | None = None) -> Path:
     """Write a model into `model` in a folder, in the place of an older one.
 
     A model of transformers is written as `save_pretrained` does, any other as its weights alone.
@@ -50,7 +51,8 @@ def _write(model: nn.Module, folder: Path) -> None:
     save: Any = getattr(model, "save_pretrained", None)
     weights = plain_weights(model)
     if callable(save):
-        save(str(folder), state_dict=weights, safe_serialization=True)
+        with quietly():
+            save(str(folder), state_dict=weights, safe_serialization=True)
         return
     from safetensors.torch import save_file
 

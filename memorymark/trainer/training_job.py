@@ -5,25 +5,16 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from memorymark.data.samples import Samples
+from memorymark.data.tokens import Tokens
 from memorymark.errors import InvalidValue, UsageError, quoted
 from memorymark.records.config import TrainingConfig, check_batch_size
 from memorymark.records.generation_run import WeightsFrom
 from memorymark.records.training_plan import TrainingPlan
 from memorymark.workloads.base import Workload
 from memorymark.workloads.checkpoint import Checkpoint
-
-
-class SavesTokenizer(Protocol):
-    """A tokenizer that can be saved beside a model."""
-
-    def save(self, folder: Path) -> None:
-        """Write its files into a folder."""
-
-    def decode(self, ids: list[int]) -> str:
-        """Return the text of tokens."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +43,7 @@ class TrainingJob:
     evaluation: Samples | None
     checkpoint: Checkpoint
     bytes_per_token: float | None = None
-    tokenizer: SavesTokenizer | None = None
+    tokenizer: Tokens | None = None
     fingerprint: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
 

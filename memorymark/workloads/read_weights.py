@@ -31,7 +31,7 @@ def load_weights(auto: Any, folder: Path, **about: Any) -> nn.Module:
         WorkloadError: The weights cannot be read, or are not this model's.
     """
     try:
-        with _quietly():
+        with quietly():
             model, told = auto.from_pretrained(
                 str(folder), use_safetensors=True, local_files_only=True,
                 trust_remote_code=False, output_loading_info=True, **about,
@@ -86,7 +86,7 @@ def keep_in_fp32(model: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Let transformers show no progress, and no table of weights: what is missing is said."""
     from transformers.utils import logging
 

@@ -58,3 +58,12 @@ def test_caches_are_not_swapped_to_a_memory_that_is_the_gpus_own():
     assert said == ["swap: it moves caches to the host's memory, and that is the GPU's own here."]
     assert cannot_do(hold, "simulated", find_gpu("m4-16gb")) == []
     assert cannot_do(swap, "simulated", find_gpu("l4")) == cannot_do(swap, "cpu") == []
+
+
+def test_the_p100_has_units_for_neither_tf32_nor_bf16():
+    p100 = find_gpu("p100")
+    assert why_not("precision", "bf16", "simulated", p100) == (
+        "bf16: the P100 PCIe 16GB has no BF16 units."
+    )
+    assert why_not("precision", "tf32", "simulated", p100) is not None
+    assert why_not("precision", "amp-fp16", "simulated", p100) is None

@@ -18,12 +18,12 @@ from memorymark.gpus.catalogue import (
 
 GIB = 1024**3
 PROMISED = [
-    *("t4", "v100-16gb", "v100-32gb", "rtx-3060", "rtx-3090", "rtx-4060", "rtx-4090"),
+    *("p100", "t4", "v100-16gb", "v100-32gb", "rtx-3060", "rtx-3090", "rtx-4060", "rtx-4090"),
     *("l4", "a10", "a10g", "l40s", "a100-40gb", "a100-80gb", "h100-80gb", "h200", "b200"),
 ]
-CAPABILITIES = {(7, 0), (7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)}
+CAPABILITIES = {(6, 0), (7, 0), (7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)}
 # No dated price was found; one that is found leaves this list.
-UNPRICED = {"a10g"}
+UNPRICED = {"a10g", "p100"}
 each_gpu = pytest.mark.parametrize("gpu", load_catalogue().values(), ids=lambda gpu: gpu.key)
 each_card = pytest.mark.parametrize("gpu", rentable_gpus().values(), ids=lambda gpu: gpu.key)
 
@@ -79,7 +79,9 @@ def test_contexts_are_known_or_assumed(gpu):
 def test_peaks_are_per_second_and_in_order(gpu):
     assert gpu.compute_capability in CAPABILITIES
     assert 5e12 <= gpu.fp32_flops <= 200e12
-    assert gpu.fp32_flops < gpu.fp16_flops <= 3e15
+    has_tensor_cores = gpu.compute_capability >= (7, 0)
+    assert (gpu.fp32_flops < gpu.fp16_flops) == has_tensor_cores
+    assert gpu.fp32_flops <= gpu.fp16_flops <= 3e15
     assert 100e9 <= gpu.bandwidth_bytes_per_s <= 10e12
     has_bf16 = gpu.compute_capability >= (8, 0)
     assert (gpu.bf16_flops is not None) == has_bf16
