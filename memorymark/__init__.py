@@ -17,18 +17,24 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from memorymark.api import analyze as analyze
-    from memorymark.api import compare_costs as compare_costs
-    from memorymark.api import estimate as estimate
-    from memorymark.api import find_optimal_batch_size as find_optimal_batch_size
-    from memorymark.api import fits as fits
-    from memorymark.api import generate as generate
-    from memorymark.api import levers as levers
-    from memorymark.api import measure as measure
-    from memorymark.api import sessions as sessions
-    from memorymark.api import snippet as snippet
-    from memorymark.api import validate_backward_pass as validate_backward_pass
-    from memorymark.api import validate_compilation_benefit as validate_compilation_benefit
+    from memorymark.api.arc_calls import arc as arc
+    from memorymark.api.model_calls import analyze as analyze
+    from memorymark.api.model_calls import compare_costs as compare_costs
+    from memorymark.api.model_calls import estimate as estimate
+    from memorymark.api.model_calls import find_optimal_batch_size as find_optimal_batch_size
+    from memorymark.api.model_calls import fits as fits
+    from memorymark.api.model_calls import generate as generate
+    from memorymark.api.model_calls import levers as levers
+    from memorymark.api.model_calls import measure as measure
+    from memorymark.api.model_calls import sessions as sessions
+    from memorymark.api.model_calls import snippet as snippet
+    from memorymark.api.model_calls import validate_backward_pass as validate_backward_pass
+    from memorymark.api.model_calls import (
+        validate_compilation_benefit as validate_compilation_benefit,
+    )
+    from memorymark.api.text_calls import tokenize as tokenize
+    from memorymark.api.training_calls import compare_training as compare_training
+    from memorymark.api.training_calls import train as train
     from memorymark.errors import MemoryMarkError as MemoryMarkError
     from memorymark.records.analysis import Analysis as Analysis
     from memorymark.records.arc_plan import ArcPlan as ArcPlan
@@ -41,26 +47,29 @@ if TYPE_CHECKING:
     from memorymark.records.session_run import SessionPlan as SessionPlan
     from memorymark.records.session_run import SessionRun as SessionRun
     from memorymark.records.tokenized import Tokenized as Tokenized
+    from memorymark.records.training_comparison import TrainingComparison as TrainingComparison
+    from memorymark.records.training_plan import TrainingPlan as TrainingPlan
+    from memorymark.records.training_run import TrainingRun as TrainingRun
     from memorymark.records.trial import Trial as Trial
-    from memorymark.service.answer_tasks import arc as arc
-    from memorymark.text_api import tokenize as tokenize
     from memorymark.workloads.own_training import Training as Training
 
 _HOMES = {
-    "analyze": "api",
-    "arc": "service.answer_tasks",
-    "compare_costs": "api",
-    "estimate": "api",
-    "find_optimal_batch_size": "api",
-    "levers": "api",
-    "fits": "api",
-    "generate": "api",
-    "measure": "api",
-    "sessions": "api",
-    "snippet": "api",
-    "tokenize": "text_api",
-    "validate_backward_pass": "api",
-    "validate_compilation_benefit": "api",
+    "analyze": "api.model_calls",
+    "arc": "api.arc_calls",
+    "compare_costs": "api.model_calls",
+    "estimate": "api.model_calls",
+    "find_optimal_batch_size": "api.model_calls",
+    "levers": "api.model_calls",
+    "fits": "api.model_calls",
+    "generate": "api.model_calls",
+    "measure": "api.model_calls",
+    "sessions": "api.model_calls",
+    "snippet": "api.model_calls",
+    "compare_training": "api.training_calls",
+    "train": "api.training_calls",
+    "tokenize": "api.text_calls",
+    "validate_backward_pass": "api.model_calls",
+    "validate_compilation_benefit": "api.model_calls",
     "Analysis": "records.analysis",
     "ArcPlan": "records.arc_plan",
     "ArcReport": "records.arc_report",
@@ -73,6 +82,9 @@ _HOMES = {
     "SessionRun": "records.session_run",
     "TrainingConfig": "records.config",
     "Tokenized": "records.tokenized",
+    "TrainingComparison": "records.training_comparison",
+    "TrainingPlan": "records.training_plan",
+    "TrainingRun": "records.training_run",
     "Trial": "records.trial",
     "Training": "workloads.own_training",
 }

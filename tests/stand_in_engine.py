@@ -11,7 +11,7 @@ import app_probe
 import pytest
 from fakes import FakeProbe
 
-from memorymark import api
+from memorymark.api import model_calls as api
 from memorymark.records.request import Request
 from memorymark.service import execute as execute_module
 from memorymark.service import live_check

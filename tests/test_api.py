@@ -5,7 +5,7 @@ import torch
 from fakes import FakeProbe, FakeWorkload
 from stand_in_engine import install
 
-from memorymark import api
+from memorymark.api import model_calls as api
 from memorymark.errors import InvalidValue, UnknownChoice, UsageError, WorkloadError
 from memorymark.gpus.catalogue import rentable_gpus
 from memorymark.records.analysis_options import AnalysisOptions

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from fakes import FakeProbe, FakeWorkload
 
-from memorymark import api
 from memorymark.analysis.analyze import analyze_on
+from memorymark.api import model_calls as api
 from memorymark.cli import main
 from memorymark.gpus.catalogue import find_gpu
 from memorymark.probes.common import software

@@ -33,7 +33,7 @@ LAYERS = (
     {"analysis", "trainer"},
     {"report"},
     {"service"},
-    {"api", "text_api"},
+    {"api"},
     {"callbacks", "cli", "ui"},
     {"__main__"},
 )

@@ -38,12 +38,12 @@ def tokenize(
 def _done(files: list[str], output: str, plan: TokenizePlan) -> Tokenized:
     """Turn the files into tokens; how far it is goes to standard error."""
     with work() as progress:
-        from memorymark import text_api
+        from memorymark.api import text_calls
         from memorymark.service.given_tokenizer import given_tokenizer
 
         tokenizer = given_tokenizer(plan.tokenizer, from_hub=True)
         try:
-            return text_api.tokenize(
+            return text_calls.tokenize(
                 files, output, tokenizer, train_tokenizer=plan.train_tokenizer,
                 max_tokens=plan.max_tokens, on_event=progress,
             )  # fmt: skip

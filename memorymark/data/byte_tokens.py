@@ -69,10 +69,11 @@ class ByteTokens:
         Raises:
             NotAvailable: The folder cannot be written.
         """
-        save_tokenizer(folder, _backend().to_str(pretty=True))
+        save_tokenizer(folder, byte_backend().to_str(pretty=True))
 
 
-def _backend() -> Tokenizer:
+def byte_backend() -> Tokenizer:
+    """Return the byte-level tokenizer without merges, whose tokens are the values of bytes."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     vocabulary = {letter: byte for byte, letter in enumerate(byte_letters())}

@@ -97,6 +97,8 @@ class LibraryTokens:
 
     def _piece(self, text: str, end: int, was_forced: bool) -> Piece:
         """Return the tokens of a text up to its end, with the bytes of all of it."""
+        # One at a time: of several at once the library leaves threads behind, and a process with
+        # threads cannot fork.
         encoding = self._backend.encode(text[:end], add_special_tokens=False)
         ids = np.array(encoding.ids, np.int64)
 

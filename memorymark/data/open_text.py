@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -49,20 +50,28 @@ def open_text(
     files = _files_of(path)
     tokens = tokenizer_of(tokenizer or BYTES) if isinstance(tokenizer, str | None) else tokenizer
     kept = cache_folder / f"{_fingerprint(files, check)}-{tokens.fingerprint[:16]}.bin"
-    if kept.is_file():
-        try:
-            return open_token_file(kept)
-        except WorkloadError:  # damaged since: it is written again
-            pass
+    if not _is_whole(kept):
+        _make(cache_folder)
+        tokenize_files(files, tokens, kept, on_progress=on_progress, check=check)
+    return replace(open_token_file(kept), tokenizer=tokens.name)  # it may have moved since
+
+
+def _is_whole(kept: Path) -> bool:
+    """Return whether tokens that were kept are there, and not damaged since."""
     try:
-        cache_folder.mkdir(parents=True, exist_ok=True)
+        return open_token_file(kept).count > 0
+    except WorkloadError:
+        return False
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise NotAvailable(
-            f"The folder {quoted(str(cache_folder))} for tokens cannot be made: "
+            f"The folder {quoted(str(folder))} for tokens cannot be made: "
             f"{error.strerror or error}. Name another one in MEMORYMARK_HOME."
         ) from error
-    tokenize_files(files, tokens, kept, on_progress=on_progress, check=check)
-    return open_token_file(kept)
 
 
 def _of_tokenizer(file: TokenFile, tokenizer: str | Tokens | None) -> TokenFile:

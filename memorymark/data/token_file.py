@@ -12,7 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -66,7 +66,7 @@ class TokenFile:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Open the file anew in another process, where else all tokens would be sent."""
-        return open_token_file, (self.path,)
+        return _opened_as, (self.path, self.tokenizer)
 
 
 class TokenWriter:
@@ -166,6 +166,10 @@ def open_token_file(path: str | Path) -> TokenFile:
     tokens = np.memmap(path, kind, mode="r", offset=start, shape=(values["count"],))
     del values["version"]
     return TokenFile(path, **values, tokens=tokens)
+
+
+def _opened_as(path: Path, tokenizer: str) -> TokenFile:
+    return replace(open_token_file(path), tokenizer=tokenizer)
 
 
 def _header_of(file: BinaryIO, path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from memorymark.data.byte_tokens import ByteTokens
+from memorymark.data.byte_tokens import VOCABULARY, ByteTokens, byte_backend
 from memorymark.data.library_tokens import LibraryTokens
 from memorymark.data.token_file import TokenFile
 from memorymark.data.tokens import Tokens
@@ -44,6 +44,8 @@ def tokenizer_of(name: str) -> Tokens:
 def read_tokenizer(folder: Path, name: str) -> Tokens:
     """Return the tokenizer of a folder's tokenizer.json under a name.
 
+    One whose tokens are the values of bytes is `bytes`, which is faster, and known everywhere.
+
     Raises:
         WorkloadError: It cannot be read.
     """
@@ -57,7 +59,15 @@ def read_tokenizer(folder: Path, name: str) -> Tokens:
         raise WorkloadError(
             f"The tokenizer in {quoted(str(file))} cannot be used: {reason}."
         ) from error
-    return LibraryTokens(backend, name, folder)
+    found = LibraryTokens(backend, name, folder)
+    return ByteTokens() if _is_bytes(found) else found
+
+
+def _is_bytes(tokens: LibraryTokens) -> bool:
+    """Return whether a tokenizer is the one that `ByteTokens` saves."""
+    if tokens.vocabulary_size != VOCABULARY:
+        return False
+    return tokens.fingerprint == LibraryTokens(byte_backend(), BYTES).fingerprint
 
 
 def tokenizer_of_file(file: TokenFile) -> Tokens:

@@ -92,7 +92,7 @@ class TrainingPlan(Record):
         largest=_MOST_STEPS,
     )  # fmt: skip
     eval_batches: int = option(
-        200, "Evaluation batches", "The most batches of an evaluation, spread over its data.",
+        50, "Evaluation batches", "The most batches of an evaluation, spread over its data.",
         largest=1_000_000_000,
     )  # fmt: skip
     patience: int | None = option(

@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 from transformers import AutoTokenizer
 
-from memorymark.data.byte_tokens import ByteTokens, byte_letters
+from memorymark.data.byte_tokens import ByteTokens, byte_backend, byte_letters
+from memorymark.data.library_tokens import LibraryTokens
 from memorymark.data.tokenizer_files import tokenizer_of
 
 TOKENS = ByteTokens()
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
+@settings(deadline=None)
 @given(texts)
 def test_tokens_are_the_bytes_of_the_text(text: str) -> None:
     ids = TOKENS.encode(text)
@@ -60,8 +62,16 @@ def test_every_byte_is_there(saved) -> None:
     assert saved.decode(list("é , x .".encode())) == "é , x ."
 
 
-def test_saved_it_is_another_tokenizer_with_the_same_tokens(tmp_path) -> None:
+def test_saved_and_read_it_is_the_same(tmp_path) -> None:
     TOKENS.save(tmp_path)
     read = tokenizer_of(str(tmp_path))
-    assert read.vocabulary_size == 256 and read.name == str(tmp_path)
-    assert read.encode("né\n").tolist() == TOKENS.encode("né\n").tolist()
+    assert isinstance(read, ByteTokens) and read.fingerprint == TOKENS.fingerprint
+    library = LibraryTokens(byte_backend(), "bytes")
+    assert library.encode("né\n").tolist() == TOKENS.encode("né\n").tolist()
+
+
+def test_a_tokenizer_of_256_words_is_not_it(tmp_path) -> None:
+    backend = byte_backend()
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    LibraryTokens(backend, "other").save(tmp_path)
+    assert isinstance(tokenizer_of(str(tmp_path)), LibraryTokens)

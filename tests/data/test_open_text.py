@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
+
 import pytest
 from made_tokenizers import made_tokenizer
 
@@ -31,7 +34,9 @@ def folder(tmp_path):
     return str(tmp_path / "tok")
 
 
-def test_a_text_is_tokenized_once_and_found_again(text, cache, folder, monkeypatch) -> None:
+def test_a_text_is_tokenized_once_and_found_again(
+    text, cache, folder, tmp_path, monkeypatch
+) -> None:
     first = open_text(text, None, cache)
     assert (first.tokenizer, first.count) == ("bytes", 19)
     other = open_text(text, folder, cache)
@@ -41,6 +46,9 @@ def test_a_text_is_tokenized_once_and_found_again(text, cache, folder, monkeypat
     monkeypatch.setattr(opened, "tokenize_files", None)
     assert open_text(copy, ByteTokens(), cache).path == first.path
     assert open_text(str(text), folder, cache).path == other.path
+    Path(folder).rename(tmp_path / "moved")
+    moved = pickle.loads(pickle.dumps(open_text(text, str(tmp_path / "moved"), cache)))
+    assert (moved.path, moved.tokenizer) == (other.path, str(tmp_path / "moved"))
 
 
 def test_another_text_has_tokens_of_its_own(text, cache) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memorymark.data.text_blocks import check_text_files, text_blocks
@@ -16,6 +16,7 @@ def read(path, size: int) -> str:
     return "".join(text for text, _ in text_blocks(path, size))
 
 
+@settings(deadline=None)
 @given(
     text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
     size=st.integers(1, 9),

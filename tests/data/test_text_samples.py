@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memorymark.data.byte_tokens import ByteTokens
@@ -42,6 +42,7 @@ def test_a_batch_is_new_contiguous_and_its_labels_are_its_tokens(file) -> None:
     assert batch["input_ids"].min() >= 0 and samples.read([])["labels"].shape == (0, 20)
 
 
+@settings(deadline=None)
 @given(seq_len=st.integers(1, 25), share=st.floats(0.11, 0.89), epoch=st.integers(0, 1000))
 def test_training_and_evaluation_have_no_token_in_common(file, seq_len, share, epoch) -> None:
     train, evaluation = split(file, seq_len, share)

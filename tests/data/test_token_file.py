@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memorymark.data.byte_tokens import ByteTokens
@@ -59,6 +59,7 @@ def test_it_is_read_only_and_opened_anew_in_another_process(tmp_path) -> None:
     assert is_token_file(tmp_path / "a.bin")
 
 
+@settings(max_examples=50, deadline=None)
 @given(cut=st.integers(0, 10_000))
 def test_a_file_that_breaks_off_is_refused(tmp_path_factory, cut: int) -> None:
     path = tmp_path_factory.mktemp("cut") / "a.bin"
@@ -69,6 +70,7 @@ def test_a_file_that_breaks_off_is_refused(tmp_path_factory, cut: int) -> None:
         open_token_file(path)
 
 
+@settings(max_examples=50, deadline=None)
 @given(at=st.integers(0, 10_000), by=st.integers(1, 255))
 def test_a_changed_header_is_refused(tmp_path_factory, at: int, by: int) -> None:
     path = tmp_path_factory.mktemp("changed") / "a.bin"

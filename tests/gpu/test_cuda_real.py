@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import Leaking, TinyNet, tiny_bert
 
-from memorymark import api
+from memorymark.api import model_calls as api
 from memorymark.gpus.telemetry import read_telemetry
 from memorymark.probes.cuda import CudaProbe
 from memorymark.records.config import TrainingConfig

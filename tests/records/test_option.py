@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from memorymark import api
+from memorymark.api import model_calls as api
 from memorymark.cli import commands
 from memorymark.errors import InvalidRecord, InvalidValue, UsageError
 from memorymark.records import option as option_module

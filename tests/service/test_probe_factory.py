@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from fakes import FakeProbe, FakeWorkload
 
-from memorymark import api
+from memorymark.api import model_calls as api
 from memorymark.errors import InvalidValue, NothingFits
 from memorymark.records.config import TrainingConfig
 from memorymark.service.probe_factory import load_factory, probe_from

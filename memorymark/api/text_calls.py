@@ -63,14 +63,14 @@ def tokenize(
     check = (cancel or CancelToken()).check
     tokens, findings = _tokens_of(plan, tokenizer, paths, saved_beside(output), on_event, check)
     is_saved = not _is_found_again(tokens)
-    if is_saved:
-        tokens.save(saved_beside(output))
     total = mib_or_gib(sum(path.stat().st_size for path in paths))
     on_event(Event(EventKind.PHASE, f"Writing the tokens of {total} of text.", "tokenize"))
     done = tokenize_files(
         paths, tokens, output, max_tokens=plan.max_tokens,
         on_progress=_notes("Tokenized", on_event), check=check,
     )  # fmt: skip
+    if is_saved:  # only now: until then the tokens that were there before have theirs
+        tokens.save(saved_beside(output))
     return dataclasses.replace(
         done,
         tokenizer_folder=str(saved_beside(output)) if is_saved else None,

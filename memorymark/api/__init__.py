@@ -1,0 +1,1 @@
+"""The library's functions: each makes a Request and executes it."""
