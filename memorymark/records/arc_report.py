@@ -237,11 +237,16 @@ def accuracy_verdict(report: ArcReport) -> Criterion:
     against = f"the target is {percent(goal)}"
     if reached >= goal:
         return Criterion(Verdict.PASS, f"{right}; {against}.")
-    unasked = sum(x.grids for x in report.tasks if x.correct_after is None)
+    unasked = sum(x.grids for x in report.tasks if _may_still_be_asked(x))
     if (report.correct_after + unasked) / report.grids >= goal:
         reason = f"{right}, and {unasked:,} were not asked; {against}."
         return Criterion(Verdict.NOT_PROVEN, reason)
     return Criterion(Verdict.FAIL, f"{right}; {against}.")
+
+
+def _may_still_be_asked(result: ArcTaskResult) -> bool:
+    """Return whether a task ended for want of time or memory, before it was answered."""
+    return result.correct_after is None and result.stopped_by is not TaskEnd.ERROR
 
 
 def _tasks(count: int) -> str:

@@ -75,6 +75,8 @@ def test_a_run_within_its_budgets_passes():
         ([task()], {"plan": ArcPlan()}, "accuracy", "NOT PROVEN", "No target accuracy"),
         ([task(), task(after=0), task(after=0)], {}, "accuracy", "FAIL", "1 of 3 grids are right"),
         ([task(), NOT_RUN], {}, "accuracy", "NOT PROVEN", "and 2 were not asked"),
+        ([task(), task(after=None, stopped_by=TaskEnd.ERROR), task(after=0)], {}, "accuracy",
+         "FAIL", "the target"),
         ([task(after=0)] * 3 + [NOT_RUN], {}, "accuracy", "FAIL", "the target is 50 %"),
     ],
 )  # fmt: skip

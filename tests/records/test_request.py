@@ -12,7 +12,7 @@ from memorymark.records.serving_config import ServingConfig
 from memorymark.records.session_run import SessionPlan
 from memorymark.units import GIB
 
-WITHOUT_BATCH = (RequestKind.SESSIONS, RequestKind.GENERATE)
+WITHOUT_BATCH = (RequestKind.SESSIONS, RequestKind.GENERATE, RequestKind.ARC)
 
 
 def request(**changes):
