@@ -31,7 +31,7 @@ from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.generation_run import Ending, GenerationRun, WeightsFrom
 from memorymark.records.serving_config import ServingConfig
 from memorymark.records.trial import Source, Target
-from memorymark.workloads.known_models import find_known_model
+from memorymark.workloads.known_models import BUILTIN_TASKS, find_known_model
 from memorymark.workloads.own_training import as_training
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -171,7 +171,11 @@ def test_every_command_meets_the_real_engine(words: list[str], small: Path, caps
         assert re.search(OF_TEXTS[words[0]], out), out
         return
     own = tuple(name.replace(".py", ":") for name in own_files())
-    model = next(word for word in given if word.startswith(("./", *own)) or find_known_model(word))
+    model = next(
+        word
+        for word in given
+        if word.startswith(("./", *own)) or word in BUILTIN_TASKS or find_known_model(word)
+    )
     assert model.split(":")[-1].lower() in out.lower()
     if "--json" in words:
         assert json.loads(out)["max_batch_size"] > 0

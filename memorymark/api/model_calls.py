@@ -434,7 +434,8 @@ def generate(
         on_event: Called with each event.
         cancel: Ends the text within a token; what was written until then is in the result.
         options: The fields of GenerationPlan: max_new_tokens (64), temperature (0), top_k, top_p,
-            seed, prompt_tokens (32, of a random prompt), random_weights.
+            seed, prompt_tokens (32, of a random prompt), random_weights; blend, a second model of
+            the same vocabulary, and blend_share (0.5), the weight of its probabilities.
 
     Raises:
         UsageError: An argument is invalid, or the model does not read what is given.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from memorymark.errors import WorkloadError
+from memorymark.inference.blended_step import BlendedStep
 from memorymark.inference.choosing import NO_TOKEN
 from memorymark.inference.inference_step import Generation, InferenceStep
 from memorymark.records.generation_run import Ending
@@ -21,7 +22,7 @@ _NO_NUMBERS = (
 
 
 def generate(
-    step: InferenceStep,
+    step: InferenceStep | BlendedStep,
     inputs: Mapping[str, Tensor],
     *,
     most: int,
@@ -34,7 +35,7 @@ def generate(
     """Read a prompt and write tokens, until the text ends or is long enough.
 
     Args:
-        step: The model that generates, with what chooses its tokens.
+        step: The model that generates, or two of them, with what chooses the tokens.
         inputs: What its processor makes, on its device.
         most: Tokens that are written at most.
         read: Returns a token's number; waits for the device.
@@ -46,7 +47,7 @@ def generate(
     Raises:
         WorkloadError: What the model says of the next token are no numbers.
     """
-    generation = step.prefill(inputs)
+    generation: Any = step.prefill(inputs)
     for made in range(1, opening + most + 1):
         token = read(generation.token)
         if token == NO_TOKEN:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -24,12 +25,14 @@ class GenerationTensors:
         opening: What stands before the text: a token, or a mask of those that may not.
         refused: A mask of the tokens that are never written.
         refused_first: A mask of those with which the text does not begin.
+        blend: The masks of a second model, which reads the same.
     """
 
     inputs: dict[str, Tensor]
     opening: tuple[int | Tensor, ...] = ()
     refused: Tensor | None = None
     refused_first: Tensor | None = None
+    blend: GenerationTensors | None = None
 
     def named(self) -> Iterator[tuple[str, Tensor]]:
         """Yield all tensors with their names."""
@@ -37,6 +40,8 @@ class GenerationTensors:
         for each in (*self.opening, self.refused, self.refused_first):
             if isinstance(each, Tensor):
                 yield "mask of tokens", each
+        if self.blend is not None:
+            yield from self.blend.named()
 
     def on(self, device: torch.device) -> GenerationTensors:
         """Return them on a device."""
@@ -45,6 +50,7 @@ class GenerationTensors:
             tuple(_moved(each, device) for each in self.opening),
             _moved(self.refused, device),
             _moved(self.refused_first, device),
+            None if self.blend is None else self.blend.on(device),
         )
 
     def chooser(self, plan: GenerationPlan, generator: torch.Generator | None = None) -> Chooser:
@@ -54,6 +60,9 @@ class GenerationTensors:
 
 def tensors_of(spec: GenerationSpec) -> GenerationTensors:
     """Return what a generation has before it begins, on the host."""
+    blend = None
+    if spec.blend is not None:
+        blend = dataclasses.replace(tensors_of(spec.blend), inputs={})
     form, size = spec.form, vocabulary_size(spec.workload.hf_config)
 
     def mask(tokens: frozenset[int], *, others: bool = False) -> Tensor | None:
@@ -68,6 +77,7 @@ def tensors_of(spec: GenerationSpec) -> GenerationTensors:
         tuple(each if isinstance(each, int) else mask(each, others=True) for each in form.opening),
         mask(form.refused),
         mask(form.refused_first),
+        blend,
     )
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memorymark.errors import UnsupportedOperation, one_sentence
+from memorymark.errors import UnsupportedOperation, one_sentence, quoted
+from memorymark.inference.blended_step import BlendedGeneration, BlendedStep, step_for
 from memorymark.inference.generate import classify, generate
 from memorymark.inference.generation_tensors import tensors_of
 from memorymark.inference.inference_step import Generation, InferenceStep
@@ -33,7 +34,7 @@ from memorymark.training.tracked import live_bytes_of
 from memorymark.units import mib_or_gib
 from memorymark.workloads.generation_spec import GenerationSpec
 from memorymark.workloads.read_weights import missing_weights
-from memorymark.workloads.served_model import serving_model
+from memorymark.workloads.served_model import serving_models
 from memorymark.workloads.serving_spec import encoder_note
 
 RANDOM = "The weights are random: what the model answers means nothing."
@@ -95,7 +96,7 @@ def _predicted(probe: Probe, spec: GenerationSpec) -> tuple[PredictedGeneration 
         return None, f"Memory on {probe.target.name} is not predicted."
     if spec.config.compiled:
         return None, "The memory of compiled passes is not predicted."
-    model = serving_model(spec, torch.device("meta"))
+    model = serving_models(spec, torch.device("meta"))
     try:
         return predict_generation(spec, model, rules), None
     except UnsupportedOperation as error:
@@ -120,15 +121,17 @@ def _empty_run(
     target: Target, spec: GenerationSpec, predicted: PredictedGeneration | None
 ) -> GenerationRun:
     """Return the record of a generation that has not begun."""
-    random = spec.checkpoint.comes_from is WeightsFrom.RANDOM
     writes = encoder_note(spec.workload, spec.config.task)
-    told = [spec.checkpoint.note, writes, RANDOM if random else "", *spec.inputs.notes]
+    told = [spec.checkpoint.note, writes, _random_words(spec), *spec.inputs.notes]
+    if spec.blend is not None:
+        told.append(spec.blend.checkpoint.note)
     return GenerationRun(
         model=spec.workload.name,
         config=spec.config,
         plan=spec.plan,
         target=target,
         weights_from=spec.checkpoint.comes_from,
+        blend_weights_from=spec.blend and spec.blend.checkpoint.comes_from,
         stopped_by=Ending.STOPPED,
         weights_bytes=0 if predicted is None else predicted.weights_bytes,
         prompt_tokens=spec.inputs.prompt_tokens,
@@ -138,6 +141,15 @@ def _empty_run(
         software=software(),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _random_words(spec: GenerationSpec) -> str:
+    """Say whose weights are random."""
+    random = [each for each in spec.models if each.checkpoint.comes_from is WeightsFrom.RANDOM]
+    if not random or len(random) == len(spec.models):
+        return RANDOM if random else ""
+    name = quoted(random[0].workload.name)
+    return f"The weights of {name} are random: its part of the answer means nothing."
 
 
 class _Generating:
@@ -176,7 +188,8 @@ class _Generating:
 
     def _run(self) -> None:
         model, load_seconds = self._loaded()
-        told = filter(None, [missing_weights(model)])
+        models = [model] if self._spec.blend is None else list(model.children())
+        told = filter(None, map(missing_weights, models))
         self._record = dataclasses.replace(
             self._record,
             load_seconds=load_seconds,
@@ -189,10 +202,12 @@ class _Generating:
         spec = self._spec
         self._note("Loading the model")
         began = time.perf_counter()
-        folder = None if self._record.weights_from is WeightsFrom.RANDOM else spec.checkpoint.folder
-        torch.manual_seed(spec.plan.seed)
+        folders = [
+            None if each.comes_from is WeightsFrom.RANDOM else each.folder
+            for each in (model.checkpoint for model in spec.models)
+        ]
         with collector_off():
-            model = serving_model(spec, self._meter.device, folder)
+            model = serving_models(spec, self._meter.device, folders)
         self._meter.synchronize()
         return model, time.perf_counter() - began
 
@@ -210,8 +225,7 @@ class _Generating:
             if spec.answers:
                 self._answer(classify(model, tensors.inputs))
             else:
-                choose = tensors.chooser(spec.plan, generator)
-                self._write(InferenceStep(model, spec.run_as, choose), tensors.inputs)
+                self._write(step_for(spec, model, tensors, generator), tensors.inputs)
         self._say(self._words.rest())
 
     def _check(self) -> None:
@@ -219,7 +233,7 @@ class _Generating:
         if not self._written.tokens:
             self._cancel.check()
 
-    def _write(self, step: InferenceStep, inputs: dict[str, Tensor]) -> None:
+    def _write(self, step: InferenceStep | BlendedStep, inputs: dict[str, Tensor]) -> None:
         form, written = self._spec.form, self._written
         written.ending = generate(
             step, inputs, most=self._spec.plan.max_new_tokens, read=self._read,
@@ -253,6 +267,8 @@ class _Generating:
         clock.last = clock.now()
         clock.first = clock.first or clock.last
         self._written.tokens.append(token)
+        if isinstance(generation, BlendedGeneration) and generation.share is not None:
+            self._written.shares.append(float(generation.share))
         self._written.state = generation
         if token not in self._spec.form.ends:
             self._say(self._words.add(token))
@@ -284,6 +300,7 @@ class _Generating:
             run,
             text=None if self._spec.answers else "".join(written.pieces),
             tokens=tuple(written.tokens),
+            blend_shares=tuple(written.shares),
             labels=written.labels,
             stopped_by=written.ending or Ending.STOPPED,
             error=written.error,

@@ -42,6 +42,7 @@ class Written:
 
     tokens: list[int] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
     labels: tuple[Label, ...] = ()
     state: Generation | None = None
     cache_bytes: int | None = None

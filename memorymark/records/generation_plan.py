@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from memorymark.errors import UsageError
 from memorymark.records.codec import Record
 from memorymark.records.option import check_options, option
 
 SERVED = ("task", "weights", "cache", "attention", "compiled")
 """The fields of ServingConfig that a generation takes; its lengths come from what it reads."""
 
+HALF = 0.5
+"""The share of a second model where none is given."""
+
 GENERATION_OPTIONS = (
     "max_new_tokens", "temperature", "top_k", "top_p", "seed", "prompt_tokens", "random_weights",
+    "blend", "blend_share",
 )  # fmt: skip
 """How what is written is chosen, and what of it is random; the others are what is read."""
 
@@ -23,6 +28,7 @@ class GenerationPlan(Record):
 
     Raises:
         InvalidValue: A number is out of range.
+        UsageError: A second model has a share, and is not named.
 
     Example:
         >>> GenerationPlan(prompt="Once", temperature=0.7).max_new_tokens
@@ -59,6 +65,24 @@ class GenerationPlan(Record):
     random_weights: bool = option(
         False, "Random weights", "Take random weights even where the model comes with its own."
     )
+    blend: str | None = option(
+        None,
+        "Second model",
+        "Second model of the same vocabulary: tokens are chosen by the two models' probabilities, "
+        "mixed.",
+    )
+    blend_share: float = option(
+        HALF,
+        "Share of the second model",
+        "Weight of the second model's probabilities: 0 is the first model alone, 1 the second.",
+        largest=1,
+    )
 
     def __post_init__(self) -> None:
         check_options(self)
+        object.__setattr__(self, "blend", (self.blend or "").strip() or None)
+        if self.blend is None and self.blend_share != HALF:
+            raise UsageError(
+                f"The share of a second model is {self.blend_share}, and there is none. Name one "
+                "with --blend MODEL, or leave the share out."
+            )

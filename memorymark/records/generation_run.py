@@ -76,6 +76,9 @@ class GenerationRun(Record):
         assumptions: What the simulation answered without knowing, one sentence each.
         error: The sentence of what ended it early.
         elapsed_seconds: Seconds that all of it took, the simulation included.
+        blend_weights_from: Where the weights of a second model came from; None without one.
+        blend_shares: Of each token that was written, the share that the second model has in its
+            probability: a p_B / ((1 - a) p_A + a p_B), a being the second model's weight.
         software: Versions of what ran.
         created_at: When it began, in ISO 8601, UTC.
     """
@@ -91,11 +94,15 @@ class GenerationRun(Record):
             "predicted_peak_bytes", "predicted_most_bytes", "peak_allocated_bytes",
             "peak_reserved_bytes", "prediction_error",
         ),
+        **same("blend_weights_from", "mean_blend_share"),
+        "blend_shares": lambda run: list(run.blend_shares) or None,
         "capacity_bytes": "target.capacity_bytes",
         **same(
             "findings", "assumptions", "error", "elapsed_seconds", "software", "created_at",
         ),
     }  # fmt: skip
+
+    json_optional: ClassVar = ("blend_weights_from", "mean_blend_share", "blend_shares")
 
     model: str
     config: ServingConfig
@@ -121,6 +128,8 @@ class GenerationRun(Record):
     findings: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     error: str | None = None
+    blend_weights_from: WeightsFrom | None = None
+    blend_shares: tuple[float, ...] = ()
     elapsed_seconds: float | None = None
     software: dict[str, str] = field(default_factory=dict)
     created_at: str = ""
@@ -129,6 +138,12 @@ class GenerationRun(Record):
     def new_tokens(self) -> int:
         """How many tokens were written."""
         return len(self.tokens)
+
+    @property
+    def mean_blend_share(self) -> float | None:
+        """The mean share of a second model in the tokens' probabilities; None without any."""
+        shares = self.blend_shares
+        return sum(shares) / len(shares) if shares else None
 
     @property
     def prediction_error(self) -> float | None:

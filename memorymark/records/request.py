@@ -156,7 +156,7 @@ class Request(Record):
     model: str = described(
         REQUIRED,
         "Model",
-        "bert, gpt2, resnet, hf:ID, hf:FOLDER, torchvision:NAME, timm:NAME "
+        "bert, gpt2, resnet, bdh, gpt2-bytes, hf:ID, hf:FOLDER, torchvision:NAME, timm:NAME "
         "or package.module:factory.",
     )
     config: TrainingConfig = field(default_factory=TrainingConfig)
@@ -235,6 +235,12 @@ class Request(Record):
         kind = options_of(Request)["price_kind"].check(self.price_kind)
         object.__setattr__(self, "prices", read_prices(self.prices))
         object.__setattr__(self, "price_kind", kind)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that it names: one, or two that write one text."""
+        second = self.generation and self.generation.blend
+        return (self.model, second) if second else (self.model,)
 
     @property
     def lock_name(self) -> str:

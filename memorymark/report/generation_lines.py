@@ -44,6 +44,7 @@ def generation_figures(run: GenerationRun) -> list[tuple[str, str]]:
     figures = [
         ("load", seconds(run.load_seconds)),
         ("first token" if not run.labels else "answer", seconds(run.first_token_seconds)),
+        *blend_figures(run),
         ("prompt", _tokens(run.prompt_tokens)),
         ("prompt tokens/s", rate(run.prefill_tokens_per_second)),
         ("new tokens", count(run.new_tokens)),
@@ -93,5 +94,21 @@ def _tokens(value: int | None) -> str:
     return UNKNOWN if value is None else f"{value:,} tokens"
 
 
+def blend_figures(run: GenerationRun) -> list[tuple[str, str]]:
+    """Return what a second model had to do with the text; nothing where there is none."""
+    if run.plan.blend is None:
+        return []
+    name = f"share of {run.plan.blend}"
+    figures = [(f"{name}, given", percent(run.plan.blend_share))]
+    if run.mean_blend_share is not None:
+        ends = " to ".join(percent(end) for end in (min(run.blend_shares), max(run.blend_shares)))
+        figures.append((f"{name} in the tokens", f"{percent(run.mean_blend_share)} ({ends})"))
+    return figures
+
+
 def _place(run: GenerationRun) -> str:
+    if run.plan.blend is not None:
+        share = percent(run.plan.blend_share)
+        blended = f"{run.model} blended with {share} of {run.plan.blend}"
+        return f"{blended} on {run.target.name} ({run.target.source})"
     return f"{run.model} on {run.target.name} ({run.target.source})"

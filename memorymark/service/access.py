@@ -138,7 +138,8 @@ class AppService:
             UsageError: The model is not one that the app takes.
         """
         self.check(visitor)
-        check_model(request.model, self.settings)
+        for model in request.models:
+            check_model(model, self.settings)
         check_device(request.device)
         check_prices(request, self.settings)
         asked = partial(admit, visitor.name)

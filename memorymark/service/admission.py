@@ -19,7 +19,8 @@ from memorymark.workloads.naming import form_of
 MAX_ACTIVE_JOBS = 20
 MAX_JOBS_OF_A_VISITOR = 5
 _MOST_DEVICES = 64
-_BUILT_IN_OR_LIBRARY = re.compile(r"(bert|gpt2|resnet|(torchvision|timm):[\w.\-]+)")
+_BUILT_IN = "|".join(map(re.escape, BUILTIN_TASKS))
+_BUILT_IN_OR_LIBRARY = re.compile(rf"({_BUILT_IN}|(torchvision|timm):[\w.\-]+)")
 _LONGEST_MODEL = 200
 _INSTEAD_OF_FOLDERS = (
     "Choose a model of the list, or give torchvision:NAME or an id such as "

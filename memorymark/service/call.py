@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from memorymark.probes.probe import Probe
     from memorymark.workloads.base import Workload
+    from memorymark.workloads.generation_spec import GenerationSpec
 
 
 @dataclass(frozen=True)
@@ -133,19 +134,13 @@ class Call:
         In the app no file is read but the model's own, and the hub is not asked.
         """
         from memorymark.probes.generation import generate_on
-        from memorymark.workloads.checkpoint import Checkpoint, find_checkpoint
-        from memorymark.workloads.generation_spec import generation_spec
+        from memorymark.workloads.blended_spec import blended_spec
 
-        request, in_app = self.request, self.find_workload is not None
-        assert request.serving is not None and request.generation is not None
-        media = {} if self.media is None and in_app else self.media
-        checkpoint = Checkpoint(None, WeightsFrom.RANDOM)
-        if self.given is None:
-            random_weights = request.generation.random_weights
-            checkpoint = find_checkpoint(
-                workload.name, random_weights=random_weights, from_hub=not in_app
-            )
-        spec = generation_spec(workload, request.serving, request.generation, checkpoint, media)
+        spec = self._generation_of(workload, is_given=self.given is not None)
+        assert self.request.generation is not None
+        if self.request.generation.blend is not None:
+            make = self.find_workload or _resolve
+            spec = blended_spec(spec, self._generation_of(make(self.request.generation.blend)))
         pieces = itertools.count(1)
 
         def tell(piece: str, known: Callable[[], GenerationRun]) -> None:
@@ -153,6 +148,22 @@ class Call:
             self.on_event(Event(EventKind.TEXT, piece, progress=share, known=known))
 
         return generate_on(probe, spec, note=self.note, cancel=self.cancel, on_text=tell)
+
+    def _generation_of(self, workload: Workload, *, is_given: bool = False) -> GenerationSpec:
+        """Return what one model reads and writes, with its weights unless it was handed over."""
+        from memorymark.workloads.checkpoint import Checkpoint, find_checkpoint
+        from memorymark.workloads.generation_spec import generation_spec
+
+        request, in_app = self.request, self.find_workload is not None
+        assert request.serving is not None and request.generation is not None
+        media = {} if self.media is None and in_app else self.media
+        checkpoint = Checkpoint(None, WeightsFrom.RANDOM)
+        if not is_given:
+            random_weights = request.generation.random_weights
+            checkpoint = find_checkpoint(
+                workload.name, random_weights=random_weights, from_hub=not in_app
+            )
+        return generation_spec(workload, request.serving, request.generation, checkpoint, media)
 
     def train(self, probe: Probe, workload: Workload) -> TrainingRun:
         """Run the request's training on a probe's device, with the batch of an analysis if none.

@@ -120,7 +120,8 @@ def execute(
 def _done(call: Call) -> Record:
     """Do the work and return its record."""
     if call.given is None and call.find_workload is None and not call.settings.probe_factory:
-        form_of(call.request.model)
+        for model in call.request.models:
+            form_of(model)
     with _clean_state():  # what a probe loads is not to be made under the caller's modes
         with collector_off():  # while a probe loads what it needs
             work = _work(call)

@@ -122,7 +122,8 @@ def _with_folder(call: Call, plan: TrainingPlan) -> TrainingPlan:
 
 def _as_name(model: str) -> str:
     """Return a model's name as that of a folder."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", model).strip("-.")[:60]
+    last = model.rstrip("/").rpartition("/")[2]
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", last).strip("-.")[:60] or "model"
 
 
 def _write_csv(path: Path, found: TrainingComparison) -> None:

@@ -7,6 +7,7 @@ is larger by as much again: three tokens tell, and where they do not agree, all 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from torch import Tensor, nn
 
 from memorymark.bounds import new_meter
 from memorymark.errors import quoted
+from memorymark.inference.blended_step import step_for
 from memorymark.inference.generate import classify, generate
 from memorymark.inference.generation_tensors import GenerationTensors, tensors_of
-from memorymark.inference.inference_step import Choose, InferenceStep
+from memorymark.inference.inference_step import Choose
 from memorymark.placement.collector import collector_off
 from memorymark.records.config import Task
 from memorymark.simulator.cuda import replacements  # noqa: F401  (registers CUDA's kernels)
@@ -58,7 +60,7 @@ def predict_generation(spec: GenerationSpec, model: nn.Module, rules: Rules) -> 
 
     Args:
         spec: The generation.
-        model: The workload's model without data, in eval mode.
+        model: The workload's model without data, in eval mode; the list of both where two write.
         rules: The device that is simulated.
 
     Raises:
@@ -81,7 +83,10 @@ def _changes(spec: GenerationSpec, most: int) -> bool:
     read = spec.inputs.prompt_tokens or 0
     if spec.built_as.task is not Task.CAUSAL_LM:  # what is read besides text counts as well
         read, most = 0, _ANY_LENGTH
-    return may_change(spec.workload.hf_config, spec.config.cache, read, read + most)
+    return any(
+        may_change(each.workload.hf_config, each.config.cache, read, read + most)
+        for each in spec.models
+    )
 
 
 @dataclass(frozen=True)
@@ -156,8 +161,7 @@ def _run(
                 classify(model, tensors.inputs)
                 note()
             else:
-                choose = _unsaid(session, tensors.chooser(spec.plan))
-                step = InferenceStep(model, spec.run_as, choose)
+                step = step_for(spec, model, tensors, around=partial(_unsaid, session))
                 generate(step, tensors.inputs, most=most, read=_read_nothing, on_token=note)
             sizes = np.array([size for _, size in device.trace.events[: ends[-1]]], dtype=np.int64)
         device.stop()

@@ -25,10 +25,16 @@ class Order:
 
     def at(self, position: int, count: int) -> list[int]:
         """Return the samples from a position on; it counts on from epoch to epoch."""
-        found: list[int] = []
-        while len(found) < count:
-            epoch, first = divmod(position + len(found), self._count)
-            found += self._epoch(epoch)[first : first + count - len(found)].tolist()
+        return [index for _, part in self.by_epoch(position, count) for index in part]
+
+    def by_epoch(self, position: int, count: int) -> list[tuple[int, list[int]]]:
+        """Return the same with the number of the epoch that each part of them is of."""
+        found: list[tuple[int, list[int]]] = []
+        while count:
+            epoch, first = divmod(position, self._count)
+            part = self._epoch(epoch)[first : first + count].tolist()
+            found.append((epoch, part))
+            position, count = position + len(part), count - len(part)
         return found
 
     def _epoch(self, epoch: int) -> np.ndarray:

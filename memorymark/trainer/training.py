@@ -11,12 +11,14 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from memorymark.data.samples import Samples
 from memorymark.errors import WorkloadError, quoted
 from memorymark.memory.oom import is_out_of_memory
 from memorymark.memory.trace import OPTIMIZER, STEP
@@ -194,9 +196,12 @@ class Training:
 
     def _take(self, count: int) -> Arrays:
         assert self._order is not None and self.job.samples is not None
-        indices = self._order.at(self._cursor, count)
+        parts = self._order.by_epoch(self._cursor, count)
         self._cursor += count
-        return self._named(self.job.samples.read(indices))
+        read = [in_epoch(self.job.samples, epoch, part) for epoch, part in parts]
+        if len(read) == 1:
+            return self._named(read[0])
+        return self._named({name: np.concatenate([x[name] for x in read]) for name in read[0]})
 
     def _named(self, arrays: Arrays) -> Arrays:
         """Return those of a sample's arrays that the model's batches hold."""
@@ -286,6 +291,15 @@ def _held(value: Any, depth: int = 0) -> Iterator[Tensor]:
             members = value
         for each in list(members):
             yield from _held(each, depth + 1)
+
+
+def in_epoch(samples: Samples, epoch: int, indices: Sequence[int]) -> Arrays:
+    """Read samples as they are in an epoch: windows of a text begin elsewhere in each."""
+    shift: Any = getattr(samples, "shifted", None)
+    if shift is None or not epoch:
+        return samples.read(indices)
+    shifted = shift(epoch)  # it may have one window fewer
+    return shifted.read([index % len(shifted) for index in indices])
 
 
 def trainable(model: nn.Module) -> tuple[int, int]:

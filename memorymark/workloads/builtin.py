@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from memorymark.workloads.base import Workload
+from memorymark.workloads.byte_models import BYTE_MODELS
 from memorymark.workloads.known_models import BUILTIN_TASKS
+from memorymark.workloads.own_architectures import know_architecture
 
 
 def _bert() -> Any:
@@ -41,5 +43,15 @@ def builtin_workload(name: str) -> Workload:
     """Return the built-in workload of that name."""
     from memorymark.workloads.huggingface import HuggingFaceWorkload
 
+    if name in BYTE_MODELS:
+        return HuggingFaceWorkload(name, _over_bytes(name), BUILTIN_TASKS[name])
     make_config, num_labels = _BUILTIN[name]
     return HuggingFaceWorkload(name, make_config(), BUILTIN_TASKS[name], num_labels)
+
+
+def _over_bytes(name: str) -> Any:
+    from transformers import AutoConfig
+
+    config = BYTE_MODELS[name].config
+    know_architecture(config["model_type"])
+    return AutoConfig.for_model(**config)

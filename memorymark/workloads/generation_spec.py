@@ -46,6 +46,7 @@ class GenerationSpec:
         inputs: What it reads, on the host.
         form: How its text begins and ends.
         reader: Has the model's tokenizer.
+        blend: The second model, which reads the same and writes with the first.
     """
 
     workload: HuggingFaceWorkload
@@ -56,6 +57,12 @@ class GenerationSpec:
     inputs: ModelInputs
     form: TextForm
     reader: Reader
+    blend: GenerationSpec | None = None
+
+    @property
+    def models(self) -> tuple[GenerationSpec, ...]:
+        """This one, and that of the second model where there is one."""
+        return (self,) if self.blend is None else (self, self.blend)
 
     @property
     def answers(self) -> bool:

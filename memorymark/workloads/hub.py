@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from memorymark.errors import InvalidValue, ModelNotFound, WorkloadError, quoted
 from memorymark.workloads.config_file import read_config_file
 from memorymark.workloads.known_models import KnownModel, find_known_model, nearest_known
+from memorymark.workloads.own_architectures import know_architecture
 from memorymark.workloads.shipped import note_own_head, shipped_config
 
 _local: ContextVar[bool] = ContextVar("whether only local files are read", default=False)
@@ -142,6 +143,7 @@ def _load(ref: str, *, local: bool) -> Any:
     try:
         file = cached_file(ref, "config.json", local_files_only=local)
         values = {} if file is None else read_config_file(Path(file))
+        know_architecture(values.get("model_type") if isinstance(values, dict) else None)
         with only_local_files() if local else contextlib.nullcontext():
             found = AutoConfig.from_pretrained(ref, local_files_only=local, trust_remote_code=False)
         return note_own_head(found, values)

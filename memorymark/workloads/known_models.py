@@ -21,12 +21,14 @@ from importlib import resources
 from typing import Any
 
 from memorymark.records.config import Task
+from memorymark.workloads.byte_models import BYTE_MODELS
 from memorymark.workloads.sample_lengths import lengths_in_torchvision, lengths_of_sample
 
 BUILTIN_TASKS = {
     "bert": Task.SEQUENCE_CLASSIFICATION,
     "gpt2": Task.SEQUENCE_CLASSIFICATION,
     "resnet": Task.IMAGE_CLASSIFICATION,
+    **dict.fromkeys(BYTE_MODELS, Task.CAUSAL_LM),
 }
 # Longer names are none that was mistyped.
 _LONGEST_NAME = 200
@@ -34,6 +36,7 @@ _BUILTIN_LABELS = {
     "bert": "BERT base with a classifier",
     "gpt2": "GPT-2 with a classifier",
     "resnet": "ResNet-50",
+    **{name: model.label for name, model in BYTE_MODELS.items()},
 }
 
 

@@ -31,6 +31,20 @@ MODEL_FORMS = (
     ModelForm("gpt2", "openai-community/gpt2 with a sequence-classification head"),
     ModelForm("resnet", "microsoft/resnet-50"),
     ModelForm(
+        "bdh",
+        "BDH (Dragon Hatchling, arXiv 2509.26507) over bytes, 25,296,896 parameters, to be trained "
+        "from nothing",
+    ),
+    ModelForm(
+        "gpt2-bytes",
+        "a GPT-2 over bytes of as many parameters, 25,305,280, with 512 positions",
+    ),
+    ModelForm("bdh-small", "a BDH over bytes for CPUs, 851,968 parameters"),
+    ModelForm(
+        "gpt2-bytes-small",
+        "a GPT-2 over bytes for CPUs, 858,880 parameters, with 256 positions",
+    ),
+    ModelForm(
         "hf:ID",
         "any Hugging Face model by hub id; only its configuration is read; those "
         "below need no network, and go by their short names too, as in llama-3.1-8b",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from memorymark.errors import InvalidValue, UsageError, WorkloadError, quoted
 from memorymark.records.config import Task, TrainingConfig
 from memorymark.records.generation_plan import GenerationPlan
+from memorymark.workloads.byte_models import BYTE_MODELS, byte_tokenizer
 from memorymark.workloads.huggingface import HuggingFaceWorkload
 from memorymark.workloads.inputs.batch_spec import image_token, text_config, words
 from memorymark.workloads.media import HEARD_HZ
@@ -99,9 +101,11 @@ class Reader:
         self._config = workload.hf_config
         self._processors = Processors(folder)
 
-    @property
+    @cached_property
     def tokenizer(self) -> Any:
         """The model's tokenizer; None where it has none."""
+        if self._workload.name in BYTE_MODELS:
+            return byte_tokenizer()
         return self._processors.tokenizer
 
     def read(

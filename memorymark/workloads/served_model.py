@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,29 @@ def serving_model(
     model = build_served(spec.workload, spec.built_as, device, folder)
     weights = spec.config.weights
     return quantize(model, weights, device) if weights.is_quantized else model
+
+
+def serving_models(
+    spec: GenerationSpec, device: torch.device, folders: Sequence[Path | None] | None = None
+) -> nn.Module:
+    """Return what generates on its device: the model, or the list of both where two write.
+
+    The weights of each are random alike, as far as they are random: as if it were built alone.
+
+    Args:
+        spec: The generation.
+        device: Where it is to be; on meta it has no data.
+        folders: Where the weights lie, of each model; None makes random ones.
+
+    Raises:
+        WorkloadError: One cannot be built, or its weights cannot be read.
+    """
+    made = []
+    for each, folder in zip(spec.models, folders or [None] * len(spec.models), strict=True):
+        if device.type != "meta":
+            torch.manual_seed(spec.plan.seed)
+        made.append(serving_model(each, device, folder))
+    return made[0] if len(made) == 1 else nn.ModuleList(made)
 
 
 def build_served(

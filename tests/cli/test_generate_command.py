@@ -100,6 +100,40 @@ def test_what_does_not_suit_is_one_sentence(folder, capsys, words, said):
     assert out == "" and last.startswith("Error: ") and said in last
 
 
+def test_two_models_write_one_text(capsys):
+    words = ["generate", "bdh-small", "--prompt", "Once", "--temperature", "1", *SHORT.split()]
+    blended = [*words, "--blend", "gpt2-bytes-small", "--blend-share"]
+    values = json.loads(run(capsys, [*blended, "0.3", "--json"])[0])
+    assert values["predicted_peak_bytes"] == values["peak_allocated_bytes"]
+    assert len(values["blend_shares"]) == values["new_tokens"] == 5
+    assert values["mean_blend_share"] == pytest.approx(sum(values["blend_shares"]) / 5)
+    assert (values["plan"]["blend"], values["plan"]["blend_share"]) == ("gpt2-bytes-small", 0.3)
+    out, _ = run(capsys, [*blended, "0.3"])
+    assert "bdh-small blended with 30 % of gpt2-bytes-small" in out
+    assert "share of gpt2-bytes-small in the tokens" in out
+    alone = json.loads(run(capsys, [*words, "--json"])[0])
+    assert json.loads(run(capsys, [*blended, "0", "--json"])[0])["tokens"] == alone["tokens"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--blend", "gpt2"], "'bdh-small' has 256 tokens and 'gpt2' 50,257"),
+        (["--blend", "bert"], "and 'bert' 30,522: two models"),
+        (["--blend", "t5-small"], "is used for seq2seq-lm"),
+        (["--blend", "gtp2-bytes"], "Unknown model 'gtp2-bytes'"),
+        (["--blend", "torchvision:resnet18"], "no model of Hugging Face"),
+        (["--blend-share", "0.2"], "Name one with --blend MODEL"),
+        (["--blend", "bdh", "--blend-share", "2"], "blend share is 2.0; accepted: a share from 0"),
+    ],
+)
+def test_a_second_model_that_does_not_suit_is_one_sentence(capsys, words, said):
+    given = ["generate", "bdh-small", "--prompt", "x", "--device", "cpu", "--random-weights"]
+    out, err = run(capsys, [*given, *words], code=2)
+    last = err.strip().splitlines()[-1]
+    assert out == "" and last.startswith("Error: ") and said in last
+
+
 @pytest.mark.parametrize("model", ["torchvision:squeezenet1_1", "facebook/wav2vec2-base-960h"])
 def test_what_cannot_generate_says_so(capsys, model):
     _, err = run(capsys, ["generate", model, "--device", "cpu", "--random-weights"], code=2)

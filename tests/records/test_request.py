@@ -10,6 +10,7 @@ from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.serving_config import ServingConfig
 from memorymark.records.session_run import SessionPlan
+from memorymark.records.training_plan import TrainingPlan
 from memorymark.units import GIB
 
 WITHOUT_BATCH = (RequestKind.SESSIONS, RequestKind.GENERATE, RequestKind.ARC)
@@ -62,11 +63,31 @@ def test_command_says_only_what_differs_from_the_defaults():
 def test_what_lives_in_a_script_has_no_command():
     asked = request(kind=RequestKind.FITS, model="Linear", batch_size=8)
     assert asked.command() is None
-    others = set(RequestKind) - {RequestKind.FITS, RequestKind.COMPARISON, RequestKind.ESTIMATE}
+    others = set(RequestKind) - {
+        RequestKind.FITS, RequestKind.COMPARISON, RequestKind.ESTIMATE,
+        RequestKind.COMPARE_TRAINING,
+    }  # fmt: skip
     for kind in others:
         batch_size = None if kind in WITHOUT_BATCH else 8
         words = shlex.split(request(kind=kind, batch_size=batch_size).command())
         assert words[0] == "memorymark" and "bert" in words
+
+
+def test_trainings_have_commands_with_their_plan_and_the_other_model():
+    plan = TrainingPlan(data="a.txt", steps=5, time_budget="2h")
+    asked = request(kind=RequestKind.TRAIN, gpu=None, training=plan)
+    words = "memorymark train bert --data a.txt --time-budget 7200.0 --steps 5"
+    assert asked.command() == words
+    both = request(
+        kind=RequestKind.COMPARE_TRAINING, gpu=None, training=plan, other_model="gpt2", batch_size=4
+    )
+    assert both.command() == (
+        "memorymark compare-training bert gpt2 --data a.txt --time-budget 7200.0 --steps 5 "
+        "--batch-size 4"
+    )
+    assert Request.from_dict(json.loads(json.dumps(both.to_dict()))) == both
+    with pytest.raises(UsageError, match="needs the other model"):
+        request(kind=RequestKind.COMPARE_TRAINING, gpu=None)
 
 
 def test_a_request_of_version_0_1_0_opens():

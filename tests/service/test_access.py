@@ -10,6 +10,7 @@ from memorymark.bounds import Bounds
 from memorymark.errors import NotAllowed, RunNotFound, UsageError
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.config import TrainingConfig
+from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.request import Request, RequestKind
 from memorymark.service import access, admission
 from memorymark.service import execute as execute_module
@@ -48,6 +49,16 @@ def make_service(tmp_path):
     go.set()
     for service in services:
         service.close()
+
+
+@pytest.mark.parametrize("second", ["hf:/etc", "mine:factory", "hf:./x"])
+def test_a_second_model_is_held_to_what_the_first_is(make_service, second):
+    service = make_service()
+    asked = Request(RequestKind.GENERATE, "gpt2", generation=GenerationPlan(blend=second))
+    with pytest.raises(NotAllowed):
+        service.start(asked, Visitor(session="a"))
+    service = make_service(workloads=(second,))
+    service.start(asked, Visitor(session="a"))
 
 
 LISTED = Request(RequestKind.ANALYSIS, "bert", gpu="t4")

@@ -51,6 +51,19 @@ def test_a_device_is_held_while_text_is_written(folder):
     assert [share for _, share in held] == sorted(share for _, share in held)
 
 
+def test_the_library_blends_two_folders(folder, tmp_path):
+    other = tmp_path / "other"
+    saved(tiny_llama(), other)
+    byte_tokenizer().save_pretrained(other)
+    more = {"device": "cpu", "max_new_tokens": 6, "temperature": 1, "blend": f"hf:{other}"}
+    run = memorymark.generate(folder, "Hi", blend_share=0.25, **more)
+    # The same weights: each has its own share of every token.
+    assert run.blend_shares == pytest.approx([0.25] * 6)
+    assert run.tokens == memorymark.generate(folder, "Hi", **{**more, "blend": None}).tokens
+    assert run.blend_weights_from is WeightsFrom.FOLDER and run.weights_from is WeightsFrom.FOLDER
+    assert run.predicted_peak_bytes == run.peak_allocated_bytes
+
+
 def test_text_comes_piece_by_piece_in_the_library(folder):
     heard = []
     run = memorymark.generate(folder, "Hi", device="cpu", max_new_tokens=6, on_text=heard.append)

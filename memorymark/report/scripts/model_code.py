@@ -12,9 +12,11 @@ from typing import Any
 from memorymark.errors import UnknownChoice, UsageError, quoted
 from memorymark.records.config import Task, TrainingConfig, UseCache
 from memorymark.workloads.auto_classes import AUTO_CLASSES
+from memorymark.workloads.byte_models import BYTE_MODELS
 from memorymark.workloads.config_file import read_config_file
 from memorymark.workloads.known_models import BUILTIN_TASKS, find_known_model
 from memorymark.workloads.naming import CODE, VISION_LIBRARIES, form_of
+from memorymark.workloads.own_architectures import OWN
 
 _BUILTIN = {
     "bert": "google-bert/bert-base-uncased",
@@ -23,6 +25,11 @@ _BUILTIN = {
 }
 _BUILTIN_LABELS = {"bert": 2, "gpt2": 2, "resnet": 1000}
 _CLASSES_OF_IMAGES = 1000
+_OWN_IMPORT = ("from memorymark.workloads.own_architectures import know_architecture",)
+_OWN_BUILD = (
+    "# transformers does not have the architecture: MemoryMark brings it, and is needed here.",
+    'know_architecture("bdh")',
+)
 # Their classes in transformers cannot recompute: nn.Module.supports_gradient_checkpointing.
 _WITHOUT_CHECKPOINTING = ("convnext", "convnextv2", "resnet")
 _T5 = ("t5", "mt5", "umt5", "longt5")
@@ -124,19 +131,21 @@ def _vision(library: Library, name: str, config: TrainingConfig) -> ModelCode:
 
 
 def _hugging_face(name: str, config: TrainingConfig) -> ModelCode:
-    known = find_known_model(_BUILTIN.get(name, name))
+    known, over_bytes = find_known_model(_BUILTIN.get(name, name)), BYTE_MODELS.get(name)
     task = config.task or BUILTIN_TASKS.get(name) or (known.task if known else None)
     if task is None:
         raise UsageError(f"What {quoted(name)} is trained for is not known: give the task.")
-    values = dict(known.config) if known else {}
+    values = dict((known or over_bytes).config) if known or over_bytes else {}
+    held = values or _in_folder(name)
+    own = _OWN_IMPORT if held.get("model_type") in OWN else ()
     labels = config.num_labels or _BUILTIN_LABELS.get(name)
     auto = AUTO_CLASSES[task][0]
     attention = ', attn_implementation="eager"' if config.attention == "eager" else ""
     build = (
+        *(_OWN_BUILD if own else ()),
         *_configuration(name, values, labels),
-        *_settings(task, config, values, is_known=known is not None),
-        "# Random weights; the published ones come with",
-        f"# {auto}.from_pretrained(MODEL, config=config).",
+        *_settings(task, config, values, is_known=bool(values)),
+        *_words_on_weights(name, auto),
         f"model = {auto}.from_config(config{attention})",
         *_own_head(values),
     )
@@ -144,11 +153,18 @@ def _hugging_face(name: str, config: TrainingConfig) -> ModelCode:
         known.name if known else _folder(name),
         Library.TRANSFORMERS,
         task,
-        (f"from transformers import AutoConfig, {auto}",),
+        (*own, f"from transformers import AutoConfig, {auto}"),
         build,
         _checkpointing(task, values),
-        values or _in_folder(name),
+        held,
     )
+
+
+def _words_on_weights(name: str, auto: str) -> tuple[str, ...]:
+    if name in BYTE_MODELS:
+        return ("# Random weights.",)
+    published = f"# {auto}.from_pretrained(MODEL, config=config)."
+    return "# Random weights; the published ones come with", published
 
 
 def _configuration(name: str, values: dict[str, Any], labels: int | None) -> Iterator[str]:
@@ -162,7 +178,8 @@ def _configuration(name: str, values: dict[str, Any], labels: int | None) -> Ite
     numbers = {key: value for key, value in values.items() if key != "architectures"}
     if labels:
         numbers["num_labels"] = labels
-    yield "# The published numbers; AutoConfig.from_pretrained(MODEL) reads them from the hub."
+    if name not in BYTE_MODELS:
+        yield "# The published numbers; AutoConfig.from_pretrained(MODEL) reads them from the hub."
     yield "config = AutoConfig.for_model("
     yield from (f"    {key}={_written(value)}," for key, value in numbers.items())
     yield ")"

@@ -97,6 +97,7 @@ def _draw_live(found: GenerationRun) -> None:
         card("Prompt tokens", count(found.prompt_tokens), "read before")
         card("Peak so far", mib_or_gib(found.peak_allocated_bytes), "measured, of tensors")
         card("Peak, predicted", mib_or_gib(found.predicted_most_bytes), "simulated, at all tokens")
+        _draw_share(found)
 
 
 def _draw_cards(found: GenerationRun) -> None:
@@ -116,3 +117,11 @@ def _draw_cards(found: GenerationRun) -> None:
             mib_or_gib(found.predicted_peak_bytes),
             f"error: {error_words(found)}",
         )
+        _draw_share(found)
+
+
+def _draw_share(found: GenerationRun) -> None:
+    """Draw the share of a second model, where there is one."""
+    if found.plan.blend is not None:
+        given = f"mean of tokens; given: {percent(found.plan.blend_share)}"
+        card("Second model's share", percent(found.mean_blend_share), given)

@@ -13,6 +13,7 @@ from memorymark.ui import say
 from memorymark.ui.machine_view import local_devices
 from memorymark.ui.option_widgets import show
 from memorymark.ui.say import plain
+from memorymark.ui.setup.blend_fields import draw_blend
 from memorymark.ui.setup.current import (
     asked_names,
     current_device,
@@ -75,6 +76,7 @@ def draw_generation_setup() -> None:
             if name in asked:
                 draw_slider(GENERATION_FORM, name, most, step)
         draw_field(GENERATION_FORM, "weights")
+    draw_blend()
     more = [name for name in _MORE if name in asked]
     with more_settings(GENERATION_FORM, more):
         for name in more:

@@ -13,6 +13,7 @@ from memorymark.errors import MemoryMarkError
 from memorymark.records.config import Task
 from memorymark.records.serving_config import GENERATING
 from memorymark.ui.engine import app_service
+from memorymark.workloads.byte_models import BYTE_MODELS
 from memorymark.workloads.config_file import read_config_file
 from memorymark.workloads.known_models import find_known_model, lengths_of, task_of
 from memorymark.workloads.naming import HUGGING_FACE, VISION_LIBRARIES, is_folder
@@ -41,6 +42,9 @@ def task_here(model: str) -> Task | None:
 
 def positions_here(model: str) -> int | None:
     """Return how many tokens a model reads and writes at most; None where that is not known."""
+    over_bytes = BYTE_MODELS.get(model.strip())
+    if over_bytes is not None:
+        return positions_told(over_bytes.config)
     known = find_known_model(_BERT if model.strip() == "bert" else model)
     return positions_told(_folder_config(model) if known is None else known.config)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import streamlit as st
 
@@ -19,7 +19,7 @@ _KEY, _SEPARATOR = "setup_model", " · "
 def draw_model(value: str, on_change: Callable[[], None]) -> None:
     """Draw the field, which shows a model's name."""
     own = app_service().settings.workloads
-    names = {**{name: _named(name, words) for name, words in model_choices().items()}, **_OTHERS}
+    names = {**choices_of(model_choices()), **_OTHERS}
     models = list(dict.fromkeys([*names, *own, value]))
     show(_KEY, value)
     st.selectbox(
@@ -34,6 +34,12 @@ def draw_model(value: str, on_change: Callable[[], None]) -> None:
         help="Type to search, or to enter another model: torchvision:NAME, timm:NAME or hf:ID (a "
         "model of the Hugging Face hub; only its configuration is read).",
     )
+
+
+def choices_of(models: Iterable[str]) -> dict[str, str]:
+    """Return models of the list with what a field shows for each."""
+    known = model_choices()
+    return {name: _named(name, known[name]) for name in models}
 
 
 def _named(name: str, words: str) -> str:

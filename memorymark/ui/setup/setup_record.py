@@ -38,6 +38,7 @@ HOST_MEMORY = options_of(Request)["host_memory"]
 SERVED: Mapping[str, Option] = {**SERVING, **PLANNED, HOST_MEMORY.name: HOST_MEMORY}
 WRITTEN = options_of(GenerationPlan)
 PROMPT = WRITTEN["prompt"]  # in no address: what people write is theirs
+BLEND, BLEND_SHARE = WRITTEN["blend"], WRITTEN["blend_share"]
 GENERATED: Mapping[str, Option] = {
     **{name: SERVING[name] for name in GENERATION_SERVED},
     **{name: WRITTEN[name] for name in GENERATION_OPTIONS},
@@ -141,6 +142,8 @@ class Setup:
     def _generation(self, **media: str) -> Request:
         """Return what a generation is asked for; media are the names of what it reads."""
         plan = {name: value for name, value in self.generated.items() if name in WRITTEN}
+        if not plan.get(BLEND.name):
+            plan = {name: plan[name] for name in plan if name not in (BLEND.name, BLEND_SHARE.name)}
         serving = {name: value for name, value in self.generated.items() if name in SERVING}
         return Request(
             RequestKind.GENERATE,
@@ -171,11 +174,14 @@ def serving_options(model: str, task: Task | None) -> set[str]:
 def generation_options(model: str, task: Task | None) -> set[str]:
     """Return the options of a generation that a model takes: a prompt only where it reads one.
 
-    What classifies images chooses no token.
+    What classifies images chooses no token, and only what reads text alone writes with another.
     """
     left_out = set() if "prompt" in read_by(model) else {"prompt_tokens"}
-    if (task or task_here(model)) is Task.IMAGE_CLASSIFICATION:
+    task = task or task_here(model)
+    if task is Task.IMAGE_CLASSIFICATION:
         left_out |= {*_CHOOSING, "cache"}
+    if task not in (Task.CAUSAL_LM, None):
+        left_out |= {BLEND.name, BLEND_SHARE.name}
     return GENERATED.keys() - left_out
 
 

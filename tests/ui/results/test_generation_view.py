@@ -188,3 +188,53 @@ def test_an_image_is_uploaded_where_the_model_takes_one(app, monkeypatch):
     request, media = press(app, monkeypatch)
     assert media == {"image": image_bytes()}
     assert request.generation.image.startswith("cat.png (") and request.generation.prompt is None
+
+
+def field(app, label):
+    (found,) = [each for each in (*app.selectbox, *app.slider) if each.label == label]
+    return found
+
+
+def test_a_second_model_and_its_share_are_asked_for_and_stand_in_the_address(app, monkeypatch):
+    app.query_params["model"] = "bdh-small"
+    app.switch_page("pages/generate.py").run()
+    assert not [each for each in app.slider if each.label == SHARE]
+    second = field(app, "Second model")
+    assert second.value == "" and len(second.options) > 20
+    second.set_value("gpt2-bytes-small").run()
+    field(app, SHARE).set_value(0.3).run()
+    assert app.query_params["blend"] == "gpt2-bytes-small"
+    assert app.query_params["blend_share"] == "0.3"
+    request, _ = press(app, monkeypatch)
+    plan = request.generation
+    assert (request.model, plan.blend, plan.blend_share) == ("bdh-small", "gpt2-bytes-small", 0.3)
+    assert request.models == ("bdh-small", "gpt2-bytes-small")
+
+
+def test_the_address_sets_the_second_model(app, monkeypatch):
+    app.query_params.update({"model": "bdh-small", "blend": "gpt2-bytes-small", "blend_share": "1"})
+    app.switch_page("pages/generate.py").run()
+    assert field(app, "Second model").value == "gpt2-bytes-small"
+    assert field(app, SHARE).value == 1
+    field(app, "Second model").set_value("").run()
+    assert "blend" not in app.query_params and "blend_share" not in app.query_params
+    request, _ = press(app, monkeypatch)
+    assert request.generation.blend is None
+
+
+def test_what_reads_images_has_no_second_model(app):
+    app.query_params["model"] = "resnet"
+    app.switch_page("pages/generate.py").run()
+    assert not [each for each in app.selectbox if each.label == "Second model"]
+
+
+def test_the_share_of_the_second_model_is_drawn(app, record):
+    plan = {**record["plan"], "blend": "gpt2", "blend_share": 0.25}
+    shares = {"blend_shares": [0.2, 0.4], "tokens": [1, 2]}
+    opened(app, {**record, "plan": plan, **shares})
+    assert "blended with 25 % of gpt2" in texts(app)
+    cards = {each.label: each.value for each in app.metric}
+    assert cards["Second model's share"] == "30 %"
+
+
+SHARE = "Share of the second model"
