@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memorymark.data.arc.arc_tasks import load_tasks
 from memorymark.errors import InvalidRecord, InvalidValue
+
+UNHURRIED = settings(deadline=None)
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "arc"
 GOOD = {
@@ -109,6 +111,7 @@ GRIDS = st.lists(st.lists(CELLS, max_size=3) | CELLS, max_size=3)
 
 
 @given(grid=GRIDS)
+@UNHURRIED
 def test_a_grid_is_taken_as_it_is_or_refused(tmp_path_factory, grid):
     folder = tmp_path_factory.mktemp("task")
     written(folder, changed(IN, grid))

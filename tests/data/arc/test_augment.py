@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from memorymark.data.arc.arc_tasks import Example
 from memorymark.data.arc.augment import SYMMETRIES, Change, drawn_change
+
+UNHURRIED = settings(deadline=None)
 
 SHAPES = arrays.array_shapes(min_dims=2, max_dims=2, max_side=8)
 GRIDS = arrays.arrays(np.uint8, SHAPES, elements=st.integers(0, 9))
@@ -20,6 +22,7 @@ CHANGES = st.builds(
 
 
 @given(grid=GRIDS, change=CHANGES)
+@UNHURRIED
 def test_the_inverse_undoes_a_change_and_is_undone_by_it(grid, change):
     assert np.array_equal(change.inverse.of(change.of(grid)), grid)
     assert np.array_equal(change.of(change.inverse.of(grid)), grid)
@@ -27,6 +30,7 @@ def test_the_inverse_undoes_a_change_and_is_undone_by_it(grid, change):
 
 
 @given(grid=GRIDS)
+@UNHURRIED
 def test_nothing_changes_nothing(grid):
     assert np.array_equal(Change.NOTHING.of(grid), grid)
     assert Change.NOTHING.inverse == Change.NOTHING
@@ -50,6 +54,7 @@ def test_both_grids_of_an_example_change_alike():
 
 
 @given(seed=st.integers(0, 10**6), symmetries=st.booleans(), colours=st.booleans())
+@UNHURRIED
 def test_what_is_drawn_is_what_was_asked_for(seed, symmetries, colours):
     def drawn(**more):
         random = np.random.default_rng(seed)

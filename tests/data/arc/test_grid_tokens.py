@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -23,11 +23,14 @@ from memorymark.data.arc.grid_tokens import (
     question_tokens,
 )
 
+UNHURRIED = settings(deadline=None)
+
 SHAPES = arrays.array_shapes(min_dims=2, max_dims=2, max_side=30)
 GRIDS = arrays.arrays(np.uint8, SHAPES, elements=st.integers(0, 9))
 
 
 @given(grid=GRIDS)
+@UNHURRIED
 def test_the_way_there_and_back_is_exact(grid):
     tokens = grid_tokens(grid)
     back = grid_of(tokens.tolist())
@@ -37,6 +40,7 @@ def test_the_way_there_and_back_is_exact(grid):
 
 
 @given(grid=GRIDS)
+@UNHURRIED
 def test_what_goes_on_to_be_a_grid_begins_one(grid):
     tokens = grid_tokens(grid).tolist()
     for end in range(0, len(tokens), 1 + len(tokens) // 20):
@@ -45,6 +49,7 @@ def test_what_goes_on_to_be_a_grid_begins_one(grid):
 
 
 @given(tokens=st.lists(st.integers(-3, 40) | st.sampled_from([1, 10, 13]), max_size=40))
+@UNHURRIED
 def test_any_tokens_are_a_grid_or_none(tokens):
     found = grid_of(tokens)
     if found is not None:
@@ -55,6 +60,7 @@ def test_any_tokens_are_a_grid_or_none(tokens):
 
 
 @given(grid=GRIDS, place=st.integers(0, 10**6), token=st.integers(0, TOKENS - 1))
+@UNHURRIED
 def test_one_damaged_token_never_raises(grid, place, token):
     tokens = grid_tokens(grid).tolist()
     tokens[place % len(tokens)] = token

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memorymark.data.arc.arc_sequences import NOT_LEARNED, as_batch, in_sequence
@@ -22,6 +22,8 @@ from memorymark.data.arc.grid_tokens import (
 )
 from memorymark.data.arc.leave_one_out import LeaveOneOut, prompt_of
 from memorymark.errors import WorkloadError
+
+UNHURRIED = settings(deadline=None)
 
 
 def grid(rows, columns, colour=1):
@@ -71,6 +73,7 @@ def test_the_first_sequences_are_unchanged_and_later_ones_keep_the_background():
 
 
 @given(seed=st.integers(0, 2**31 - 1), number=st.integers(0, 10**6))
+@UNHURRIED
 def test_a_sequence_depends_on_its_number_and_the_seed_alone(seed, number):
     task = generated_task(1)
     one, other = (LeaveOneOut(task, 10, 300, seed) for _ in range(2))
@@ -113,6 +116,7 @@ def test_a_batch_is_filled_up_at_the_ends():
     shapes=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=5),
     seq_len=st.integers(10, 300),
 )
+@UNHURRIED
 def test_no_sequence_is_longer_than_allowed(shapes, seq_len):
     task = task_of(*shapes)
     try:

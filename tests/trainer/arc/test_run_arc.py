@@ -28,7 +28,7 @@ def _home(home):
 def test_training_on_a_task_answers_what_the_model_could_not():
     """All weights of one layer, from random ones: LoRA adapts what knows something already."""
     plan = ArcPlan(
-        generated=5, steps=150, batch_size=8, learning_rate=5e-3, all_weights=True,
+        generated=4, steps=150, batch_size=8, learning_rate=5e-3, all_weights=True,
         augment="colours", shown="as-trained", target_accuracy=0.25,
     )  # fmt: skip
     report = run(plan)
