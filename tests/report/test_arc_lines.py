@@ -43,7 +43,8 @@ def test_the_table_has_a_row_for_each_task():
 
 def test_the_text_holds_verdicts_figures_rows_and_notes():
     text = "\n".join(arc_lines(report(DONE, FAILED, LATE, findings=("Random weights.",))))
-    assert "NOT PROVEN: memory. No memory budget was given." in text
+    assert "FAIL: memory. 1 task ran out of memory" in text
+    assert "NOT PROVEN: time. No time budget was given." in text
     assert "tasks read, parsed and checked a second: 3,000 (3 in 1 ms)" in text
     assert "aa11 | 3 × 4 | 1 × 1 | 2 | 0 | 1 | 1,536 | 64 | 0.125 | 12.0 MiB | 2.5 s" in text
     assert "cc33" in text and "not run: the time was over" in text

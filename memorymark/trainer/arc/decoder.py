@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import torch
 from torch import Tensor, nn
 
@@ -37,7 +35,8 @@ class Decoder:
 
     def trained(self) -> dict[str, Tensor]:
         """Return what is trained, by its names."""
-        return {name: each.detach() for name, each in self._changing()}
+        parameters = self.model.named_parameters()
+        return {name: each.detach() for name, each in parameters if each.requires_grad}
 
     @torch.no_grad()
     def reset(self) -> None:
@@ -48,8 +47,7 @@ class Decoder:
 
     def _changing(self) -> list[tuple[str, Tensor]]:
         """Return the parameters that are trained, and the buffers, which a pass may write to."""
-        trained = ((n, p) for n, p in self.model.named_parameters() if p.requires_grad)
-        return list(itertools.chain(trained, self.model.named_buffers()))
+        return [*self.trained().items(), *self.model.named_buffers()]
 
 
 def adapted(

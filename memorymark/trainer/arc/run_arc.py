@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import torch
 from torch import nn
 
 from memorymark.data.arc.generated_tasks import GeneratedSamples
-from memorymark.errors import Cancelled
-from memorymark.probes.common import software
+from memorymark.errors import Cancelled, one_sentence
+from memorymark.memory.oom import is_out_of_memory
+from memorymark.probes.accelerator import AcceleratorProbe
+from memorymark.probes.common import forget_frames, software
 from memorymark.probes.probe import Probe
-from memorymark.records.arc_report import ArcReport, ArcTaskResult
+from memorymark.records.arc_report import ArcReport, ArcTaskResult, TaskEnd
 from memorymark.records.event import CancelToken
 from memorymark.trainer.arc.arc_files import ArcFiles
 from memorymark.trainer.arc.arc_job import ArcJob
@@ -78,9 +81,10 @@ class _ArcRun:
     def run(self) -> ArcReport:
         try:
             self._read()
-            decoder = self._decoder()
-            for number in range(len(self._job.tasks)):
-                self._one(decoder, number)
+            with self._budget_held():
+                decoder = self._decoder_within_budget()
+                for number in range(len(self._job.tasks) if decoder is not None else 0):
+                    self._one(decoder, number)
         except Cancelled as stop:
             done = len(self._report.tasks)
             of = f"Stopped after {done:,} of {len(self._job.tasks):,} tasks."
@@ -99,6 +103,33 @@ class _ArcRun:
             f"{read.tasks_per_second:,.0f} a second",
             None,
         )
+
+    def _budget_held(self) -> AbstractContextManager[object]:
+        """Hold an accelerator's budget from the building of the model on, between tasks too."""
+        probe, held = self._probe, ExitStack()
+        if isinstance(probe, AcceleratorProbe):
+            held.enter_context(probe.device.selected())
+            held.enter_context(probe.device.limited())
+        return held
+
+    def _decoder_within_budget(self) -> Decoder | None:
+        """Return the model; None where it has no room, and so no task has."""
+        try:
+            return self._decoder()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            sentence = f"The model itself: {one_sentence(error)}"
+            forget_frames(error)
+        ended = [
+            dataclasses.replace(
+                not_run(each), stopped_by=TaskEnd.OUT_OF_MEMORY, error=sentence
+            )
+            for each in self._job.tasks
+        ]  # fmt: skip
+        self._keep(tasks=tuple(ended))
+        self._note(sentence, None)
+        return None
 
     def _decoder(self) -> Decoder:
         """Return the model, pretrained where that is asked for, with what each task trains."""

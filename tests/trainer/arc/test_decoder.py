@@ -64,7 +64,8 @@ def test_lora_changes_no_weight_of_the_base():
         if "lora_" not in name
     }
     assert same(before, after)
-    adapters = {name: each for name, each in decoder.trained().items() if "lora_" in name}
+    adapters = decoder.trained()
+    assert all("lora_" in name for name in adapters)
     assert 0 < decoder.trainable == sum(each.numel() for each in adapters.values())
     assert decoder.parameters == decoder.trainable + sum(each.numel() for each in before.values())
     assert any(bool(each.any()) for name, each in adapters.items() if "lora_B" in name)
