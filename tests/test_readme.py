@@ -30,6 +30,9 @@ from memorymark.records.config import TrainingConfig
 from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.generation_run import Ending, GenerationRun, WeightsFrom
 from memorymark.records.serving_config import ServingConfig
+from memorymark.records.training_comparison import TrainingComparison
+from memorymark.records.training_plan import TrainingPlan
+from memorymark.records.training_run import StoppedBy, TrainingRun
 from memorymark.records.trial import Source, Target
 from memorymark.workloads.known_models import BUILTIN_TASKS, find_known_model
 from memorymark.workloads.own_training import as_training
@@ -55,6 +58,15 @@ SMALL = {
         "embedding_size": 16, "hidden_sizes": [16, 32], "depths": [1, 1],
     },
 }  # fmt: skip
+# And of the built-in ones that are trained.
+SMALL_TRAINED = {
+    "gpt2-bytes-small": {
+        "model_type": "gpt2", "vocab_size": 256, "n_positions": 64, "n_embd": 16, "n_layer": 1,
+        "n_head": 2, "bos_token_id": 0, "eos_token_id": 0,
+    },
+    "bdh-small": {"model_type": "bdh", "hidden_size": 16, "num_hidden_layers": 1},
+}  # fmt: skip
+TRAINING = ("train", "compare-training")
 # What a command's answer in words holds besides the model's name.
 SAID = {
     "analyze": r"Recommended: \d+(.|\n)*\nLargest that fits +batch (at least )?[\d,]+: ",
@@ -65,6 +77,8 @@ SAID = {
     "generate": r"peak allocated, measured +\d(.|\n)*none, to the byte",
     "arc": r"test grids right after training(.|\n)*trained on each task +\d",
     "sessions": r"^(PASS|FAIL): (.|\n)*cache of a session +\d(.|\n)*next token +\d",
+    "train": r"was trained on CPU(.|\n)*measured(.|\n)*Memory: PASS(.|\n)*h100-80gb +yes",
+    "compare-training": r"^On the same data(.|\n)*evaluation loss(.|\n)*peak memory, predicted",
     "validate": r"^(PASS|WARN): (.|\n)*batch 4",
 }
 # What works on a text and takes no model, with what its answer in words holds.
@@ -77,6 +91,9 @@ WRITTEN = GenerationRun(
 ANSWERED = ArcReport(
     "gpt2", TrainingConfig(), ArcPlan(), Target("CPU", "cpu", Source.MEASURED, None),
     WeightsFrom.RANDOM,
+)  # fmt: skip
+TRAINED = TrainingRun(
+    "gpt2", TrainingConfig(), TrainingPlan(), WRITTEN.target, 1, StoppedBy.LENGTH, steps=1
 )  # fmt: skip
 LISTED = {"runs": "", "models": "resnet", "gpus": "a100-40gb", "doctor": "torch"}
 
@@ -113,7 +130,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setenv("MEMORYMARK_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MEMORYMARK_PROBE_FACTORY", raising=False)
     monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")  # a pool of them costs more here
-    for name, values in SMALL.items():
+    for name, values in {**SMALL, **SMALL_TRAINED}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps(values))
     for name, (text, _) in own_files().items():
@@ -128,7 +145,8 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
 
 def smaller(words: list[str]) -> list[str]:
     """Put a small model and a small budget in the place of the README's; the rest stays."""
-    given = [f"./{word}" if word in SMALL else word for word in words]
+    small = {**SMALL, **SMALL_TRAINED} if words[0] in TRAINING else SMALL
+    given = [f"./{word}" if word in small else word for word in words]
     if words[:2] == ["validate", "compile"]:
         given[2] = "mine:tiny"  # compiling one layer takes seconds, a small BERT half a minute
     if "--memory-budget" in given:
@@ -207,6 +225,9 @@ def test_every_command_is_one(
     elif words[0] == "memorymark" or words[:3] == [*PYTHON_DASH_M, "memorymark"]:
         if "generate" in words:  # no probe of the tests writes text
             engine.result = WRITTEN
+        if words[1] in TRAINING:
+            both = TrainingComparison((TRAINED, TRAINED))
+            engine.result = TRAINED if words[1] == "train" else both
         if "arc" in words:
             engine.result = ANSWERED
         if words[1] in OF_TEXTS:  # what they write is none of the repository's

@@ -64,7 +64,6 @@ def compare_training(call: Call, probe: Probe, workload: Workload) -> TrainingCo
         runs.append(run)
         if number == 1 and plan.effective_batch is None:
             plan = dataclasses.replace(plan, effective_batch=run.effective_batch_size)
-            size = None
     price = call.with_price(request.options, probe).price_per_hour
     found = TrainingComparison(tuple(runs), price, str(folder / "comparison.csv"))
     _write_csv(Path(found.csv or ""), found)

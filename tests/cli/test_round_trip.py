@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from enum import StrEnum
 from typing import Any
@@ -32,10 +33,13 @@ TEXTS = {
     "prompt": ["Once upon", 'it\'s "so"', "--stream"],
     "image": ["a cat.png"],
     "audio": ["/tmp/a.wav"],
+    "blend": ["gpt2-bytes", "hf:a folder"],
     "data": ["a folder"],
     "checkpoint": ["out"],
     "time_budget": ["2h", "90s"],
 }
+# Without a second model, there is no share of it.
+ALONE = tuple(name for name in options_of(GenerationPlan) if not name.startswith("blend"))
 SIMULATED = (RequestKind.ANALYSIS, RequestKind.BACKWARD, RequestKind.LEVERS)
 SERVING = (RequestKind.SESSIONS, RequestKind.GENERATE, RequestKind.ARC)
 PRICED = (RequestKind.ANALYSIS, RequestKind.COMPARISON, RequestKind.LEVERS)
@@ -95,7 +99,11 @@ def requests(draw: st.DrawFn) -> Request:
         more["batch_size"] = draw(st.integers(1, MAX_BATCH_SIZE))
     if kind is RequestKind.GENERATE:
         more["serving"] = draw(records(ServingConfig, SERVED))
-        more["generation"] = draw(records(GenerationPlan))
+        second = draw(values(options_of(GenerationPlan)["blend"]))
+        share = values(options_of(GenerationPlan)["blend_share"])
+        blended = {"blend": second, "blend_share": draw(share)} if second else {}
+        plan = draw(records(GenerationPlan, ALONE))
+        more["generation"] = dataclasses.replace(plan, **blended)
     if kind is RequestKind.ARC:
         either = draw(st.sampled_from([("data",), ARC_OPTIONS]))
         more["arc"] = draw(records(ArcPlan, either))

@@ -7,6 +7,7 @@ import streamlit as st
 from memorymark.records.codec import to_json
 from memorymark.records.event import EventKind
 from memorymark.records.generation_run import GenerationRun
+from memorymark.report.charts.blend_charts import blend_shares_chart
 from memorymark.report.generation_lines import (
     error_words,
     generation_figures,
@@ -17,6 +18,7 @@ from memorymark.report.generation_lines import (
 from memorymark.report.visible import visible_text
 from memorymark.service.history import Run
 from memorymark.ui import columns, say
+from memorymark.ui.charting import draw_spec
 from memorymark.ui.columns import draw_table
 from memorymark.ui.engine import app_service
 from memorymark.ui.kept_runs import events_of, request_of
@@ -65,6 +67,9 @@ def draw_generation(run: Run) -> None:
     elif found.text is not None:
         _draw_text(found.text, run.run_id)
     _draw_cards(found)
+    if found.blend_shares:
+        spec = blend_shares_chart(found.blend_shares, found.plan.blend_share)
+        draw_spec(spec, f"blend_shares_{run.run_id}")
     for note in generation_notes(found):
         say.info("{}", note)
     st.subheader("All figures", anchor=False)
