@@ -265,10 +265,13 @@ class _Budgeted:
         if training.job.evaluation is None or (last and last[-1].step == training.done):
             return
         began = time.monotonic()
-        point = EvalPoint(training.done, training.seconds, training.evaluate())
+        loss = training.evaluate()
+        point = EvalPoint(training.done, training.seconds, loss, training.sample())
         self._log.add_evaluation(point)
         took = time.monotonic() - began
         self._time.evaluation_seconds = max(self._time.evaluation_seconds, took)
+        if self._plan.patience is not None and self._is_best_now():
+            self._save_model()
 
     def _save(self) -> None:
         training, folder = self._training, self._folder
@@ -288,9 +291,26 @@ class _Budgeted:
         """Evaluate, save and write the model, whatever ended it."""
         self._evaluate()
         self._save()
-        if self._folder is not None:
-            model = save_model(self._training.model, self._folder, self._training.job.tokenizer)
-            self._record = dataclasses.replace(self._record, model_folder=str(model))
+        if self._plan.patience is None or self._is_best_now():
+            self._save_model()
+        elif self._folder is not None:
+            best = self._log.evaluations[_best([x.loss for x in self._log.evaluations])].step
+            self._remember(
+                f"The model is that of step {best:,}, with the smallest evaluation loss."
+            )
+
+    def _is_best_now(self) -> bool:
+        losses = [each.loss for each in self._log.evaluations]
+        return not losses or _best(losses) == len(losses) - 1
+
+    def _save_model(self) -> None:
+        if self._folder is None:
+            return
+        began = time.monotonic()
+        model = save_model(self._training.model, self._folder, self._training.job.tokenizer)
+        self._record = dataclasses.replace(self._record, model_folder=str(model))
+        took = time.monotonic() - began
+        self._time.checkpoint_seconds = max(self._time.checkpoint_seconds, took)
 
     def _remember(self, text: str) -> None:
         self._note(text)

@@ -30,6 +30,7 @@ from memorymark.trainer.evaluate import batch_loss, evaluating, mean_loss, sprea
 from memorymark.trainer.fed_workload import Arrays, FedWorkload, names_of_batch
 from memorymark.trainer.memory_limit import memory_limit
 from memorymark.trainer.order import Order
+from memorymark.trainer.sampling import can_write, write_sample
 from memorymark.trainer.schedule import learning_rate
 from memorymark.trainer.training_job import TrainingJob, largest_divisor
 from memorymark.training.optimizers import state_tensors
@@ -149,6 +150,32 @@ class Training:
                 self.limit.run(("evaluation", len(batch)), one(batch))
         self.workload.losses = []
         return mean_loss(losses, sizes)
+
+    def sample(self) -> str | None:
+        """Return what the model writes after the evaluation's first words; None if it cannot."""
+        job = self.job
+        if not job.plan.sample_tokens or job.evaluation is None or not can_write(self.model):
+            return None
+        first = torch.from_numpy(job.evaluation.read([0])["input_ids"][0])
+        written: list[int] = []
+
+        def work() -> None:
+            written.extend(
+                write_sample(
+                    self.model,
+                    first,
+                    job.plan.sample_tokens,
+                    config=job.config,
+                    runtime=self.runtime,
+                    seed=job.plan.seed,
+                )
+            )
+
+        with evaluating(self.model):
+            self.limit.run("sample", work)
+        if job.tokenizer is None:
+            return " ".join(map(str, written))
+        return job.tokenizer.decode(written)
 
     def check_weights(self) -> None:
         """Check that weights are numbers, so that no bad checkpoint replaces a good one.

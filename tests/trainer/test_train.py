@@ -125,6 +125,22 @@ def test_it_stops_early_where_the_evaluation_falls_no_more():
     assert run.stopped_by is StoppedBy.EARLY and run.steps == 3
 
 
+def test_with_patience_the_model_is_the_best_one(tmp_path):
+    job = small_job(
+        steps=40, learning_rate=0.5, eval_every=1, patience=4, checkpoint=str(tmp_path),
+        config={"optimizer": "sgd"},
+    )  # fmt: skip
+    run = train_small(job)
+    assert run.stopped_by in (StoppedBy.EARLY, StoppedBy.LENGTH)
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(run.model_folder).eval()
+    arrays = job.evaluation.read(range(8))
+    ids = torch.from_numpy(arrays["input_ids"])
+    losses = [model(input_ids=part, labels=part).loss.item() for part in ids.split(4)]
+    assert sum(losses) / 2 == pytest.approx(run.best_eval_loss, abs=1e-5)
+
+
 def test_checkpoints_of_another_training_are_refused(tmp_path):
     folder = str(tmp_path)
     train_small(small_job(steps=2, checkpoint=folder))
@@ -143,3 +159,11 @@ def test_checkpoints_of_another_training_are_refused(tmp_path):
         train_small(small_job(steps=4, checkpoint=folder, resume=True, workload=wider))
     with pytest.raises(WorkloadError, match="no checkpoint"):
         train_small(small_job(steps=4, checkpoint=str(tmp_path / "none"), resume=True))
+
+
+def test_samples_are_written_at_each_evaluation_and_change_nothing(tmp_path):
+    plain = train_small(small_job(steps=6, eval_every=3))
+    run = train_small(small_job(steps=6, eval_every=3, sample_tokens=5))
+    assert losses_of(run) == losses_of(plain)
+    assert [len(each.sample.split()) for each in run.evaluations] == [8 + 5] * 3
+    assert plain.evaluations[0].sample is None
