@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from memorymark.api.arc_calls import arc as arc
     from memorymark.api.model_calls import analyze as analyze
     from memorymark.api.model_calls import compare_costs as compare_costs
     from memorymark.api.model_calls import estimate as estimate
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from memorymark.api.training_calls import train as train
     from memorymark.errors import MemoryMarkError as MemoryMarkError
     from memorymark.records.analysis import Analysis as Analysis
+    from memorymark.records.arc_plan import ArcPlan as ArcPlan
+    from memorymark.records.arc_report import ArcReport as ArcReport
     from memorymark.records.config import TrainingConfig as TrainingConfig
     from memorymark.records.fit import Fit as Fit
     from memorymark.records.generation_plan import GenerationPlan as GenerationPlan
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "analyze": "api.model_calls",
+    "arc": "api.arc_calls",
     "compare_costs": "api.model_calls",
     "estimate": "api.model_calls",
     "find_optimal_batch_size": "api.model_calls",
@@ -67,6 +71,8 @@ _HOMES = {
     "validate_backward_pass": "api.model_calls",
     "validate_compilation_benefit": "api.model_calls",
     "Analysis": "records.analysis",
+    "ArcPlan": "records.arc_plan",
+    "ArcReport": "records.arc_report",
     "Fit": "records.fit",
     "GenerationPlan": "records.generation_plan",
     "GenerationRun": "records.generation_run",

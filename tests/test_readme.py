@@ -24,6 +24,8 @@ from stand_in_engine import StandInEngine, install
 from memorymark import __version__
 from memorymark.cli import main
 from memorymark.probes.choose import has_cuda
+from memorymark.records.arc_plan import ArcPlan
+from memorymark.records.arc_report import ArcReport
 from memorymark.records.config import TrainingConfig
 from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.generation_run import Ending, GenerationRun, WeightsFrom
@@ -73,6 +75,7 @@ SAID = {
     "compare": r"(t4|l4|a100-40gb)( .*){3}\n",
     "levers": r"samples/s(.|\n)*Gradient checkpointing +(yes|no) +\d",
     "generate": r"peak allocated, measured +\d(.|\n)*none, to the byte",
+    "arc": r"test grids right after training(.|\n)*trained on each task +\d",
     "sessions": r"^(PASS|FAIL): (.|\n)*cache of a session +\d(.|\n)*next token +\d",
     "train": r"was trained on CPU(.|\n)*measured(.|\n)*Memory: PASS(.|\n)*h100-80gb +yes",
     "compare-training": r"^On the same data(.|\n)*evaluation loss(.|\n)*peak memory, predicted",
@@ -84,6 +87,10 @@ TEXT = "To be, or not to be: that is the question.\n" * 200
 WRITTEN = GenerationRun(
     "gpt2", ServingConfig(), GenerationPlan(), Target("CPU", "cpu", Source.MEASURED, None),
     WeightsFrom.RANDOM, Ending.LENGTH, weights_bytes=1, text="Once",
+)  # fmt: skip
+ANSWERED = ArcReport(
+    "gpt2", TrainingConfig(), ArcPlan(), Target("CPU", "cpu", Source.MEASURED, None),
+    WeightsFrom.RANDOM,
 )  # fmt: skip
 TRAINED = TrainingRun(
     "gpt2", TrainingConfig(), TrainingPlan(), WRITTEN.target, 1, StoppedBy.LENGTH, steps=1
@@ -221,6 +228,8 @@ def test_every_command_is_one(
         if words[1] in TRAINING:
             both = TrainingComparison((TRAINED, TRAINED))
             engine.result = TRAINED if words[1] == "train" else both
+        if "arc" in words:
+            engine.result = ANSWERED
         if words[1] in OF_TEXTS:  # what they write is none of the repository's
             monkeypatch.chdir(tmp_path)
             (tmp_path / "shakespeare.txt").write_text(TEXT)

@@ -12,6 +12,7 @@ from typer import Option
 
 from memorymark import __version__
 from memorymark.cli import (
+    arc_command,
     commands,
     generate_command,
     lists,
@@ -48,6 +49,7 @@ app.command()(generate_command.generate)
 app.command()(train_command.train)
 app.command()(train_command.compare_training)
 app.command()(tokenize_command.tokenize)
+app.command()(arc_command.arc)
 app.command()(lists.models)
 app.command()(lists.gpus)
 app.command()(lists.doctor)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from memorymark.errors import UsageError
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.arc_plan import TRAINED_BY, ArcPlan
 from memorymark.records.codec import Origin, Record, same
 from memorymark.records.config import (
     MAX_BATCH_SIZE,
@@ -65,6 +66,7 @@ class RequestKind(StrEnum):
     SESSIONS = "sessions"
     GENERATE = "generate"
     TRAIN = "train"
+    ARC = "arc"
     COMPARE_TRAINING = "compare-training"
 
 
@@ -78,11 +80,12 @@ _COMMANDS = {
 
 MEASURED_ONLY = (
     RequestKind.MEASURE, RequestKind.COMPILE, RequestKind.GENERATE, RequestKind.TRAIN,
-    RequestKind.COMPARE_TRAINING,
+    RequestKind.COMPARE_TRAINING, RequestKind.ARC,
 )  # fmt: skip
 _TAKEN = {
     RequestKind.COMPARISON: COMPARED, RequestKind.LEVERS: LEVERED, RequestKind.SESSIONS: SERVED,
     RequestKind.TRAIN: (), RequestKind.COMPARE_TRAINING: SERVED,
+    RequestKind.ARC: (),
 }  # fmt: skip
 _NEEDED = {RequestKind.ESTIMATE: ("gpu", "batch_size"), RequestKind.MEASURE: ("batch_size",),
            RequestKind.FITS: ("batch_size",),
@@ -92,12 +95,14 @@ _REFUSED = {
     RequestKind.COMPARISON: ("device", "gpu"),
     RequestKind.SESSIONS: ("batch_size",),
     RequestKind.GENERATE: ("batch_size",),
+    RequestKind.ARC: ("batch_size",),
 }
 
 _FILLED_IN: dict[RequestKind, dict[str, type]] = {
     RequestKind.SESSIONS: {"serving": ServingConfig, "plan": SessionPlan},
     RequestKind.GENERATE: {"serving": ServingConfig, "generation": GenerationPlan},
     RequestKind.TRAIN: {"training": TrainingPlan},
+    RequestKind.ARC: {"arc": ArcPlan},
     RequestKind.COMPARE_TRAINING: {"training": TrainingPlan},
 }
 
@@ -126,6 +131,7 @@ class Request(Record):
         generation: What one generation reads, and how what it writes is chosen.
         training: What one training reads, and how long it goes on; its batch, where none is
             given, is that of an analysis.
+        arc: Which ARC tasks are answered, and how the model is trained on each.
         other_model: The model that is trained beside the first, on the same data.
         host_memory: Bytes of the host that swapped caches may take, given as bytes or as in
             "256GiB"; None leaves it to the target.
@@ -139,10 +145,11 @@ class Request(Record):
         **same("kind", "model", "config", "device", "gpu", "memory_budget", "batch_size"),
         "options": lambda request: _written_options(request),
         **same("largest", "serving", "plan", "host_memory", "generation", "training"),
-        **same("other_model"),
+        **same("other_model", "arc"),
     }
     json_optional: ClassVar[tuple[str, ...]] = (
         "largest", "serving", "plan", "host_memory", "generation", "training", "other_model",
+        "arc",
     )  # fmt: skip
 
     kind: RequestKind
@@ -194,6 +201,7 @@ class Request(Record):
     )
     generation: GenerationPlan | None = None
     training: TrainingPlan | None = None
+    arc: ArcPlan | None = None
     other_model: str | None = None
 
     def __post_init__(self) -> None:
@@ -290,8 +298,9 @@ class Request(Record):
             return None
         command = _COMMANDS.get(self.kind, str(self.kind))
         words = ["memorymark", *command.split(), *filter(None, [self.model, self.other_model])]
-        words += [*self._target_words(), *changed_words(self.config)]
-        for record in (self.serving, self.plan, self.generation, self.training):
+        trained_by = TRAINED_BY if self.kind is RequestKind.ARC else None
+        words += [*self._target_words(), *changed_words(self.config, trained_by)]
+        for record in (self.serving, self.plan, self.generation, self.training, self.arc):
             words += [] if record is None else changed_words(record)
         if self.batch_size is not None:
             words += ["--batch-size", str(self.batch_size)]

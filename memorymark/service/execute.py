@@ -20,6 +20,7 @@ from memorymark.gpus.catalogue import find_gpu, rentable_gpus
 from memorymark.placement.collector import collector_off
 from memorymark.probes.choose import share_simulations
 from memorymark.records.analysis import Analysis
+from memorymark.records.arc_report import ArcReport
 from memorymark.records.comparison import Comparison
 from memorymark.records.event import CancelToken, OnEvent, ignore
 from memorymark.records.fit import Fit
@@ -31,6 +32,7 @@ from memorymark.records.training_comparison import TrainingComparison
 from memorymark.records.training_run import TrainingRun
 from memorymark.records.trial import Source, Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
+from memorymark.service.arc_call import arc_on
 from memorymark.service.call import Call
 from memorymark.service.pulled_levers import levers_on
 from memorymark.service.several_gpus import SeveralGpus
@@ -56,6 +58,7 @@ Record = (
     | SessionRun
     | GenerationRun
     | TrainingRun
+    | ArcReport
     | TrainingComparison
 )
 
@@ -64,6 +67,7 @@ Record = (
 _RUN: dict[RequestKind, Callable[[Call, Probe, Workload], Record]] = {
     RequestKind.GENERATE: Call.generate,
     RequestKind.TRAIN: Call.train,
+    RequestKind.ARC: arc_on,
     RequestKind.COMPARE_TRAINING: Call.compare_training,
 }
 

@@ -21,6 +21,7 @@ from memorymark.errors import MissingPackage, WorkloadError, quoted
 
 # In the names of peft's parameters: before it the layer, after it which of the two matrices.
 _ADAPTER, _FIRST = ".lora_", ".lora_A.default.weight"
+_KINDS_NAMED = 8
 # Over the rank: the scale at which the adapters' result is added.
 ALPHA = 2
 # What transformers, torchvision and timm call the head that a new task brings with it.
@@ -49,8 +50,8 @@ def add_adapters(model: nn.Module, rank: int, device: torch.device, name: str) -
     if not targets:
         raise WorkloadError(
             f"LoRA would train nothing of {quoted(name)}: beside its head it has no nn.Linear and "
-            "no Conv1D of transformers to adapt. Leave the LoRA rank out, or freeze parameters by "
-            "name."
+            f"no Conv1D of transformers to adapt. {_layers_words(model)} Leave the LoRA rank out, "
+            "or freeze parameters by name."
         )
     config = LoraConfig(
         r=rank,
@@ -149,6 +150,20 @@ def _linear_layers(model: nn.Module, heads: list[str]) -> Iterator[tuple[str, nn
     for path, module in model.named_modules():
         if path and id(module) not in left_out and isinstance(module, _kinds()):
             yield path, module
+
+
+def _layers_words(model: nn.Module) -> str:
+    """Say which kinds of layers with weights a model has, and where one of each is."""
+    found: dict[str, list[str]] = {}
+    for path, module in model.named_modules():
+        if next(module.parameters(recurse=False), None) is not None:
+            found.setdefault(type(module).__name__, []).append(path or "the model itself")
+    kinds = sorted(found.items(), key=lambda each: -len(each[1]))
+    named = [f"{len(paths):,} {kind} ({paths[0]})" for kind, paths in kinds[:_KINDS_NAMED]]
+    more = f" and {len(kinds) - _KINDS_NAMED} more kinds" if len(kinds) > _KINDS_NAMED else ""
+    return (
+        f"Its layers with weights are {', '.join(named)}{more}." if named else "It has no layers."
+    )
 
 
 def _output_embeddings(model: nn.Module) -> nn.Module | None:

@@ -16,6 +16,7 @@ from memorymark.cli import main
 from memorymark.errors import NotAvailable
 from memorymark.gpus.catalogue import load_catalogue
 from memorymark.records.analysis_options import AnalysisOptions
+from memorymark.records.arc_plan import ARC_OPTIONS, TRAINED_BY, ArcPlan
 from memorymark.records.config import MAX_BATCH_SIZE, TrainingConfig
 from memorymark.records.generation_plan import SERVED, GenerationPlan
 from memorymark.records.option import Option, options_of
@@ -33,11 +34,14 @@ TEXTS = {
     "image": ["a cat.png"],
     "audio": ["/tmp/a.wav"],
     "blend": ["gpt2-bytes", "hf:a folder"],
+    "data": ["a folder"],
+    "checkpoint": ["out"],
+    "time_budget": ["2h", "90s"],
 }
 # Without a second model, there is no share of it.
 ALONE = tuple(name for name in options_of(GenerationPlan) if not name.startswith("blend"))
 SIMULATED = (RequestKind.ANALYSIS, RequestKind.BACKWARD, RequestKind.LEVERS)
-SERVING = (RequestKind.SESSIONS, RequestKind.GENERATE)
+SERVING = (RequestKind.SESSIONS, RequestKind.GENERATE, RequestKind.ARC)
 PRICED = (RequestKind.ANALYSIS, RequestKind.COMPARISON, RequestKind.LEVERS)
 
 
@@ -100,11 +104,16 @@ def requests(draw: st.DrawFn) -> Request:
         blended = {"blend": second, "blend_share": draw(share)} if second else {}
         plan = draw(records(GenerationPlan, ALONE))
         more["generation"] = dataclasses.replace(plan, **blended)
+    if kind is RequestKind.ARC:
+        either = draw(st.sampled_from([("data",), ARC_OPTIONS]))
+        more["arc"] = draw(records(ArcPlan, either))
     if kind is RequestKind.COMPARISON:
         more["gpus"] = draw(st.lists(st.sampled_from(GPUS), unique=True).map(tuple))
     more["memory_budget"] = draw(st.none() | st.integers(1, 2**40))
     model = draw(st.sampled_from(["bert", "hf:a folder", "torchvision:vit_b_16"]))
     config = TrainingConfig() if kind in SERVING else draw(records(TrainingConfig))
+    if kind is RequestKind.ARC:
+        config = draw(records(TrainingConfig, TRAINED_BY))
     return Request(kind, model, config, **more)
 
 

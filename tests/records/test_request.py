@@ -13,7 +13,7 @@ from memorymark.records.session_run import SessionPlan
 from memorymark.records.training_plan import TrainingPlan
 from memorymark.units import GIB
 
-WITHOUT_BATCH = (RequestKind.SESSIONS, RequestKind.GENERATE)
+WITHOUT_BATCH = (RequestKind.SESSIONS, RequestKind.GENERATE, RequestKind.ARC)
 
 
 def request(**changes):

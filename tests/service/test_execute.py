@@ -195,6 +195,7 @@ class Watching(FakeProbe):
         set(RequestKind)
         - {RequestKind.COMPARISON, RequestKind.ESTIMATE, RequestKind.LEVERS}  # these simulate
         - {RequestKind.GENERATE}  # tests/service/test_generation_request.py
+        - {RequestKind.ARC}  # tests/service/test_arc_request.py
     ),
 )
 def test_a_measurement_holds_its_device_for_its_whole_length(monkeypatch, settings, kind):

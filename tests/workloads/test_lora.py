@@ -113,8 +113,13 @@ def test_with_checkpointing_the_gradients_reach_the_first_adapters():
     assert trained and all(gradient is not None for gradient in trained.values())
 
 
-def test_a_model_without_linear_layers_is_refused():
-    with pytest.raises(WorkloadError, match="LoRA would train nothing of 'tiny-resnet'"):
+def test_a_model_without_linear_layers_is_refused_and_its_layers_are_named():
+    """Where nothing can be adapted, what the model has in its place is said."""
+    said = (
+        r"LoRA would train nothing of 'tiny-resnet': .*Its layers with weights are \d+ Conv2d "
+        r"\(resnet\..*\), \d+ BatchNorm2d \(.*\), 1 Linear \(classifier\.1\)\. Leave the LoRA"
+    )
+    with pytest.raises(WorkloadError, match=said):
         built(tiny_resnet())
 
 

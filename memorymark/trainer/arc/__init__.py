@@ -1,0 +1,1 @@
+"""Test-time training on ARC tasks, within budgets over all of them."""
