@@ -27,7 +27,7 @@ from memorymark.records.generation_run import WeightsFrom
 from memorymark.records.training_plan import TrainingPlan
 from memorymark.trainer.order import Order
 from memorymark.trainer.schedule import learning_rate
-from memorymark.trainer.training import Training
+from memorymark.trainer.training import Training, in_epoch
 from memorymark.trainer.training_job import TrainingJob
 from memorymark.units import GIB
 from memorymark.workloads.checkpoint import Checkpoint
@@ -68,8 +68,9 @@ class PlainLoop:
         done = len(self.losses)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(self._plan, done, total)
-        arrays = self._samples.read(self._order.at(done * _BATCH, _BATCH))
-        batch = {name: torch.from_numpy(each) for name, each in arrays.items()}
+        parts = self._order.by_epoch(done * _BATCH, _BATCH)
+        read = [in_epoch(self._samples, epoch, indices) for epoch, indices in parts]
+        batch = {name: torch.cat([torch.from_numpy(x[name]) for x in read]) for name in read[0]}
         self._optimizer.zero_grad()
         loss = self._model(**batch).loss
         loss.backward()
@@ -85,19 +86,24 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    samples, evaluation = split(open_text(given.text, None, Path(".texts")), _BLOCK, 0.1)
+    print(json.dumps(found := prepared(given.text, given.steps), indent=2))
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def prepared(text: Path, steps: int) -> dict[str, object]:
+    """Make both trainings of the recipe on a text, and compare them."""
+    samples, evaluation = split(open_text(text, None, Path(".texts")), _BLOCK, 0.1)
     workload = HuggingFaceWorkload("nanogpt", model_config())
     config = workload.describe(TrainingConfig(task="causal-lm", seq_len=_BLOCK, grad_clip=1.0))
-    plan = recipe(given.steps)
+    plan = recipe(steps)
     random = Checkpoint(None, WeightsFrom.RANDOM)
     job = TrainingJob(workload, config, plan, _BATCH, samples, evaluation, random)
     training = Training(job, CpuProbe(GIB))
     model = GPT2LMHeadModel(model_config())
     model.load_state_dict(training.model.state_dict())
     plain = PlainLoop(model.train(), samples, plan)
-    print(json.dumps(found := compared(training, plain, given.steps), indent=2))
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=2) + "\n")
+    return compared(training, plain, steps)
 
 
 def compared(training: Training, plain: PlainLoop, steps: int) -> dict[str, object]:

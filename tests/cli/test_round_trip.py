@@ -23,6 +23,7 @@ from memorymark.records.option import Option, options_of
 from memorymark.records.prices import PriceKind
 from memorymark.records.request import COMPARED, LEVERED, Request, RequestKind
 from memorymark.records.serving_config import ServingConfig
+from memorymark.records.training_plan import TrainingPlan
 
 GPUS = sorted(load_catalogue())
 WITH_A_COMMAND = sorted(set(RequestKind) - {RequestKind.FITS})
@@ -36,10 +37,17 @@ TEXTS = {
     "blend": ["gpt2-bytes", "hf:a folder"],
     "data": ["a folder"],
     "checkpoint": ["out"],
+    "tokenizer": ["bytes", "a folder"],
+    "eval_data": ["b.txt"],
     "time_budget": ["2h", "90s"],
 }
 # Without a second model, there is no share of it.
 ALONE = tuple(name for name in options_of(GenerationPlan) if not name.startswith("blend"))
+# One length of the three, and to resume a folder is needed.
+PLANNED = tuple(
+    name for name in options_of(TrainingPlan) if name not in ("epochs", "tokens", "resume")
+)
+TRAINING = (RequestKind.TRAIN, RequestKind.COMPARE_TRAINING)
 SIMULATED = (RequestKind.ANALYSIS, RequestKind.BACKWARD, RequestKind.LEVERS)
 SERVING = (RequestKind.SESSIONS, RequestKind.GENERATE, RequestKind.ARC)
 PRICED = (RequestKind.ANALYSIS, RequestKind.COMPARISON, RequestKind.LEVERS)
@@ -86,6 +94,20 @@ def targets(kind: RequestKind) -> st.SearchStrategy[dict[str, str]]:
 
 
 @st.composite
+def trained(draw: st.DrawFn, kind: RequestKind) -> dict[str, Any]:
+    """What a request of a real training says of it."""
+    found: dict[str, Any] = {}
+    if kind in TRAINING:
+        found["training"] = draw(records(TrainingPlan, PLANNED))
+    if kind is RequestKind.COMPARE_TRAINING:
+        found["other_model"] = draw(st.sampled_from(["gpt2", "hf:other"]))
+    if kind is RequestKind.ARC:
+        either = draw(st.sampled_from([("data",), ARC_OPTIONS]))
+        found["arc"] = draw(records(ArcPlan, either))
+    return found
+
+
+@st.composite
 def requests(draw: st.DrawFn) -> Request:
     kind = draw(st.sampled_from(WITH_A_COMMAND))
     more = draw(targets(kind))
@@ -104,9 +126,7 @@ def requests(draw: st.DrawFn) -> Request:
         blended = {"blend": second, "blend_share": draw(share)} if second else {}
         plan = draw(records(GenerationPlan, ALONE))
         more["generation"] = dataclasses.replace(plan, **blended)
-    if kind is RequestKind.ARC:
-        either = draw(st.sampled_from([("data",), ARC_OPTIONS]))
-        more["arc"] = draw(records(ArcPlan, either))
+    more |= draw(trained(kind))
     if kind is RequestKind.COMPARISON:
         more["gpus"] = draw(st.lists(st.sampled_from(GPUS), unique=True).map(tuple))
     more["memory_budget"] = draw(st.none() | st.integers(1, 2**40))

@@ -196,6 +196,10 @@ class Watching(FakeProbe):
         - {RequestKind.COMPARISON, RequestKind.ESTIMATE, RequestKind.LEVERS}  # these simulate
         - {RequestKind.GENERATE}  # tests/service/test_generation_request.py
         - {RequestKind.ARC}  # tests/service/test_arc_request.py
+        - {
+            RequestKind.TRAIN,
+            RequestKind.COMPARE_TRAINING,
+        }  # tests/service/test_training_request.py
     ),
 )
 def test_a_measurement_holds_its_device_for_its_whole_length(monkeypatch, settings, kind):
