@@ -84,6 +84,16 @@ def memory_limit(probe: Probe, live: Live, check: Callable[[], None]) -> MemoryL
     )
 
 
+@contextmanager
+def budget_held(probe: Probe) -> Iterator[None]:
+    """Hold an accelerator's budget from here on: from the building of the model on."""
+    if not isinstance(probe, AcceleratorProbe):
+        yield
+        return
+    with probe.device.selected(), probe.device.limited():
+        yield
+
+
 @dataclass
 class _Followed:
     """What is known of one kind of work.

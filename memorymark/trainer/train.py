@@ -25,6 +25,7 @@ from memorymark.trainer.checkpoint_files import (
     write_checkpoint,
 )
 from memorymark.trainer.forecast import predicted_peak
+from memorymark.trainer.memory_limit import budget_held
 from memorymark.trainer.saved_model import save_model
 from memorymark.trainer.state import restore, state_of
 from memorymark.trainer.step_log import StepLog
@@ -80,12 +81,16 @@ def train_on(
         assumptions=(*run.assumptions, *told), total_steps=job.total_steps,
         checkpoint=None if folder is None else str(folder),
     )  # fmt: skip
-    training = Training(job, probe, note)
-    budgeted = _Budgeted(training, run, folder, note, on_progress, cancel or CancelToken(), began)
-    with training.limit.held(), collector_off(), training.runtime.settings(job.config):
-        found = budgeted.run(saved)
-    del training, budgeted
-    gc.collect()
+    with budget_held(probe):
+        training = Training(job, probe, note)
+        cancel = cancel or CancelToken()
+        budgeted = _Budgeted(training, run, folder, note, on_progress, cancel, began)
+        with training.limit.held(), collector_off(), training.runtime.settings(job.config):
+            found = budgeted.run(saved)
+        limit = training.limit
+        del training, budgeted
+        gc.collect()
+        limit.release()
     return dataclasses.replace(found, elapsed_seconds=time.monotonic() - began)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from torch import nn
 from memorymark.data.arc.generated_tasks import GeneratedSamples
 from memorymark.errors import Cancelled, one_sentence
 from memorymark.memory.oom import is_out_of_memory
-from memorymark.probes.accelerator import AcceleratorProbe
 from memorymark.probes.common import forget_frames, software
 from memorymark.probes.probe import Probe
 from memorymark.records.arc_report import ArcReport, ArcTaskResult, TaskEnd
@@ -25,6 +23,7 @@ from memorymark.trainer.arc.arc_job import ArcJob
 from memorymark.trainer.arc.decoder import Decoder, adapted
 from memorymark.trainer.arc.one_task import OneTask, held_bytes, not_run
 from memorymark.trainer.arc.share_of_time import SharedTime
+from memorymark.trainer.memory_limit import budget_held
 from memorymark.trainer.training import Training
 from memorymark.units import count, seconds
 
@@ -81,7 +80,7 @@ class _ArcRun:
     def run(self) -> ArcReport:
         try:
             self._read()
-            with self._budget_held():
+            with budget_held(self._probe):
                 decoder = self._decoder_within_budget()
                 for number in range(len(self._job.tasks) if decoder is not None else 0):
                     self._one(decoder, number)
@@ -103,14 +102,6 @@ class _ArcRun:
             f"{read.tasks_per_second:,.0f} a second",
             None,
         )
-
-    def _budget_held(self) -> AbstractContextManager[object]:
-        """Hold an accelerator's budget from the building of the model on, between tasks too."""
-        probe, held = self._probe, ExitStack()
-        if isinstance(probe, AcceleratorProbe):
-            held.enter_context(probe.device.selected())
-            held.enter_context(probe.device.limited())
-        return held
 
     def _decoder_within_budget(self) -> Decoder | None:
         """Return the model; None where it has no room, and so no task has."""
