@@ -29,9 +29,14 @@ def check_training(request: Request, media: Mapping[str, bytes], settings: Setti
     """Let a training pass that names no path but those that the owner allows.
 
     Raises:
-        NotAllowed: It names one.
+        NotAllowed: It names one, or answers ARC tasks, which lie in folders.
         UsageError: It has no text, the upload is none that is taken, or a model is no model's name.
     """
+    if request.kind is RequestKind.ARC:
+        raise NotAllowed(
+            "The app answers no ARC tasks: they lie in folders, which a visitor does not name. Use "
+            "the command line."
+        )
     plan = request.training
     if request.kind not in TRAININGS or plan is None:
         return

@@ -10,6 +10,7 @@ from unittest.mock import create_autospec
 import pytest
 
 from memorymark.errors import NotAllowed, UsageError
+from memorymark.records.arc_plan import ArcPlan
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.training_plan import TrainingPlan
 from memorymark.records.upload_names import told_name
@@ -66,6 +67,12 @@ def test_the_model_beside_it_is_checked_as_the_first(settings, model):
     request = asked(RequestKind.COMPARE_TRAINING, other_model=model, data=NAME)
     with pytest.raises(NotAllowed):
         check_training(request, {"data": TEXT}, settings)
+
+
+def test_arc_tasks_which_lie_in_folders_are_not_for_visitors(settings):
+    request = Request(RequestKind.ARC, "gpt2", device="cpu", arc=ArcPlan(data="/etc"))
+    with pytest.raises(NotAllowed, match="command line"):
+        check_training(request, {}, settings)
 
 
 def test_an_upload_is_what_its_name_says_and_no_larger_than_accepted(settings):
