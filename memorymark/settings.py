@@ -9,6 +9,8 @@
 | | runs; empty, 0, false, no or off: all can |
 | MEMORYMARK_ALLOWED_USERS | e-mail addresses that can, comma-separated; empty: all signed-in |
 | MEMORYMARK_WORKLOADS | package.module:factory names that the app may run, comma-separated |
+| MEMORYMARK_DATA | texts that the app may train on beside what visitors upload: files and |
+| | folders, comma-separated |
 | MEMORYMARK_PROBE_FACTORY | package.module:function that makes all probes: for the user's own |
 | | probes, and for tests; called with (device, gpu, memory_budget) |
 | MEMORYMARK_BOUNDS | how many times as much work, time and memory as usual a simulation may |
@@ -59,6 +61,7 @@ class Settings:
             everybody who is signed in.
         workloads: What the app may run beside the models that everybody may: the user's own
             workloads as package.module:factory, and folders of models as hf:FOLDER.
+        data: Texts that the app may train on: files and folders.
         probe_factory: package.module:function that makes probes instead of the engine.
         bounds_times: How many times as much as usual a simulation may take; None: as is usual,
             once in the app and a few times on one's own.
@@ -79,6 +82,7 @@ class Settings:
     follow_ups: bool = True
     kept_model_bytes: int = GIB
     live_prices: bool = False
+    data: tuple[str, ...] = ()
 
     @property
     def history_path(self) -> Path:
@@ -89,6 +93,16 @@ class Settings:
     def locks_folder(self) -> Path:
         """Folder of the device locks."""
         return self.home / "locks"
+
+    @property
+    def trained_folder(self) -> Path:
+        """Folder of the trainings: each has a folder of its own there."""
+        return self.home / "trained"
+
+    @property
+    def texts_folder(self) -> Path:
+        """Folder of texts as tokens, and of those that visitors uploaded."""
+        return self.home / "texts"
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -114,6 +128,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         follow_ups=_switch("MEMORYMARK_FOLLOW_UPS", values, default=True),
         kept_model_bytes=_kept_model_bytes(values.get("MEMORYMARK_KEPT_MODEL_BYTES", "")),
         live_prices=_switch("MEMORYMARK_LIVE_PRICES", values),
+        data=_data(values.get("MEMORYMARK_DATA", "")),
     )
 
 
@@ -183,6 +198,17 @@ def _workloads(values: Mapping[str, str]) -> tuple[str, ...]:
     names = _names(values.get("MEMORYMARK_WORKLOADS", ""))
     functions = ",".join(name for name in names if not name.startswith("hf:"))
     _functions("MEMORYMARK_WORKLOADS", {"MEMORYMARK_WORKLOADS": functions}, " or hf:FOLDER")
+    return names
+
+
+def _data(given: str) -> tuple[str, ...]:
+    names = _names(given)
+    missing = [name for name in names if not Path(name).expanduser().exists()]
+    if missing:
+        raise UsageError(
+            f"MEMORYMARK_DATA names {missing[0]!r}, which is not there. Accepted: text files, "
+            "tokens files and folders of texts, with commas between."
+        )
     return names
 
 

@@ -38,6 +38,7 @@ from memorymark.records.option import from_query, options_of
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.serving_config import ServingConfig
 from memorymark.records.session_run import SessionPlan
+from memorymark.records.training_plan import TrainingPlan
 from memorymark.records.trial import Trial
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.service.history import RunHistory
@@ -226,10 +227,12 @@ def test_queries(query: dict[str, str]) -> None:
 
 
 PAGES = (
-    "analysis", "backward_validation", "levers", "cost_comparison", "sessions", "generate", "runs",
+    "analysis", "backward_validation", "levers", "cost_comparison", "sessions", "generate",
+    "training", "runs",
 )  # fmt: skip
 ON_PAGES = [*dict.fromkeys([
-    *NAMES, *options_of(ServingConfig), *options_of(SessionPlan), *options_of(GenerationPlan),
+    *NAMES, *options_of(TrainingPlan), *options_of(ServingConfig), *options_of(SessionPlan),
+    *options_of(GenerationPlan),
 ])]  # fmt: skip
 
 

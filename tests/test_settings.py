@@ -137,3 +137,13 @@ def test_no_command_starts_with_a_guard_that_is_not_understood(capsys, monkeypat
     for command in ("app", "runs", "doctor"):
         assert main([command]) == 2
         assert "MEMORYMARK_SIGN_IN is 'enabled'" in capsys.readouterr().err
+
+
+def test_texts_to_train_on_are_there_or_nothing_starts(tmp_path: Path):
+    text = tmp_path / "a.txt"
+    text.write_text("To be.")
+    assert load_settings({"MEMORYMARK_DATA": f"{text}, {tmp_path}"}).data == (
+        str(text), str(tmp_path),
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="MEMORYMARK_DATA names '/no/such', which is not"):
+        load_settings({"MEMORYMARK_DATA": f"{text},/no/such"})

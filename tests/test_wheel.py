@@ -23,6 +23,7 @@ PAGES = {
     "cost_comparison": "Cost comparison",
     "sessions": "Sessions",
     "generate": "Generate",
+    "training": "Training",
     "runs": "Runs",
 }
 WAIT = 30_000

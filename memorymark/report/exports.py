@@ -9,6 +9,8 @@ from typing import Any
 
 from memorymark.records.comparison import ComparedGpu, Comparison
 from memorymark.records.held_memory import CATEGORIES
+from memorymark.records.training_comparison import TrainingComparison
+from memorymark.records.training_run import TrainingRun
 from memorymark.records.trial import Trial
 from memorymark.report.visible import visible
 
@@ -30,6 +32,9 @@ _COMPARED = (
     "usd_per_million_samples", "usd_per_run", "hours_per_run", "usd_per_year",
     *(f"{name}_{end}" for name in BANDED_COSTS for end in ("low", "high")), "efficient",
     "model", "settings",
+)  # fmt: skip
+_STEPS = (
+    "step", "seconds", "loss", "learning_rate", "per_second", "memory_bytes", "eval_loss", "sample",
 )  # fmt: skip
 _FORMULA_SIGNS = ("=", "+", "-", "@")
 
@@ -56,6 +61,27 @@ def comparison_csv(comparison: Comparison, settings: str) -> str:
         row = {**values, **values["cost"], "model": comparison.model_name, "settings": settings}
         rows.append({**row, **_cost_bands(gpu)})
     return _csv(_COMPARED, rows)
+
+
+def steps_csv(run: TrainingRun) -> str:
+    """Write the steps and evaluations that a training's record holds as CSV, in their order."""
+    rows: list[dict[str, Any]] = [each.to_dict() for each in run.curve]
+    for each in run.evaluations:
+        rows.append({"step": each.step, "seconds": each.seconds, "eval_loss": each.loss,
+                     "sample": each.sample})  # fmt: skip
+    rows.sort(key=lambda row: (row["step"], "eval_loss" in row))
+    return _csv(_STEPS, rows)
+
+
+def kept_steps_csv(written: str) -> str:
+    """Return the file of a training's figures as a spreadsheet takes it: samples are text."""
+    return _csv(_STEPS, csv.DictReader(io.StringIO(written)))
+
+
+def trainings_csv(found: TrainingComparison) -> str:
+    """Write the steps and evaluations of compared trainings as CSV."""
+    rows = list(found.rows())
+    return _csv(list(rows[0]) if rows else _STEPS, rows)
 
 
 def _cost_bands(gpu: ComparedGpu) -> dict[str, float]:

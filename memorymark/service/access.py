@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from memorymark.bounds import Bounds
@@ -37,7 +38,15 @@ from memorymark.service.guard import Guard, Visitor
 from memorymark.service.job import Job, Work
 from memorymark.service.jobs import JobManager
 from memorymark.service.messages import NO_MEDIA
-from memorymark.service.run import RunStatus
+from memorymark.service.run import Run, RunStatus
+from memorymark.service.trained_folders import STEPS, is_trained_here, own_folder
+from memorymark.service.training_admission import (
+    can_go_on,
+    check_training,
+    request_to_go_on,
+    with_own_folder,
+)
+from memorymark.service.uploaded_texts import uploaded_path
 from memorymark.service.worker_pool import ESTIMATES, FOLLOW_UPS, WorkerPool
 from memorymark.service.worker_process import WorkerBounds, WorkerFailed
 from memorymark.service.workload_cache import kept_workload
@@ -131,7 +140,8 @@ class AppService:
         Args:
             request: What is asked for.
             visitor: Who asks.
-            media: What the files hold that a generation names; the names tell them apart.
+            media: What the files hold that a generation or a training names; the names tell them
+                apart.
 
         Raises:
             NotAllowed: The visitor may not start work, or the model may not run from here.
@@ -142,8 +152,42 @@ class AppService:
             check_model(model, self.settings)
         check_device(request.device)
         check_prices(request, self.settings)
-        asked = partial(admit, visitor.name)
-        return self._submit(request, media, visitor=visitor.name, admit=asked)
+        check_training(request, media, self.settings)
+        asked, identity = partial(admit, visitor.name), request.identity
+        request = with_own_folder(request, self.settings)
+        return self._submit(request, media, visitor=visitor.name, admit=asked, identity=identity)
+
+    def go_on(self, run_id: str, visitor: Visitor) -> Job:
+        """Go on with a training that ended early, from its newest checkpoint.
+
+        Raises:
+            NotAllowed: The visitor may not, or it is none that can go on.
+            RunNotFound: There is no such run.
+        """
+        self.check(visitor)
+        request = request_to_go_on(self.history.open(run_id), self.settings)
+        check_model(request.model, self.settings)
+        check_device(request.device)
+        return self._submit(request, visitor=visitor.name, admit=partial(admit, visitor.name))
+
+    def has_text(self, name: str) -> bool:
+        """Say whether a text of this name was uploaded, and is kept."""
+        path = uploaded_path(name, self.settings)
+        return path is not None and path.is_file()
+
+    def may_open(self, model: str) -> bool:
+        """Say whether the app opens a model that a training wrote."""
+        return model in self.settings.workloads or is_trained_here(model, self.settings)
+
+    def steps_file(self, folder: str | None) -> Path | None:
+        """Return the figures of every step of a training in a folder of the app's own."""
+        own = own_folder(folder, self.settings)
+        file = None if own is None else own / STEPS
+        return file if file is not None and file.is_file() else None
+
+    def can_go_on(self, run: Run) -> bool:
+        """Say whether a training ended early, and has a checkpoint to go on from."""
+        return can_go_on(run, self.settings)
 
     def estimate(
         self, request: Request, batch_size: int, visitor: Visitor, wait_seconds: float = 0.0
@@ -285,8 +329,7 @@ class AppService:
             request.to_dict(),
             request.lock_name,
             work,
-            identity=request.identity,
-            **how,
+            **{"identity": request.identity, **how},
         )
 
     def _execute(

@@ -12,6 +12,7 @@ from memorymark.records.config import TrainingConfig
 from memorymark.records.option import options_of
 from memorymark.records.request import Request
 from memorymark.service.job import Job
+from memorymark.service.trained_folders import is_trained_here
 from memorymark.settings import Settings
 from memorymark.workloads.known_models import BUILTIN_TASKS, find_known_model
 from memorymark.workloads.naming import form_of
@@ -118,6 +119,8 @@ def check_model(model: str, settings: Settings) -> None:
             f"{_LONGEST_MODEL}."
         )
     if model in settings.workloads or _BUILT_IN_OR_LIBRARY.fullmatch(model):
+        return
+    if is_trained_here(model, settings):
         return
     if _HUB_ID.fullmatch(model):
         _check_no_folder(model)

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from memorymark.records.event import CancelToken, Event, OnEvent
+from memorymark.records.event import CancelToken, Event, EventKind, OnEvent
 from memorymark.service.run import RunStatus
 
 Work = Callable[[OnEvent, CancelToken], dict[str, Any]]
 
 _LEAST_SHARE = 0.05  # of the work done, before what is left is worked out from it
+_LEAST_STEPS = 0.01  # of a training, whose steps take as long as one another
 
 
 @dataclass
@@ -76,7 +77,9 @@ class Job:
         if not self.status.is_active:
             return 0.0
         share = self.share
-        if share is not None and share >= _LEAST_SHARE and self.started_at is not None:
+        is_step = bool(self.events) and self.events[-1].kind is EventKind.STEP
+        least = _LEAST_STEPS if is_step else _LEAST_SHARE
+        if share is not None and share >= least and self.started_at is not None:
             return self.elapsed_seconds * (1 - share) / share
         if self.expected_seconds is None:
             return None

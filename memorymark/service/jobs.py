@@ -22,7 +22,7 @@ from typing import Any
 from memorymark.errors import Cancelled, MemoryMarkError, RunNotFound, one_sentence
 from memorymark.probes.lease import Owner
 from memorymark.records.codec import Record
-from memorymark.records.event import Event
+from memorymark.records.event import Event, EventKind
 from memorymark.service.event_log import EventLog
 from memorymark.service.history import RunHistory, RunStatus, new_run_id
 from memorymark.service.job import Job, Work
@@ -188,7 +188,11 @@ class JobManager:
         if event.known is not None:  # the newest is enough: all of them would be long
             job.known = _as_json(event.known())
             event = dataclasses.replace(event, known=None)
-        job.events.append(event)
+        newer = event.kind is EventKind.STEP and job.events and job.events[-1].kind is event.kind
+        if newer:  # one a second: hours of them would be all that the log says
+            job.events[-1] = event
+        else:
+            job.events.append(event)
         self._log.add(job.run_id, len(job.events) - 1, event)
 
     def _end(self, job: Job, status: RunStatus, **result: Any) -> None:

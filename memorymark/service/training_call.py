@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import re
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +18,9 @@ from memorymark.records.event import Event, EventKind
 from memorymark.records.training_comparison import TrainingComparison
 from memorymark.records.training_plan import TrainingPlan
 from memorymark.records.training_run import TrainingRun
+from memorymark.service.trained_folders import as_name, new_folder
+from memorymark.service.training_admission import DATA
+from memorymark.service.uploaded_texts import check_tokens, keep_upload, uploaded_path
 
 if TYPE_CHECKING:
     from memorymark.probes.probe import Probe
@@ -58,7 +59,7 @@ def compare_training(call: Call, probe: Probe, workload: Workload) -> TrainingCo
     for number, (each, model) in enumerate(workloads, 1):
         call.note(f"{number} of {len(workloads)}: {each.request.model}")
         budget = None if plan.time_budget is None else whole.time_budget / len(workloads)
-        own = folder / f"{number}-{_as_name(each.request.model)}"
+        own = folder / f"{number}-{as_name(each.request.model)}"
         own_plan = dataclasses.replace(plan, checkpoint=str(own), time_budget=budget)
         run = _train(each, probe, model, own_plan, size)
         runs.append(run)
@@ -86,11 +87,12 @@ def _train(
         return _recommended(call, probe, workload, config, most)
 
     job = make_job(
-        workload, request.config, plan, batch_size, find_batch=find_batch,
+        workload, request.config, _with_upload(call, plan), batch_size, find_batch=find_batch,
         read_tokenizer=partial(given_tokenizer, from_hub=not in_app),
-        texts_folder=call.settings.home / "texts", is_named=call.given is None,
+        texts_folder=call.settings.texts_folder, is_named=call.given is None,
         from_hub=not in_app,
     )  # fmt: skip
+    job = dataclasses.replace(job, plan=plan)
     for text in job.notes:
         call.note(text)
     call.note("Simulating what it would take on the cards of the catalogue")
@@ -112,17 +114,18 @@ def _with_folder(call: Call, plan: TrainingPlan) -> TrainingPlan:
     """Return the plan with a folder of its own where none is named."""
     if plan.checkpoint is not None:
         return plan
-    now = datetime.now(UTC).strftime("%Y-%m-%d-%H%M%S-%f")
-    name = _as_name(call.request.model)
-    return dataclasses.replace(
-        plan, checkpoint=str(call.settings.home / "trained" / f"{now}-{name}")
-    )
+    return dataclasses.replace(plan, checkpoint=str(new_folder(call.request.model, call.settings)))
 
 
-def _as_name(model: str) -> str:
-    """Return a model's name as that of a folder."""
-    last = model.rstrip("/").rpartition("/")[2]
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", last).strip("-.")[:60] or "model"
+def _with_upload(call: Call, plan: TrainingPlan) -> TrainingPlan:
+    """Return the plan with the path of the text that a visitor of the app uploaded, if it was."""
+    path = uploaded_path(plan.data or "", call.settings)
+    if call.find_workload is None or call.given is not None or path is None:
+        return plan
+    if call.media and DATA in call.media:
+        path = keep_upload(plan.data or "", call.media[DATA], call.settings)
+    check_tokens(path, call.settings)
+    return dataclasses.replace(plan, data=str(path))
 
 
 def _write_csv(path: Path, found: TrainingComparison) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from memorymark.errors import Cancelled, MemoryMarkError
 from memorymark.records.event import CancelToken, Event, OnEvent
-from memorymark.records.request import Request
+from memorymark.records.request import Request, RequestKind
 from memorymark.service.messages import NO_MEDIA, Channel, Disconnected, written_media
 from memorymark.service.orphans import OrphanGuard, end_group
 from memorymark.service.worker_main import written_settings
@@ -26,6 +26,7 @@ from memorymark.settings import Settings
 from memorymark.units import mib_or_gib, seconds
 
 GRACE_SECONDS = 1.0  # ending the process and writing the run down take some 0.3 s more
+SAVING_SECONDS = 120.0  # a training ends its step, and writes its checkpoint and its model
 _TICK_SECONDS = 0.05
 _EXIT_SECONDS = 5.0
 _LAST_WORDS_SECONDS = 0.5
@@ -67,6 +68,7 @@ class _Watch:
 
     bounds: WorkerBounds
     cancel: CancelToken
+    grace_seconds: float = GRACE_SECONDS
     began: float = field(default_factory=time.monotonic)
     told_at: float | None = None
     ended_at: float | None = None
@@ -132,7 +134,7 @@ class WorkerProcess:
             Cancelled: The work was stopped.
         """
         self.is_ready, self.jobs = False, self.jobs + 1
-        watch = _Watch(bounds, cancel)
+        watch = _Watch(bounds, cancel, grace_seconds(request.kind))
         try:
             self._channel.send(
                 job=self.jobs, request=request.to_dict(), settings=written_settings(settings),
@@ -183,7 +185,7 @@ class WorkerProcess:
         if watch.cancel.cancelled and watch.told_at is None:
             watch.told_at = now
             self._channel.send(cancel=self.jobs)
-        if watch.told_at is not None and now - watch.told_at > GRACE_SECONDS:
+        if watch.told_at is not None and now - watch.told_at > watch.grace_seconds:
             self.end()
             raise Cancelled(partial=watch.known)
         sentence = self._passed_bound(watch, now - watch.began)
@@ -240,6 +242,12 @@ def _event_of(message: dict[str, Any]) -> Event:
     """Return the event that a worker tells of, with the record of what is known by then."""
     event, known = Event.from_dict(message["event"]), message.get("known")
     return event if known is None else dataclasses.replace(event, known=lambda: known)
+
+
+def grace_seconds(kind: RequestKind) -> float:
+    """Return how long a job of a kind may go on after it was cancelled."""
+    saves = kind in (RequestKind.TRAIN, RequestKind.COMPARE_TRAINING)
+    return SAVING_SECONDS if saves else GRACE_SECONDS
 
 
 def resident_bytes(pid: int) -> int | None:

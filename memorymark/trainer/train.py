@@ -326,8 +326,14 @@ class _Budgeted:
         if now - self._told_at < _TOLD_EVERY:
             return
         self._told_at = now
-        share = self._training.done / self._total if self._total else None
-        self._on_progress(self._line(), share, self._known)
+        self._on_progress(self._line(), self._share(), self._known)
+
+    def _share(self) -> float | None:
+        """Return the share that is done: of the steps or of the time, whichever ends first."""
+        shares = [self._training.done / self._total] if self._total else []
+        budget = self._plan.time_budget
+        shares += [self._time.elapsed / budget] if budget is not None else []
+        return min(max(shares), 1.0) if shares else None
 
     def _line(self) -> str:
         point, total = self._log.steps[-1], self._total

@@ -39,6 +39,9 @@ def pages() -> dict[str, Page]:
         ),
         "sessions": st.Page("pages/sessions.py", title="Sessions", icon=":material/forum:"),
         "generate": st.Page("pages/generate.py", title="Generate", icon=":material/edit_note:"),
+        "training": st.Page(
+            "pages/training.py", title="Training", icon=":material/model_training:"
+        ),
         "runs": st.Page("pages/runs.py", title="Runs", icon=":material/history:"),
     }
 

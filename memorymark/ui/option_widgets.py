@@ -27,12 +27,22 @@ _LEFT_OPEN = {
     "lora_rank": "no LoRA",
     "grad_clip": "not clipped",
     "effective_batch_size": "not asked for",
+    "batch_size": "auto: by an analysis",
+    "effective_batch": "as the batch",
+    "steps": "not given",
+    "epochs": "1, where no length is given",
+    "tokens": "not given",
+    "eval_every": "a tenth of all",
+    "patience": "never stops early",
+    "weight_decay": "optimizer default",
+    "beta2": "optimizer default",
     "pause_layer": "no pause",
     "top_k": "all",
     "top_p": "all",
 }
 _INSTALLED = {"transformers_version": "transformers"}  # whose version holds where none is given
 _PERCENT = 100.0
+_SMALL = 0.05
 _NOTHING = object()
 _PAGE, _DRAWN, _SHOWN = "page_drawn", "widgets_drawn", "widgets_shown"
 _UNUSED = "page_unused"  # whether nobody has used the page since it was opened
@@ -84,6 +94,8 @@ def draw_option(
         if option.is_share:
             ends = tuple(round(end * _PERCENT, 6) for end in (option.smallest, option.largest))
             title, share = f"{title} (%)", {"step": 1.0, "format": "%g"}
+        elif option.kind is float and 0 < (option.default or 1) < _SMALL:
+            share = {"step": option.default / 10, "format": "%g"}  # two decimals would show 0.00
         st.number_input(
             plain(title),
             *ends,

@@ -335,3 +335,19 @@ def test_a_job_cancelled_while_it_is_being_written_down_ends_as_cancelled(
     until(lambda: job.status is RunStatus.CANCELLED)
     assert history.open(job.run_id).status is RunStatus.CANCELLED
     assert job.events == []
+
+
+def test_steps_of_a_training_do_not_flood_the_log_and_the_newest_is_told(manager, history):
+    def work(on_event, cancel):
+        on_event(Event(EventKind.NOTE, "Training"))
+        for step in range(1, 41):
+            on_event(Event(EventKind.STEP, f"step {step}", progress=step / 40))
+            if step == 20:
+                on_event(Event(EventKind.NOTE, "Memory ran out"))
+        return {"model": "bert"}
+
+    job = manager.submit("train", {}, DEVICE, work)
+    until(lambda: not job.status.is_active)
+    told = ["Training", "step 20", "Memory ran out", "step 40"]
+    assert [event.text for event in job.events] == told and job.share == 1.0
+    assert [event["text"] for event in history.events(job.run_id)] == told

@@ -384,3 +384,9 @@ def test_a_server_that_is_gone_leaves_no_process(settings, home, number):
 
 def test_an_interrupt_in_the_terminal_does_not_reach_workers(worker):
     assert os.getsid(worker.pid) == worker.pid != os.getsid(0)
+
+
+@pytest.mark.parametrize("kind", list(RequestKind))
+def test_a_training_has_time_to_save_and_nothing_else_has(kind):
+    saves = kind in (RequestKind.TRAIN, RequestKind.COMPARE_TRAINING)
+    assert (worker_process.grace_seconds(kind) >= 60) is saves

@@ -36,10 +36,12 @@ PAGES = {
     "cost_comparison": "Cost comparison",
     "sessions": "Sessions",
     "generate": "Generate",
+    "training": "Training",
     "runs": "Runs",
 }
 # One of the settings of pages that train nothing.
-SETTINGS = {"sessions": ("spinbutton", "Context"), "generate": ("slider", "New tokens")}
+SETTINGS = {"sessions": ("spinbutton", "Context"), "generate": ("slider", "New tokens"),
+            "training": ("spinbutton", "Learning rate")}  # fmt: skip
 PATHS = {
     "analysis": "",
     "backward": "backward_validation",

@@ -13,11 +13,23 @@ from memorymark.gpus.telemetry import GpuProcess, Telemetry
 from memorymark.records.analysis import Analysis
 from memorymark.records.analysis_options import AnalysisOptions
 from memorymark.records.comparison import Comparison
+from memorymark.records.config import TrainingConfig
 from memorymark.records.event import Event, EventKind
 from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.generation_run import Ending, GenerationRun, Label, WeightsFrom
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.serving_config import ServingConfig
+from memorymark.records.session_run import Verdict
+from memorymark.records.training_comparison import TrainingComparison
+from memorymark.records.training_plan import TrainingPlan
+from memorymark.records.training_run import (
+    EvalPoint,
+    Forecast,
+    Kept,
+    StepPoint,
+    StoppedBy,
+    TrainingRun,
+)
 from memorymark.records.trial import Source, Target
 from memorymark.records.validation import BackwardValidation, CompileValidation
 from memorymark.report.charts import batch_charts, memory_charts
@@ -35,7 +47,8 @@ from memorymark.ui.setup.targets import default_target
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
-    "analysis", "backward_validation", "levers", "cost_comparison", "sessions", "generate", "runs",
+    "analysis", "backward_validation", "levers", "cost_comparison", "sessions", "generate",
+    "training", "runs",
 ]  # fmt: skip
 HOSTILE = (
     "![x](http://evil.example/a.png) [**SIGN IN**](http://evil.example/) :red[r] :smile: $a$ $b$ "
@@ -148,6 +161,27 @@ def test_every_text_of_a_generation(app):
         record = made_hostile(GenerationRun, each.to_dict())
         run_id = RunHistory().save("generate", record, request={"model": HOSTILE})
         said = draw(app, "generate", run=run_id)
+        assert any("SIGN IN" in (text or "") for text in said)
+    assert all("\x1b" not in each.value for each in app.code)
+    draw(app, "runs")
+
+
+def test_every_text_of_a_training(app):
+    run = TrainingRun(
+        "gpt2", TrainingConfig(), TrainingPlan(data="x"),
+        Target("CPU", "cpu", Source.MEASURED, None), 2, StoppedBy.LENGTH, steps=1, checkpoint="x",
+        model_folder="x", curve=(StepPoint(1, 1.0, 1.0, 0.1, 1.0),),
+        evaluations=(EvalPoint(1, 1.0, 1.0, "x"),), forecasts=(Forecast("x", True),),
+        verdicts={"x": Kept(Verdict.FAIL, "x")}, findings=("x",), assumptions=("x",), error="x",
+        software={"torch": "x"},
+    )  # fmt: skip
+    record = made_hostile(TrainingRun, run.to_dict())
+    both = {**TrainingComparison((run, run)).to_dict(), "runs": [record, record]}
+    request = Request(RequestKind.TRAIN, "gpt2", device="cpu", training=run.plan).to_dict()
+    asked = {**request, "training": {**request["training"], "data": HOSTILE}}
+    for kind, each in (("train", record), ("compare-training", both)):
+        run_id = RunHistory().save(kind, each, request={**asked, "kind": kind})
+        said = draw(app, "training", run=run_id)
         assert any("SIGN IN" in (text or "") for text in said)
     assert all("\x1b" not in each.value for each in app.code)
     draw(app, "runs")

@@ -13,6 +13,7 @@ from memorymark.report.settings_phrase import join_settings, kept_phrase
 from memorymark.report.visible import visible
 from memorymark.service.history import Run, RunStatus
 from memorymark.service.job import Job
+from memorymark.service.training_admission import TRAININGS
 from memorymark.ui import say
 from memorymark.ui.engine import app_service, visitor
 from memorymark.ui.kept_runs import events_of, open_run
@@ -25,7 +26,8 @@ _LOG_LINES = 300
 _PHASES = 5
 _STOP = ":material/stop_circle:"
 _AFTER_CANCEL = "Start it again, or change the settings first."
-_FOUND = (EventKind.NOTE, EventKind.TRIAL_FINISHED)
+_FOUND = (EventKind.NOTE, EventKind.TRIAL_FINISHED, EventKind.STEP)
+_STOPS = (RequestKind.GENERATE, *TRAININGS)  # what it has by then is a result
 
 
 @st.fragment(run_every=POLL_SECONDS)
@@ -58,9 +60,9 @@ def _draw_active(run_id: str) -> None:
     if found := newest_finding(job):
         say.caption("So far: {}", found)
     is_ending = job.token.cancelled
-    writes = job.kind == RequestKind.GENERATE
+    stops = job.kind in _STOPS
     st.button(
-        "Cancelling…" if is_ending else ("Stop" if writes else "Cancel"),
+        _ending_words(job) if is_ending else ("Stop" if stops else "Cancel"),
         key=f"cancel_{run_id}",
         icon=_STOP,
         disabled=is_ending,
@@ -70,6 +72,10 @@ def _draw_active(run_id: str) -> None:
     )
     if error := noted_error(run_id):
         say.error("{}", error)
+
+
+def _ending_words(job: Job) -> str:
+    return "Saving…" if job.kind in TRAININGS else "Cancelling…"
 
 
 def say_ended(run: Run) -> None:

@@ -15,6 +15,7 @@ import streamlit as st
 from memorymark.errors import MemoryMarkError
 from memorymark.records.request import Request, RequestKind
 from memorymark.service.history import Run, RunStatus
+from memorymark.service.job import Job
 from memorymark.service.messages import NO_MEDIA
 from memorymark.ui import say
 from memorymark.ui.engine import app_service, visitor
@@ -74,10 +75,19 @@ def start_as_asked(asked: Callable[[], tuple[Request, Mapping[str, bytes]]]) -> 
     Args:
         asked: Returns what is asked for, and what the files hold that it names.
     """
-    try:
+
+    def start() -> Job:
         request, media = asked()
         more = {"media": media} if media else {}
-        job = app_service().start(request, visitor(), **more)
+        return app_service().start(request, visitor(), **more)
+
+    start_job(start)
+
+
+def start_job(begin: Callable[[], Job]) -> None:
+    """Start a job in any way, and go on to its link; what is wrong is said beside the buttons."""
+    try:
+        job = begin()
     except MemoryMarkError as error:
         note_error(_START, error)
         return

@@ -54,6 +54,8 @@ _PAGES = {
     RequestKind.LEVERS: "levers",
     RequestKind.SESSIONS: "sessions",
     RequestKind.GENERATE: "generate",
+    RequestKind.TRAIN: "training",
+    RequestKind.COMPARE_TRAINING: "training",
 }
 
 
@@ -98,6 +100,13 @@ def shown_runs(*kinds: RequestKind) -> dict[RequestKind, Run | None]:
         show_run(newest)
         note_opened(newest)
     return runs
+
+
+def newest_shown(runs: Mapping[RequestKind, Run | None]) -> Run | None:
+    """Return the run that the address names, else the newest, for a page that shows one of all."""
+    known = [run for run in runs.values() if run is not None]
+    asked = [run for run in known if run.run_id == st.query_params.get(RUN_PARAMETER)]
+    return max(asked or known, key=lambda run: run.created_at or 0.0, default=None)
 
 
 def _note_last(run: Run) -> None:

@@ -22,13 +22,16 @@ from memorymark.records.option import Option, options_of
 from memorymark.records.request import Request, RequestKind, amount_words
 from memorymark.records.serving_config import ServingConfig
 from memorymark.records.session_run import SessionPlan
+from memorymark.records.training_plan import TrainingPlan
 from memorymark.report.changed_settings import changed_settings
+from memorymark.service.training_admission import TRAININGS
 from memorymark.ui.machine_view import local_devices
-from memorymark.ui.setup.model_facts import positions_here
+from memorymark.ui.setup.model_facts import FIRST_WRITER, positions_here
 from memorymark.ui.setup.setup_address import is_in_address, read_address, write_setup
 from memorymark.ui.setup.setup_record import (
     BATCH,
     CONTEXT,
+    DATA,
     FORMS,
     GENERATED,
     GENERATION_FORM,
@@ -39,6 +42,11 @@ from memorymark.ui.setup.setup_record import (
     SEARCH,
     SEARCHED,
     SESSIONS_FORM,
+    TIME_BUDGET,
+    TRAIN_BATCH,
+    TRAIN_CONFIG,
+    TRAIN_FORM,
+    TRAIN_PLANNED,
     TRAINED_FORM,
     TRAINING,
     VALIDATIONS,
@@ -57,6 +65,7 @@ from memorymark.ui.setup.targets import (
 )
 
 _BUDGET = options_of(Request)["memory_budget"]
+_FIRST_TIME = "10m"
 _STATE, _REFUSED, _PAGE = "setup", "setup_refused", "setup_page"
 
 
@@ -77,6 +86,7 @@ def current_setup() -> Setup:
         options=AnalysisOptions(**{name: asked[name] for name in SEARCHED}),
         served={**asked_values(SESSIONS_FORM), CONTEXT: current_context()},
         generated={**asked_values(GENERATION_FORM), **_prompt()},
+        trained=asked_values(TRAIN_FORM),
         own_device=current_device(),
     )
 
@@ -170,7 +180,7 @@ def form_values(form: Form) -> dict[str, Any]:
 
 def asked_names(form: Form) -> Collection[str]:
     """Return the names of the options of a form that count for the model."""
-    return form.asked(current_model(), form_values(form)["task"])
+    return form.asked(current_model(), form_values(form).get("task"))
 
 
 def asked_values(form: Form) -> dict[str, Any]:
@@ -219,7 +229,9 @@ def fill_setup(request: Request) -> None:
         values[SESSIONS_FORM.key] = _served(request.serving, request.plan, request.host_memory)
     elif request.serving is not None and request.generation is not None:
         values[GENERATION_FORM.key] = _generated(request.serving, request.generation)
-    elif request.kind is not RequestKind.GENERATE:
+    elif request.training is not None:
+        values[TRAIN_FORM.key] = _of_training(request, request.training)
+    elif request.kind not in (RequestKind.GENERATE, *TRAININGS):
         values |= _trained(request)
     target = target_of(request.device, request.gpu)
     if target in target_options():
@@ -248,10 +260,23 @@ def _generated(config: ServingConfig, plan: GenerationPlan) -> dict[str, Any]:
     return {name: known[name] for name in (*GENERATED, PROMPT.name, *MEDIA)}
 
 
+def _of_training(request: Request, plan: TrainingPlan) -> dict[str, Any]:
+    """Return how a training ran, by the names of the values; of an upload, the name alone."""
+    found = {said: getattr(plan, name) for name, said in TRAIN_PLANNED.items()}
+    budget = plan.time_budget
+    return {
+        **found,
+        **{name: getattr(request.config, name) for name in TRAIN_CONFIG},
+        TRAIN_BATCH: request.batch_size,
+        TIME_BUDGET.name: "" if budget is None else f"{budget:.10g}s",
+        DATA: plan.data,
+    }
+
+
 def changed_since(request: Request) -> tuple[str, ...]:
     """Say which settings differ from those of a run, each as in "precision fp32 (now bf16)"."""
-    if request.kind is RequestKind.GENERATE:
-        return ()  # what is written anew stands beside its own prompt
+    if request.kind in (RequestKind.GENERATE, *TRAININGS):
+        return ()  # what is made anew stands beside what it was made from
     try:
         now = current_setup().request(request.kind)
     except UsageError:
@@ -282,6 +307,10 @@ def _first() -> dict[str, Any]:
         **{name: option.default for name, option in OPTIONS.items()},
         SESSIONS_FORM.key: _served(ServingConfig(), SessionPlan(), None),
         GENERATION_FORM.key: _generated(ServingConfig(), GenerationPlan()),
+        TRAIN_FORM.key: {
+            **_of_training(Request(RequestKind.TRAIN, FIRST_WRITER), TrainingPlan()),
+            TIME_BUDGET.name: _FIRST_TIME,
+        },
         "model": "",
         "target": default_target(),
         "memory_budget": "",

@@ -13,9 +13,11 @@ from memorymark.gpus.abilities import why_not
 from memorymark.records.option import Option, options_of
 from memorymark.records.request import Request
 from memorymark.ui import say
+from memorymark.ui.machine_view import local_devices
 from memorymark.ui.option_widgets import bounds, draw_option, entered, show
 from memorymark.ui.say import plain
 from memorymark.ui.setup.current import (
+    current_device,
     current_model,
     current_target,
     form_values,
@@ -27,11 +29,19 @@ from memorymark.ui.setup.current import (
 )
 from memorymark.ui.setup.model_facts import why_no_text
 from memorymark.ui.setup.model_field import draw_model, entered_model
-from memorymark.ui.setup.setup_record import HOST_MEMORY, TRAINED_FORM, Form
-from memorymark.ui.setup.targets import SIMULATED, gpu_of, kind_of, target_options
+from memorymark.ui.setup.setup_record import HOST_MEMORY, TIME_BUDGET, TRAINED_FORM, Form
+from memorymark.ui.setup.targets import (
+    SIMULATED,
+    device_target,
+    gpu_of,
+    kind_of,
+    target_options,
+)
 
 BUDGET = options_of(Request)["memory_budget"]
-_EMPTY = {BUDGET.name: "whole device, or e.g. 4GiB", HOST_MEMORY.name: "no limit, or e.g. 256GiB"}
+_HERE = "This machine's "  # said above the fields
+_EMPTY = {BUDGET.name: "whole device, or e.g. 4GiB", HOST_MEMORY.name: "no limit, or e.g. 256GiB",
+          TIME_BUDGET.name: "no limit, or e.g. 10m or 2h"}  # fmt: skip
 
 
 def draw_refused() -> None:
@@ -52,7 +62,7 @@ def draw_no_text(form: Form, *, answers: bool = False) -> None:
         form: The form of the page, on which models write.
         answers: Whether the page takes what names classes of images, too.
     """
-    why = why_no_text(current_model(), form_values(form)["task"], answers=answers)
+    why = why_no_text(current_model(), form_values(form).get("task"), answers=answers)
     if why is not None:
         say.warning("{}", why, icon=":material/edit_off:")
 
@@ -103,6 +113,28 @@ def draw_target() -> None:
         help="On a device of this machine, real training steps are measured. A GPU of the "
         "catalogue is simulated.",
     )
+
+
+def draw_device(form: Form) -> None:
+    """Draw the field of the device, for a page that only measures."""
+    device, key = current_device(), field_key(form, "device")
+    names = {name: words.removeprefix(_HERE) for name, words in local_devices()}
+    show(key, device)
+    st.selectbox(
+        "Device",
+        list(names),
+        list(names).index(device),
+        format_func=names.__getitem__,
+        key=key,
+        on_change=_take_device,
+        args=(key,),
+    )
+
+
+def _take_device(key: str) -> None:
+    device = st.session_state.get(key)
+    if device in dict(local_devices()):
+        set_value("target", device_target(device))
 
 
 def draw_budget() -> None:

@@ -9,8 +9,8 @@ import streamlit as st
 
 from memorymark.errors import UsageError
 from memorymark.records.request import Request, RequestKind
+from memorymark.records.upload_names import told_name
 from memorymark.ui import say
-from memorymark.ui.machine_view import local_devices
 from memorymark.ui.option_widgets import show
 from memorymark.ui.say import plain
 from memorymark.ui.setup.blend_fields import draw_blend
@@ -20,10 +20,10 @@ from memorymark.ui.setup.current import (
     current_model,
     current_setup,
     form_values,
-    set_value,
 )
 from memorymark.ui.setup.form_fields import (
     draw_budget,
+    draw_device,
     draw_field,
     draw_no_text,
     draw_refused,
@@ -35,7 +35,6 @@ from memorymark.ui.setup.form_fields import (
 )
 from memorymark.ui.setup.setup_record import GENERATION_FORM, MEDIA, PROMPT, read_by
 from memorymark.ui.setup.targets import device_target
-from memorymark.ui.setup.uploads import told_name
 from memorymark.units import MIB
 
 _LARGEST_MIB = 8
@@ -50,8 +49,6 @@ _TYPES = {
     "image": ("png", "jpg", "jpeg", "webp", "gif", "bmp"),
     "audio": ("wav", "flac", "ogg", "mp3"),
 }
-_HERE = "This machine's "  # said above the fields
-_DEVICE = field_key(GENERATION_FORM, "device")
 
 
 def draw_generation_setup() -> None:
@@ -61,7 +58,7 @@ def draw_generation_setup() -> None:
         with fields.cell(column_span=2):
             draw_setup_model()
             draw_no_text(GENERATION_FORM, answers=True)
-        _draw_device()
+        draw_device(GENERATION_FORM)
     reads = read_by(current_model())
     if "prompt" in reads:
         _draw_prompt()
@@ -92,26 +89,6 @@ def asked_generation() -> tuple[Request, Mapping[str, bytes]]:
     """
     named, media = _uploads()
     return current_setup().request(RequestKind.GENERATE, **named), media
-
-
-def _draw_device() -> None:
-    device = current_device()
-    names = {name: words.removeprefix(_HERE) for name, words in local_devices()}
-    show(_DEVICE, device)
-    st.selectbox(
-        "Device",
-        list(names),
-        list(names).index(device),
-        format_func=names.__getitem__,
-        key=_DEVICE,
-        on_change=_take_device,
-    )
-
-
-def _take_device() -> None:
-    device = st.session_state.get(_DEVICE)
-    if device in dict(local_devices()):
-        set_value("target", device_target(device))
 
 
 def _draw_prompt() -> None:

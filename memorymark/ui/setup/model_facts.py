@@ -12,6 +12,7 @@ import streamlit as st
 from memorymark.errors import MemoryMarkError
 from memorymark.records.config import Task
 from memorymark.records.serving_config import GENERATING
+from memorymark.service.trained_folders import is_trained_here
 from memorymark.ui.engine import app_service
 from memorymark.workloads.byte_models import BYTE_MODELS
 from memorymark.workloads.config_file import read_config_file
@@ -72,7 +73,10 @@ def _refusal(model: str) -> str:
 
 def _folder_config(model: str) -> Mapping[str, Any]:
     """Return the config.json of a folder that the owner allows; nothing of any other."""
-    if model not in app_service().settings.workloads or not is_folder(model):
+    settings = app_service().settings
+    if not (model in settings.workloads or is_trained_here(model, settings)):
+        return _NOTHING
+    if not is_folder(model):
         return _NOTHING
     folder = Path(os.path.expanduser(model.removeprefix(f"{HUGGING_FACE}:")))
     file = folder if folder.name == "config.json" else folder / "config.json"

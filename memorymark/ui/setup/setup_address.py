@@ -13,7 +13,7 @@ import streamlit as st
 from memorymark.records.inputs import INPUT_NAMES
 from memorymark.records.option import read_query, written_query
 from memorymark.ui.kept_runs import RUN_PARAMETER
-from memorymark.ui.setup.setup_record import FORMS, HOST_MEMORY, TRAINED_FORM, Form
+from memorymark.ui.setup.setup_record import FORMS, HOST_MEMORY, TIME_BUDGET, TRAINED_FORM, Form
 from memorymark.ui.setup.targets import default_target, target_of, target_options, target_parts
 
 _BUDGET = "memory_budget"
@@ -25,7 +25,10 @@ NAMES = tuple(
         for name in ("model", *_TARGET, _BUDGET, *form.options)
     )
 )
-_AMOUNTS = (HOST_MEMORY.name,)  # kept as they were entered, as the memory budget is
+_AMOUNTS = (
+    HOST_MEMORY.name,
+    TIME_BUDGET.name,
+)  # kept as entered, as the memory budget is
 _BESIDE = (RUN_PARAMETER, *INPUT_NAMES)
 
 

@@ -1,7 +1,8 @@
 """What the setup is: a model, what it runs on, and what each kind of page asks for beside them.
 
-Pages of training ask how it is trained and what an analysis is to find, that of sessions how it
-generates and how sessions take turns, that of generation what it reads and how it writes.
+Pages of analyses ask how it is trained and what is to be found, that of sessions how it generates
+and how sessions take turns, that of generation what it reads and how it writes, that of trainings
+what is read, how long it goes on and how weights are updated.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from memorymark.records.option import Option, options_of
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.serving_config import ServingConfig
 from memorymark.records.session_run import SessionPlan
+from memorymark.records.training_plan import TrainingPlan
 from memorymark.service.first_run import FIRST_MODEL
 from memorymark.ui.setup.model_facts import FIRST_WRITER, lengths_here, task_here
 from memorymark.workloads.known_models import lengths_of, task_of
@@ -46,6 +48,22 @@ GENERATED: Mapping[str, Option] = {
 _CHOOSING = ("max_new_tokens", "temperature", "top_k", "top_p")
 MEDIA = ("image", "audio")
 _READS = {"seq_len": "prompt", "image_size": "image", "audio_seconds": "audio"}
+# Of a training: what it reads is in no address, where it is kept is the app's own.
+TRAINING_PLAN = options_of(TrainingPlan)
+_NOT_ASKED = ("data", "eval_data", "tokenizer", "checkpoint", "checkpoint_every", "keep", "resume")
+_OF_TEXTS = ("task", "num_labels", "image_size", "audio_seconds", "num_frames", "channels_last",
+             "gradient_accumulation", "loop")  # fmt: skip
+_SAID = {"epochs": "data_epochs"}  # in an address, epochs are those of a cost
+TIME_BUDGET, DATA, UPLOAD = TRAINING_PLAN["time_budget"], "data", ""
+TRAIN_PLANNED = {name: _SAID.get(name, name) for name in TRAINING_PLAN if name not in _NOT_ASKED}
+TRAIN_CONFIG = tuple(name for name in TRAINING if name not in _OF_TEXTS)
+TRAIN_BATCH = "batch_size"
+_FIRST_TRAINED = "gpt2-bytes-small"  # trains in minutes on a CPU
+TRAINED: Mapping[str, Option] = {
+    TRAIN_BATCH: options_of(Request)[TRAIN_BATCH],
+    **{name: TRAINING[name] for name in TRAIN_CONFIG},
+    **{said: TRAINING_PLAN[name] for name, said in TRAIN_PLANNED.items()},
+}
 VALIDATIONS = (RequestKind.BACKWARD, RequestKind.COMPILE)
 
 
@@ -83,6 +101,7 @@ class Setup:
         options: The options of an analysis, without money: the current batch among them.
         served: How the model generates and its sessions take turns, by the names of SERVED.
         generated: What a generation reads and how it writes, by the names of GENERATED.
+        trained: How a training runs, by the names of TRAINED; the time budget as entered.
         own_device: Device of this machine for what is measured alone.
     """
 
@@ -94,6 +113,7 @@ class Setup:
     options: AnalysisOptions
     served: Mapping[str, Any]
     generated: Mapping[str, Any]
+    trained: Mapping[str, Any]
     own_device: str
 
     @property
@@ -115,6 +135,8 @@ class Setup:
             return self._sessions(**money)
         if kind is RequestKind.GENERATE:
             return self._generation(**money)
+        if kind is RequestKind.TRAIN:
+            return self._training(**money)
         parts: dict[str, Any] = {"memory_budget": self.memory_budget}
         if kind is not RequestKind.COMPARISON:
             parts |= {"device": self.device, "gpu": self.gpu}
@@ -152,6 +174,21 @@ class Setup:
             memory_budget=self.memory_budget,
             serving=ServingConfig(**serving),
             generation=GenerationPlan(**{**plan, **media}),
+        )
+
+    def _training(self, **named: str) -> Request:
+        """Return what a training is asked for; named is the text that it reads."""
+        values = self.trained
+        plan = {name: values[said] for name, said in TRAIN_PLANNED.items()}
+        plan[TIME_BUDGET.name] = plan[TIME_BUDGET.name] or None
+        return Request(
+            RequestKind.TRAIN,
+            self.model,
+            TrainingConfig(**{name: values[name] for name in TRAIN_CONFIG}),
+            device=self.own_device,
+            memory_budget=self.memory_budget,
+            batch_size=values[TRAIN_BATCH],
+            training=TrainingPlan(**{**plan, **named}),
         )
 
 
@@ -204,5 +241,11 @@ SESSIONS_FORM = Form("served", SERVED, serving_options, RequestKind.SESSIONS, FI
 GENERATION_FORM = Form(
     "generated", GENERATED, generation_options, RequestKind.GENERATE, FIRST_WRITER, is_measured=True
 )
-FORMS: Mapping[str, Form] = {"sessions": SESSIONS_FORM, "generate": GENERATION_FORM}
-"""The forms by the addresses of their pages; all other pages ask for a training."""
+TRAIN_FORM = Form(
+    "trained", TRAINED, lambda model, task: TRAINED.keys(), RequestKind.TRAIN, _FIRST_TRAINED,
+    is_measured=True,
+)  # fmt: skip
+FORMS: Mapping[str, Form] = {
+    "sessions": SESSIONS_FORM, "generate": GENERATION_FORM, "training": TRAIN_FORM,
+}  # fmt: skip
+"""The forms by the addresses of their pages; all other pages ask for an analysis."""

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import re
 
 from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.request import Request
+from memorymark.records.upload_names import own_name, upload_hash
 from memorymark.ui.setup.setup_record import MEDIA
-
-_LONGEST = 80
-_LETTERS = 12
-_TOLD = re.compile(rf" \([0-9a-f]{{{_LETTERS}}}\)\Z")
-
-
-def told_name(file: str, data: bytes) -> str:
-    """Return the name by which a run knows an uploaded file.
-
-    Example:
-        >>> told_name("cat.png", b"")
-        'cat.png (e3b0c44298fc)'
-    """
-    return f"{file[-_LONGEST:]} ({hashlib.sha256(data).hexdigest()[:_LETTERS]})"
 
 
 def uploaded_files(plan: GenerationPlan) -> list[str]:
     """Return the names that the uploaded files of a plan had, without what tells them apart."""
     names = [getattr(plan, what) or "" for what in MEDIA]
-    return [_TOLD.sub("", name) for name in names if _TOLD.search(name)]
+    return [own_name(name) for name in names if upload_hash(name)]
 
 
 def with_own_names(request: Request) -> Request:
@@ -36,5 +21,5 @@ def with_own_names(request: Request) -> Request:
     plan = request.generation
     if plan is None:
         return request
-    names = {what: _TOLD.sub("", getattr(plan, what) or "") or None for what in MEDIA}
+    names = {what: own_name(getattr(plan, what) or "") or None for what in MEDIA}
     return dataclasses.replace(request, generation=dataclasses.replace(plan, **names))

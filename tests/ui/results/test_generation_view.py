@@ -14,10 +14,11 @@ from memorymark.records.event import Event, EventKind
 from memorymark.records.generation_plan import GenerationPlan
 from memorymark.records.request import Request, RequestKind
 from memorymark.records.serving_config import ServingConfig
+from memorymark.records.upload_names import told_name
 from memorymark.service.history import RunHistory, RunStatus
 from memorymark.service.run import begun_run
 from memorymark.ui import engine
-from memorymark.ui.setup.uploads import told_name, uploaded_files, with_own_names
+from memorymark.ui.setup.uploads import uploaded_files, with_own_names
 from memorymark.units import mib_or_gib
 
 PLAN = GenerationPlan(max_new_tokens=5, prompt_tokens=8)
