@@ -63,7 +63,8 @@ class Pausing:
         model: A decoder with a list of layers, and a cache of one layer for each.
 
     Raises:
-        UnsupportedOperation: It has no such list or cache, or an encoder beside it.
+        UnsupportedOperation: It has no such list or cache, an encoder beside it, or layers that
+            need those before the pause.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -74,6 +75,11 @@ class Pausing:
                 "be paused inside. Leave the pause layer out."
             )
         self._layers = layers_of(model)
+        if getattr(model.config.get_text_config(decoder=True), "num_kv_shared_layers", 0):
+            raise UnsupportedOperation(
+                f"{quoted(_name(model))} has layers that take keys and values of earlier ones, so "
+                "that it cannot be paused between them. Leave the pause layer out."
+            )
 
     def run_until(self, layer: int, cache: Any, **inputs: Any) -> Pause:
         """Run the model up to a layer, which itself does not run.
@@ -162,6 +168,11 @@ class _AsBefore:
         if hasattr(layer, "get_seq_length"):
             length = _without_states(layer.get_seq_length())
             self._layer.get_seq_length = lambda: length
+
+    @property
+    def __class__(self) -> type:
+        """What it stands for: caches ask with isinstance what a layer of theirs keeps."""
+        return type(self._layer)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._layer, name)
