@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+from transformers import PretrainedConfig
 
 from memorymark.errors import InvalidValue, UnsupportedOperation, quoted
 from memorymark.inference.caches import MADE_BY_THE_MODEL, cache_name
@@ -148,11 +149,26 @@ def layers_of(model: nn.Module) -> nn.ModuleList:
         raise UnsupportedOperation(
             f"{name} has an encoder and a decoder; pausing is for decoders alone."
         )
-    count = model.config.get_text_config(decoder=True).num_hidden_layers
+    text = model.config.get_text_config(decoder=True)
+    others = set(_beside_the_text(model, text))
     for module in model.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
+        is_list = isinstance(module, nn.ModuleList) and len(module) == text.num_hidden_layers
+        if is_list and module not in others:
             return module
-    raise UnsupportedOperation(f"{name} has no list of its {count} layers, so it cannot pause.")
+    raise UnsupportedOperation(
+        f"{name} has no list of its {text.num_hidden_layers} layers, so it cannot pause."
+    )
+
+
+def _beside_the_text(model: nn.Module, text: PretrainedConfig) -> Iterator[nn.Module]:
+    """Yield the modules of parts that read something else than text, as images."""
+    for part in model.modules():
+        config = getattr(part, "config", None)
+        if isinstance(config, PretrainedConfig) and type(config) not in (
+            type(text),
+            type(model.config),
+        ):
+            yield from part.modules()
 
 
 class _AsBefore:
