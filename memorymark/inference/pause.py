@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from memorymark.errors import InvalidValue, UnsupportedOperation, quoted
-from memorymark.inference.caches import MADE_BY_THE_MODEL, cache_name
+from memorymark.inference.caches import MADE_BY_THE_MODEL, cache_name, takes_cache
+from memorymark.inference.writers import writer_of
 
 Steer = Callable[[Tensor], Tensor]
 
@@ -69,17 +70,22 @@ class Pausing:
     """
 
     def __init__(self, model: nn.Module) -> None:
+        if writer_of(model) is not model and not takes_cache(model):
+            raise UnsupportedOperation(
+                f"{quoted(_name(model))} cannot be paused: its text is written by a part of its "
+                "own. Leave the pause layer out (--pause-layer)."
+            )
         self._model, self._cache_name = model, cache_name(model)
         if self._cache_name in MADE_BY_THE_MODEL:
             raise UnsupportedOperation(
                 f"{quoted(_name(model))} keeps its state in a form of its own, so that it cannot "
-                "be paused inside. Leave the pause layer out."
+                "be paused inside. Leave the pause layer out (--pause-layer)."
             )
         self._layers = layers_of(model)
         if getattr(model.config.get_text_config(decoder=True), "num_kv_shared_layers", 0):
             raise UnsupportedOperation(
                 f"{quoted(_name(model))} has layers that take keys and values of earlier ones, so "
-                "that it cannot be paused between them. Leave the pause layer out."
+                "that it cannot be paused between them. Leave the pause layer out (--pause-layer)."
             )
 
     def run_until(self, layer: int, cache: Any, **inputs: Any) -> Pause:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from generators import tiny_blip, tiny_blip2
 from tiny_models import DECODERS, decoder, prompt, t5
 from transformers import AutoModelForCausalLM, Gemma2Config, Gemma3nTextConfig
 
 from memorymark.errors import InvalidValue, UnsupportedOperation
 from memorymark.inference.caches import cache_name, make_cache
 from memorymark.inference.pause import Pausing
+from memorymark.records.config import TrainingConfig
 from memorymark.records.serving_config import ServingConfig
 
 # A mask for Bloom and a static cache is made by the inference step.
@@ -92,6 +94,10 @@ def test_what_cannot_be_paused_is_said():
         Pausing(t5())
     with pytest.raises(UnsupportedOperation, match="a form of its own"):
         Pausing(decoder("rwkv"))
+    for workload in (tiny_blip(), tiny_blip2()):
+        model = workload.build(TrainingConfig(seq_len=16)).eval()
+        with pytest.raises(UnsupportedOperation, match="cannot be paused: its text is written by"):
+            Pausing(model)
     sharing = {"num_kv_shared_layers": 2, "vocab_size_per_layer_input": 100}
     with pytest.raises(UnsupportedOperation, match="keys and values of earlier ones, so that it"):
         Pausing(alternating(Gemma3nTextConfig, **sharing))
