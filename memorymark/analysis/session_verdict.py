@@ -67,7 +67,8 @@ def _early(run: SessionRun) -> str:
 
 def _lack(run: SessionRun) -> str:
     """Say why sessions run out of memory though those that wait make room."""
-    cache, capacity, active = run.cache_bytes_per_session, run.capacity_bytes, run.plan.active
+    cache, capacity = run.cache_bytes_per_session, run.capacity_bytes
+    active = min(run.plan.active, run.plan.sessions)
     needed = run.weights_bytes + run.beside_bytes + active * (cache or 0)
     if cache is None or capacity is None or needed <= capacity:
         return (run.error or "the device said no more").removeprefix("out of memory: ").rstrip(".")

@@ -111,10 +111,12 @@ def _record(annotation: Any) -> tuple[Any, tuple[records.Option, ...]]:
 def _parameter(kind: type[Any], option: records.Option) -> inspect.Parameter:
     entered = str if option.choices or _is_any_number(option) else option.kind
     default = False if option.kind is bool else option.default
-    words = f"{option.help.rstrip('.')}: {', '.join(option.choices)}."
+    words = option.flag_help or option.help
+    if option.choices:
+        words = f"{words.rstrip('.')}: {', '.join(option.choices)}."
     shown = Option(
         option.flag,
-        help=words if option.choices else option.help,
+        help=words,
         metavar="<number>" if _is_any_number(option) else None,
         rich_help_panel=getattr(kind, "options_panel", None),
     )

@@ -58,8 +58,7 @@ def cache_name(model: nn.Module) -> str:
     Raises:
         UnsupportedOperation: It takes none.
     """
-    taken = inspect.signature(model.forward).parameters
-    found = next((name for name in _NAMES if name in taken), None)
+    found = _taken_as(model)
     if found is None:
         raise UnsupportedOperation(
             f"{quoted(type(model).__name__)} keeps no cache of the tokens so far, so that it "
@@ -71,6 +70,16 @@ def cache_name(model: nn.Module) -> str:
             "cache, so that its sessions would mix. Give a model that is given its cache."
         )
     return found
+
+
+def takes_cache(model: nn.Module) -> bool:
+    """Return whether a model's own forward pass takes a cache, and not that of a part alone."""
+    return _taken_as(model) is not None
+
+
+def _taken_as(model: nn.Module) -> str | None:
+    taken = inspect.signature(model.forward).parameters
+    return next((name for name in _NAMES if name in taken), None)
 
 
 def room_of(model: nn.Module, config: ServingConfig, inputs: Mapping[str, Any]) -> int:

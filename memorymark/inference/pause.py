@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+from transformers import PretrainedConfig
 
 from memorymark.errors import InvalidValue, UnsupportedOperation, quoted
-from memorymark.inference.caches import MADE_BY_THE_MODEL, cache_name
+from memorymark.inference.caches import MADE_BY_THE_MODEL, cache_name, takes_cache
+from memorymark.inference.writers import writer_of
 
 Steer = Callable[[Tensor], Tensor]
 
@@ -63,17 +65,28 @@ class Pausing:
         model: A decoder with a list of layers, and a cache of one layer for each.
 
     Raises:
-        UnsupportedOperation: It has no such list or cache, or an encoder beside it.
+        UnsupportedOperation: It has no such list or cache, an encoder beside it, or layers that
+            need those before the pause.
     """
 
     def __init__(self, model: nn.Module) -> None:
+        if writer_of(model) is not model and not takes_cache(model):
+            raise UnsupportedOperation(
+                f"{quoted(_name(model))} cannot be paused: its text is written by a part of its "
+                "own. Leave the pause layer out (--pause-layer)."
+            )
         self._model, self._cache_name = model, cache_name(model)
         if self._cache_name in MADE_BY_THE_MODEL:
             raise UnsupportedOperation(
                 f"{quoted(_name(model))} keeps its state in a form of its own, so that it cannot "
-                "be paused inside. Leave the pause layer out."
+                "be paused inside. Leave the pause layer out (--pause-layer)."
             )
         self._layers = layers_of(model)
+        if getattr(model.config.get_text_config(decoder=True), "num_kv_shared_layers", 0):
+            raise UnsupportedOperation(
+                f"{quoted(_name(model))} has layers that take keys and values of earlier ones, so "
+                "that it cannot be paused between them. Leave the pause layer out (--pause-layer)."
+            )
 
     def run_until(self, layer: int, cache: Any, **inputs: Any) -> Pause:
         """Run the model up to a layer, which itself does not run.
@@ -142,11 +155,26 @@ def layers_of(model: nn.Module) -> nn.ModuleList:
         raise UnsupportedOperation(
             f"{name} has an encoder and a decoder; pausing is for decoders alone."
         )
-    count = model.config.get_text_config(decoder=True).num_hidden_layers
+    text = model.config.get_text_config(decoder=True)
+    others = set(_beside_the_text(model, text))
     for module in model.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
+        is_list = isinstance(module, nn.ModuleList) and len(module) == text.num_hidden_layers
+        if is_list and module not in others:
             return module
-    raise UnsupportedOperation(f"{name} has no list of its {count} layers, so it cannot pause.")
+    raise UnsupportedOperation(
+        f"{name} has no list of its {text.num_hidden_layers} layers, so it cannot pause."
+    )
+
+
+def _beside_the_text(model: nn.Module, text: PretrainedConfig) -> Iterator[nn.Module]:
+    """Yield the modules of parts that read something else than text, as images."""
+    for part in model.modules():
+        config = getattr(part, "config", None)
+        if isinstance(config, PretrainedConfig) and type(config) not in (
+            type(text),
+            type(model.config),
+        ):
+            yield from part.modules()
 
 
 class _AsBefore:
@@ -162,6 +190,11 @@ class _AsBefore:
         if hasattr(layer, "get_seq_length"):
             length = _without_states(layer.get_seq_length())
             self._layer.get_seq_length = lambda: length
+
+    @property
+    def __class__(self) -> type:
+        """What it stands for: caches ask with isinstance what a layer of theirs keeps."""
+        return type(self._layer)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._layer, name)

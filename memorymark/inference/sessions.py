@@ -7,8 +7,10 @@ they lie in the host's memory until their session's next turn.
 How room is made under `swap`. Before a session takes its place, by arithmetic: what is taken, its
 cache and the most that a pass took so far. That is an estimate, since the allocator loses what it
 loses: a prompt, or a cache on its way back, that finds no room begins again when another cache was
-moved away. A token cannot begin again, for it changes its cache as it goes. So before each one
-there has to be as much as it takes in the worst case, or nothing is left to be moved.
+moved away. So the first cache is moved when bytes alone find no room, or a prompt does not, and
+what is lost is allowed for from then on. A token cannot begin again, for it changes its cache as it
+goes. So before each one there has to be as much as it takes in the worst case, or nothing is left
+to be moved.
 """
 
 from __future__ import annotations
@@ -117,6 +119,7 @@ class Sessions:
         self._most_bytes: int | None = None  # what may be allocated; None as long as all may
         self._group: set[int] = set()  # numbers of those whose turns overlap now
         self._beside: dict[Act, int] = {}  # the most that each act took beside what was there
+        self._most_rise = 0  # of what is taken and lost by a token, until a cache was moved
         self.events: list[SessionEvent] = []
         self.swaps: list[Swap] = []
         self.state_bytes: int | None = None
@@ -173,9 +176,17 @@ class Sessions:
         self.current = session.number
         for _ in range(self._tokens(session)):
             self._spare_room(Act.DECODE, session)
-            self._watched(Act.DECODE, session, lambda: self._turns.decode(session.state))
+            self._decode(session)
         session.turns += 1
         self.state_bytes = session.state.held_bytes()
+
+    def _decode(self, session: _Session) -> None:
+        place, may_move = self._place, self._config.policy is Policy.SWAP
+        rises = may_move and place.capacity_bytes is not None and not self.swaps
+        before = place.taken_bytes() if rises else 0
+        self._watched(Act.DECODE, session, lambda: self._turns.decode(session.state))
+        if rises:
+            self._most_rise = max(self._most_rise, place.taken_bytes() - before)
 
     def _tokens(self, session: _Session) -> int:
         """Return how many tokens a turn decodes: all but the prompt's own."""
@@ -186,32 +197,42 @@ class Sessions:
         place = self._place
         if place.capacity_bytes is None:
             return
-        usable = int(place.capacity_bytes * (1 - _MARGIN)) - cache_bytes - beside_bytes
+        usable = place.capacity_bytes - cache_bytes - beside_bytes
         most = math.inf if self._most_bytes is None else self._most_bytes
 
         def is_enough() -> bool:
             allocated = place.allocated_bytes()
-            return allocated + place.lost_bytes() <= usable and allocated + cache_bytes <= most
+            if not self.swaps:
+                return allocated <= usable
+            lost = place.lost_bytes() + math.ceil(_MARGIN * place.capacity_bytes)
+            return allocated + lost <= usable and allocated + cache_bytes <= most
 
         self._move_away(is_enough)
 
     def _spare_room(self, act: Act, session: _Session) -> None:
         """Move caches away until a pass that cannot begin again is sure to find room.
 
-        Until the first one was moved blocks lie as they were made: if little is lost between them,
-        arithmetic is enough for tokens. Where more had to be moved, no more than is left comes to
+        Until the first one was moved blocks lie as they were made: it is enough for a token that
+        what those before it took is free. Where more had to be moved, no more than is left comes to
         lie there again.
         """
         place, count = self._place, len(self.swaps)
         if place.capacity_bytes is None or self._movable() is None:
             return
-        is_little = place.lost_bytes() <= _MARGIN * place.capacity_bytes
-        if not count and act is Act.DECODE and is_little:
+        if not count and act is Act.DECODE and self._is_free_as_before(place.capacity_bytes):
             return
         usable = place.capacity_bytes - self._spare_bytes(act, session, place.capacity_bytes)
         self._move_away(lambda: place.taken_bytes() <= usable)
         if len(self.swaps) > count and act is Act.DECODE:
             self._most_bytes = place.allocated_bytes()
+
+    def _is_free_as_before(self, capacity_bytes: int) -> bool:
+        """Return whether a token finds free what the most that one took so far was."""
+        place, beside = self._place, self._beside.get(Act.DECODE)
+        if beside is None:
+            return False
+        spare = max(place.spare_bytes((), beside), self._most_rise + beside)
+        return place.taken_bytes() + spare <= capacity_bytes
 
     def _spare_bytes(self, act: Act, session: _Session, capacity_bytes: int) -> int:
         """Return what is sure to be enough; all, or nothing, where no such pass is known."""

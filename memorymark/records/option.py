@@ -37,6 +37,7 @@ class Option:
         largest: The largest number accepted, so large that no product of what is accepted
             overflows; None where it is no number, or is read from text.
         flag: Its flag on the command line.
+        flag_help: What its flag does, where that is another sentence, as of one that switches off.
         read: Reads and checks what people write, where it is text of another form: "4GiB".
         described: Whether it is only described: its record and the codec check it themselves.
         from_zero: Whether a whole number may be 0: of what is numbered, not counted.
@@ -55,6 +56,7 @@ class Option:
     read: Callable[[Any], Any] | None = None
     described: bool = False
     from_zero: bool = False
+    flag_help: str | None = None
 
     def __post_init__(self) -> None:
         is_number = int in self.types or float in self.types
@@ -158,6 +160,7 @@ def option(
     flag: str | None = None,
     read: Callable[[Any], Any] | None = None,
     from_zero: bool = False,
+    flag_help: str | None = None,
 ) -> Any:
     """Declare a field of a record as an option; see Option for what is given.
 
@@ -165,7 +168,7 @@ def option(
     """
     given = {
         "label": label, "help": help, "largest": largest, "flag": flag, "read": read,
-        "from_zero": from_zero,
+        "from_zero": from_zero, "flag_help": flag_help,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata={"option": given})
 

@@ -111,6 +111,8 @@ class ServingConfig(Record):
         "Segments of CUDA's allocator grow, which PyTorch leaves off: more long prompts are held "
         "with it, and fewer short contexts or many new tokens. The result has both counts.",
         flag="--no-expandable-segments",
+        flag_help="Segments of CUDA's allocator do not grow, which is PyTorch's own default: fewer "
+        "long prompts are held with it, and more short contexts or many new tokens.",
     )  # fmt: skip
     transformers_version: str | None = option(
         None, "transformers",

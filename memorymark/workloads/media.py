@@ -103,7 +103,7 @@ def decode_sound(data: bytes, name: str = "audio") -> np.ndarray:
         name: What a sentence calls it.
 
     Raises:
-        InvalidValue: It is none, longer than what is taken, or breaks off.
+        InvalidValue: It is none, longer than what is taken, empty, or breaks off.
         MissingPackage: soundfile is not installed.
     """
     try:
@@ -120,8 +120,10 @@ def decode_sound(data: bytes, name: str = "audio") -> np.ndarray:
             samples = file.read(frames=_most_frames(file), dtype="float32", always_2d=True)
         except Exception as error:
             raise InvalidValue("audio", name, f"{_SOUNDS}; it is damaged") from error
-        if len(samples) < file.frames or not len(samples) or _breaks_off(file):
+        if len(samples) < file.frames or _breaks_off(file):
             raise InvalidValue("audio", name, f"{_SOUNDS}; it breaks off")
+        if not len(samples):
+            raise InvalidValue("audio", name, f"{_SOUNDS}; it is empty")
         return _heard(samples.mean(axis=1), file.samplerate)
 
 

@@ -66,6 +66,9 @@ def test_what_is_needed_and_what_there_is_room_for():
         (SWAPPED, ENDED | {"plan": SessionPlan(sessions=50, active=30)}, Verdict.FAIL,
          "27: weights, 30 active sessions' caches and what a pass takes beside them need 87.00 GiB "
          "of 79.00 GiB."),
+        (SWAPPED, ENDED | {"plan": SessionPlan(sessions=40, active=50)}, Verdict.FAIL,
+         "27: weights, 40 active sessions' caches and what a pass takes beside them need 107.00 "
+         "GiB of 79.00 GiB."),
         (SWAPPED, ENDED | {"capacity_bytes": 28 * GIB}, Verdict.FAIL,
          "weights, one session's cache and what a pass takes beside them need 29.00 GiB of 28.00"),
         (SWAPPED, ENDED | {"error": "out of memory: tried to allocate 3.0 MiB"}, Verdict.FAIL,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from generators import tiny_llava
 from tiny import tiny_llama
 
 from memorymark import ServingConfig, SessionPlan, sessions
@@ -15,8 +16,10 @@ PLAN = SessionPlan(sessions=2, pause_layer=1)
 PROMPT, WIDTH = 36, 64
 
 
-def served(steer, plan=PLAN, **target):
-    return sessions(tiny_llama(), CONFIG, plan, steer=steer, **(target or {"device": "cpu"}))
+def served(steer, plan=PLAN, workload=None, **target):
+    return sessions(
+        workload or tiny_llama(), CONFIG, plan, steer=steer, **(target or {"device": "cpu"})
+    )
 
 
 @pytest.mark.parametrize("target", [{"device": "cpu"}, {"gpu": "l4"}], ids=str)
@@ -30,6 +33,20 @@ def test_it_is_given_the_hidden_state_of_each_pause(target):
     run = served(read, **target)
     assert run.verdict is not Verdict.FAIL and run.sessions_completed == 2
     assert set(seen) == {(1, PROMPT, WIDTH)} and len(seen) >= 2
+
+
+def test_of_a_model_that_sees_it_is_given_the_hidden_state_of_the_text():
+    seen = []
+
+    def read(hidden):
+        seen.append(hidden.shape)
+        return hidden
+
+    workload = tiny_llava()  # with as many layers for the image as for the text
+    assert served(read, workload=workload).sessions_completed == 2
+    width = workload.hf_config.text_config.hidden_size
+    assert {(batch, size) for batch, _, size in seen} == {(1, width)} and len(seen) == 2
+    assert min(tokens for _, tokens, _ in seen) >= PROMPT
 
 
 def test_what_it_returns_goes_on():

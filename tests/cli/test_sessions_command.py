@@ -110,3 +110,8 @@ def test_a_killed_run_leaves_nothing_behind(folder, home):
     )  # fmt: skip
     assert again.returncode == 0 and time.monotonic() - started < 110
     assert not RunHistory().find(kinds=["sessions"], limit=10)[1:]
+
+
+def test_a_flag_that_switches_off_says_what_is_without_it(capsys):
+    said = " ".join(run(capsys, "sessions --help")[0].replace("│", " ").split())
+    assert "--no-expandable-segments <bool> Segments of CUDA's allocator do not grow" in said

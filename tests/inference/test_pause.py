@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from generators import tiny_blip, tiny_blip2
 from tiny_models import DECODERS, decoder, prompt, t5
+from transformers import AutoModelForCausalLM, Gemma2Config, Gemma3nTextConfig
 
 from memorymark.errors import InvalidValue, UnsupportedOperation
 from memorymark.inference.caches import cache_name, make_cache
 from memorymark.inference.pause import Pausing
+from memorymark.records.config import TrainingConfig
 from memorymark.records.serving_config import ServingConfig
 
 # A mask for Bloom and a static cache is made by the inference step.
@@ -23,9 +26,30 @@ def config(kind="dynamic"):
 @pytest.mark.parametrize("name", PAUSABLE)
 @torch.no_grad()
 def test_logits_are_those_of_a_pass_without_a_pause(name, kind):
-    model = decoder(name)
+    check_every_layer(decoder(name), kind, range(3))
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "static"])
+@torch.no_grad()
+def test_layers_of_two_kinds_of_attention_take_turns(kind):
+    check_every_layer(alternating(Gemma2Config), kind, range(4))
+
+
+def alternating(of, **more):
+    kinds = ["sliding_attention", "full_attention"] * 2
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(
+        of(
+            vocab_size=100, hidden_size=64, num_hidden_layers=4, num_attention_heads=4,
+            num_key_value_heads=2, intermediate_size=96, head_dim=16, layer_types=kinds,
+            sliding_window=8, **more,
+        )
+    ).eval()  # fmt: skip
+
+
+def check_every_layer(model, kind, layers):
     taken, pausing = cache_name(model), Pausing(model)
-    for layer in range(3):
+    for layer in layers:
         whole, paused = make_cache(model, config(kind)), make_cache(model, config(kind))
         given, length = prompt(), 12
         for _ in range(3):
@@ -70,3 +94,10 @@ def test_what_cannot_be_paused_is_said():
         Pausing(t5())
     with pytest.raises(UnsupportedOperation, match="a form of its own"):
         Pausing(decoder("rwkv"))
+    for workload in (tiny_blip(), tiny_blip2()):
+        model = workload.build(TrainingConfig(seq_len=16)).eval()
+        with pytest.raises(UnsupportedOperation, match="cannot be paused: its text is written by"):
+            Pausing(model)
+    sharing = {"num_kv_shared_layers": 2, "vocab_size_per_layer_input": 100}
+    with pytest.raises(UnsupportedOperation, match="keys and values of earlier ones, so that it"):
+        Pausing(alternating(Gemma3nTextConfig, **sharing))

@@ -108,7 +108,7 @@ def standing_in(monkeypatch, sound):
         (Sound(500 * 192_000, 192_000), "up to 64,000,000 samples; it has 96,000,000"),
         (Sound(16_000, 16_000, channels=9_000), "up to 64,000,000 samples"),
         (Sound(100, 1), "samples a second; it has 1"),
-        (Sound(0), "breaks off"),
+        (Sound(0), "it is empty"),
         (Sound(100, given=50), "breaks off"),
     ],
 )
@@ -134,6 +134,12 @@ class TestSoundfile:
 
     def test_a_wav_is_read(self):
         assert decode_sound(wav_bytes(0.5, 8_000)).shape == (8_000,)
+
+    def test_a_wav_without_samples_is_told_so(self):
+        with pytest.raises(InvalidValue, match="it is empty"):
+            decode_sound(wav_bytes(0))
+        with pytest.raises(InvalidValue, match="it breaks off"):
+            decode_sound(wav_bytes(0.5)[:44])
 
     @pytest.mark.parametrize("data", [b"", b"no sound", image_bytes()])
     def test_what_is_no_sound_is_refused(self, data):
