@@ -47,12 +47,7 @@ def check_training(request: Request, media: Mapping[str, bytes], settings: Setti
         )
     if request.other_model is not None:
         check_model(request.other_model, settings)
-    _check_tokenizer(plan, settings)
-    if plan.eval_data is not None and plan.eval_data not in settings.data:
-        raise NotAllowed(
-            f"{quoted(plan.eval_data)} is no text that the app may evaluate on. {_ALLOW}"
-        )
-    _check_data(request, plan, media, settings)
+    _check_texts(request, plan, media, settings)
 
 
 def with_own_folder(request: Request, settings: Settings) -> Request:
@@ -78,8 +73,8 @@ def request_to_go_on(run: Run, settings: Settings) -> Request:
     request = _request_to_go_on(run, settings)
     if request is None:
         raise NotAllowed(
-            f"Run {run.run_id} cannot go on: it is no training of this app that ended early and "
-            "has a checkpoint. Start a new one."
+            f"Run {run.run_id} cannot go on: it is no training of this app that ended early, whose "
+            "checkpoint and text are here. Start a new one."
         )
     return request
 
@@ -92,11 +87,14 @@ def _request_to_go_on(run: Run, settings: Settings) -> Request | None:
         return None
     try:
         request = Request.from_dict(run.request)
+        plan = request.training
+        if plan is None:
+            return None
+        _check_texts(request, plan, {}, settings)  # the command line reads more than the app does
     except MemoryMarkError:
         return None
-    plan = request.training
-    folder = own_folder(None if plan is None else plan.checkpoint, settings)
-    if plan is None or folder is None or not has_checkpoint(folder):
+    folder = own_folder(plan.checkpoint, settings)
+    if folder is None or not has_checkpoint(folder):
         return None
     plan = dataclasses.replace(plan, resume=True)
     size = request.batch_size or _size_of(record)  # without it, it would be looked for again
@@ -108,13 +106,21 @@ def _size_of(record: Mapping[str, object]) -> int | None:
     return size if isinstance(size, int) and not isinstance(size, bool) and size > 0 else None
 
 
-def _check_tokenizer(plan: TrainingPlan, settings: Settings) -> None:
+def _check_texts(
+    request: Request, plan: TrainingPlan, media: Mapping[str, bytes], settings: Settings
+) -> None:
+    """Let a training pass that reads what the app may read."""
     if plan.tokenizer is not None and not is_allowed_tokenizer(plan.tokenizer, settings):
         raise NotAllowed(
             f"{quoted(plan.tokenizer)} is no tokenizer that the app opens. Accepted: bytes, or the "
             "folder of a model that the owner of this machine allows with "
             "MEMORYMARK_WORKLOADS=hf:FOLDER."
         )
+    if plan.eval_data is not None and plan.eval_data not in settings.data:
+        raise NotAllowed(
+            f"{quoted(plan.eval_data)} is no text that the app may evaluate on. {_ALLOW}"
+        )
+    _check_data(request, plan, media, settings)
 
 
 def _check_data(

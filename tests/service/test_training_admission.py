@@ -19,6 +19,7 @@ from memorymark.service.access import AppService
 from memorymark.service.guard import Visitor
 from memorymark.service.run import RunStatus
 from memorymark.service.training_admission import check_training, with_own_folder
+from memorymark.service.uploaded_texts import keep_upload
 from memorymark.settings import Settings
 from memorymark.units import MIB
 
@@ -122,10 +123,11 @@ def test_a_forged_request_starts_nothing(service):
     assert not service.history.find() and not service._execute_with.called
 
 
-def ended(service, folder, status=RunStatus.DONE, stopped_by="time-budget", kind="train"):
+def ended(service, folder, status=RunStatus.DONE, stopped_by="time-budget", **plan):
     """Return a run of the history whose training had a folder."""
-    request = asked(data=NAME, checkpoint=str(folder))
-    service.history.begin("aaaa1111", kind, request.to_dict())
+    keep_upload(NAME, TEXT, service.settings)
+    request = asked(**{"data": NAME, **plan}, checkpoint=str(folder))
+    service.history.begin("aaaa1111", "train", request.to_dict())
     record = {"model": request.model, "stopped_by": stopped_by, "batch_size": 3}
     record = record if status is RunStatus.DONE else None
     service.history.finish("aaaa1111", status, record=record)
@@ -178,6 +180,13 @@ def test_none_goes_on_in_a_folder_that_is_not_the_apps_own(service, settings, tm
         assert not service.can_go_on(run), folder
     other = dataclasses.replace(run, kind="analysis")
     assert not service.can_go_on(other)
+
+
+def test_none_goes_on_with_a_text_that_only_the_command_line_reads(service, settings):
+    folder = with_checkpoint(settings.trained_folder / "one")
+    for plan in ({"data": "/etc/passwd"}, {"tokenizer": "/etc"}, {"eval_data": "/etc/passwd"}):
+        assert not service.can_go_on(ended(service, folder, **plan)), plan
+    assert service.can_go_on(ended(service, folder))
 
 
 def test_who_may_not_start_may_not_go_on(settings):

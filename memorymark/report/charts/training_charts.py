@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from memorymark.report.charts.vega import (
 from memorymark.units import GIB, MIB, mib_or_gib, seconds
 
 _LINE = 20  # pixels of a line of the legend on a telephone
+_LETTER, _SYMBOL = 7.5, 44  # pixels of a letter of a legend, and around its name
 _SMALL = HEIGHT - 140
 
 
@@ -60,7 +61,7 @@ def loss_curves(curves: Sequence[Curve], over: Over = Over.STEPS) -> Spec:
     drawn = {
         "x": across("at", _titles(over), most or 1, 8),
         "y": number("loss", title="Loss", scale={"zero": False}, axis={"format": NUMBER}),
-        "color": by_label("kind", colours),
+        "color": by_label("kind", colours, columns=_columns(colours)),
         "tooltip": [
             words("kind", title="Loss of"), number("step", title="Step", format=NUMBER),
             words("when", title="Trained for"), words("text", title="Loss"),
@@ -162,6 +163,12 @@ def _colours(curves: Sequence[Curve], drawn: set[str]) -> dict[str, str]:
     kinds = [_kind(each.name, last) for each in curves for last in (False, True)]
     pairs = {kind: RUN_COLOURS[n % len(RUN_COLOURS)] for n, kind in enumerate(dict.fromkeys(kinds))}
     return {kind: colour for kind, colour in pairs.items() if kind in drawn}
+
+
+def _columns(labels: Collection[str]) -> Spec:
+    """Return as many columns of a legend as its width has room for: names of runs are long."""
+    widest = _LETTER * max(map(len, labels), default=0) + _SYMBOL
+    return {"expr": f"max(1, floor(width / {widest}))"}
 
 
 def _titles(over: Over) -> str:

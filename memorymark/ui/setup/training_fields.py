@@ -101,7 +101,11 @@ def _draw_data() -> None:
     )  # fmt: skip
     kept = form_values(TRAIN_FORM)[DATA]
     if kept and kept not in names and st.session_state.get(_FILE) is None:
-        say.caption("{} of the run that was opened is not here. Give it again.", own_name(kept))
+        say.caption("{} of the run that was opened is not here. Give it again.", _name_of(kept))
+
+
+def _name_of(text: str) -> str:
+    return PurePath(own_name(text)).name
 
 
 def _choices() -> dict[str, str]:

@@ -24,6 +24,8 @@ from memorymark.records.trial import Source, Target
 from memorymark.records.upload_names import told_name
 from memorymark.service.access import AppService
 from memorymark.service.history import RunHistory, RunStatus
+from memorymark.service.uploaded_texts import keep_upload
+from memorymark.settings import load_settings
 from memorymark.ui import engine
 from memorymark.units import GIB, mib_or_gib
 
@@ -176,6 +178,7 @@ def test_a_training_that_ended_early_is_gone_on_with(app, tmp_path, monkeypatch)
     folder = tmp_path / "trained" / "one"
     (folder / "step-00000005").mkdir(parents=True)
     (folder / "step-00000005" / "checkpoint.json").write_text("{}")
+    keep_upload(NAME, TEXT, load_settings())
     plan = dataclasses.replace(PLAN, checkpoint=str(folder))
     request = dataclasses.replace(REQUEST, training=plan)
     asked = []
@@ -198,6 +201,7 @@ def test_an_interrupted_training_is_gone_on_with(app, tmp_path):
     folder = tmp_path / "trained" / "one"
     (folder / "step-00000005").mkdir(parents=True)
     (folder / "step-00000005" / "checkpoint.json").write_text("{}")
+    keep_upload(NAME, TEXT, load_settings())
     request = dataclasses.replace(
         REQUEST, training=dataclasses.replace(PLAN, checkpoint=str(folder))
     )
