@@ -140,7 +140,7 @@ def _rooms(probe: Probe, spec: ServingSpec) -> tuple[ContextRoom, ...]:
     few = dataclasses.replace(spec.config, output_tokens=min(spec.config.output_tokens, _FEW))
     other = dataclasses.replace(spec, config=few)  # its state at the end is the same
     found: list[ContextRoom] = []
-    for context in sorted({int(asked * times) for times in _TIMES}):
+    for context in _contexts(spec):
         if context <= spec.config.output_tokens:
             continue
         try:
@@ -149,6 +149,16 @@ def _rooms(probe: Probe, spec: ServingSpec) -> tuple[ContextRoom, ...]:
             if context == asked and probe.target.source is Source.SIMULATED:
                 raise
     return tuple(found)
+
+
+def _contexts(spec: ServingSpec) -> list[int]:
+    """Return the contexts whose sessions are counted: caches grow in another way past windows."""
+    from memorymark.workloads.lengths import windows_of
+
+    contexts = {int(spec.config.context_tokens * times) for times in _TIMES}
+    windows = windows_of(getattr(spec.workload, "hf_config", None))
+    within = {each for each in windows if min(contexts) < each < max(contexts)}
+    return sorted(contexts | within)
 
 
 class _Said:

@@ -86,13 +86,20 @@ def room_of(model: nn.Module, config: ServingConfig, inputs: Mapping[str, Any]) 
     """Return how many tokens a session may come to have in a cache of a fixed length.
 
     A decoder beside an encoder begins with a token of its own. The tokens of an image stand in the
-    text and come on top of its context.
+    text, or before it (GIT), and come on top of its context.
     """
     if model.config.is_encoder_decoder:
         return 1 + config.output_tokens
     ids = inputs.get("input_ids")
     read = 1 if ids is None else ids.shape[1]
-    return max(config.context_tokens, read + config.output_tokens)
+    before = _image_tokens_before(model) if "pixel_values" in inputs else 0
+    return before + max(config.context_tokens, read + config.output_tokens)
+
+
+def _image_tokens_before(model: nn.Module) -> int:
+    """Return how many tokens of images a model puts before its text, as modeling_git.py does."""
+    counts = (getattr(part, "image_patch_tokens", 0) for part in model.modules())
+    return next(filter(None, counts), 0)
 
 
 def make_cache(model: nn.Module, config: ServingConfig, room: int | None = None) -> Any:

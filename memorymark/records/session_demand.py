@@ -56,8 +56,9 @@ class Demand:
 def demand_of(run: SessionRun, sessions: int, context_tokens: int) -> Demand | None:
     """Return what sessions of a context need; None where too little is known.
 
-    Between two contexts that are known, caches and what stands beside them grow evenly; beyond the
-    longest, as between the last two.
+    Between two contexts that are known, caches grow evenly, and what stands beside them along the
+    parabola that meets the next one too, as scores do of which each token has one for every other;
+    beyond the longest, both as between the last two.
 
     Args:
         run: A run, with contexts whose needs are known.
@@ -71,7 +72,7 @@ def demand_of(run: SessionRun, sessions: int, context_tokens: int) -> Demand | N
         sessions,
         context_tokens,
         run.weights_bytes,
-        _at(context_tokens, [(room.context_tokens, room.beside_bytes) for room in rooms]),
+        _bent(context_tokens, [(room.context_tokens, room.beside_bytes) for room in rooms]),
         _at(context_tokens, [(room.context_tokens, room.cache_bytes) for room in rooms]),
         run.capacity_bytes,
     )
@@ -90,3 +91,18 @@ def _at(tokens: int, known: Sequence[tuple[int, int]]) -> int:
     pairs = list(itertools.pairwise(known))
     (x0, y0), (x1, y1) = next((pair for pair in pairs if tokens <= pair[1][0]), pairs[-1])
     return max(round(y0 + (y1 - y0) * (tokens - x0) / (x1 - x0)), 0)
+
+
+def _bent(tokens: int, known: Sequence[tuple[int, int]]) -> int:
+    """Return what is expected along parabolas, between the two contexts around it."""
+    even = _at(tokens, known)
+    after = next((at for at, (x, _) in enumerate(known) if tokens <= x), 0)
+    if len(known) < 3 or not after:
+        return even
+    (x0, y0), (x1, y1) = known[after - 1], known[after]
+    beside = [known[at] for at in (after - 2, after + 1) if 0 <= at < len(known)]
+    x2, y2 = min(beside, key=lambda point: min(abs(point[0] - x0), abs(point[0] - x1)))
+    slope = (y1 - y0) / (x1 - x0)
+    bend = ((y2 - y1) / (x2 - x1) - slope) / (x2 - x0)
+    found = round(y0 + slope * (tokens - x0) + bend * (tokens - x0) * (tokens - x1))
+    return min(max(found, min(y0, y1)), max(y0, y1))

@@ -211,14 +211,18 @@ class ShapeStore(HostStore):
         if isinstance(held, Lent):
             return held.like, held.nbytes
         number = self._device.block_of(held)
-        return held.shape, held.dtype, None if number is None else self.name_of(number)
+        if number is None:
+            return held  # a counter that a cache keeps on the host
+        return held.shape, held.dtype, self.name_of(number)
 
     def _made(self, item: Any) -> Any:
+        if isinstance(item, torch.Tensor):
+            return item
         if len(item) == 2:
             return Lent(self._device, *item)
         shape, dtype, name = item
         tensor = torch.empty(shape, dtype=dtype, device="meta")
         number = self._device.block_of(tensor)
-        if name is not None and number is not None:
+        if number is not None:
             self._names[number] = name
         return tensor

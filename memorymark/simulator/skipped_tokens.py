@@ -15,9 +15,7 @@ import torch
 from memorymark.inference.caches import Slot, slots
 from memorymark.inference.inference_step import Generation
 from memorymark.records.serving_config import CacheKind
-
-# Fields of configurations that say how many tokens some layers keep at most.
-_WINDOWS = ("sliding_window", "attention_chunk_size", "attention_window_size")
+from memorymark.workloads.lengths import windows_of
 
 
 def may_change(hf_config: Any, cache: CacheKind, first: int, last: int) -> bool:
@@ -31,11 +29,7 @@ def may_change(hf_config: Any, cache: CacheKind, first: int, last: int) -> bool:
     """
     if cache in (CacheKind.QUANTIZED, CacheKind.OFFLOADED):
         return True
-    text = hf_config
-    if hasattr(hf_config, "get_text_config"):
-        text = hf_config.get_text_config(decoder=True)
-    windows = (getattr(text, name, None) for name in _WINDOWS)
-    return any(each is not None and first <= each + 1 and each <= last + 1 for each in windows)
+    return any(first <= each + 1 and each <= last + 1 for each in windows_of(hf_config))
 
 
 class Growing(NamedTuple):

@@ -35,6 +35,18 @@ _OF_ANY_SIZE = {
 }  # fmt: skip
 _TILED = {"llava_next", "llava_onevision"}
 
+# Fields of configurations that say how many tokens some layers look back at most.
+_WINDOWS = ("sliding_window", "attention_chunk_size", "attention_window_size")
+
+
+def windows_of(hf_config: Any) -> set[int]:
+    """Return how many tokens layers look back at most; layers that look at all do not count."""
+    text = hf_config
+    if hasattr(hf_config, "get_text_config"):
+        text = hf_config.get_text_config(decoder=True)
+    windows = (getattr(text, name, None) for name in _WINDOWS)
+    return {each for each in windows if each is not None}
+
 
 def fill_in(hf_config: Any, config: TrainingConfig, name: str) -> TrainingConfig:
     """Return the config with the lengths of a sample, the model's own where none was given.

@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 from tiny import tiny_gpt2
-from transformers import LlamaConfig
+from transformers import Gemma2Config, LlamaConfig
 
 from memorymark.analysis.serve_sessions import serve_on
 from memorymark.errors import BatchTooLong, Cancelled, InvalidValue, NotAvailable
@@ -17,6 +17,7 @@ from memorymark.probes.simulated import SimulatedProbe
 from memorymark.records.config import Task
 from memorymark.records.event import CancelToken
 from memorymark.records.serving_config import ServingConfig
+from memorymark.records.session_demand import demand_of
 from memorymark.records.session_run import Act, SessionPlan, SessionRun, Verdict
 from memorymark.records.trial import Target
 from memorymark.units import MIB
@@ -191,3 +192,22 @@ def test_no_more_tokens_are_made_than_were_asked_for(tokens, turns):
 def test_more_sessions_than_can_be_tried_are_told_by_bytes_alone():
     run, _ = served(l4(20 * 1024 * MIB), plan=SessionPlan(sessions=2), context_tokens=64)
     assert run.sessions_held is None and run.sessions_by_bytes > 131_072 / 4
+
+
+def test_the_needs_of_other_contexts_are_those_of_runs_at_them():
+    windowed = Gemma2Config(
+        vocab_size=500, hidden_size=128, intermediate_size=64, num_hidden_layers=2, head_dim=64,
+        num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=6000,
+        sliding_window=700,
+    )  # fmt: skip
+    workload = HuggingFaceWorkload("windowed", windowed, Task.CAUSAL_LM)
+    plan = SessionPlan(sessions=2)
+
+    def run_at(context):
+        return served(l4(), plan=plan, workload=workload, context_tokens=context)[0]
+
+    run = run_at(500)
+    assert 700 in [room.context_tokens for room in run.rooms]
+    for context in (400, 700, 800, 1500):
+        told, fresh = (demand_of(each, 100, context).total_bytes for each in (run, run_at(context)))
+        assert told == pytest.approx(fresh, rel=0.01)

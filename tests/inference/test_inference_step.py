@@ -7,7 +7,7 @@ import torch
 from generators import tiny_llava
 from tiny_configs import tiny_workload
 from tiny_models import DECODERS, decoder, prompt, t5, whisper
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, GitConfig, GitForCausalLM
 
 from memorymark.errors import OutOfMemory, UnsupportedOperation
 from memorymark.inference import caches
@@ -68,6 +68,26 @@ def test_a_static_cache_has_room_for_the_tokens_of_an_image():
     assert layer.keys.shape[2] == 12 + 16  # 4 x 4 patches of an image beside the context
     for _ in range(NEW - 1):
         step.decode(generation)
+
+
+def test_a_static_cache_has_room_for_an_image_before_the_text():
+    seen = {
+        "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "image_size": 32, "patch_size": 8,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    model = GitForCausalLM(
+        GitConfig(
+            vision_config=seen, vocab_size=100, hidden_size=32, intermediate_size=64,
+            num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=64,
+        )
+    ).eval()  # fmt: skip
+    given = {**prompt(), "pixel_values": torch.rand(2, 3, 32, 32)}
+    step = InferenceStep(model, config(cache="static"))
+    written = generated(step, given)
+    assert torch.equal(written, generated(InferenceStep(model, config()), given))
+    context = step.config.context_tokens
+    assert step.prefill(given).cache.layers[0].keys.shape[2] == 1 + 4 * 4 + context
 
 
 def run_from_spec(name, task, **given):

@@ -1,6 +1,7 @@
 """What sessions need between, at and beyond the contexts that are known."""
 
 import dataclasses
+import itertools
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,28 @@ RUN = SessionRun(
 )
 def test_caches_grow_evenly_between_what_is_known_and_go_on_so(tokens, cache_bytes):
     assert demand_of(RUN, 1, tokens).cache_bytes == cache_bytes
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(1000, 4000))
+def test_what_stands_beside_may_grow_with_the_square(slope, bend, tokens):
+    def beside(x):
+        return 50 * MIB + slope * x + bend * x * x // 1000
+
+    rooms = tuple(ContextRoom(x, GIB, beside(x)) for x in (1000, 2000, 4000))
+    found = demand_of(dataclasses.replace(RUN, rooms=rooms), 1, tokens).beside_bytes
+    assert found == pytest.approx(beside(tokens), abs=3)
+
+
+@given(st.lists(st.integers(0, 10**9), min_size=4, max_size=4), st.integers(1000, 8000))
+def test_what_stands_beside_is_never_beyond_what_is_known_around_it(known, tokens):
+    contexts = (1000, 2000, 4000, 8000)
+    rooms = tuple(ContextRoom(x, GIB, y) for x, y in zip(contexts, known, strict=True))
+    found = demand_of(dataclasses.replace(RUN, rooms=rooms), 1, tokens).beside_bytes
+    around = [
+        (a, b) for (x, a), (y, b) in itertools.pairwise(zip(contexts, known, strict=True))
+        if x <= tokens <= y
+    ]  # fmt: skip
+    assert any(min(pair) <= found <= max(pair) for pair in around)
 
 
 def test_at_the_runs_own_context_it_is_the_runs_own_demand():

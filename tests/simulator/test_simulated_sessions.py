@@ -77,6 +77,12 @@ def test_so_do_sessions_that_are_swapped(monkeypatch, pause_layer):
     assert repeated.sessions.swaps == ran.sessions.swaps
 
 
+def test_counters_that_a_cache_keeps_on_the_host_stay_there():
+    asked = spec("swap", 60, cache="static", pause_layer=0)
+    repeated = simulated(asked, CAPACITY)
+    assert repeated.ended is None and repeated.sessions.completed == 60 and repeated.sessions.swaps
+
+
 def test_tensors_are_those_of_real_sessions():
     """The same turns on the CPU hold the same bytes of weights and caches after each act."""
     asked = spec()
