@@ -29,6 +29,7 @@ def asked(tmp_path):
     config = {
         "model_type": "gpt2", "vocab_size": 256, "n_positions": 16, "n_embd": 16, "n_layer": 1,
         "n_head": 2, "bos_token_id": 0, "eos_token_id": 0,
+        "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
     }  # fmt: skip
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text(json.dumps(config))
@@ -80,7 +81,8 @@ def test_the_second_model_has_the_effective_batch_of_the_first(settings, asked, 
     found = execute(request, settings=settings)
     one, two = found.runs
     assert one.effective_batch_size == two.effective_batch_size
-    assert [each.loss for each in one.curve] == pytest.approx([each.loss for each in two.curve])
+    losses = [each.loss for each in two.curve]  # in other micro-batches, so not to the bit
+    assert [each.loss for each in one.curve] == pytest.approx(losses, rel=1e-4)
 
 
 def test_nothing_is_trained_on_a_simulated_gpu(settings, asked):

@@ -60,7 +60,7 @@ def test_memory_and_seconds_are_those_of_tokens_that_all_run(monkeypatch, cache,
 
 def test_swaps_are_those_of_tokens_that_all_run(monkeypatch):
     asked = spec(plan=SessionPlan(sessions=60), policy="swap")
-    found, whole = run_of(asked, 48 * MIB), run_whole(monkeypatch, asked, 48 * MIB)
+    found, whole = run_of(asked, 44 * MIB), run_whole(monkeypatch, asked, 44 * MIB)
     assert found.swaps and found.swaps == whole.swaps
     assert found.sessions_completed == whole.sessions_completed == 60
 

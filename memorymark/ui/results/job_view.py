@@ -18,6 +18,7 @@ from memorymark.ui import say
 from memorymark.ui.engine import app_service, visitor
 from memorymark.ui.kept_runs import events_of, open_run
 from memorymark.ui.redraw import note_error, noted_error, redraw
+from memorymark.ui.say import plain
 from memorymark.ui.slots import drawing
 from memorymark.units import clock, seconds
 
@@ -62,7 +63,7 @@ def _draw_active(run_id: str) -> None:
     is_ending = job.token.cancelled
     stops = job.kind in _STOPS
     st.button(
-        _ending_words(job) if is_ending else ("Stop" if stops else "Cancel"),
+        plain(_ending_words(job)) if is_ending else ("Stop" if stops else "Cancel"),
         key=f"cancel_{run_id}",
         icon=_STOP,
         disabled=is_ending,

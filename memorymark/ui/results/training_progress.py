@@ -14,6 +14,7 @@ from memorymark.ui.kept_runs import events_of
 from memorymark.ui.pieces import card
 from memorymark.ui.results.job_view import draw_log
 from memorymark.ui.results.training_curves import draw_losses, draw_memory_and_speed
+from memorymark.ui.say import plain
 from memorymark.ui.slots import drawing
 from memorymark.units import UNKNOWN, count, mib_or_gib, rate, seconds
 
@@ -43,7 +44,7 @@ def draw_samples(run: TrainingRun) -> None:
     st.subheader("Samples", anchor=False)
     for number, each in enumerate(reversed(written)):
         label = f"After step {each.step:,}, evaluation loss {each.loss:.4f}"
-        with st.expander(label, expanded=number == 0):
+        with st.expander(plain(label), expanded=number == 0):
             st.code(visible_text(each.sample or ""), language=None, wrap_lines=True)
 
 

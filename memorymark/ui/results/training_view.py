@@ -84,7 +84,7 @@ def draw_model_link(found: TrainingRun) -> None:
     if found.model_folder is None or not app_service().may_open(model):
         return
     st.page_link(
-        pages()["generate"], label="Open the trained model on Generate",
+        page=pages()["generate"], label="Open the trained model on Generate",
         icon=":material/edit_note:", query_params={"model": model},
     )  # fmt: skip
 

@@ -1,5 +1,7 @@
 """A tiny model that trains in a real browser: a curve, a stop, others who see it, a resume."""
 
+import time
+
 import pytest
 from app_server import WAIT, server, settled
 from generators import byte_tokenizer
@@ -87,8 +89,8 @@ def test_it_is_watched_stopped_seen_by_others_and_gone_on_with(
     tab.wait_for_function(f"!location.search.includes('{tab.url[-8:]}')", timeout=WAIT)
     curve(tab).wait_for(timeout=2 * WAIT)
     tab.get_by_role("button", name="Stop").click()
-    resume.wait_for(timeout=2 * WAIT)
-    gone_on = next(run for run in ended(server_home) if run.resumed_from)
+    gone_on = resumed_run(server_home)
+    settled(tab)
     assert gone_on.resumed_from == stopped.steps <= gone_on.steps
     assert gone_on.curve[0].step == 1, "the curve is that of the whole training"
     tab.get_by_role("link", name="Open the trained model on Generate").click()
@@ -99,6 +101,17 @@ def test_it_is_watched_stopped_seen_by_others_and_gone_on_with(
     settled(tab)
     tab.get_by_role("button", name="Generate", exact=True).click()
     tab.get_by_role("heading", name="All figures").wait_for(timeout=2 * WAIT)
+
+
+def resumed_run(home):
+    """Wait for the record of the run that went on: the earlier one has a button to resume too."""
+    until = time.monotonic() + 2 * WAIT / 1000
+    while time.monotonic() < until:
+        found = [run for run in ended(home) if run.resumed_from]
+        if found:
+            return found[0]
+        time.sleep(0.2)
+    raise AssertionError("the run that went on was not saved")
 
 
 def ended(home):
